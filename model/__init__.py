@@ -1,0 +1,1 @@
+"""What serving and training share: networks, latents, images, the generator file, the sampler."""

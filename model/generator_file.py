@@ -1,0 +1,193 @@
+"""The generator file: a folder that is the only bridge between training and serving.
+
+    model.safetensors   the generator's tensors, float16 or float32
+    config.json         network, prior, crop, data, images seen, metrics, SHA-256 of the tensors'
+    file README.md           model card, for people
+
+Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from model.latents import Prior
+from model.networks.config import DCGANConfig, network_from_dict, network_to_dict
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+CARD = "README.md"
+MAX_WEIGHT_BYTES = 2**30
+MAX_CONFIG_BYTES = 2**20
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class GeneratorFileError(Exception):
+    """A generator file cannot be used; the message says which file, what is wrong and what is
+    wanted.
+    """
+
+
+def _parse_network(value: Any) -> DCGANConfig:
+    if isinstance(value, DCGANConfig):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("an object with the network's fields is wanted")
+    return network_from_dict(value)
+
+
+Network = Annotated[DCGANConfig, BeforeValidator(_parse_network), PlainSerializer(network_to_dict)]
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TrainingData(_Fields):
+    """Which pictures a generator has learnt from."""
+
+    name: str
+    split: Literal["train", "test", "all"]
+    images: Annotated[int, Field(ge=1)]
+    sha256: Sha256  # of the pictures and labels, see Dataset.fingerprint
+
+
+class GeneratorConfig(_Fields):
+    """config.json: everything that serving needs to know, and where the weights come from."""
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
+    preset: str
+    network: Network
+    prior: Prior
+    value_range: tuple[Literal[-1], Literal[1]] = (-1, 1)  # of the network's output
+    crop: Annotated[
+        int, Field(ge=1)
+    ]  # pixels per side of the served picture: the centre of the network's output
+    data: TrainingData
+    images_seen: Annotated[int, Field(ge=0)]
+    weights_dtype: Literal["float16", "float32"] = "float16"
+    weights_sha256: Sha256
+    metrics: dict[str, float | int | list[int]] = {}  # by name; each name holds its protocol
+
+
+@dataclass(frozen=True)
+class GeneratorFile:
+    """A checked generator file."""
+
+    config: GeneratorConfig
+    weights: dict[str, NDArray[np.float32]]
+
+
+def write_generator_file(
+    folder: Path, weights: dict[str, NDArray[np.float32]], card: str, **fields: Any
+) -> GeneratorConfig:
+    """Writes the folder beside its place and moves it there; `fields` are those of GeneratorConfig,
+    less the hash.
+    """
+    dtype = fields.get("weights_dtype", "float16")
+    content = save(
+        {name: np.ascontiguousarray(value.astype(dtype)) for name, value in weights.items()}
+    )
+    config = GeneratorConfig(weights_sha256=hashlib.sha256(content).hexdigest(), **fields)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    (temporary / WEIGHTS).write_bytes(content)
+    (temporary / CONFIG).write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+    (temporary / CARD).write_text(card)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    return config
+
+
+def read_generator_file(folder: Path) -> GeneratorFile:
+    """Reads and checks a generator file; the weights come back as float32.
+
+    Raises:
+        GeneratorFileError: a file is missing, too large or damaged; the config is not valid; the
+        weights do not
+            match their hash, the network's names and shapes, or are not finite.
+    """
+    config = _read_config(folder)
+    content = _read_bytes(folder / WEIGHTS, MAX_WEIGHT_BYTES)
+    found = hashlib.sha256(content).hexdigest()
+    if found != config.weights_sha256:
+        raise GeneratorFileError(
+            f"{folder / WEIGHTS}: damaged or of another config: its SHA-256 is {found[:12]}..., "
+            f"{CONFIG} says {config.weights_sha256[:12]}..."
+        )
+    try:
+        weights = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise GeneratorFileError(f"{folder / WEIGHTS}: not a safetensors file ({error})") from None
+    _check_tensors(folder / WEIGHTS, weights, config)
+    return GeneratorFile(
+        config, {name: value.astype(np.float32) for name, value in weights.items()}
+    )
+
+
+def _read_config(folder: Path) -> GeneratorConfig:
+    if not folder.is_dir():
+        raise GeneratorFileError(
+            f"{folder}: no such folder; a generator file is a folder with {CONFIG} and {WEIGHTS}"
+        )
+    path = folder / CONFIG
+    try:
+        config = GeneratorConfig.model_validate_json(_read_bytes(path, MAX_CONFIG_BYTES))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise GeneratorFileError(f"{path}: {where}: {first['msg']}") from None
+    if config.crop > config.network.resolution or (config.network.resolution - config.crop) % 2:
+        raise GeneratorFileError(
+            f"{path}: crop is {config.crop}; allowed: up to {config.network.resolution}, "
+            "with an even margin"
+        )
+    return config
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    if not path.is_file():
+        raise GeneratorFileError(
+            f"{path}: no such file" if not path.exists() else f"{path}: not a regular file"
+        )
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise GeneratorFileError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > limit:
+        raise GeneratorFileError(f"{path}: more than the {limit:,} bytes allowed")
+    return content
+
+
+def _check_tensors(path: Path, weights: dict[str, NDArray[Any]], config: GeneratorConfig) -> None:
+    wanted = config.network.generator_shapes()
+    for name, shape in wanted.items():
+        if name not in weights:
+            raise GeneratorFileError(f"{path}: tensor {name} is missing")
+        if weights[name].shape != shape:
+            raise GeneratorFileError(
+                f"{path}: tensor {name} is {weights[name].shape}, the network wants {shape}"
+            )
+        if weights[name].dtype != config.weights_dtype:
+            raise GeneratorFileError(
+                f"{path}: tensor {name} is {weights[name].dtype}; "
+                f"{CONFIG} says {config.weights_dtype}"
+            )
+        if not np.isfinite(weights[name]).all():
+            raise GeneratorFileError(f"{path}: tensor {name} holds values that are not finite")
+    unknown = weights.keys() - wanted.keys()
+    if unknown:
+        raise GeneratorFileError(f"{path}: tensor {min(unknown)} is not part of the network")

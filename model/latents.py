@@ -1,0 +1,126 @@
+"""Seeds to latents. A seed's latent depends on the seed and the prior alone: no device, no batch,
+no library's mood.
+
+    seed -> Philox4x64-10, key (seed, 0), counter from 0 -> z_dim words of 64 bits -> prior
+
+NumPy promises the raw words of a bit generator for ever, but not what its distributions make of
+them; the steps from a word to a number are therefore written out here, in double precision, and the
+test vectors hold them.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Prior = Literal["uniform", "normal"]
+PRIORS: tuple[Prior, ...] = get_args(Prior)
+SEED_LIMIT = 2**63  # seeds are whole numbers from 0 to SEED_LIMIT - 1
+
+
+def sample_latents(seeds: Sequence[int], z_dim: int, prior: Prior) -> NDArray[np.float32]:
+    """One latent per seed, (N, z_dim), float32: uniform on (-1, 1) or standard normal.
+
+    Each seed has its own counter-based generator: a latent depends on its seed alone, not on its
+    batch or device. Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
+
+    Raises:
+        ValueError: a seed is negative or not below SEED_LIMIT.
+    """
+    words = np.empty((len(seeds), z_dim), np.uint64)
+    for row, seed in zip(words, seeds, strict=True):
+        if not 0 <= seed < SEED_LIMIT:
+            raise ValueError(f"seed is {seed}; allowed: 0 to {SEED_LIMIT - 1}")
+        row[:] = np.random.Philox(key=np.array([seed, 0], np.uint64)).random_raw(z_dim)
+    # the 53 upper bits, at the middle of their interval: never 0, never 1
+    unit = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    values = 2.0 * unit - 1.0 if prior == "uniform" else _normal_quantile(unit)
+    return values.astype(np.float32)
+
+
+def lerp(a: NDArray[np.float32], b: NDArray[np.float32], t: float) -> NDArray[np.float32]:
+    """Straight from a (t = 0) to b (t = 1): right for a uniform prior, whose box is convex."""
+    return (np.float32(1 - t) * a + np.float32(t) * b).astype(np.float32)
+
+
+def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: float) -> NDArray[np.float32]:
+    """Along the great circle from a to b, so that a normal latent keeps its usual length.
+
+    Source: White, "Sampling Generative Networks" (2016), section 2.1. Near-parallel vectors fall
+    back to `lerp`.
+    """
+    cosine = float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if np.sin(angle) < 1e-6:
+        return lerp(a, b, t)
+    weight_a, weight_b = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
+    return (np.float32(weight_a) * a + np.float32(weight_b) * b).astype(np.float32)
+
+
+def interpolate(keys: NDArray[np.float32], frames: int, prior: Prior) -> NDArray[np.float32]:
+    """`frames` latents from the first key to the last through all of them, (frames, z_dim).
+
+    Keys (K, z_dim) are spread evenly; the first and last frame are the first and last key, bit for
+    bit. The path between two keys follows the prior: `slerp` for normal, `lerp` for uniform.
+
+    Raises:
+        ValueError: fewer than two keys, or fewer frames than keys.
+    """
+    if len(keys) < 2 or frames < len(keys):
+        raise ValueError(
+            f"{frames} frames through {len(keys)} keys; allowed: 2 keys or more, frames >= keys"
+        )
+    between = slerp if prior == "normal" else lerp
+    path = []
+    for frame in range(frames):
+        position = frame * (len(keys) - 1) / (frames - 1)
+        left = min(int(position), len(keys) - 2)
+        t = position - left
+        path.append(
+            keys[left + round(t)] if t in (0.0, 1.0) else between(keys[left], keys[left + 1], t)
+        )
+    return np.stack(path)
+
+
+# Rational approximations of the normal quantile: Wichura, algorithm AS 241 (PPND16), Applied
+# Statistics 37 (1988). Relative accuracy about 1e-16; coefficients from the highest power down.
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
+    (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
+     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
+     1.27045825245236838258, 3.64784832476320460504, 5.7694972214606914055,
+     4.6303378461565452959, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
+     0.14810397642748007459, 0.68976733498510000455, 1.6763848301838038494,
+     2.05319162663775882187, 1.0),
+)  # fmt: skip
+_FAR_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386,
+     0.026532189526576123093, 0.29656057182850489123, 1.7848265399172913358,
+     5.4637849111641143699, 6.6579046435011037772),
+    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5,
+     7.868691311456132591e-4, 0.0148753612908506148525, 0.13692988092273580531,
+     0.59983220655588793769, 1.0),
+)  # fmt: skip
+
+
+def _normal_quantile(unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = unit - 0.5
+    centre = _ratio(_CENTRE, 0.180625 - centred * centred) * centred
+    radius = np.sqrt(-np.log(np.minimum(unit, 1.0 - unit)))
+    tail = np.where(radius <= 5.0, _ratio(_TAIL, radius - 1.6), _ratio(_FAR_TAIL, radius - 5.0))
+    return np.where(np.abs(centred) <= 0.425, centre, np.copysign(tail, centred))
+
+
+def _ratio(
+    coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    top, bottom = (np.full_like(x, row[0]) for row in coefficients)
+    for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
+        top, bottom = top * x + a, bottom * x + b
+    return top / bottom

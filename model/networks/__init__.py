@@ -1,0 +1,1 @@
+"""One file per family of networks; `config.py` holds their shapes without importing torch."""

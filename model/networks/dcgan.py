@@ -1,0 +1,80 @@
+"""The networks of Thalles Silva's article "An intuitive introduction to GANs" (2017), to the
+letter.
+
+    z (N, 100) -> Generator -> images (N, C, 32, 32) in [-1, 1] -> Discriminator -> logits (N,)
+
+Every kernel starts from N(0, 0.02), every bias from 0, every batch-norm scale from 1. A stride-2
+layer pads evenly by two, where TensorFlow's SAME pads 1 and 2: the same map, shifted by one pixel.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.networks.config import FIRST_SIDE, DCGANConfig
+
+KERNEL_STD = 0.02
+LEAKY_SLOPE = 0.2
+EPSILON, MOMENTUM = 1e-5, 0.1  # of batch norm; momentum 0.1 here is TensorFlow's 0.9
+
+
+class Generator(nn.Module):
+    """z -> dense -> (batch norm, ReLU, transposed convolution 5x5 of stride 2) per doubling ->
+    tanh.
+    """
+
+    def __init__(self, config: DCGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.generator_widths
+        self.dense = nn.Linear(config.z_dim, config.width * FIRST_SIDE**2)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(wide, EPSILON, MOMENTUM) for wide in widths[:-1])
+        self.upsamples = nn.ModuleList(
+            nn.ConvTranspose2d(wide, narrow, 5, stride=2, padding=2, output_padding=1)
+            for wide, narrow in itertools.pairwise(widths)
+        )
+        self.apply(_init_kernels)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images (N, C, resolution, resolution) in [-1, 1] of latents (N, z_dim)."""
+        x = self.dense(z).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
+        for norm, upsample in zip(self.norms, self.upsamples, strict=True):
+            x = upsample(functional.relu(norm(x)))
+        return torch.tanh(x)
+
+
+class Discriminator(nn.Module):
+    """Images -> (convolution 5x5 of stride 2, leaky ReLU) per halving, batch norm on all but the
+    first -> one logit.
+
+    In training each call normalises by its own batch: real and generated images go through in
+    separate calls.
+    """
+
+    def __init__(self, config: DCGANConfig) -> None:
+        super().__init__()
+        widths = config.discriminator_widths
+        self.downsamples = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 5, stride=2, padding=2)
+            for narrow, wide in itertools.pairwise(widths)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(wide, EPSILON, MOMENTUM) for wide in widths[2:])
+        self.logit = nn.Linear(widths[-1] * FIRST_SIDE**2, 1)
+        self.apply(_init_kernels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,): their sigmoid is the probability that an image is real."""
+        x = functional.leaky_relu(self.downsamples[0](images), LEAKY_SLOPE)
+        for downsample, norm in zip(self.downsamples[1:], self.norms, strict=True):
+            x = functional.leaky_relu(norm(downsample(x)), LEAKY_SLOPE)
+        logits: Tensor = self.logit(x.flatten(1))
+        return logits.squeeze(1)
+
+
+def _init_kernels(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, KERNEL_STD)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)

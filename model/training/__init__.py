@@ -1,0 +1,1 @@
+"""Offline: real images in, a generator file out. The service never imports this package."""

@@ -1,0 +1,430 @@
+"""The commands: `python -m model.training train|evaluate|export|classifier|video --help`."""
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from PIL import Image
+
+from model import images
+from model.generator_file import GeneratorFileError, read_generator_file, write_generator_file
+from model.latents import PRIORS, sample_latents
+from model.networks.config import network_to_dict
+from model.sampler import DeviceError, load_sampler, resolve_device
+from model.training import evaluate, loop, run_folder
+from model.training.card import SAMPLES, model_card
+from model.training.checkpoint import CheckpointError
+from model.training.data import DataError, Dataset, Split, load
+from model.training.downloads import OFFICIAL, fetch
+from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
+from model.training.presets import PRESETS, Schedule, TrainConfig
+from model.training.video import write_video
+
+MISTAKES = (
+    CheckpointError,
+    DataError,
+    DeviceError,
+    ExtractorError,
+    GeneratorFileError,
+    loop.TrainingError,
+    run_folder.RunError,
+)  # what the person at the keyboard can mend: one line, no traceback
+SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
+CLASSIFIER_EPOCHS = 6
+CARD_SEEDS = 64
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0 done, 1 stopped early, 2 a mistake in what was
+    asked.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except MISTAKES as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 1
+    return status
+
+
+# --- train ---
+
+
+def _train(options: argparse.Namespace) -> int:
+    device = resolve_device(options.device)
+    config, epochs = _resolved(options)
+    path = _data_path(options.data or config.data, options)
+    data = _part(path, config.split, config)
+    sha256 = data.fingerprint
+    fingerprint = config.fingerprint(sha256)
+    schedule = _schedule(options, config, epochs, len(data))
+    record = {
+        "command": f"python -m model.training {shlex.join(sys.argv[1:])}",
+        "fingerprint": fingerprint,
+        "config": {**asdict(config), "network": network_to_dict(config.network)},
+        "schedule": asdict(schedule),
+        "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
+        "device": str(device),
+        "torch": str(torch.__version__),
+    }
+    if options.dry_run:
+        print(json.dumps(record, indent=2))
+        return 0
+
+    folder = None if options.fresh else run_folder.find_run(options.outdir, fingerprint)
+    if options.resume:
+        folder = run_folder.open_run(options.resume, fingerprint)
+    if folder is None:
+        description = f"{data.name}-{config.preset}-batch{config.batch}"
+        folder = run_folder.create_run(options.outdir, description, record)
+    with run_folder.locked(folder):
+        run_folder.write_options(folder, record)
+        train_part = data if config.split == "train" else _part(path, "train", config)
+        test = _part(path, "test", config)
+        extractor = _extractor(options.classifier, options.outdir, train_part, test, device)
+        if extractor is None:
+            print("warning: no classifier, so no quality figure and no `best`; look at the grids")
+        run = loop.Run(
+            config=config,
+            schedule=schedule,
+            data=data,
+            data_sha256=sha256,
+            real=evaluate.reference(extractor, test) if extractor else None,
+            folder=folder,
+            device=device,
+        )
+        return 0 if loop.train(run, _Stop()) else 1
+
+
+class _Stop:
+    """Becomes true at Ctrl-C or SIGTERM: the loop then ends its step and saves. A second Ctrl-C
+    ends at once.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+
+def _resolved(options: argparse.Namespace) -> tuple[TrainConfig, int]:
+    preset = PRESETS[options.preset]
+    asked = {
+        "prior": options.prior,
+        "split": options.split,
+        "seed": options.seed,
+        "batch": options.batch,
+    }
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    changes["bf16"] = options.precision == "bf16"
+    return replace(preset.config, **changes), preset.epochs
+
+
+def _schedule(
+    options: argparse.Namespace, config: TrainConfig, epochs: int, pictures: int
+) -> Schedule:
+    if pictures < config.batch:
+        raise DataError(
+            f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
+        )
+    if options.kimg is not None:
+        steps = max(1, round(options.kimg * 1000 / config.batch))
+    else:
+        steps = (options.epochs or epochs) * (pictures // config.batch)
+    return Schedule(
+        images=steps * config.batch,
+        grid_steps=options.grid_steps,
+        checkpoint_seconds=options.checkpoint_seconds,
+        figure_images=options.figure_images,
+    )
+
+
+# --- evaluate, export ---
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    metrics = _figures(options.generator, options.data, options)
+    print(json.dumps(metrics, indent=2))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    source = options.run / options.which
+    if options.which == "best" and not source.exists() and (options.run / "last").exists():
+        raise run_folder.RunError(
+            f"{options.run}: it has no `best`, for want of a quality figure; "
+            "look at its grids, then say --which last"
+        )
+    file = read_generator_file(source)
+    record = json.loads((options.run / run_folder.OPTIONS).read_text())
+    metrics = _figures(source, options.data or record["data"]["path"], options)
+    fields = file.config.model_dump(exclude={"format", "weights_sha256", "metrics", "name"})
+    fields |= {
+        "metrics": metrics,
+        "name": options.name or file.config.name,
+        "network": file.config.network,
+    }
+    config = write_generator_file(options.output, dict(file.weights), "", **fields)
+    sampler = load_sampler(file, resolve_device(options.device))
+    pixels = sampler(sample_latents(range(CARD_SEEDS), sampler.z_dim, config.prior))
+    Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
+    official = OFFICIAL.get(config.data.name)
+    licence = options.licence or (official.licence if official else "Not stated.")
+    card = model_card(
+        config, licence, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
+    )
+    (options.output / "README.md").write_text(card)
+    print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
+    return 0
+
+
+def _figures(
+    generator: Path, data: str, options: argparse.Namespace
+) -> dict[str, float | int | list[int]]:
+    device = resolve_device(options.device)
+    file = read_generator_file(generator)
+    side, channels = file.config.crop, file.config.network.channels
+    path = _data_path(data, options)
+    train, test = (load(path, part, side=side, channels=channels) for part in ("train", "test"))
+    extractor = _extractor(options.classifier, Path("runs"), train, test, device)
+    if extractor is None:
+        raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
+    real = evaluate.reference(extractor, test)
+    return evaluate.evaluate(load_sampler(file, device), file.config.prior, real, options.images)
+
+
+# --- classifier, video ---
+
+
+def _classifier(options: argparse.Namespace) -> int:
+    device = resolve_device(options.device)
+    path = _data_path(options.data, options)
+    size = {"side": options.side, "channels": options.channels}
+    train, test = (load(path, part, **size) for part in ("train", "test"))
+    extractor = train_extractor(
+        train,
+        test,
+        epochs=options.epochs,
+        seed=options.seed,
+        device=device,
+        say=lambda text: print(text, flush=True),
+    )
+    extractor.save(options.output)
+    print(f"{options.output}: {extractor.name}, test accuracy {extractor.config.test_accuracy:.2%}")
+    return 0
+
+
+def _video(options: argparse.Namespace) -> int:
+    output = options.output or options.run / "training.webp"
+    frames = write_video(options.run, output, options.fps)
+    print(f"{output}: {frames} grids")
+    return 0
+
+
+# --- what the commands share ---
+
+
+def _data_path(data: str, options: argparse.Namespace) -> Path:
+    """A path as it is, or the folder of an official set by its name, downloaded where it is
+    missing.
+    """
+    if data in OFFICIAL and not Path(data).exists():
+        return fetch(data, base_url=options.base_url)
+    return Path(data)
+
+
+def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
+    return load(path, part, side=config.picture_side, channels=config.network.channels)
+
+
+def _extractor(
+    asked: str, outdir: Path, train: Dataset, test: Dataset, device: torch.device
+) -> Extractor | None:
+    """The classifier asked for, else the shipped one for this data, else one trained here."""
+    if asked == "none":
+        return None
+    if asked != "auto":
+        return load_extractor(Path(asked), device)
+    if train.labels is None or len(train.classes) < 2:
+        return None
+    sha256 = train.fingerprint
+    for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
+        extractor = load_extractor(folder, device)
+        if extractor.config.data_sha256 == sha256:
+            return extractor
+    folder = outdir / "classifiers" / sha256[:12]
+    if folder.exists():
+        return load_extractor(folder, device)
+    print(f"training the classifier that measures quality, kept in {folder}", flush=True)
+    extractor = train_extractor(
+        train, test, epochs=CLASSIFIER_EPOCHS, seed=0, device=device, say=print
+    )
+    extractor.save(folder)
+    return extractor
+
+
+# --- the command line ---
+
+
+@dataclass(frozen=True)
+class _Number:
+    """An argument type: a number within bounds, and a clear word where it is not."""
+
+    kind: type[int] | type[float]
+    low: float
+    high: float
+
+    def __call__(self, text: str) -> int | float:
+        allowed = f"allowed: {self.low:g} to {self.high:g}"
+        try:
+            value = self.kind(text)
+        except ValueError:
+            word = "a whole number" if self.kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {word}; {allowed}") from None
+        if not self.low <= value <= self.high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
+        return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model.training", description="Train and measure generators."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a generator; the same command again resumes")
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    train.add_argument("--preset", required=True, choices=PRESETS, help=presets)
+    train.add_argument(
+        "--data", help="folder, zip, or official set by name; default: the preset's own set"
+    )
+    train.add_argument(
+        "--outdir", type=Path, default=Path("runs"), help="run folders go here (default: runs)"
+    )
+    train.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
+    train.add_argument(
+        "--seed", type=_Number(int, 0, 2**32 - 1), help="of weights, order and latents (default: 0)"
+    )
+    which = train.add_mutually_exclusive_group()
+    which.add_argument("--resume", type=Path, metavar="RUN", help="continue this run folder")
+    which.add_argument("--fresh", action="store_true", help="start anew even if such a run exists")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        type=_Number(int, 1, 100_000),
+        help="passes over the data (default: the preset's)",
+    )
+    length.add_argument(
+        "--kimg", type=_Number(float, 0.001, 1e7), help="length in thousands of images instead"
+    )
+    train.add_argument(
+        "--batch", type=_Number(int, 2, 65536), help="images per step (default: the preset's)"
+    )
+    train.add_argument(
+        "--split", choices=("train", "test", "all"), help="all: the notebook's way (default: train)"
+    )
+    train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
+    train.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the convolutions"
+    )
+    train.add_argument(
+        "--grid-steps", type=_Number(int, 1, 10**9), default=100, help="steps between sample grids"
+    )
+    train.add_argument("--checkpoint-seconds", type=_Number(float, 0, 86400), default=120.0)
+    train.add_argument(
+        "--figure-images",
+        type=_Number(int, 200, 100_000),
+        default=5000,
+        help="in each epoch's quality figure",
+    )
+    _common(train)
+    train.set_defaults(command=_train)
+
+    measure = commands.add_parser("evaluate", help="measure a generator file, as JSON")
+    measure.add_argument("generator", type=Path, help="folder of a generator file")
+    measure.add_argument(
+        "--data", required=True, help="real pictures: folder, zip or official set by name"
+    )
+    measure.add_argument(
+        "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
+    )
+    _common(measure)
+    measure.set_defaults(command=_evaluate)
+
+    export = commands.add_parser("export", help="a run's generator, measured, with its model card")
+    export.add_argument("run", type=Path, help="run folder")
+    export.add_argument(
+        "--output", type=Path, required=True, help="folder of the new generator file"
+    )
+    export.add_argument("--which", choices=("best", "last"), default="best")
+    export.add_argument("--name", help="of the generator (default: its data's)")
+    export.add_argument(
+        "--licence", help="of the data, for the card (default: what is known of an official set)"
+    )
+    export.add_argument("--data", help="real pictures (default: those of the run)")
+    export.add_argument(
+        "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
+    )
+    _common(export)
+    export.set_defaults(command=_export)
+
+    classifier = commands.add_parser(
+        "classifier", help="train the classifier whose features measure quality"
+    )
+    classifier.add_argument(
+        "--data", required=True, help="labelled pictures: folder, zip or official set by name"
+    )
+    classifier.add_argument("--output", type=Path, required=True, help="folder for it")
+    classifier.add_argument("--epochs", type=_Number(int, 1, 1000), default=CLASSIFIER_EPOCHS)
+    classifier.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
+    classifier.add_argument(
+        "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
+    )
+    classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    _common(classifier, classifier=False)
+    classifier.set_defaults(command=_classifier)
+
+    video = commands.add_parser("video", help="the grids of a run as an animation")
+    video.add_argument("run", type=Path, help="run folder")
+    video.add_argument(
+        "--output", type=Path, help=".webp, .gif or .png (default: RUN/training.webp)"
+    )
+    video.add_argument(
+        "--fps", type=_Number(float, 0.1, 60), default=8.0, help="grids per second (default: 8)"
+    )
+    video.set_defaults(command=_video)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    parser.add_argument("--base-url", help="download official files from here instead")
+    if classifier:
+        parser.add_argument(
+            "--classifier",
+            default="auto",
+            help="folder of a classifier, or none (default: shipped or trained here)",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Checkpoints: everything needed to resume, in one safetensors file, there whole or not at all.
+
+checkpoint-000128000.safetensors: networks, average, both optimisers; images seen and the run's
+fingerprint in the header. Written to a temporary name, flushed to the disk, renamed; the newest two
+are kept.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+PATTERN = "checkpoint-*.safetensors"
+KEEP = 2
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be read; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and what is not a tensor."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]  # JSON: images_seen, fingerprint, best figure
+
+    @property
+    def images_seen(self) -> int:
+        return int(self.state["images_seen"])
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Writes the checkpoint and removes all but the newest two. Returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
+    }
+    state = {**checkpoint.state, "sha256": _digest(tensors)}
+    path = folder / f"checkpoint-{checkpoint.images_seen:09d}.safetensors"
+    write_atomically(path, save(tensors, {"state": json.dumps(state)}))
+    for old in sorted(folder.glob(PATTERN))[:-KEEP]:
+        old.unlink()
+    return path
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads and checks one checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or its content does not match its hash.
+    """
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        (header_bytes,) = struct.unpack("<Q", content[:8])
+        state = json.loads(json.loads(content[8 : 8 + header_bytes])["__metadata__"]["state"])
+        if state.pop("sha256") != _digest(tensors):
+            raise CheckpointError(f"{path}: damaged: its tensors do not match its hash")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise CheckpointError(f"{path}: damaged or not a checkpoint ({error})") from None
+    return Checkpoint(tensors, state)
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted(folder.glob(PATTERN), reverse=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The file holds the old content or the new one, whenever the machine stops."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def pack(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a network, named for the checkpoint."""
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `pack`."""
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)
+    }
+
+
+def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments and step counts: tensors, one per parameter and name."""
+    return {
+        f"{prefix}.{index}.{name}": value
+        for index, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def unpack_optimizer(
+    prefix: str, tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Puts the moments back into a fresh optimiser of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in unpack(prefix, tensors).items():
+        index, moment = name.split(".", 1)
+        state.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""A slow copy of the generator: the exponential moving average of its weights, which draws better
+pictures.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from model.latents import Prior, sample_latents
+from model.networks.dcgan import Generator
+
+BATCH_NORM_LATENTS = 5120  # latents that re-estimate batch-norm statistics
+BATCH_NORM_BATCH = 256
+FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else draws
+
+
+def slow_copy(generator: Generator) -> Generator:
+    """The average's start: equal to the generator, without gradients."""
+    return copy.deepcopy(generator).requires_grad_(False)
+
+
+def decay(batch: int, images_seen: int, half_life: float, ramp: float) -> float:
+    """Share of the old average that one step keeps.
+
+    After `half_life` images half of it is left; early on the half-life is `ramp` times the images
+    seen, so that the average forgets the random start. Source: Karras et al., StyleGAN2-ADA (2020),
+    its training loop.
+    """
+    return float(0.5 ** (batch / max(min(half_life, ramp * images_seen), 1e-8)))
+
+
+@torch.no_grad()
+def update(average: nn.Module, source: nn.Module, keep: float) -> None:
+    """Moves weights towards the source; copies batch-norm statistics, already averages."""
+    for slow, fast in zip(average.parameters(), source.parameters(), strict=True):
+        slow.lerp_(fast, 1.0 - keep)
+    for stale, fresh in zip(average.buffers(), source.buffers(), strict=True):
+        stale.copy_(fresh)
+
+
+@torch.no_grad()
+def with_own_statistics(average: Generator, prior: Prior) -> Generator:
+    """A copy in inference mode whose batch-norm statistics belong to the averaged weights.
+
+    The statistics in `average` are those of the fast weights; here the plain mean over 5,120
+    latents replaces them.
+    """
+    generator = copy.deepcopy(average)
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over all batches
+    generator.train()
+    device = next(generator.parameters()).device
+    for first in range(FIRST_SEED, FIRST_SEED + BATCH_NORM_LATENTS, BATCH_NORM_BATCH):
+        z = sample_latents(range(first, first + BATCH_NORM_BATCH), generator.config.z_dim, prior)
+        generator(torch.from_numpy(z).to(device))
+    return generator.eval()

@@ -1,0 +1,111 @@
+"""What a run says while it works: progress on the terminal, log.txt, stats.jsonl, metrics.jsonl,
+TensorBoard.
+
+Every row carries `images_seen`. A resumed run drops the rows after its checkpoint: it will write
+them again.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+STATS, METRICS = "stats.jsonl", "metrics.jsonl"
+LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
+
+Row = dict[str, float | int]
+
+
+class Journal:
+    """Use as a context manager: it owns open files."""
+
+    def __init__(self, run_dir: Path, images: int, images_seen: int) -> None:
+        self._images, self._seen = images, images_seen
+        self._first, self._start, self._spoken = images_seen, time.monotonic(), 0.0
+        for name in (STATS, METRICS):
+            _drop_rows_after(run_dir / name, images_seen)
+        self._log = (run_dir / "log.txt").open("a")
+        self._stats = (run_dir / STATS).open("a")
+        self._metrics = (run_dir / METRICS).open("a")
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=images_seen)
+        self._bar = tqdm(
+            total=images,
+            initial=images_seen,
+            unit="img",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._board.close()
+        for stream in (self._log, self._stats, self._metrics):
+            stream.close()
+
+    def say(self, text: str) -> None:
+        """One line for the person and the log."""
+        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        self._log.flush()
+        self._bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def progress(self, images_seen: int) -> None:
+        """Moves the bar."""
+        self._bar.update(images_seen - self._seen)
+        self._seen = images_seen
+
+    def stats(self, row: Row) -> None:
+        """Losses and discriminator outputs of the last few steps."""
+        rate = (self._seen - self._first) / max(time.monotonic() - self._start, 1e-9)
+        self._write(
+            self._stats, {"images_seen": self._seen, **row, "images_per_second": round(rate, 1)}
+        )
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in row.items()})
+        now = time.monotonic()
+        if self._bar.disable and now - self._spoken >= LINE_SECONDS:
+            self._spoken = now
+            left = int((self._images - self._seen) / max(rate, 1e-9))
+            values = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
+            self.say(
+                f"images {self._seen:,} of {self._images:,}  {rate:.0f} images/s  "
+                f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left  {values}"
+            )
+
+    def metrics(self, row: Row) -> None:
+        """Quality figures."""
+        self._write(self._metrics, {"images_seen": self._seen, **row})
+
+    def _write(self, stream: TextIO, row: Row) -> None:
+        stream.write(json.dumps(row) + "\n")
+        stream.flush()
+        for name, value in row.items():
+            if name != "images_seen":
+                self._board.add_scalar(name, value, self._seen)
+
+
+def _drop_rows_after(path: Path, images_seen: int) -> None:
+    """Keeps whole rows up to `images_seen`; a half-written last row goes too."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["images_seen"] <= images_seen and line.endswith("\n"):
+            kept.append(line)
+    path.write_text("".join(kept))

@@ -1,0 +1,106 @@
+"""The folder of one training run: its name, its options, its lock, and finding it again.
+
+runs/00000-mnist-dcgan-mnist-batch128/
+    options.json log.txt stats.jsonl metrics.jsonl tensorboard/ grids/ checkpoints/ best/ last/
+"""
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+OPTIONS = "options.json"
+
+
+class RunError(Exception):
+    """A run cannot start or go on; the message says why and what can be done."""
+
+
+def find_run(outdir: Path, fingerprint: str) -> Path | None:
+    """The newest run of exactly this configuration and data."""
+    for folder in reversed(_runs(outdir)):
+        if _options(folder).get("fingerprint") == fingerprint:
+            return folder
+    return None
+
+
+def open_run(folder: Path, fingerprint: str) -> Path:
+    """A named run folder, if it belongs to this configuration and data.
+
+    Raises:
+        RunError: it is no run, or one of another configuration.
+    """
+    options = _options(folder)
+    if not options:
+        raise RunError(f"{folder}: not a run folder ({OPTIONS} is missing or damaged)")
+    if options.get("fingerprint") != fingerprint:
+        raise RunError(
+            f"{folder}: made with other options or other data; its own are in {folder / OPTIONS}. "
+            "Repeat the command that started it, or start a new run"
+        )
+    return folder
+
+
+def create_run(outdir: Path, description: str, options: dict[str, Any]) -> Path:
+    """A new numbered folder with its options.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    runs = _runs(outdir)
+    number = int(runs[-1].name[:5]) + 1 if runs else 0
+    folder = outdir / f"{number:05d}-{slug(description)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror})") from None
+    write_options(folder, options)
+    return folder
+
+
+def slug(text: str) -> str:
+    """Lower case letters, digits, - and _ alone, at most 64: fit for a folder and for a generator's
+    name.
+    """
+    return re.sub("[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or "unnamed"
+
+
+def write_options(folder: Path, options: dict[str, Any]) -> None:
+    """Writes the resolved options of a run, whole or not at all."""
+    temporary = folder / f".{OPTIONS}.tmp"
+    temporary.write_text(json.dumps(options, indent=2) + "\n")
+    temporary.replace(folder / OPTIONS)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder for one process; the lock ends with the process, however it ends.
+
+    Raises:
+        RunError: another process trains in this folder.
+    """
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{folder}: another process is training in this folder") from None
+        yield
+
+
+def _runs(outdir: Path) -> list[Path]:
+    if not outdir.is_dir():
+        return []
+    return sorted(
+        entry for entry in outdir.iterdir() if entry.is_dir() and re.match(r"\d{5}-", entry.name)
+    )
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    try:
+        options = json.loads((folder / OPTIONS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return options if isinstance(options, dict) else {}
