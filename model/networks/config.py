@@ -11,17 +11,13 @@ FIRST_SIDE = 4  # pixels per side of the first feature map
 
 @dataclass(frozen=True, kw_only=True)
 class DCGANConfig:
-    """Shape of the article's generator and discriminator. `resolution` is 4 times a power of two,
-    from 8.
-    """
+    """Shape of the article's generator and discriminator."""
 
     z_dim: int = 100
-    resolution: int = 32  # pixels per side that the generator draws
+    resolution: int = 32  # pixels per side that the generator draws: 4 times a power of two
     channels: int = 3  # 3: RGB, 1: grey
     width: int = 512  # generator channels at 4x4; halved at each doubling of the side
-    discriminator_width: int = (
-        64  # discriminator channels after its first convolution; doubled at each halving
-    )
+    discriminator_width: int = 64  # its channels at half the side; doubled at each halving
 
     family = "dcgan"
 

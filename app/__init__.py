@@ -1,0 +1,1 @@
+"""The service: a seed in a URL, a picture back. It never imports `model.training`."""

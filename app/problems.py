@@ -1,0 +1,107 @@
+"""What can go wrong for a client, and the RFC 9457 answer to it.
+
+An answer says what was wrong and what is allowed; it never repeats the input, and never shows our
+insides.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+log = logging.getLogger("ganserve")
+
+NO_STORE = {"Cache-Control": "no-store"}
+RETRY = MappingProxyType({"Retry-After": "1"})  # seconds
+
+
+class Problem(Exception):
+    """A refusal: its HTTP status, a sentence for people, and headers if the status wants some."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidRequest(Problem):
+    """The request asks for something that is not allowed."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class QueueFull(Problem):
+    """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers = RETRY
+
+
+class NotReady(Problem):
+    """Not loaded yet, or draining: another replica may be able to answer."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = RETRY
+
+
+def problem_response(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+) -> Response:
+    """An application/problem+json answer, never cached."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    # ensure_ascii: a lone surrogate must not break the answer
+    content = json.dumps(body | {"detail": detail} | members, ensure_ascii=True, allow_nan=False)
+    return Response(
+        content,
+        status,
+        headers={**NO_STORE, **(headers or {})},
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application answer as a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, error: Problem) -> Response:
+        return problem_response(error.status, error.detail, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
+        errors = [_described(entry) for entry in found[:20]]
+        detail = "; ".join(f"{entry['where']}: {entry['problem']}" for entry in errors[:3])
+        return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # the router names the methods of one route, and a path may have several
+            operations = app.openapi()["paths"].get(request.url.path, {})
+            if operations:
+                headers["Allow"] = ", ".join(sorted(operation.upper() for operation in operations))
+        return problem_response(error.status_code, str(error.detail), headers)
+
+    @app.exception_handler(Exception)
+    async def _internal(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return problem_response(status, "The service failed; the operator's log says why.")
+
+
+def _described(entry: Mapping[str, Any]) -> dict[str, str]:
+    location: Sequence[str | int] = entry["loc"]
+    # the name of an unknown parameter is the client's own text: cut, and escaped by the encoder
+    where = ".".join(str(part)[:40] for part in location[:6])
+    return {"where": where, "problem": str(entry["msg"])[:200]}
