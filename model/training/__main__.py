@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0 done, 1 stopped early, 2 a mistake in what was
     asked.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments, argparse.Namespace(typed=shlex.join(arguments)))
     try:
         status: int = options.command(options)
     except MISTAKES as error:
@@ -69,7 +70,7 @@ def _train(options: argparse.Namespace) -> int:
     fingerprint = config.fingerprint(sha256)
     schedule = _schedule(options, config, epochs, len(data))
     record = {
-        "command": f"python -m model.training {shlex.join(sys.argv[1:])}",
+        "command": f"python -m model.training {options.typed}",
         "fingerprint": fingerprint,
         "config": {**asdict(config), "network": network_to_dict(config.network)},
         "schedule": asdict(schedule),
@@ -303,6 +304,14 @@ class _Number:
         return value
 
 
+def _name(text: str) -> str:
+    if run_folder.slug(text) != text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name; allowed: up to 64 of a-z, 0-9, - and _"
+        )
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model.training", description="Train and measure generators."
@@ -374,7 +383,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, required=True, help="folder of the new generator file"
     )
     export.add_argument("--which", choices=("best", "last"), default="best")
-    export.add_argument("--name", help="of the generator (default: its data's)")
+    export.add_argument("--name", type=_name, help="of the generator (default: its data's)")
     export.add_argument(
         "--licence", help="of the data, for the card (default: what is known of an official set)"
     )

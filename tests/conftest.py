@@ -1,0 +1,98 @@
+"""One tiny generator, one client that runs the real lifespan, small data in official forms."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from model.generator_file import write_generator_file
+from model.networks.config import DCGANConfig
+from model.networks.dcgan import Generator
+from model.sampler import generator_weights
+
+TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
+SHA = "0" * 64
+
+
+def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 28) -> Path:
+    """An untrained generator whose pictures differ by seed."""
+    torch.manual_seed(0)
+    generator = Generator(network)
+    for parameter in generator.parameters():
+        parameter.data.mul_(10)  # far from grey, so that pictures have contrast
+    write_generator_file(
+        folder,
+        generator_weights(generator),
+        "# tiny\n",
+        name="tiny",
+        preset="dcgan-mnist",
+        network=network,
+        prior="uniform",
+        crop=crop,
+        data={"name": "noise", "split": "train", "images": 1, "sha256": SHA},
+        images_seen=0,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_generator(tmp_path_factory.mktemp("generators") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def client(generator_folder: Path) -> Iterator[TestClient]:
+    settings = Settings(generator=str(generator_folder), device="cpu", max_batch=16, max_queue=300)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def blobs(count: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, side, side) of a bright square whose place is its class, and the classes."""
+    random = np.random.default_rng(0)
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    images = random.integers(0, 40, (count, side, side)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 4)
+        image[row * 9 : row * 9 + 8, column * 7 : column * 7 + 6] += 200
+    return images, labels
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The idx form of unsigned bytes."""
+    header = (2048 + array.ndim).to_bytes(4, "big")
+    return header + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+
+
+def write_idx(folder: Path, train: int = 320, test: int = 240, packed: bool = True) -> Path:
+    """A data set in MNIST's files, gzipped or not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, count in (("train", train), ("t10k", test)):
+        images, labels = blobs(count)
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            content = idx_bytes(array)
+            name = f"{part}-{kind}-ubyte"
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of idx files: 320 training and 240 test pictures, 28x28 grey, ten classes."""
+    return write_idx(tmp_path_factory.mktemp("data") / "digits")
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    """Changes fields of a JSON file; a value of None removes the field."""
+    fields = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in fields.items() if v is not None}))

@@ -1,0 +1,346 @@
+"""The training commands as a person types them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageSequence
+
+from model.generator_file import read_generator_file
+from model.training.__main__ import main
+from model.training.checkpoint import newest_first
+from model.training.data import load
+from model.training.presets import PRESETS
+from model.training.run_folder import locked
+from tests.conftest import TINY, write_tiny_generator
+from tests.tiny_training import TINY_PRESET
+
+RUN = "00000-digits-dcgan-mnist-batch32"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_preset() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "dcgan-mnist", TINY_PRESET)
+        yield
+
+
+def train_arguments(digits: Path, outdir: Path, *more: str) -> list[str]:
+    plain = ["--data", str(digits), "--outdir", str(outdir), "--batch", "32", "--device", "cpu"]
+    return ["train", "--preset", "dcgan-mnist", *plain, *more]
+
+
+@pytest.fixture(scope="module")
+def finished(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The out-folder of one short run with a classifier, a best and a last."""
+    outdir = tmp_path_factory.mktemp("runs")
+    more = ("--kimg", "0.4", "--figure-images", "200", "--grid-steps", "4")
+    assert main(train_arguments(digits, outdir, *more)) == 0
+    return outdir
+
+
+def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
+    names = {path.name for path in (finished / RUN).iterdir()}
+    assert {
+        "options.json",
+        "log.txt",
+        "stats.jsonl",
+        "metrics.jsonl",
+        "tensorboard",
+        "grids",
+        "reals.png",
+        "checkpoints",
+        "best",
+        "last",
+    } <= names
+    options = json.loads((finished / RUN / "options.json").read_text())
+    assert options["config"]["batch"] == 32
+    assert options["config"]["network"]["width"] == TINY.width
+    assert options["schedule"]["images"] == 384
+    assert options["command"].startswith("python -m model.training")
+
+
+def test_classifier_is_trained_once_and_kept(finished: Path) -> None:
+    (folder,) = (finished / "classifiers").iterdir()
+    assert (folder / "model.safetensors").exists()
+
+
+def test_dry_run_prints_the_options_and_writes_nothing(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(train_arguments(digits, tmp_path, "--dry-run", "--epochs", "3")) == 0
+    options = json.loads(capsys.readouterr().out)
+    assert options["schedule"]["images"] == 3 * 320
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_prints_every_figure_with_its_protocol(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (classifier,) = (finished / "classifiers").iterdir()
+    arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
+    assert main([*arguments, "--images", "240", "--classifier", str(classifier)]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    kinds = [name.split("_digits-classifier-")[0] for name in figures]
+    assert kinds == [
+        "frechet240_test240",
+        "precision3240_test240",
+        "recall3240_test240",
+        "coverage5240_test240",
+        "confident240",
+        "class_histogram240",
+        "classifier_test_accuracy",
+    ]
+    assert sum(figures[next(name for name in figures if "histogram" in name)]) == 240
+
+
+def test_export_writes_a_generator_file_with_card_and_samples(
+    digits: Path, finished: Path, tmp_path: Path
+) -> None:
+    (classifier,) = (finished / "classifiers").iterdir()
+    output = tmp_path / "zoo" / "digits"
+    arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
+    assert main([*arguments, "--classifier", str(classifier), "--licence", "Ours."]) == 0
+    exported = read_generator_file(output)
+    best = read_generator_file(finished / RUN / "best")
+    assert exported.config.weights_sha256 == best.config.weights_sha256
+    assert len(exported.config.metrics) == 7
+    card = (output / "README.md").read_text()
+    for fact in ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist"):
+        assert fact in card
+    with Image.open(output / "samples.png") as samples:
+        assert samples.size == (16 * 28, 4 * 28)
+
+
+@pytest.mark.parametrize("ending", ["webp", "gif", "png"])
+def test_video_shows_the_grids_in_order(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "grids").mkdir()
+    for images_seen in (0, 1000, 20000):
+        Image.new("L", (60, 60), images_seen // 100).save(
+            tmp_path / "grids" / f"{images_seen:09d}.png"
+        )
+    (tmp_path / "grids" / "average-000020000.png").touch()  # another series, not part of it
+    output = tmp_path / f"training.{ending}"
+    assert main(["video", str(tmp_path), "--output", str(output), "--fps", "4"]) == 0
+    with Image.open(output) as video:
+        frames = [frame.convert("L").getpixel((30, 30)) for frame in ImageSequence.Iterator(video)]
+    assert frames == pytest.approx([0, 10, 200], abs=3)
+
+
+def test_classifier_command_writes_a_classifier(digits: Path, tmp_path: Path) -> None:
+    output = tmp_path / "classifier"
+    data = ["--data", str(digits), "--output", str(output)]
+    assert main(["classifier", *data, "--epochs", "1", "--device", "cpu"]) == 0
+    assert json.loads((output / "config.json").read_text())["epochs"] == 1
+
+
+def command(arguments: list[str]) -> list[str]:
+    """The same in a process of its own, with the same tiny preset."""
+    return [sys.executable, "-m", "tests.tiny_training", *arguments]
+
+
+def wait_for_rows(path: Path, count: int) -> None:
+    """Until a running command has written so many rows."""
+    for _ in range(1200):
+        if path.exists() and path.read_text().count("\n") >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{path} never reached {count} rows")
+
+
+@pytest.mark.slow
+def test_killed_run_continues_with_the_same_command_and_ends_the_same(
+    digits: Path, tmp_path: Path
+) -> None:
+    more = ("--epochs", "12", "--checkpoint-seconds", "0.2", "--classifier", "none")
+    broken = command(train_arguments(digits, tmp_path / "broken", *more))
+    for rows in (2, 7):
+        with subprocess.Popen(broken, stdout=subprocess.DEVNULL) as process:
+            wait_for_rows(tmp_path / "broken" / RUN / "stats.jsonl", rows)
+            process.send_signal(signal.SIGKILL)
+    assert subprocess.run(broken, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    assert [path.name for path in (tmp_path / "broken").iterdir()] == [RUN]  # one run, not three
+    log = (tmp_path / "broken" / RUN / "log.txt").read_text()
+    assert log.count("starting at 0 images") + log.count("resuming at") == 3
+
+    plain = command(train_arguments(digits, tmp_path / "plain", *more))
+    assert subprocess.run(plain, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    ends = [newest_first(tmp_path / name / RUN / "checkpoints")[0] for name in ("broken", "plain")]
+    assert ends[0].name == ends[1].name == "checkpoint-000003840.safetensors"
+    assert ends[0].read_bytes() == ends[1].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_saves_says_so_and_exits_1(
+    digits: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    endless = train_arguments(digits, tmp_path, "--epochs", "1000", "--classifier", "none")
+    with subprocess.Popen(command(endless), stdout=subprocess.PIPE, text=True) as process:
+        wait_for_rows(tmp_path / RUN / "stats.jsonl", 1)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the same command again goes on from here" in output
+    assert len(newest_first(tmp_path / RUN / "checkpoints")) == 2
+
+
+def test_two_processes_cannot_train_in_one_folder(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(finished / RUN):
+        more = ("--kimg", "0.4", "--figure-images", "200", "--grid-steps", "4")
+        assert main(train_arguments(digits, finished, *more)) == 2
+    assert "another process is training" in capsys.readouterr().err
+
+
+def test_same_command_after_the_end_trains_no_more(digits: Path, finished: Path) -> None:
+    before = (finished / RUN / "stats.jsonl").read_text()
+    more = ("--kimg", "0.4", "--figure-images", "200", "--grid-steps", "4")
+    assert main(train_arguments(digits, finished, *more)) == 0
+    assert (finished / RUN / "stats.jsonl").read_text() == before
+    assert not (finished / RUN.replace("00000", "00001")).exists()
+
+
+def test_fresh_starts_another_run_and_other_options_do_too(digits: Path, tmp_path: Path) -> None:
+    short = ("--kimg", "0.03", "--classifier", "none")
+    for more in ((), (), ("--fresh",), ("--seed", "7")):
+        assert main(train_arguments(digits, tmp_path, *short, *more)) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+BROKEN = {
+    "no-command": ([], "COMMAND"),
+    "unknown-command": (["paint"], "invalid choice"),
+    "no-preset": (["train"], "--preset"),
+    "unknown-preset": (["train", "--preset", "x"], "dcgan-svhn"),
+    "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
+    "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),
+    "data-of-other-preset": (
+        ["train", "--preset", "dcgan-svhn", "--data", "DIGITS"],
+        "this preset wants 32x32 with 3",
+    ),
+    "batch-zero": (["train", "--preset", "dcgan-mnist", "--batch", "0"], "allowed: 2 to 65536"),
+    "batch-text": (["train", "--preset", "dcgan-mnist", "--batch", "many"], "a whole number"),
+    "batch-larger-than-data": (
+        ["train", "--preset", "dcgan-mnist", "--data", "DIGITS", "--batch", "321"],
+        "lower --batch",
+    ),
+    "epochs-negative": (["train", "--preset", "dcgan-mnist", "--epochs", "-1"], "allowed: 1"),
+    "epochs-and-kimg": (
+        ["train", "--preset", "dcgan-mnist", "--epochs", "1", "--kimg", "1"],
+        "not allowed with",
+    ),
+    "kimg-nan": (["train", "--preset", "dcgan-mnist", "--kimg", "nan"], "out of range"),
+    "seed-negative": (["train", "--preset", "dcgan-mnist", "--seed", "-1"], "allowed: 0"),
+    "split-unknown": (["train", "--preset", "dcgan-mnist", "--split", "half"], "invalid choice"),
+    "device-unknown": (["train", "--preset", "dcgan-mnist", "--device", "tpu"], "allowed: auto"),
+    "device-absent": (["train", "--preset", "dcgan-mnist", "--device", "cuda:99"], "allowed: auto"),
+    "resume-no-run": (
+        ["train", "--preset", "dcgan-mnist", "--data", "DIGITS", "--resume", "EMPTY"],
+        "not a run folder",
+    ),
+    "resume-other-run": (
+        ["train", "--preset", "dcgan-mnist", "--data", "DIGITS", "--resume", "RUN"],
+        "other options or other data",
+    ),
+    "outdir-is-a-file": (
+        ["train", "--preset", "dcgan-mnist", "--data", "DIGITS", "--outdir", "FILE/runs"],
+        "cannot be made",
+    ),
+    "classifier-missing": (
+        ["evaluate", "TINY", "--data", "DIGITS", "--classifier", "EMPTY"],
+        "config.json is missing",
+    ),
+    "evaluate-no-generator": (["evaluate", "EMPTY", "--data", "DIGITS"], "no such file"),
+    "evaluate-no-data": (["evaluate", "TINY"], "--data"),
+    "export-no-run": (["export", "EMPTY", "--output", "OUT"], "no such folder"),
+    "export-nameless": (["export", "RUN", "--output", "OUT", "--name", "A B"], "allowed: up to 64"),
+    "video-no-run": (["video", "EMPTY"], "no grids"),
+    "video-unknown-ending": (["video", "RUN", "--output", "x.avi"], "allowed: .webp"),
+    "classifier-unlabelled": (
+        ["classifier", "--data", "PLAIN", "--output", "OUT"],
+        "labelled pictures",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_mistake_on_the_command_line_is_one_clear_error(
+    kind: str,
+    digits: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "plain").mkdir()
+    for index in range(10):
+        Image.new("L", (28, 28), index).save(tmp_path / "plain" / f"{index}.png")
+    (tmp_path / "file").touch()
+    places = {
+        "EMPTY": tmp_path / "empty",
+        "PLAIN": tmp_path / "plain",
+        "OUT": tmp_path / "out",
+        "FILE": tmp_path / "file",
+        "DIGITS": digits,
+        "RUN": finished / RUN,
+        "TINY": write_tiny_generator(tmp_path / "tiny"),
+    }
+    monkeypatch.chdir(tmp_path)
+    arguments, reason = BROKEN[kind]
+    typed = [str(places.get(a, a)).replace("FILE", str(places["FILE"])) for a in arguments]
+    try:
+        status = main(typed)
+    except SystemExit as exit:  # how argparse ends
+        status = int(exit.code or 0)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert reason in captured.err
+    assert "Traceback" not in captured.err
+    assert len(captured.err.splitlines()[-1]) < 500
+
+
+def test_official_set_is_downloaded_where_no_data_is_given(
+    monkeypatch: pytest.MonkeyPatch, digits: Path, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def fetch(name: str, base_url: str | None) -> Path:
+        asked.append((name, base_url))
+        return digits
+
+    monkeypatch.setattr("model.training.__main__.fetch", fetch)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--dry-run"]
+    assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 0
+    assert asked == [("mnist", "http://127.0.0.1:9")]
+
+
+def test_split_all_is_the_notebooks_way(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(train_arguments(digits, tmp_path, "--split", "all", "--dry-run")) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["images"] == 560
+
+
+def test_pictures_without_classes_train_without_a_quality_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
+) -> None:
+    data = load(digits, "train", side=28, channels=1)
+    (tmp_path / "plain").mkdir()
+    for index, picture in enumerate(data.images[:80]):
+        Image.fromarray(picture[..., 0]).save(tmp_path / "plain" / f"{index:03d}.png")
+    more = ("--kimg", "0.06")
+    assert main(train_arguments(tmp_path / "plain", tmp_path / "runs", *more)) == 0
+    captured = capsys.readouterr()
+    assert "no quality figure" in captured.out
+    (run,) = (tmp_path / "runs").iterdir()
+    assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
+    assert "--which last" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""The house: who may import whom, and that importing does no work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def modules(package: str) -> list[str]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_service_never_imports_training() -> None:
+    names = [*modules("app"), "app.__main__"]
+    code = f"import sys, {', '.join(names)}; print([m for m in sys.modules if 'training' in m])"
+    assert run(code) == "[]"
+
+
+def test_service_never_imports_what_only_training_needs() -> None:
+    code = "import sys, app.main; print({'scipy', 'pooch', 'tensorboard'} & set(sys.modules))"
+    assert run(code) == "set()"
+
+
+def test_model_never_imports_the_service() -> None:
+    names = modules("model")
+    assert "model.training.loop" in names
+    code = f"import sys, {', '.join(names)}; print([m for m in sys.modules if m.startswith('app')])"
+    assert run(code) == "[]"
+
+
+def test_what_serving_shares_needs_no_torch() -> None:
+    shared = (
+        "model.latents, model.images, model.generator_file, model.networks.config, model.metrics"
+    )
+    code = f"import sys, {shared}, app.batcher, app.schemas; print('torch' in sys.modules)"
+    assert run(code) == "False"
+
+
+def test_importing_reads_no_environment_and_no_weights() -> None:
+    code = (
+        "import os; os.environ.update(GAN_PORT='nonsense', GAN_GENERATOR='/no/where');"
+        f"import {', '.join([*modules('app'), *modules('model')])}; print('fine')"
+    )
+    assert run(code) == "fine"
+
+
+@pytest.mark.parametrize("package", ["app", "model"])
+def test_nothing_can_unpickle(package: str) -> None:
+    for file in (ROOT / package).rglob("*.py"):
+        text = file.read_text()
+        assert "pickle" not in text.replace("never pickle", "")
+        assert "torch.load(" not in text
+        assert "allow_pickle=True" not in text

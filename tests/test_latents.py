@@ -1,0 +1,136 @@
+"""A seed is a promise: its latent is pinned here, number by number."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.latents import PRIORS, SEED_LIMIT, Prior, interpolate, lerp, sample_latents, slerp
+
+# The first four values of some seeds. A change here would change every picture ever served.
+VECTORS = {
+    ("uniform", 0): [
+        "-0x1.f42d160000000p-1",
+        "-0x1.08a7540000000p-1",
+        "-0x1.8de6620000000p-1",
+        "0x1.07d7a00000000p-3",
+    ],
+    ("uniform", 42): [
+        "0x1.47e2060000000p-1",
+        "-0x1.3e36660000000p-1",
+        "0x1.787c140000000p-1",
+        "-0x1.afcb580000000p-3",
+    ],
+    ("uniform", 4294967303): [
+        "0x1.bdf9ec0000000p-4",
+        "-0x1.1da4c00000000p-1",
+        "0x1.9c33220000000p-1",
+        "-0x1.eb3ab40000000p-1",
+    ],
+    ("uniform", 9223372036854775807): [
+        "0x1.b406ae0000000p-1",
+        "-0x1.4612720000000p-1",
+        "0x1.e879e60000000p-3",
+        "-0x1.bb97ec0000000p-6",
+    ],
+    ("normal", 0): [
+        "-0x1.22cd1a0000000p+1",
+        "-0x1.6714740000000p-1",
+        "-0x1.380f160000000p+0",
+        "0x1.4c209a0000000p-3",
+    ],
+    ("normal", 42): [
+        "0x1.d50dbe0000000p-1",
+        "-0x1.c2e8700000000p-1",
+        "0x1.1d8af60000000p+0",
+        "-0x1.11d0b60000000p-2",
+    ],
+    ("normal", 4294967303): [
+        "0x1.1858e60000000p-3",
+        "-0x1.898c340000000p-1",
+        "0x1.4bd0c20000000p+0",
+        "-0x1.0622460000000p+1",
+    ],
+    ("normal", 9223372036854775807): [
+        "0x1.71fc2a0000000p+0",
+        "-0x1.d19c820000000p-1",
+        "0x1.36d07a0000000p-2",
+        "-0x1.1608ca0000000p-5",
+    ],
+}
+
+
+@pytest.mark.parametrize(("prior", "seed"), VECTORS)
+def test_latent_of_a_seed_never_changes(prior: Prior, seed: int) -> None:
+    found = sample_latents([seed], 100, prior)[0, :4]
+    assert [value.hex() for value in found.tolist()] == VECTORS[prior, seed]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_latent_depends_on_its_seed_alone(prior: Prior) -> None:
+    together = sample_latents([3, 1, 2, 3], 100, prior)
+    for row, seed in zip(together, [3, 1, 2, 3], strict=True):
+        assert np.array_equal(row, sample_latents([seed], 100, prior)[0])
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_longer_latent_begins_like_the_shorter(prior: Prior) -> None:
+    assert np.array_equal(sample_latents([5], 10, prior), sample_latents([5], 100, prior)[:, :10])
+
+
+def test_uniform_prior_fills_its_box() -> None:
+    z = sample_latents(range(2000), 100, "uniform")
+    assert z.dtype == np.float32
+    assert np.abs(z).max() <= 1
+    assert z.mean() == pytest.approx(0, abs=0.005)
+    assert z.std() == pytest.approx(1 / np.sqrt(3), rel=0.005)
+
+
+def test_normal_prior_has_the_normal_distribution() -> None:
+    z = np.sort(sample_latents(range(2000), 100, "normal").ravel())
+    assert z.mean() == pytest.approx(0, abs=0.01)
+    assert z.std() == pytest.approx(1, rel=0.01)
+    # the quantiles of a standard normal, from tables
+    for share, quantile in ((0.001, -3.0902), (0.05, -1.6449), (0.5, 0.0), (0.975, 1.9600)):
+        assert z[int(share * len(z))] == pytest.approx(quantile, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", [-1, SEED_LIMIT])
+def test_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(ValueError, match="allowed: 0 to"):
+        sample_latents([seed], 4, "uniform")
+
+
+@pytest.mark.parametrize("between", [lerp, slerp])
+def test_paths_end_where_they_should(between: Callable[..., NDArray[np.float32]]) -> None:
+    a, b = sample_latents([1, 2], 100, "normal")
+    assert np.allclose(between(a, b, 0.0), a, atol=1e-6)
+    assert np.allclose(between(a, b, 1.0), b, atol=1e-6)
+
+
+def test_slerp_keeps_the_length_and_turns_evenly() -> None:
+    a, b = np.array([2, 0], np.float32), np.array([0, 2], np.float32)
+    for t in (0.25, 0.5, 0.75):
+        angle = t * np.pi / 2
+        assert np.allclose(slerp(a, b, t), [2 * np.cos(angle), 2 * np.sin(angle)], atol=1e-6)
+
+
+def test_slerp_between_equal_latents_stays_there() -> None:
+    a = np.array([1, 2, 3], np.float32)
+    assert np.allclose(slerp(a, a, 0.5), a)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_interpolation_meets_every_key_bit_for_bit(prior: Prior) -> None:
+    keys = sample_latents([1, 2, 3], 100, prior)
+    path = interpolate(keys, 9, prior)
+    assert path.shape == (9, 100)
+    for frame, key in ((0, 0), (4, 1), (8, 2)):
+        assert np.array_equal(path[frame], keys[key])
+
+
+@pytest.mark.parametrize(("keys", "frames"), [(1, 5), (3, 2)])
+def test_interpolation_needs_keys_and_frames(keys: int, frames: int) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        interpolate(np.zeros((keys, 4), np.float32), frames, "uniform")

@@ -1,0 +1,127 @@
+"""Starting and stopping the service as an operator does, in a process of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import edit_json
+
+
+def environment(**settings: str) -> dict[str, str]:
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_")}
+    return plain | {"GAN_DEVICE": "cpu"} | settings
+
+
+def start_and_fail(**settings: str) -> list[str]:
+    """The lines on stderr of a service that does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "app"],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        pytest.param(shutil.rmtree, "no such folder", id="missing"),
+        pytest.param(
+            lambda f: os.truncate(f / "model.safetensors", 500), "SHA-256", id="truncated"
+        ),
+        pytest.param(lambda f: edit_json(f / "config.json", format=9), "format", id="future"),
+    ],
+)
+def test_broken_generator_file_ends_the_start_with_one_line(
+    generator_folder: Path, tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    folder = Path(shutil.copytree(generator_folder, tmp_path / "generator"))
+    damage(folder)
+    lines = start_and_fail(GAN_GENERATOR=str(folder))
+    (why,) = [line for line in lines if "cannot start" in line]
+    assert reason in why
+    assert str(folder) in why
+
+
+def test_device_that_is_not_there_ends_the_start_with_one_line(generator_folder: Path) -> None:
+    lines = start_and_fail(GAN_GENERATOR=str(generator_folder), GAN_DEVICE="cuda:99")
+    assert sum("device 'cuda:99' is not on this machine" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GAN_PORT", "0"), ("GAN_MAX_BATCH", "many"), ("GAN_DEVICE", "tpu"), ("GAN_MAX_QUEUE", "-1")],
+)
+def test_wrong_setting_is_named(name: str, value: str) -> None:
+    (line,) = start_and_fail(**{name: value})
+    assert line.startswith(f"error: setting {name}: ")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def service(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running service and its address; ready when the block begins."""
+    port = free_port()
+    settings = environment(GAN_GENERATOR=str(folder), PORT=str(port))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app"], env=settings, stderr=subprocess.PIPE, text=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/readyz", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield process, address
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def test_bytes_are_the_same_after_a_restart_and_in_another_process(generator_folder: Path) -> None:
+    paths = ("/generate?seed=7", "/generate?seed=8&n=20", "/interpolate?seeds=1,2&frames=4")
+    answers = []
+    for _ in range(2):
+        with service(generator_folder) as (_, address):
+            answers.append([fetch(address + path) for path in paths])
+    assert answers[0] == answers[1]
+
+
+def test_service_ends_on_sigterm(generator_folder: Path) -> None:
+    with service(generator_folder) as (process, address):
+        fetch(f"{address}/generate?seed=1")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode in (0, -signal.SIGTERM)  # uvicorn raises the signal again at the end
+    assert "Traceback" not in log
+    assert "ready: generator tiny on cpu" in log
