@@ -89,9 +89,9 @@ def test_evaluate_prints_every_figure_with_its_protocol(
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
         "frechet240_test240",
-        "precision3240_test240",
-        "recall3240_test240",
-        "coverage5240_test240",
+        "precision_k3_240_test240",
+        "recall_k3_240_test240",
+        "coverage_k5_240_test240",
         "confident240",
         "class_histogram240",
         "classifier_test_accuracy",

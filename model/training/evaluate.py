@@ -54,9 +54,9 @@ def evaluate(
     near_protocol = f"{_thousands(few)}_test{_thousands(few)}_{through}"
     return {
         _frechet_name(real, count): round(frechet_distance(real.features, features), 4),
-        f"precision3{near_protocol}": round(near.precision, 4),
-        f"recall3{near_protocol}": round(near.recall, 4),
-        f"coverage5{near_protocol}": round(near.coverage, 4),
+        f"precision_k3_{near_protocol}": round(near.precision, 4),
+        f"recall_k3_{near_protocol}": round(near.recall, 4),
+        f"coverage_k5_{near_protocol}": round(near.coverage, 4),
         f"confident{_thousands(count)}_{through}": round(
             float((probabilities.max(1) > CONFIDENT).mean()), 4
         ),

@@ -1,0 +1,45 @@
+PYTHON ?= python3
+PORT ?= 8000
+PRESET ?= dcgan-mnist
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: serve test train lint types format clean
+
+serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
+	GAN_PORT=$(PORT) $(BIN)/python -m app
+
+test: $(VENV)/.dev  ## every test that needs no GPU
+	$(BIN)/python -m pytest
+
+train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same again resumes
+	$(BIN)/python -m model.training train --preset $(PRESET) $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say PYTHON=... to name one"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[train,dev]'
+	@touch $@ $(VENV)/.serve
