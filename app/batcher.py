@@ -1,126 +1,296 @@
-"""Dynamic batching: many small requests in, few full device batches out.
+"""Dynamic batching: many small requests in, full device batches out.
 
-    submit(z) -> queue -> whatever waits when the device is free, up to max_batch -> run -> split ->
-    reply
+    submit(z) -> arrivals -> turns -> batch -> run -> (encode) -> reply
+    event loop   |--------- device thread ----------|  or encoder thread
 
-Nothing waits by the clock: an idle device starts at once, a busy one fills its next batch
-meanwhile. A request larger than a batch is cut. The batcher knows arrays, not HTTP and not the
-network.
+Nothing waits by the clock: a batch is whatever waits when the device is free, formed at that
+moment, so an idle device starts at once and a busy one fills its batches. Requests take turns: a
+large one is cut into pieces of a few milliseconds, so that a small one never waits for all of it.
+The batcher knows arrays, not HTTP and not the network.
 """
 
 import asyncio
+import logging
+import math
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.problems import InvalidRequest, NotReady, QueueFull
 
+log = logging.getLogger("ganserve")
+
 Latents = NDArray[np.float32]  # (N, z_dim)
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
+Encoder = Callable[[Pixels], list[bytes]]
+
+PIECE_SECONDS = 0.004  # of a large request in one batch
+PACE_SMOOTHING = 0.1
 
 
 @dataclass(eq=False)
-class _Job:
+class Job:
+    """One accepted request: its latents, who waits for it, and how far it has come."""
+
     z: Latents
-    reply: "asyncio.Future[Pixels]"
-    taken: int = 0  # rows that are in a batch already
-    parts: list[Pixels] = field(default_factory=list)
+    encoded: bool  # the reply is a list of files, not an array of pixels
+    deadline: float  # monotonic seconds: not begun by then, it is given up
+    reply: "asyncio.Future[Pixels | list[bytes]]"
+    taken: int = 0  # rows that are in a batch already; the device thread's, like the next
+    failed: bool = False
+    answered: int = 0  # rows that have come back; the loop's
+    parts: dict[int, Pixels | list[bytes]] = field(default_factory=dict)  # by their first row
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a job that are in one batch."""
+
+    job: Job
+    start: int
+    end: int
 
 
 class Batcher:
-    """One device's queue and its one worker thread. Lives on the event loop that started it."""
+    """One device's queue. Everything but `_serve` and `_encode` runs on the event loop that started
+    it.
+    """
 
-    def __init__(self, run: Callable[[Latents], Pixels], *, max_batch: int, max_queue: int) -> None:
-        self._run = run
-        self._max_batch, self._max_queue = max_batch, max_queue
-        self._jobs: deque[_Job] = deque()
-        self._wake = asyncio.Event()
+    def __init__(
+        self,
+        run: Callable[[Latents], Pixels],
+        encode: Encoder,
+        *,
+        max_batch: int,
+        max_queue: int,
+        max_wait: float,
+    ) -> None:
+        self._run, self._encode_pictures = run, encode
+        self._max_batch, self._max_queue, self._max_wait = max_batch, max_queue, max_wait
+        self._arrivals: SimpleQueue[Job | None] = SimpleQueue()
+        self._finished: SimpleQueue[tuple[list[Piece], Pixels] | None] = SimpleQueue()
+        self._encoder_free = threading.Semaphore(1)
+        self._pace = 0.0  # seconds a picture, smoothed; written by the device thread alone
         self._open = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="generator")
-        self._worker: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads: list[threading.Thread] = []
+        self.pending = 0  # pictures accepted and not yet answered
 
     def start(self) -> None:
         """Begins to accept and to work."""
+        self._loop = asyncio.get_running_loop()
         self._open = True
-        self._worker = asyncio.create_task(self._work())
+        self._threads = [
+            threading.Thread(target=self._serve, name="device", daemon=True),
+            threading.Thread(target=self._encode, name="encoder", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def stop(self) -> None:
-        """Refuses new requests, answers what was accepted, then ends the worker."""
+        """Refuses new requests, answers what was accepted, then ends the threads."""
         self._open = False
-        self._wake.set()
-        if self._worker is not None:
-            await self._worker
-        self._thread.shutdown()
+        self._arrivals.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        self._threads = []
 
-    @property
-    def waiting(self) -> int:
-        """Pictures accepted and not yet in a batch."""
-        return sum(len(job.z) - job.taken for job in self._jobs if not job.reply.done())
+    def submit(self, z: Latents, *, encoded: bool) -> Job:
+        """Accepts latents; `job.reply` will hold their pictures, in their order, as pixels or as
+        files.
 
-    async def submit(self, z: Latents) -> Pixels:
-        """Pictures of the latents, in their order.
+        Cancel the reply to give the place up: what is not computed by then never is.
 
         Raises:
             NotReady: not started, or draining.
-            QueueFull: so many pictures would wait that max_queue is passed.
+            QueueFull: too many pictures wait, or they would wait too long.
             InvalidRequest: more pictures than the queue could ever hold.
         """
-        if not self._open:
+        if not self._open or self._loop is None:
             raise NotReady("The service is not ready, or is shutting down.")
-        if len(z) > self._max_queue:
-            raise InvalidRequest(f"{len(z)} pictures at once; allowed: up to {self._max_queue}")
-        if self.waiting + len(z) > self._max_queue:
-            raise QueueFull(f"{self._max_queue} pictures may wait, and no more; try again soon.")
-        job = _Job(z, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        self._wake.set()
-        return await job.reply
+        count = len(z)
+        if count > self._max_queue:
+            raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
+        wait = self.pending * self._pace
+        if self.pending + count > self._max_queue or wait > self._max_wait:
+            raise QueueFull(
+                f"{self.pending} pictures wait already, for about {wait:.1f} s; allowed: up to "
+                f"{self._max_queue} pictures and {self._max_wait:g} s",
+                retry_after=max(1, math.ceil(wait)),
+            )
+        job = Job(z, encoded, time.monotonic() + self._max_wait, self._loop.create_future())
+        self.pending += count
+        job.reply.add_done_callback(lambda _: self._leave(count))
+        self._arrivals.put(job)
+        return job
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            pieces = self._next_batch()
-            if not pieces:
-                if not self._open:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            batch = np.concatenate([job.z[start:end] for job, start, end in pieces])
-            try:
-                pixels = await loop.run_in_executor(self._thread, self._run, batch)
-            except Exception as error:  # whatever a device may throw goes to those who wait for it
-                for job, _, _ in pieces:
-                    if not job.reply.done():
-                        job.reply.set_exception(error)
-                continue
-            self._reply(pieces, pixels)
+    def _leave(self, count: int) -> None:
+        self.pending -= count
 
-    def _next_batch(self) -> list[tuple[_Job, int, int]]:
-        """Rows (job, start, end) of the jobs in front; jobs whose client has gone are dropped."""
-        pieces: list[tuple[_Job, int, int]] = []
+    # --- the device thread ---
+
+    def _serve(self) -> None:
+        turns: deque[Job] = deque()
+        closing = False
+        try:
+            while turns or not closing:
+                closing |= self._collect(turns, wait=not turns)
+                batch = self._form(turns)
+                if batch:
+                    self._work(batch, more=bool(turns) or not self._arrivals.empty())
+        except Exception as error:  # our own mistake: nobody may wait for ever for it
+            log.critical("the device thread has failed", exc_info=error)
+            self._open = False
+            self._collect(turns, wait=False)
+            for job in turns:
+                self._later(_refuse, job, error)
+        finally:
+            self._finished.put(None)
+
+    def _collect(self, turns: deque[Job], wait: bool) -> bool:
+        """Moves arrivals into the turns; returns whether the batcher is to stop."""
+        closing = False
+        try:
+            while True:
+                job = self._arrivals.get(block=wait)
+                wait = False
+                if job is None:
+                    closing = True
+                else:
+                    turns.append(job)
+        except Empty:
+            return closing
+
+    def _form(self, turns: deque[Job]) -> list[Piece]:
+        """A batch: each waiting job in its turn, a large one by pieces. Nobody computes for the
+        gone.
+        """
+        piece = self._piece()
+        pieces: list[Piece] = []
         room = self._max_batch
-        while self._jobs and room:
-            job = self._jobs[0]
-            if job.reply.done():
-                self._jobs.popleft()
+        now = time.monotonic()
+        for _ in range(len(turns)):
+            if room == 0:
+                break
+            job = turns.popleft()
+            if job.failed or job.reply.done():
                 continue
-            end = min(job.taken + room, len(job.z))
-            pieces.append((job, job.taken, end))
+            if job.taken == 0 and now > job.deadline:
+                late = QueueFull(f"Not begun within {self._max_wait:g} s.", retry_after=1)
+                self._later(_refuse, job, late)
+                continue
+            end = min(job.taken + min(room, piece), len(job.z))
+            pieces.append(Piece(job, job.taken, end))
             room -= end - job.taken
             job.taken = end
-            if end == len(job.z):
-                self._jobs.popleft()
+            if end < len(job.z):
+                turns.append(job)
         return pieces
 
-    def _reply(self, pieces: list[tuple[_Job, int, int]], pixels: Pixels) -> None:
-        position = 0
-        for job, start, end in pieces:
-            job.parts.append(pixels[position : position + end - start])
-            position += end - start
-            if end == len(job.z) and not job.reply.done():
-                job.reply.set_result(np.concatenate(job.parts))
+    def _piece(self) -> int:
+        """Rows of a large request in one batch: a few milliseconds' worth."""
+        if self._pace == 0.0:
+            return 1
+        return max(1, min(self._max_batch, int(PIECE_SECONDS / self._pace)))
+
+    def _work(self, pieces: list[Piece], more: bool) -> None:
+        try:
+            pixels = self._timed([piece.job.z[piece.start : piece.end] for piece in pieces])
+        except Exception as error:
+            self._find_guilty(pieces, error)
+            return
+        # with nothing else to do the device thread encodes too, which saves the way to another
+        # thread
+        if more and self._encoder_free.acquire(blocking=False):
+            self._finished.put((pieces, pixels))
+        else:
+            self._finish(pieces, pixels)
+
+    def _timed(self, latents: list[Latents]) -> Pixels:
+        z = latents[0] if len(latents) == 1 else np.concatenate(latents)
+        start = time.perf_counter()
+        pixels = self._run(z)
+        pace = (time.perf_counter() - start) / len(z)
+        self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
+        return pixels
+
+    def _find_guilty(self, pieces: list[Piece], error: Exception) -> None:
+        """Runs the pieces of a failed batch one by one: only those that fail alone are refused."""
+        if len(pieces) == 1:
+            pieces[0].job.failed = True
+            self._later(_refuse, pieces[0].job, error)
+            return
+        for piece in pieces:
+            self._work([piece], more=False)
+
+    # --- the encoder thread ---
+
+    def _encode(self) -> None:
+        while (finished := self._finished.get()) is not None:
+            try:
+                self._finish(*finished)
+            finally:
+                self._encoder_free.release()
+
+    def _finish(self, pieces: list[Piece], pixels: Pixels) -> None:
+        """Cuts a batch into pieces, as files where wanted, and sends all to the loop at once."""
+        try:
+            files = self._files(pieces, pixels)
+        except Exception as error:
+            for piece in pieces:
+                self._later(_refuse, piece.job, error)
+            return
+        results: list[tuple[Piece, Pixels | list[bytes]]] = []
+        row = file = 0
+        for piece in pieces:
+            count = piece.end - piece.start
+            if piece.job.encoded:
+                results.append((piece, files[file : file + count]))
+                file += count
+            else:
+                results.append((piece, pixels[row : row + count]))
+            row += count
+        self._later(_deliver, results)
+
+    def _files(self, pieces: list[Piece], pixels: Pixels) -> list[bytes]:
+        """The files of the batch's pictures, in its order, less those that are wanted as pixels."""
+        wanted = [piece.job.encoded for piece in pieces]
+        if all(wanted):
+            return self._encode_pictures(pixels)
+        rows = np.repeat(wanted, [piece.end - piece.start for piece in pieces])
+        return self._encode_pictures(pixels[rows]) if any(wanted) else []
+
+    def _later(self, call: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _refuse(job: Job, error: Exception) -> None:
+    if not job.reply.done():
+        job.reply.set_exception(error)
+
+
+def _deliver(results: list[tuple[Piece, Pixels | list[bytes]]]) -> None:
+    """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
+    for piece, part in results:
+        job = piece.job
+        job.parts[piece.start] = part
+        job.answered += piece.end - piece.start
+        if job.answered == len(job.z) and not job.reply.done():
+            job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
+
+
+def _joined(parts: list[Any]) -> Pixels | list[bytes]:
+    if len(parts) == 1:
+        whole: Pixels | list[bytes] = parts[0]
+        return whole
+    if isinstance(parts[0], list):
+        return [file for part in parts for file in part]
+    return np.concatenate(parts)

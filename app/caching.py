@@ -1,11 +1,63 @@
-"""Who may keep an answer, and for how long: a seeded picture never changes, a random one is
-nobody's.
+"""Who may keep an answer: the client's caches by header, and a bounded few pictures by ourselves.
+
+A seeded picture is a pure function of its URL and the generator's weights, so its tag needs no
+picture.
 """
+
+from collections import OrderedDict
+from collections.abc import Sequence
 
 LASTING = "public, max-age=31536000, immutable"  # one year, the longest that caches honour
 FLEETING = "no-store"
+ENCODING = "1"  # part of every tag: raised when the same pixels are written as other bytes
+ENTRY_OVERHEAD = 200  # bytes that a kept picture costs beside its own
 
 
-def cache_headers(lasting: bool) -> dict[str, str]:
-    """The Cache-Control header of a picture."""
-    return {"Cache-Control": LASTING if lasting else FLEETING}
+def picture_tag(weights_sha256: str, recipe: str) -> str:
+    """The strong ETag of a picture: which weights, which recipe, which way of writing it down."""
+    return f'"{weights_sha256[:16]}-{recipe}-{ENCODING}"'
+
+
+def matches(if_none_match: str, tag: str) -> bool:
+    """Whether an If-None-Match header names the tag. Weak comparison: RFC 9110, section 13.1.2."""
+    if if_none_match.strip() == "*":
+        return True
+    return any(part.strip().removeprefix("W/") == tag for part in if_none_match.split(","))
+
+
+class PictureCache:
+    """The last pictures asked for, by seed, up to so many bytes. The event loop's alone."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._files: OrderedDict[int, bytes] = OrderedDict()
+
+    def get(self, seed: int) -> bytes | None:
+        """The file of a seed, if it is still here."""
+        file = self._files.get(seed)
+        if file is not None:
+            self._files.move_to_end(seed)
+        return file
+
+    def put(self, seed: int, file: bytes) -> None:
+        """Keeps a file, and drops those unasked for longest where there is no room."""
+        size = len(file) + ENTRY_OVERHEAD
+        if seed in self._files or size > self._max_bytes:
+            return
+        self._files[seed] = file
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, dropped = self._files.popitem(last=False)
+            self._bytes -= len(dropped) + ENTRY_OVERHEAD
+
+
+def headers(tag: str | None) -> dict[str, str]:
+    """Of an answer that a tag names and everyone may keep, or that nobody may."""
+    return {"Cache-Control": LASTING, "ETag": tag} if tag else {"Cache-Control": FLEETING}
+
+
+def recipe(name: str, *values: int | None, seeds: Sequence[int] = ()) -> str:
+    """A request's parameters as one short word of the tag."""
+    numbers = ["" if value is None else f"{value:x}" for value in (*values, *seeds)]
+    return ".".join([name, *numbers])

@@ -7,23 +7,28 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import numpy as np
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
 from app.batcher import Batcher
-from app.encoding.png import encode_png
-from app.generation import Generation
+from app.caching import PictureCache
+from app.encoding.png import encode_pngs
+from app.generation import ClientGoneError, Generation
+from app.lean import LeanGenerate
 from app.limits import BodyLimit, each_parameter_once
 from app.routes import health, images, interpolations
 from app.settings import Settings
+from model.cores import usable_cores
+from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
-from model.sampler import DeviceError, Sampler, load_sampler, resolve_device
+from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
 log = logging.getLogger("ganserve")
 
-START_ERRORS = (GeneratorFileError, DeviceError)
+START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError)
+CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -36,14 +41,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
         file = read_generator_file(settings.generator_folder)
-        device = resolve_device(settings.device)
-        sampler = load_sampler(file, device)
+        threads = settings.threads or usable_cores()
+        sampler = load_sampler(file, settings.device, settings.precision, threads)
         warm_up(sampler, settings.max_batch)
-        batcher = Batcher(sampler, max_batch=settings.max_batch, max_queue=settings.max_queue)
+        batcher = Batcher(
+            sampler,
+            encode_pngs,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            max_wait=settings.max_wait,
+        )
         batcher.start()
-        app.state.generation = Generation(file.config, batcher)
+        cache = PictureCache(settings.cache_mib * 2**20)
+        app.state.generation = Generation(file.config, batcher, cache)
         seconds = time.monotonic() - start
-        log.info("ready: generator %s on %s after %.1f s", file.config.name, device, seconds)
+        log.info("ready: generator %s on %s after %.1f s", file.config.name, sampler, seconds)
         yield
         app.state.generation = None
         await batcher.stop()
@@ -57,9 +69,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.generation = None
     problems.install(app)
+
+    @app.exception_handler(ClientGoneError)
+    async def _gone(request: Request, error: ClientGoneError) -> Response:
+        return Response(status_code=problems.CLIENT_GONE)
+
     for room in (images, interpolations, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit)
+    app.add_middleware(LeanGenerate)
     app.add_middleware(OneLineStart)
 
     @app.get("/", include_in_schema=False)
@@ -70,10 +88,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def warm_up(sampler: Sampler, max_batch: int) -> None:
-    """Generates and encodes, alone and full: no client pays for a library's first time."""
-    for count in (1, max_batch):
-        pixels = sampler(np.zeros((count, sampler.z_dim), np.float32))
-        encode_png(pixels[0])
+    """Generates and encodes, alone and in company: no client pays for a library's first time.
+
+    Raises:
+        UnequalBytesError: a picture's bytes depend on its company.
+    """
+    sizes = [size for size in CHECKED_BATCHES if size <= max_batch]
+    check_bytes(sampler, [*sizes, min(max_batch, CHECKED_BATCHES[-1])])
+    encode_pngs(sampler(np.zeros((1, sampler.z_dim), np.float32)))
 
 
 class OneLineStart:

@@ -31,6 +31,10 @@ class Problem(Exception):
         super().__init__(detail)
         self.detail = detail
 
+    def response(self) -> Response:
+        """The answer to the client."""
+        return problem_response(self.status, self.detail, self.headers)
+
 
 class InvalidRequest(Problem):
     """The request asks for something that is not allowed."""
@@ -42,7 +46,10 @@ class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
-    headers = RETRY
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}  # seconds
 
 
 class NotReady(Problem):
@@ -67,12 +74,15 @@ def problem_response(
     )
 
 
+CLIENT_GONE = 499  # nginx's own number: no one will read it
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application answer as a problem."""
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
-        return problem_response(error.status, error.detail, error.headers)
+        return error.response()
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -6,7 +6,11 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model.devices import Precision
+
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Settings(BaseSettings):
@@ -14,21 +18,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GAN_", extra="ignore", frozen=True)
 
-    generator: Annotated[
-        str,
-        Field(min_length=1, description="name in the zoo, or path of a generator file's folder"),
-    ] = "mnist"
-    device: Annotated[
-        str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    ] = "auto"
-    host: Annotated[str, Field(validation_alias=AliasChoices("GAN_HOST", "HOST"))] = "127.0.0.1"
+    generator: Text = "mnist"  # name in the zoo, or path of a generator file's folder
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
+    precision: Precision = "fp32"  # bf16: faster where the processor or GPU has it; other bytes
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one batch on the CPU; 0: one a core
+    host: Annotated[Text, Field(validation_alias=AliasChoices("GAN_HOST", "HOST"))] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=1, le=65535, validation_alias=AliasChoices("GAN_PORT", "PORT"))
     ] = 8000
-    max_batch: Annotated[int, Field(ge=1, le=4096, description="pictures in one device batch")] = 64
-    max_queue: Annotated[int, Field(ge=1, le=1_000_000, description="pictures that may wait")] = (
-        1024
-    )
+    max_batch: Annotated[int, Field(ge=1, le=4096)] = 64  # pictures in one device batch
+    max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1024  # pictures accepted, unanswered
+    max_wait: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds until a request is begun
+    cache_mib: Annotated[int, Field(ge=0, le=65536)] = 16  # of pictures kept for hot seeds
 
     @property
     def generator_folder(self) -> Path:

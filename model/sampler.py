@@ -1,94 +1,78 @@
-"""A generator on a device: latents in, pictures out.
+"""A generator on a device: latents in, pictures out, whichever runtime is behind it.
 
-    z (N, z_dim) float32  ->  fixed batches on the device  ->  (N, side, side, C) uint8
+    z (N, z_dim) float32  ->  runtime  ->  (N, side, side, C) uint8
 
-The network always runs on batches of one size, short ones filled up with zeros: a library may
-choose another kernel for another size, and with it other last bits. So a picture does not depend on
-who shares its batch.
+The CPU in float32 is served by ONNX Runtime, and torch is then never imported: a quick start and a
+small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its latent
+alone, not on who shares its batch: `check_bytes` sees to it before anything is served.
 """
 
+import importlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model import images
+from model.devices import Precision, may_have_cuda
 from model.generator_file import GeneratorFile
-from model.networks.dcgan import Generator
+from model.latents import sample_latents
+from model.sampler_onnx import OnnxSampler
 
-FIXED_BATCH = 8
-
-
-class DeviceError(Exception):
-    """The device asked for is not there; the message says which are."""
+ALONE = 16  # latents that `check_bytes` also draws one by one
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
-
-    Raises:
-        DeviceError: the name is none of these, or the machine has no such device.
-    """
-    count = torch.cuda.device_count()
-    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
-    if name == "auto":
-        return torch.device("cuda" if count else "cpu")
-    if name not in known:
-        raise DeviceError(
-            f"device {name!r} is not on this machine; allowed: auto, {', '.join(known)}"
-        )
-    return torch.device(name)
+class UnequalBytesError(Exception):
+    """The runtime draws a latent in one way alone, in another in company: it must not serve."""
 
 
 class Sampler(Protocol):
-    """What the service asks of a generator, whichever runtime is behind it."""
+    """What the service asks of a generator."""
 
     z_dim: int
 
     def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of latents (N, z_dim)."""
-
-
-class TorchSampler:
-    """A PyTorch generator in inference mode."""
-
-    def __init__(self, generator: Generator, picture_side: int, device: torch.device) -> None:
-        self.z_dim = generator.config.z_dim
-        self._generator = generator.to(device).eval().requires_grad_(False)
-        self._side = picture_side
-        self._device = device
-
-    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
-        shape = (self._side, self._side, self._generator.config.channels)
-        pixels = np.empty((len(z), *shape), np.uint8)
-        for start in range(0, len(z), FIXED_BATCH):
-            part = z[start : start + FIXED_BATCH]
-            pixels[start : start + len(part)] = self._run(part)[: len(part)]
-        return pixels
-
-    def _run(self, part: NDArray[np.float32]) -> NDArray[np.uint8]:
-        batch = np.zeros((FIXED_BATCH, self.z_dim), np.float32)
-        batch[: len(part)] = part
-        with torch.inference_mode():
-            floats = self._generator(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
-        return images.crop_center(images.to_pixels(floats), self._side)
 
 
-def load_sampler(file: GeneratorFile, device: torch.device) -> TorchSampler:
-    """The sampler of a checked generator file, its weights in float32 on the device."""
-    generator = Generator(file.config.network)
-    state = {name: torch.from_numpy(value) for name, value in file.weights.items()}
-    # the counters of batch norm are no part of the file: inference does not read them
-    generator.load_state_dict(state, strict=False)
-    return TorchSampler(generator, file.config.crop, device)
+def load_sampler(
+    file: GeneratorFile, device: str = "auto", precision: Precision = "fp32", threads: int = 1
+) -> Sampler:
+    """The sampler of a checked generator file.
+
+    `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
+    those of one batch on the CPU.
+
+    Raises:
+        DeviceError: the device is unknown or not on this machine.
+    """
+    if device == "cpu" or (device == "auto" and not may_have_cuda()):
+        if precision == "fp32":
+            return OnnxSampler(file, threads)
+        device = "cpu"
+    # imported by name: a service on the CPU must not pay for torch, which it may not even have
+    pytorch = importlib.import_module("model.sampler_torch")
+    sampler: Sampler = pytorch.load_torch_sampler(file, device, precision, threads)
+    return sampler
 
 
-def generator_weights(generator: Generator) -> dict[str, NDArray[np.float32]]:
-    """The tensors that a generator file holds, by name."""
-    return {
-        name: value.detach().float().cpu().numpy()
-        for name, value in generator.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
+    """Draws some latents alone and in company, in each of these batch sizes.
+
+    Raises:
+        UnequalBytesError: a picture's bytes depend on its company.
+    """
+    count = max(batches)
+    z = sample_latents(range(count), sampler.z_dim, "normal")
+    alone = [sampler(z[index : index + 1])[0] for index in range(min(count, ALONE))]
+    for size in batches:
+        for start in range(0, ALONE, size):
+            part = sampler(z[start : start + size])
+            if any(
+                not np.array_equal(picture, wanted)
+                for picture, wanted in zip(part, alone[start : start + size], strict=False)
+            ):
+                raise UnequalBytesError(
+                    f"a picture drawn in a batch of {size} differs from the same drawn alone; "
+                    "this runtime cannot keep the promise of a seed"
+                )

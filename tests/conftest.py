@@ -15,7 +15,7 @@ from app.settings import Settings
 from model.generator_file import write_generator_file
 from model.networks.config import DCGANConfig
 from model.networks.dcgan import Generator
-from model.sampler import generator_weights
+from model.sampler_torch import generator_weights
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
 SHA = "0" * 64

@@ -30,148 +30,244 @@ class Toy:
         return (2 * z).astype(np.uint8)
 
 
+def encode(pixels: Pixels) -> list[bytes]:
+    return [bytes(row) for row in pixels]
+
+
 def rows(*values: int) -> Latents:
     return np.array(values, np.float32)[:, None]
 
 
-def run(scenario: Callable[[Batcher, Toy], Coroutine[Any, Any, None]], max_batch: int = 4) -> Toy:
-    """Runs a scenario with a started batcher and stops it."""
-    toy = Toy()
+class Bench:
+    """A started batcher with its toy, and short words to use it."""
 
-    async def main() -> None:
-        batcher = Batcher(toy, max_batch=max_batch, max_queue=8)
-        batcher.start()
+    def __init__(self, max_batch: int = 4, max_wait: float = 10.0) -> None:
+        self.toy = Toy()
+        self.batcher = Batcher(
+            self.toy, encode, max_batch=max_batch, max_queue=8, max_wait=max_wait
+        )
+
+    def ask(self, *values: int) -> asyncio.Future[Any]:
+        return self.batcher.submit(rows(*values), encoded=False).reply
+
+    async def busy(self) -> asyncio.Future[Any]:
+        """Closes the gate and fills the device, so that what comes next has to wait."""
+        self.toy.gate.clear()
+        first = self.ask(0)
+        assert await asyncio.to_thread(self.toy.started.wait, 10)
+        return first
+
+
+def run(scenario: Callable[[Bench], Coroutine[Any, Any, None]], **settings: Any) -> Toy:
+    """Runs a scenario with a started batcher and stops it; nothing may be pending at the end."""
+
+    async def main() -> Toy:
+        bench = Bench(**settings)
+        bench.batcher.start()
         try:
-            await asyncio.wait_for(scenario(batcher, toy), 10)
+            await asyncio.wait_for(scenario(bench), 10)
         finally:
-            toy.gate.set()
-            await batcher.stop()
+            bench.toy.gate.set()
+            await asyncio.wait_for(bench.batcher.stop(), 10)
+        assert bench.batcher.pending == 0
+        return bench.toy
 
-    asyncio.run(main())
-    return toy
-
-
-async def busy(batcher: Batcher, toy: Toy) -> asyncio.Task[Pixels]:
-    """Closes the gate and fills the device, so that what comes next has to wait."""
-    toy.gate.clear()
-    task = asyncio.create_task(batcher.submit(rows(0)))
-    assert await asyncio.to_thread(toy.started.wait, 10)
-    return task
+    return asyncio.run(main())
 
 
 def test_lone_request_is_answered_alone() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        assert (await batcher.submit(rows(5)))[:, 0].tolist() == [10]
+    async def scenario(bench: Bench) -> None:
+        assert (await bench.ask(5))[:, 0].tolist() == [10]
 
     assert run(scenario).batches == [1]
 
 
 def test_waiting_requests_share_one_batch() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        first = await busy(batcher, toy)
-        waiting = [asyncio.create_task(batcher.submit(rows(i))) for i in (1, 2, 3)]
-        await asyncio.sleep(0.01)
-        toy.gate.set()
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        waiting = [bench.ask(i) for i in (1, 2, 3)]
+        bench.toy.gate.set()
         replies = await asyncio.gather(first, *waiting)
         assert [reply[0, 0] for reply in replies] == [0, 2, 4, 6]
 
     assert run(scenario).batches == [1, 3]
 
 
-def test_large_request_is_cut_and_put_together_in_order() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        reply = await batcher.submit(rows(*range(8)))
-        assert reply[:, 0].tolist() == [2 * i for i in range(8)]
+def test_replies_are_files_or_pixels_as_asked_in_the_same_batch() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        as_files = bench.batcher.submit(rows(1, 2), encoded=True).reply
+        as_pixels = bench.ask(3)
+        more_files = bench.batcher.submit(rows(4), encoded=True).reply
+        bench.toy.gate.set()
+        await first
+        assert await as_files == [b"\x02", b"\x04"]
+        assert (await as_pixels)[:, 0].tolist() == [6]
+        assert await more_files == [b"\x08"]
 
-    assert run(scenario).batches == [4, 4]
+    run(scenario)
+
+
+def test_large_request_is_cut_and_put_together_in_order() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert (await bench.ask(*range(8)))[:, 0].tolist() == [2 * i for i in range(8)]
+        files = await bench.batcher.submit(rows(*range(8)), encoded=True).reply
+        assert files == [bytes([2 * i]) for i in range(8)]
+
+    assert max(run(scenario).batches) <= 4
+
+
+def test_small_request_does_not_wait_for_all_of_a_large_one() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        large, small = bench.ask(*range(6)), bench.ask(1)
+        order: list[str] = []
+        large.add_done_callback(lambda _: order.append("large"))
+        small.add_done_callback(lambda _: order.append("small"))
+        bench.toy.gate.set()
+        await asyncio.gather(first, large, small)
+        assert order == ["small", "large"]
+
+    run(scenario, max_batch=2)
 
 
 def test_batch_is_never_larger_than_its_bound() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        first = await busy(batcher, toy)
-        tasks = [asyncio.create_task(batcher.submit(rows(i, i))) for i in (1, 2, 3)]
-        await asyncio.sleep(0.01)
-        toy.gate.set()
-        replies = await asyncio.gather(first, *tasks)
-        assert [reply[:, 0].tolist() for reply in replies] == [[0], [2, 2], [4, 4], [6, 6]]
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        replies = [bench.ask(i, i) for i in (1, 2, 3)]
+        bench.toy.gate.set()
+        found = [reply[:, 0].tolist() for reply in await asyncio.gather(first, *replies)]
+        assert found == [[0], [2, 2], [4, 4], [6, 6]]
 
-    assert max(run(scenario, max_batch=3).batches) == 3
+    assert max(run(scenario, max_batch=3).batches) <= 3
 
 
 def test_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        first = await busy(batcher, toy)
-        accepted = asyncio.create_task(batcher.submit(rows(*range(8))))
-        await asyncio.sleep(0.01)
-        with pytest.raises(QueueFull) as refusal:
-            await batcher.submit(rows(1))
-        assert refusal.value.headers["Retry-After"] == "1"
-        toy.gate.set()
-        assert len(await accepted) == 8
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        accepted = bench.ask(*range(7))
+        with pytest.raises(QueueFull, match="allowed: up to 8 pictures") as refusal:
+            bench.ask(1)
+        assert refusal.value.headers == {"Retry-After": "1"}
+        bench.toy.gate.set()
+        assert len(await accepted) == 7
+        await first
+        assert len(await bench.ask(1)) == 1  # and there is room again
+
+    run(scenario)
+
+
+def test_queue_that_would_take_too_long_refuses_too() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        bench.batcher._pace = 30.0  # seconds a picture, as a very slow device would show
+        with pytest.raises(QueueFull, match=r"for about 30\.0 s") as refusal:
+            bench.ask(1)
+        assert refusal.value.headers == {"Retry-After": "30"}
+        bench.toy.gate.set()
         await first
 
     run(scenario)
 
 
+def test_request_not_begun_by_its_deadline_is_never_computed() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        late = bench.ask(5)
+        await asyncio.sleep(0.1)
+        bench.toy.gate.set()
+        await first
+        with pytest.raises(QueueFull, match="Not begun within"):
+            await late
+
+    assert run(scenario, max_wait=0.05).batches == [1]
+
+
 def test_request_larger_than_the_queue_can_never_be_served() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
+    async def scenario(bench: Bench) -> None:
         with pytest.raises(InvalidRequest, match="allowed: up to 8"):
-            await batcher.submit(rows(*range(9)))
+            bench.ask(*range(9))
 
     run(scenario)
 
 
-def test_request_of_a_client_that_left_is_never_computed() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        first = await busy(batcher, toy)
-        gone = asyncio.create_task(batcher.submit(rows(1, 2)))
-        stays = asyncio.create_task(batcher.submit(rows(3)))
-        await asyncio.sleep(0.01)
-        gone.cancel()
+def test_32_abandoned_requests_are_never_computed() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.batcher._max_queue = 100
+        first = await bench.busy()
+        gone = [bench.ask(i, i) for i in range(14, 46)]
+        stays = bench.ask(3)
+        for reply in gone:
+            reply.cancel()
         await asyncio.sleep(0)
-        assert batcher.waiting == 1
-        toy.gate.set()
+        assert bench.batcher.pending == 2  # the one on the device and the one that stays
+        bench.toy.gate.set()
         assert (await stays)[0, 0] == 6
         await first
 
     assert run(scenario).batches == [1, 1]
 
 
-def test_failed_batch_answers_everyone_in_it_and_no_one_else() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
-        first = await busy(batcher, toy)
-        tasks = [asyncio.create_task(batcher.submit(rows(i))) for i in (1, 13, 2, 3, 4)]
-        await asyncio.sleep(0.01)
-        toy.gate.set()
-        replies = await asyncio.gather(first, *tasks, return_exceptions=True)
-        kinds = [type(reply).__name__ for reply in replies]
-        assert kinds == ["ndarray", *["RuntimeError"] * 4, "ndarray"]
+def test_failing_picture_hurts_only_its_own_request() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        replies = [bench.ask(i) for i in (1, 13, 2, 3)]
+        bench.toy.gate.set()
+        found = await asyncio.gather(first, *replies, return_exceptions=True)
+        kinds = [type(reply).__name__ for reply in found]
+        assert kinds == ["ndarray", "ndarray", "RuntimeError", "ndarray", "ndarray"]
 
     run(scenario)
 
 
 def test_large_request_that_failed_is_not_worked_on_any_more() -> None:
-    async def scenario(batcher: Batcher, toy: Toy) -> None:
+    async def scenario(bench: Bench) -> None:
         with pytest.raises(RuntimeError, match="unlucky"):
-            await batcher.submit(rows(13, 1, 1, 1, 2, 2, 2, 2))
-        assert (await batcher.submit(rows(7)))[0, 0] == 14
+            await bench.ask(13, 1, 1, 1, 2, 2, 2, 2)
+        assert (await bench.ask(7))[0, 0] == 14
 
-    assert run(scenario).batches == [4, 1]
+    assert sum(run(scenario).batches) == 2  # the first piece, and the next request
+
+
+def test_failing_encoder_is_an_error_and_not_the_end() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.batcher._encode_pictures = lambda _: [][1]
+        with pytest.raises(IndexError):
+            await bench.batcher.submit(rows(1), encoded=True).reply
+        assert (await bench.ask(7))[0, 0] == 14
+
+    run(scenario)
+
+
+def test_failure_of_the_batcher_itself_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        waiting = bench.ask(1)
+        monkeypatch.setattr(bench.batcher, "_form", lambda _: 1 / 0)
+        bench.toy.gate.set()
+        await first
+        with pytest.raises(ZeroDivisionError):
+            await waiting
+        with pytest.raises(NotReady):
+            bench.ask(1)
+
+    run(scenario)
+    assert "device thread has failed" in caplog.text
 
 
 def test_stopping_answers_what_was_accepted_and_refuses_the_rest() -> None:
     async def main() -> None:
-        toy = Toy()
-        batcher = Batcher(toy, max_batch=4, max_queue=8)
-        batcher.start()
-        first = await busy(batcher, toy)
-        waiting = asyncio.create_task(batcher.submit(rows(3)))
-        await asyncio.sleep(0.01)
-        stopping = asyncio.create_task(batcher.stop())
+        bench = Bench()
+        bench.batcher.start()
+        first = await bench.busy()
+        waiting = bench.ask(3)
+        stopping = asyncio.create_task(bench.batcher.stop())
         await asyncio.sleep(0.01)
         with pytest.raises(NotReady):
-            await batcher.submit(rows(1))
-        toy.gate.set()
+            bench.ask(1)
+        bench.toy.gate.set()
         await asyncio.wait_for(stopping, 10)
         assert (await first)[0, 0] == 0
         assert (await waiting)[0, 0] == 6
@@ -180,8 +276,5 @@ def test_stopping_answers_what_was_accepted_and_refuses_the_rest() -> None:
 
 
 def test_batcher_that_was_never_started_refuses() -> None:
-    async def main() -> None:
-        with pytest.raises(NotReady):
-            await Batcher(Toy(), max_batch=4, max_queue=8).submit(rows(1))
-
-    asyncio.run(main())
+    with pytest.raises(NotReady):
+        Bench().ask(1)

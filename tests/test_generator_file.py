@@ -53,7 +53,7 @@ def test_loaded_generator_draws_what_the_network_draws(tmp_path: Path) -> None:
     with torch.no_grad():
         floats = network(torch.from_numpy(z)).numpy()
     pixels = np.floor(floats * 127.5 + 128).clip(0, 255)[:, 0, 2:-2, 2:-2]
-    found = load_sampler(file, torch.device("cpu"))(z)[..., 0]
+    found = load_sampler(file, "cpu")(z)[..., 0]
     assert np.abs(found.astype(int) - pixels).max() <= 1
 
 

@@ -135,9 +135,9 @@ def test_full_queue_is_429_with_retry_after(
     async def crowd() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=client.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            # 16 pictures on the device, 240 and 50 in the queue of 300, and no room for 20 more
+            # 16 pictures on the device, 240 and 30 behind them: no room for 20 more among 300
             accepted = []
-            for n in (16, 240, 50):
+            for n in (16, 240, 30):
                 accepted.append(asyncio.create_task(http.get(f"/generate?seed=1&n={n}")))
                 await asyncio.sleep(0.05)
             refused = await http.get("/generate?seed=1&n=20")
@@ -148,7 +148,7 @@ def test_full_queue_is_429_with_retry_after(
     assert client.portal is not None
     refused, *accepted = client.portal.call(crowd)
     problem_of(refused, 429)
-    assert refused.headers["Retry-After"] == "1"
+    assert int(refused.headers["Retry-After"]) >= 1
     assert [answer.status_code for answer in accepted] == [200] * 3
 
 
@@ -162,7 +162,7 @@ def test_failure_of_the_generator_is_a_500_without_its_reason(
 
     with monkeypatch.context() as patch:
         patch.setattr(batcher, "_run", fail)
-        problem = problem_of(client.get("/generate?seed=1"), 500)
+        problem = problem_of(client.get("/generate?seed=987654"), 500)
     assert "secret" not in problem["detail"]
     assert "secret path" in caplog.text
     assert client.get("/generate?seed=1").status_code == 200

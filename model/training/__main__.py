@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from model import images
+from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file, write_generator_file
 from model.latents import PRIORS, sample_latents
 from model.networks.config import network_to_dict
-from model.sampler import DeviceError, load_sampler, resolve_device
+from model.sampler import load_sampler
+from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, run_folder
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
@@ -183,7 +185,7 @@ def _export(options: argparse.Namespace) -> int:
         "network": file.config.network,
     }
     config = write_generator_file(options.output, dict(file.weights), "", **fields)
-    sampler = load_sampler(file, resolve_device(options.device))
+    sampler = load_sampler(file, options.device)
     pixels = sampler(sample_latents(range(CARD_SEEDS), sampler.z_dim, config.prior))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     official = OFFICIAL.get(config.data.name)
@@ -208,7 +210,9 @@ def _figures(
     if extractor is None:
         raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
     real = evaluate.reference(extractor, test)
-    return evaluate.evaluate(load_sampler(file, device), file.config.prior, real, options.images)
+    return evaluate.evaluate(
+        load_sampler(file, options.device), file.config.prior, real, options.images
+    )
 
 
 # --- classifier, video ---

@@ -25,7 +25,8 @@ from model import images
 from model.generator_file import write_generator_file
 from model.latents import sample_latents
 from model.networks.dcgan import Discriminator, Generator
-from model.sampler import Sampler, TorchSampler, generator_weights
+from model.sampler import Sampler
+from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.data import Dataset
 from model.training.features import to_input
@@ -173,11 +174,7 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
             f"{run.folder}: {'resuming' if step else 'starting'} at {state['images_seen']:,} images"
         )
         if step == 0:
-            _grid(
-                run,
-                TorchSampler(copy.deepcopy(players.generator), config.picture_side, run.device),
-                0,
-            )
+            _grid(run, _fast_sampler(run, players), 0)
             _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])
             _save(run, players, state)
         saved_at = time.monotonic()
@@ -217,10 +214,7 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
                     )
                 journal.stats(row)
             if step % schedule.grid_steps == 0:
-                sampler = TorchSampler(
-                    copy.deepcopy(players.generator), config.picture_side, run.device
-                )
-                _grid(run, sampler, images_seen)
+                _grid(run, _fast_sampler(run, players), images_seen)
             last = images_seen >= schedule.images
             if step % epoch_steps == 0 or last:
                 _snapshot(run, players, state, journal)
@@ -281,7 +275,7 @@ def _snapshot(run: Run, players: Players, state: dict[str, Any], journal: Journa
     """
     generator = ema.with_own_statistics(players.average, run.config.prior)
     weights = generator_weights(generator)
-    sampler = TorchSampler(generator, run.config.picture_side, run.device)
+    sampler = plain_sampler(generator, run.config.picture_side, run.device)
     images_seen = state["images_seen"]
     _grid(run, sampler, images_seen, prefix="average-")
     metrics: dict[str, float | int | list[int]] = {}
@@ -317,6 +311,11 @@ def _snapshot(run: Run, players: Players, state: dict[str, Any], journal: Journa
     if better:
         write_generator_file(run.folder / "best", weights, card, **fields)
         state["best"] = {"figure": figure, "images_seen": images_seen}
+
+
+def _fast_sampler(run: Run, players: Players) -> Sampler:
+    """The generator as it stands, without the average, in inference mode."""
+    return plain_sampler(copy.deepcopy(players.generator), run.config.picture_side, run.device)
 
 
 def _grid(run: Run, sampler: Sampler, images_seen: int, prefix: str = "") -> None:

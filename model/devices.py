@@ -1,0 +1,17 @@
+"""Names of devices and precisions, for those who must choose before torch is imported."""
+
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["fp32", "bf16"]
+
+NVIDIA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
+
+
+class DeviceError(Exception):
+    """The device asked for is not there; the message says which are."""
+
+
+def may_have_cuda() -> bool:
+    """Whether an NVIDIA driver is loaded: without one there is no need to ask torch."""
+    return any(path.exists() for path in NVIDIA_DRIVER)

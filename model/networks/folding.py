@@ -1,0 +1,58 @@
+"""A generator without batch norm: in inference it is a scale and a shift, and the weights can hold
+both.
+
+    weights by name, from the generator file  ->  dense and transposed convolutions alone, in NumPy
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.networks.config import FIRST_SIDE, DCGANConfig
+
+EPSILON = 1e-5  # of batch norm
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer's or a transposed convolution's weight and bias, float32."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[Layer]:
+    """The dense layer (weight (out, z_dim)) and each transposed convolution (weight (in, out, 5,
+    5)).
+
+    What followed a layer, y * scale + shift per channel, is folded into it: between two layers only
+    a ReLU is left, after the last one the tanh. Computed in float64, rounded once.
+    """
+    norms = [_scale_and_shift(weights, level) for level in range(config.doublings)]
+    scale, shift = (np.repeat(values, FIRST_SIDE**2) for values in norms[0])
+    dense = weights["dense.weight"].astype(np.float64) * scale[:, None]
+    layers = [_layer(dense, weights["dense.bias"] * scale + shift)]
+    for level in range(config.doublings):
+        weight = weights[f"upsamples.{level}.weight"].astype(np.float64)
+        bias = weights[f"upsamples.{level}.bias"].astype(np.float64)
+        if level + 1 < config.doublings:
+            scale, shift = norms[level + 1]
+            weight, bias = weight * scale[None, :, None, None], bias * scale + shift
+        layers.append(_layer(weight, bias))
+    return layers
+
+
+def _scale_and_shift(
+    weights: dict[str, NDArray[np.float32]], level: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gain, offset, mean, variance = (
+        weights[f"norms.{level}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gain / np.sqrt(variance + EPSILON)
+    return scale, offset - mean * scale
+
+
+def _layer(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Layer:
+    return Layer(np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32))

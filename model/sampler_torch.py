@@ -1,0 +1,136 @@
+"""PyTorch's runtimes: CUDA devices, bfloat16, and the plain network that every other runtime is
+held against.
+
+Where a library chooses another kernel for another batch size, and with it other last bits, the
+network always runs on batches of one size, short ones filled up with zeros.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from model import images
+from model.devices import DeviceError, Precision
+from model.generator_file import GeneratorFile
+from model.networks.config import FIRST_SIDE
+from model.networks.dcgan import Generator
+from model.networks.folding import fold
+
+CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes in float32
+
+
+class TorchSampler:
+    """Latents through any function from z to images in [-1, 1], on a device."""
+
+    def __init__(
+        self,
+        draw: Callable[[Tensor], Tensor],
+        *,
+        z_dim: int,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        fixed_batch: int | None,
+    ) -> None:
+        self.z_dim = z_dim
+        self._draw = draw
+        self._shape = shape
+        self._device = device
+        self._fixed_batch = fixed_batch
+
+    def __str__(self) -> str:
+        return f"{self._device} (PyTorch)"
+
+    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
+        pixels = np.empty((len(z), *self._shape), np.uint8)
+        size = self._fixed_batch or max(1, len(z))
+        for start in range(0, len(z), size):
+            part = z[start : start + size]
+            pixels[start : start + len(part)] = self._run(part, size)[: len(part)]
+        return pixels
+
+    def _run(self, part: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+        batch = np.zeros((size, self.z_dim), np.float32)
+        batch[: len(part)] = part
+        with torch.inference_mode():
+            floats = self._draw(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
+        return images.crop_center(images.to_pixels(floats), self._shape[0])
+
+
+def plain_sampler(generator: Generator, crop: int, device: torch.device) -> TorchSampler:
+    """The network as it is, in inference mode: the reference, and what training looks at. Takes the
+    module over.
+    """
+    network = generator.to(device).eval().requires_grad_(False)
+    return TorchSampler(
+        network,
+        z_dim=generator.config.z_dim,
+        shape=(crop, crop, generator.config.channels),
+        device=device,
+        fixed_batch=CPU_BATCH if device.type == "cpu" else CUDA_BATCH,
+    )
+
+
+def load_torch_sampler(
+    file: GeneratorFile, device: str, precision: Precision, threads: int
+) -> TorchSampler:
+    """A generator file with its batch norms folded, in this precision.
+
+    Raises:
+        DeviceError: the device is unknown or not on this machine.
+    """
+    place = resolve_device(device)
+    if place.type == "cpu":
+        torch.set_num_threads(threads)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    config = file.config.network
+    (dense_weight, dense_bias), *upsamples = [
+        tuple(torch.from_numpy(array).to(place, dtype) for array in (layer.weight, layer.bias))
+        for layer in fold(config, file.weights)
+    ]
+
+    def draw(z: Tensor) -> Tensor:
+        x = functional.linear(z.to(dtype), dense_weight, dense_bias)
+        x = x.view(-1, config.width, FIRST_SIDE, FIRST_SIDE)
+        for weight, bias in upsamples:
+            x = functional.conv_transpose2d(functional.relu(x), weight, bias, 2, 2, 1)
+        return torch.tanh(x.float())
+
+    # on the CPU, bfloat16 draws the same bits in any batch
+    fixed = {"cpu": CPU_BATCH if precision == "fp32" else None}.get(place.type, CUDA_BATCH)
+    return TorchSampler(
+        draw,
+        z_dim=config.z_dim,
+        shape=(file.config.crop, file.config.crop, config.channels),
+        device=place,
+        fixed_batch=fixed,
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
+
+    Raises:
+        DeviceError: the name is none of these, or the machine has no such device.
+    """
+    count = torch.cuda.device_count()
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name not in known:
+        allowed = ", ".join(known)
+        raise DeviceError(f"device {name!r} is not on this machine; allowed: auto, {allowed}")
+    return torch.device(name)
+
+
+def generator_weights(generator: Generator) -> dict[str, NDArray[np.float32]]:
+    """The tensors that a generator file holds, by name."""
+    return {
+        name: value.detach().float().cpu().numpy()
+        for name, value in generator.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }

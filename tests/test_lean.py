@@ -1,0 +1,260 @@
+"""The short way and its slow twin; answers that need no work: kept, shared, unchanged, unwanted."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from app.caching import ENTRY_OVERHEAD, PictureCache, matches
+from app.lean import QUERY
+
+fresh_seed = itertools.count(1_000_000)
+
+
+class Watched:
+    """Stands before the generator: counts pictures, and holds them while `gate` is closed."""
+
+    def __init__(self, run: Callable[[Any], Any]) -> None:
+        self._run = run
+        self.pictures = 0
+        self.gate, self.started = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        self.started.set()
+        assert self.gate.wait(10)
+        self.pictures += len(z)
+        pixels: NDArray[np.uint8] = self._run(z)
+        return pixels
+
+
+@pytest.fixture
+def watched(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    batcher = client.app.state.generation.batcher  # type: ignore[attr-defined]
+    spy = Watched(batcher._run)
+    monkeypatch.setattr(batcher, "_run", spy)
+    yield spy
+    spy.gate.set()
+
+
+SLOW = "&n=1"  # says the same, and is not the short way's form
+
+
+def facts(answer: Any) -> tuple[Any, ...]:
+    names = ("Cache-Control", "ETag", "Image-Seed", "Content-Type", "Content-Length", "Retry-After")
+    return (answer.status_code, answer.content, *(answer.headers.get(name) for name in names))
+
+
+@pytest.mark.parametrize("seed", [0, 7, 42, 2**32, 2**63 - 1])
+def test_short_way_answers_as_its_slow_twin(client: TestClient, seed: int) -> None:
+    short, slow = (client.get(f"/generate?seed={seed}{more}") for more in ("", SLOW))
+    assert facts(short) == facts(slow)
+    tag = {"If-None-Match": short.headers["ETag"]}
+    short, slow = (client.get(f"/generate?seed={seed}{more}", headers=tag) for more in ("", SLOW))
+    assert short.status_code == 304
+    assert facts(short) == facts(slow)
+
+
+def test_short_way_refuses_as_its_slow_twin(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.app.state.generation.batcher, "_open", False)  # type: ignore[attr-defined]
+    seed = next(fresh_seed)
+    short, slow = (client.get(f"/generate?seed={seed}{more}") for more in ("", SLOW))
+    assert short.status_code == 503
+    assert facts(short) == facts(slow)
+
+
+@pytest.mark.parametrize("query", ["seed=-1", "seed=", "seed=1.0", "seed=1&seed=2", "seed=%31", ""])
+def test_short_way_leaves_everything_else_to_the_application(query: str) -> None:
+    assert QUERY.fullmatch(query.encode()) is None
+
+
+@pytest.mark.parametrize("path", ["/generate?seed=4&n=3", "/interpolate?seeds=1,2"])
+def test_unchanged_sheet_is_304_without_touching_the_device(
+    client: TestClient, watched: Watched, path: str
+) -> None:
+    tag = client.get(path).headers["ETag"]
+    before = watched.pictures
+    answer = client.get(path, headers={"If-None-Match": f'"other", W/{tag}'})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["ETag"] == tag
+    assert watched.pictures == before
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_tags_differ_by_every_parameter(client: TestClient) -> None:
+    paths = [
+        "/generate?seed=1",
+        "/generate?seed=2",
+        "/generate?seed=1&n=2",
+        "/generate?seed=1&n=2&columns=1",
+        "/interpolate?seeds=1,2",
+        "/interpolate?seeds=2,1",
+        "/interpolate?seeds=1,2&frames=9",
+        "/interpolate?seeds=18,2",
+    ]
+    assert len({client.get(path).headers["ETag"] for path in paths}) == len(paths)
+    assert "ETag" not in client.get("/generate").headers
+
+
+def test_hot_seed_is_computed_once(client: TestClient, watched: Watched) -> None:
+    seed = next(fresh_seed)
+    files = {client.get(f"/generate?seed={seed}{more}").content for more in ("", "", SLOW)}
+    assert len(files) == 1
+    assert watched.pictures == 1
+
+
+def together(client: TestClient, scenario: Callable[[httpx.AsyncClient], Any]) -> Any:
+    """Runs a scenario on the application's own loop."""
+
+    async def main() -> Any:
+        transport = httpx.ASGITransport(app=client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            return await scenario(http)
+
+    assert client.portal is not None
+    return client.portal.call(main)
+
+
+def test_equal_seeds_that_wait_together_are_computed_once(
+    client: TestClient, watched: Watched
+) -> None:
+    seed = next(fresh_seed)
+
+    async def scenario(http: httpx.AsyncClient) -> list[bytes]:
+        watched.gate.clear()
+        tasks = [asyncio.create_task(http.get(f"/generate?seed={seed}")) for _ in range(10)]
+        assert await asyncio.to_thread(watched.started.wait, 10)
+        await asyncio.sleep(0.05)
+        watched.gate.set()
+        return [answer.content for answer in await asyncio.gather(*tasks)]
+
+    assert len(set(together(client, scenario))) == 1
+    assert watched.pictures == 1
+
+
+class Visitor:
+    """One ASGI request whose client may leave."""
+
+    def __init__(self, app: Any, query: str) -> None:
+        self._leaves = asyncio.Event()
+        self._asked = False
+        self.sent: list[Any] = []
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/generate",
+            "raw_path": b"/generate",
+            "query_string": query.encode(),
+            "headers": [],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    def leave(self) -> None:
+        self._leaves.set()
+
+    async def _receive(self) -> Any:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._leaves.set()  # as servers do once the answer is out
+
+
+@pytest.mark.parametrize("more", ["", SLOW, "&n=3"], ids=["short", "slow", "sheet"])
+def test_32_clients_that_leave_are_never_computed(
+    client: TestClient, watched: Watched, more: str
+) -> None:
+    async def scenario(http: httpx.AsyncClient) -> int:
+        watched.gate.clear()
+        first = asyncio.create_task(http.get(f"/generate?seed={next(fresh_seed)}"))
+        assert await asyncio.to_thread(watched.started.wait, 10)
+        visitors = [Visitor(client.app, f"seed={next(fresh_seed)}{more}") for _ in range(32)]
+        stays = Visitor(client.app, f"seed={next(fresh_seed)}{more}")
+        await asyncio.sleep(0.05)
+        for visitor in visitors:
+            visitor.leave()
+        await asyncio.gather(*(visitor.task for visitor in visitors))
+        watched.gate.set()
+        await asyncio.gather(first, stays.task)
+        assert stays.sent[0]["status"] == 200
+        return watched.pictures
+
+    assert together(client, scenario) == 1 + (3 if more == "&n=3" else 1)
+    assert client.app.state.generation.batcher.pending == 0  # type: ignore[attr-defined]
+
+
+def test_client_that_leaves_takes_the_picture_from_nobody_else(
+    client: TestClient, watched: Watched
+) -> None:
+    seed = next(fresh_seed)
+
+    async def scenario(http: httpx.AsyncClient) -> int:
+        watched.gate.clear()
+        first = asyncio.create_task(http.get(f"/generate?seed={next(fresh_seed)}"))
+        assert await asyncio.to_thread(watched.started.wait, 10)
+        leaves, stays = (Visitor(client.app, f"seed={seed}") for _ in range(2))
+        await asyncio.sleep(0.05)
+        leaves.leave()
+        await asyncio.sleep(0.05)
+        watched.gate.set()
+        await asyncio.gather(first, stays.task, leaves.task)
+        status: int = stays.sent[0]["status"]
+        return status
+
+    assert together(client, scenario) == 200
+    assert watched.pictures == 2
+
+
+def test_cache_holds_no_more_than_its_bound_and_forgets_the_oldest() -> None:
+    file = bytes(100)
+    cache = PictureCache(3 * (len(file) + ENTRY_OVERHEAD))
+    for seed in (1, 2, 3):
+        cache.put(seed, file)
+    assert cache.get(1) == file  # asked for again: now the youngest
+    cache.put(4, file)
+    assert [seed for seed in (1, 2, 3, 4) if cache.get(seed)] == [1, 3, 4]
+    assert cache._bytes <= cache._max_bytes
+    cache.put(5, bytes(10_000))  # larger than the whole cache
+    assert cache.get(5) is None
+    assert cache.get(4) == file
+
+
+def test_cache_of_no_bytes_keeps_nothing() -> None:
+    cache = PictureCache(0)
+    cache.put(1, b"x")
+    assert cache.get(1) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('"a"', True),
+        ('W/"a"', True),
+        ('"b", "a"', True),
+        ("*", True),
+        ('"b"', False),
+        ("a", False),
+        ("", False),
+    ],
+)
+def test_if_none_match_is_compared_as_the_standard_says(header: str, expected: bool) -> None:
+    assert matches(header, '"a"') is expected

@@ -1,0 +1,85 @@
+"""The PNG writer: exact pixels, valid files, and what it is for: small and many."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.encoding import png
+from app.encoding.png import encode_png, encode_pngs
+
+
+def pictures(count: int, side: int, channels: int) -> np.ndarray:
+    """Smooth pictures with a little noise, as a generator draws."""
+    random = np.random.default_rng(0)
+    ramp = np.linspace(0, 200, side)[None, :, None, None] + np.zeros((count, side, side, channels))
+    return (ramp + random.integers(0, 40, ramp.shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [1, 2, 28, 32, 65])
+def test_decoded_pixels_are_the_very_ones(side: int, channels: int) -> None:
+    batch = pictures(5, side, channels)
+    for picture, file in zip(batch, encode_pngs(batch), strict=True):
+        with Image.open(io.BytesIO(file)) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert image.mode == {1: "L", 3: "RGB"}[channels]
+            assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
+
+
+def test_every_byte_value_survives_the_filter() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    with Image.open(io.BytesIO(encode_png(picture))) as image:
+        assert np.array_equal(np.asarray(image), picture)
+
+
+def test_sheets_that_are_not_square_are_right_side_up() -> None:
+    picture = pictures(1, 30, 1)[0][:7]
+    with Image.open(io.BytesIO(encode_png(picture))) as image:
+        assert image.size == (30, 7)
+        assert np.array_equal(np.asarray(image), picture[..., 0])
+
+
+def test_file_of_a_picture_does_not_depend_on_its_batch() -> None:
+    batch = pictures(9, 28, 1)
+    assert encode_pngs(batch) == [encode_png(picture) for picture in batch]
+    assert encode_pngs(batch[3:4])[0] == encode_pngs(batch)[3]
+
+
+def test_no_pictures_are_no_files() -> None:
+    assert encode_pngs(np.empty((0, 28, 28, 1), np.uint8)) == []
+
+
+def test_checksums_and_chunks_are_those_of_the_standard() -> None:
+    file = encode_png(pictures(1, 8, 1)[0])
+    assert file[:8] == b"\x89PNG\r\n\x1a\n"
+    names, position = [], 8
+    while position < len(file):
+        length = int.from_bytes(file[position : position + 4], "big")
+        body = file[position + 4 : position + 8 + length]
+        names.append(body[:4])
+        checksum = file[position + 8 + length : position + 12 + length]
+        assert int.from_bytes(checksum, "big") == zlib.crc32(body)
+        position += 12 + length
+    assert names == [b"IHDR", b"IDAT", b"IEND"]
+
+
+def test_files_are_at_most_12_percent_larger_than_pillows() -> None:
+    batch = pictures(64, 32, 3)
+    plain = 0
+    for picture in batch:
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "PNG")
+        plain += len(stream.getvalue())
+    assert sum(map(len, encode_pngs(batch))) <= 1.12 * plain
+
+
+def test_without_isal_zlib_writes_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png, "compress", zlib.compress)
+    batch = pictures(3, 28, 1)
+    for picture, file in zip(batch, encode_pngs(batch), strict=True):
+        with Image.open(io.BytesIO(file)) as image:
+            assert np.array_equal(np.asarray(image), picture[..., 0])
