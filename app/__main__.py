@@ -1,15 +1,11 @@
-"""`python -m app`: settings from the environment, then uvicorn."""
+"""`python -m app`: settings from the environment, then the workers."""
 
-import logging
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
-from app.main import create_app
 from app.settings import Settings
-
-START_FAILED = 3  # uvicorn's own exit status for the same
+from app.workers import START_FAILED, serve
 
 
 def main() -> int:
@@ -21,9 +17,7 @@ def main() -> int:
             name = "GAN_" + str(entry["loc"][0]).upper().removeprefix("GAN_")
             print(f"error: setting {name}: {entry['msg']}", file=sys.stderr)
         return START_FAILED
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, access_log=False)
-    return 0
+    return serve(settings)
 
 
 if __name__ == "__main__":

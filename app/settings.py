@@ -10,6 +10,7 @@ from model.devices import Precision
 
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
 
+DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -19,7 +20,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GAN_", extra="ignore", frozen=True)
 
     generator: Text = "mnist"  # name in the zoo, or path of a generator file's folder
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=DEVICES)] = "auto"  # or several: cuda:0,cuda:1
+    workers: Annotated[int, Field(ge=1, le=256)] = 1  # processes a device
     precision: Precision = "fp32"  # bf16: faster where the processor or GPU has it; other bytes
     threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one batch on the CPU; 0: one a core
     host: Annotated[Text, Field(validation_alias=AliasChoices("GAN_HOST", "HOST"))] = "127.0.0.1"

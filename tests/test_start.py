@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -80,10 +80,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def service(folder: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running service and its address; ready when the block begins."""
     port = free_port()
-    settings = environment(GAN_GENERATOR=str(folder), PORT=str(port))
+    settings = environment(GAN_GENERATOR=str(folder), PORT=str(port), **more)
     process = subprocess.Popen(
         [sys.executable, "-m", "app"], env=settings, stderr=subprocess.PIPE, text=True
     )
@@ -100,6 +100,44 @@ def service(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_same_bytes_and_outlive_one_of_them(generator_folder: Path) -> None:
+    with service(generator_folder, GAN_WORKERS="2") as (process, address):
+        children = worker_ids(process.pid)
+        assert len(children) == 2
+        wanted = fetch(f"{address}/generate?seed=7")
+        assert {fetch(f"{address}/generate?seed=7") for _ in range(20)} == {wanted}
+        os.kill(children[0], signal.SIGKILL)
+        for _ in range(20):  # each on a new connection: the one that lives takes them
+            assert fetch(f"{address}/generate?seed=7") == wanted
+        for _ in range(200):
+            if len(worker_ids(process.pid)) == 2 and children[0] not in worker_ids(process.pid):
+                break
+            time.sleep(0.1)
+        assert len(worker_ids(process.pid)) == 2
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert worker_ids(process.pid) == []
+
+
+def worker_ids(parent: int) -> list[int]:
+    """The processes that the supervisor has started to serve."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            serves = b"spawn_main" in (entry / "cmdline").read_bytes()
+            if int(fields[1]) == parent and serves and fields[0] != "Z":
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def test_broken_generator_file_ends_the_workers_too(tmp_path: Path) -> None:
+    lines = start_and_fail(GAN_GENERATOR=str(tmp_path / "nothing"), GAN_WORKERS="2")
+    assert any("cannot start" in line and "no such folder" in line for line in lines)
 
 
 def fetch(url: str) -> bytes:

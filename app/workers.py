@@ -1,0 +1,110 @@
+"""Several processes behind one port: one a device, or several, each with a generator of its own.
+
+    supervisor: bind -> start workers -> replace those that die -> SIGTERM to all -> wait
+    worker:     uvicorn on the supervisor's socket, on its device
+
+The kernel hands each connection to whichever worker accepts it. All draw the same bytes.
+"""
+
+import logging
+import multiprocessing
+import signal
+import socket
+import threading
+import time
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+from model.cores import usable_cores
+
+log = logging.getLogger("ganserve")
+
+START_FAILED = 3  # uvicorn's exit status where the application did not start
+LOG_FORMAT = "%(levelname)s:     %(message)s"
+RESTART_SECONDS = 1.0
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status."""
+    plans = worker_settings(settings)
+    if len(plans) == 1:
+        return _serve_alone(plans[0])
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    with _bound(settings) as listener:
+        return _Supervisor(plans, listener).run()
+
+
+def worker_settings(settings: Settings) -> list[Settings]:
+    """One settings a worker: its device, and its share of the cores."""
+    devices = settings.device.split(",")
+    count = settings.workers * len(devices)
+    threads = settings.threads or max(1, usable_cores() // count)
+    return [
+        settings.model_copy(update={"device": device, "threads": threads})
+        for device in devices
+        for _ in range(settings.workers)
+    ]
+
+
+def _bound(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.host, settings.port))
+    return listener
+
+
+def _work(settings: Settings, listener: socket.socket) -> None:
+    raise SystemExit(_serve_alone(settings, listener))
+
+
+def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
+    """Serves in this process, on its own port or the supervisor's; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    app, host, port = create_app(settings), settings.host, settings.port
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, access_log=False))
+    server.run(sockets=[listener] if listener else None)
+    return 0 if server.started else START_FAILED
+
+
+class _Supervisor:
+    """Starts the workers, replaces those that die, and ends with them."""
+
+    def __init__(self, plans: list[Settings], listener: socket.socket) -> None:
+        self._plans, self._listener = plans, listener
+        self._stop = threading.Event()
+        self._context = multiprocessing.get_context("spawn")
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked)
+        workers = [self._start(plan) for plan in self._plans]
+        status = 0
+        while not self._stop.wait(0.1):
+            for place, worker in enumerate(workers):
+                if worker.exitcode is None:
+                    continue
+                if worker.exitcode == START_FAILED:
+                    status = START_FAILED  # another try would fail in the same way
+                    self._stop.set()
+                    break
+                log.error("worker %d ended with %s; replacing it", worker.pid, worker.exitcode)
+                time.sleep(RESTART_SECONDS)
+                workers[place] = self._start(self._plans[place])
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+        return status
+
+    def _start(self, plan: Settings) -> SpawnProcess:
+        worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
+        worker.start()
+        return worker
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
