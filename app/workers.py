@@ -67,8 +67,15 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     app, host, port = create_app(settings), settings.host, settings.port
     server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, access_log=False))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends in good order and then raises the signal once more: that one is not news
+        signal.signal(number, _already_known)
     server.run(sockets=[listener] if listener else None)
     return 0 if server.started else START_FAILED
+
+
+def _already_known(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 class _Supervisor:
