@@ -7,12 +7,12 @@ and describes it in the OpenAPI document; a test holds both to the same answers.
 
 import re
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.caching import LASTING, matches, picture_tag, recipe
 from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
-from app.problems import Problem
+from app.problems import Problem, internal_error
 from model.latents import SEED_LIMIT
 
 QUERY = re.compile(rb"seed=([0-9]{1,19})")
@@ -20,29 +20,24 @@ CACHE_CONTROL = (b"cache-control", LASTING.encode())
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
 
-class LeanGenerate:
-    """Answers the hot request itself; `app.state.generation` of the wrapped application makes the
-    picture.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/generate" or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
-        query = QUERY.fullmatch(scope["query_string"])
-        generation: Generation | None = scope["app"].state.generation
-        if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
-            await self._app(scope, receive, send)
-            return
-        try:
-            await _answer(generation, seed, scope, receive, send)
-        except Problem as problem:
-            await problem.response()(scope, receive, send)
-        except ClientGoneError:
-            return
+async def answered(
+    generation: Generation | None, scope: Scope, receive: Receive, send: Send
+) -> bool:
+    """Answers the hot request and returns True; leaves anything else alone and returns False."""
+    if scope["type"] != "http" or scope["path"] != "/generate" or scope["method"] != "GET":
+        return False
+    query = QUERY.fullmatch(scope["query_string"])
+    if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
+        return False
+    try:
+        await _answer(generation, seed, scope, receive, send)
+    except ClientGoneError:
+        pass
+    except Problem as problem:
+        await problem.response()(scope, receive, send)
+    except Exception as error:
+        await internal_error("GET", "/generate", error)(scope, receive, send)
+    return True
 
 
 async def _answer(

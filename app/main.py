@@ -11,12 +11,11 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import problems
+from app import lean, problems
 from app.batcher import Batcher
 from app.caching import PictureCache
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation
-from app.lean import LeanGenerate
 from app.limits import BodyLimit, each_parameter_once
 from app.routes import health, images, interpolations
 from app.settings import Settings
@@ -29,6 +28,15 @@ log = logging.getLogger("ganserve")
 
 START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
+
+
+class Service(FastAPI):
+    """The application, with the short way in front of everything that it does for a request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if not await lean.answered(self.state.generation, scope, receive, send):
+            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -60,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.generation = None
         await batcher.stop()
 
-    app = FastAPI(
+    app = Service(
         title="ganserve",
         summary="An image generator behind a URL",
         version=version("ganserve"),
@@ -77,7 +85,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (images, interpolations, health):
         app.include_router(room.router)
     app.add_middleware(BodyLimit)
-    app.add_middleware(LeanGenerate)
     app.add_middleware(OneLineStart)
 
     @app.get("/", include_in_schema=False)

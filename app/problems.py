@@ -74,6 +74,13 @@ def problem_response(
     )
 
 
+def internal_error(method: str, path: str, error: Exception) -> Response:
+    """The answer to what is our own failure; the reason goes to the log alone."""
+    log.error("%s %s failed", method, path, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem_response(status, "The service failed; the operator's log says why.")
+
+
 CLIENT_GONE = 499  # nginx's own number: no one will read it
 
 
@@ -105,9 +112,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _internal(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return problem_response(status, "The service failed; the operator's log says why.")
+        return internal_error(request.method, request.url.path, error)
 
 
 def _described(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -72,6 +72,17 @@ def test_short_way_refuses_as_its_slow_twin(
     assert facts(short) == facts(slow)
 
 
+def test_short_way_fails_as_its_slow_twin(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(client.app.state.generation.batcher, "_run", lambda z: 1 / 0)  # type: ignore[attr-defined]
+    seed = next(fresh_seed)
+    short, slow = (client.get(f"/generate?seed={seed}{more}") for more in ("", SLOW))
+    assert short.status_code == 500
+    assert facts(short) == facts(slow)
+    assert caplog.text.count("GET /generate failed") == 2
+
+
 @pytest.mark.parametrize("query", ["seed=-1", "seed=", "seed=1.0", "seed=1&seed=2", "seed=%31", ""])
 def test_short_way_leaves_everything_else_to_the_application(query: str) -> None:
     assert QUERY.fullmatch(query.encode()) is None

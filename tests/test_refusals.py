@@ -171,7 +171,7 @@ def test_failure_of_the_generator_is_a_500_without_its_reason(
 def test_service_that_is_not_ready_says_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.app.state, "generation", None)  # type: ignore[attr-defined]
+    monkeypatch.setitem(client.app.state._state, "generation", None)  # type: ignore[attr-defined]
     for path in ("/generate?seed=1", "/interpolate?seeds=1,2", "/readyz"):
         answer = client.get(path)
         problem_of(answer, 503)
