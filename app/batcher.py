@@ -1,7 +1,8 @@
 """Dynamic batching: many small requests in, full device batches out.
 
-    submit(z) -> arrivals -> turns -> batch -> run -> (encode) -> reply
-    event loop   |--------- device thread ----------|  or encoder thread
+    submit(z) -> arrivals -> small | large -> batch -> run -> encode -> reply
+    event loop   |------------- device thread ---------------|
+                                                  or: |encoder thread|
 
 Nothing waits by the clock: a batch is whatever waits when the device is free, formed at that
 moment, so an idle device starts at once and a busy one fills its batches. Requests take turns: a
@@ -31,7 +32,7 @@ Latents = NDArray[np.float32]  # (N, z_dim)
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
 Encoder = Callable[[Pixels], list[bytes]]
 
-PIECE_SECONDS = 0.004  # of a large request in one batch
+PIECE_SECONDS = 0.0025  # of a large request in one batch
 PACE_SMOOTHING = 0.1
 
 
@@ -77,6 +78,10 @@ class Batcher:
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: SimpleQueue[tuple[list[Piece], Pixels] | None] = SimpleQueue()
         self._encoder_free = threading.Semaphore(1)
+        # the device thread's: requests of a piece at most, larger ones, and whose turn it is
+        self._small: deque[Job] = deque()
+        self._large: deque[Job] = deque()
+        self._large_is_next = False
         self._pace = 0.0  # seconds a picture, smoothed; written by the device thread alone
         self._open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -137,25 +142,24 @@ class Batcher:
     # --- the device thread ---
 
     def _serve(self) -> None:
-        turns: deque[Job] = deque()
         closing = False
         try:
-            while turns or not closing:
-                closing |= self._collect(turns, wait=not turns)
-                batch = self._form(turns)
+            while self._small or self._large or not closing:
+                closing |= self._collect(wait=not (self._small or self._large))
+                batch = self._form()
                 if batch:
-                    self._work(batch, more=bool(turns) or not self._arrivals.empty())
+                    self._work(batch)
         except Exception as error:  # our own mistake: nobody may wait for ever for it
             log.critical("the device thread has failed", exc_info=error)
             self._open = False
-            self._collect(turns, wait=False)
-            for job in turns:
+            self._collect(wait=False)
+            for job in (*self._small, *self._large):
                 self._later(_refuse, job, error)
         finally:
             self._finished.put(None)
 
-    def _collect(self, turns: deque[Job], wait: bool) -> bool:
-        """Moves arrivals into the turns; returns whether the batcher is to stop."""
+    def _collect(self, wait: bool) -> bool:
+        """Sorts arrivals into small and large; returns whether the batcher is to stop."""
         closing = False
         try:
             while True:
@@ -164,35 +168,43 @@ class Batcher:
                 if job is None:
                     closing = True
                 else:
-                    turns.append(job)
+                    (self._small if len(job.z) <= self._piece() else self._large).append(job)
         except Empty:
             return closing
 
-    def _form(self, turns: deque[Job]) -> list[Piece]:
-        """A batch: each waiting job in its turn, a large one by pieces. Nobody computes for the
-        gone.
-        """
-        piece = self._piece()
+    def _form(self) -> list[Piece]:
+        """The next batch: all the small requests that fit, or a piece of a large one, in turn."""
+        if self._large and (self._large_is_next or not self._small):
+            self._large_is_next = False
+            job = self._large.popleft()
+            if self._hopeless(job):
+                return []
+            piece = _cut(job, self._piece())
+            if piece.end < len(job.z):
+                self._large.append(job)
+            return [piece]
+        self._large_is_next = True
         pieces: list[Piece] = []
         room = self._max_batch
-        now = time.monotonic()
-        for _ in range(len(turns)):
-            if room == 0:
-                break
-            job = turns.popleft()
-            if job.failed or job.reply.done():
+        while self._small and room:
+            job = self._small.popleft()
+            if self._hopeless(job):
                 continue
-            if job.taken == 0 and now > job.deadline:
-                late = QueueFull(f"Not begun within {self._max_wait:g} s.", retry_after=1)
-                self._later(_refuse, job, late)
-                continue
-            end = min(job.taken + min(room, piece), len(job.z))
-            pieces.append(Piece(job, job.taken, end))
-            room -= end - job.taken
-            job.taken = end
-            if end < len(job.z):
-                turns.append(job)
+            pieces.append(_cut(job, room))
+            room -= pieces[-1].end - pieces[-1].start
+            if job.taken < len(job.z):
+                self._small.appendleft(job)
         return pieces
+
+    def _hopeless(self, job: Job) -> bool:
+        """Whether nobody waits any more, or the deadline has passed: then it is never computed."""
+        if job.failed or job.reply.done():
+            return True
+        if job.taken == 0 and time.monotonic() > job.deadline:
+            late = QueueFull(f"Not begun within {self._max_wait:g} s.", retry_after=1)
+            self._later(_refuse, job, late)
+            return True
+        return False
 
     def _piece(self) -> int:
         """Rows of a large request in one batch: a few milliseconds' worth."""
@@ -200,7 +212,7 @@ class Batcher:
             return 1
         return max(1, min(self._max_batch, int(PIECE_SECONDS / self._pace)))
 
-    def _work(self, pieces: list[Piece], more: bool) -> None:
+    def _work(self, pieces: list[Piece]) -> None:
         try:
             pixels = self._timed([piece.job.z[piece.start : piece.end] for piece in pieces])
         except Exception as error:
@@ -208,6 +220,7 @@ class Batcher:
             return
         # with nothing else to do the device thread encodes too, which saves the way to another
         # thread
+        more = self._small or self._large or not self._arrivals.empty()
         if more and self._encoder_free.acquire(blocking=False):
             self._finished.put((pieces, pixels))
         else:
@@ -228,7 +241,7 @@ class Batcher:
             self._later(_refuse, pieces[0].job, error)
             return
         for piece in pieces:
-            self._work([piece], more=False)
+            self._work([piece])
 
     # --- the encoder thread ---
 
@@ -270,6 +283,13 @@ class Batcher:
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _cut(job: Job, rows: int) -> Piece:
+    """The next rows of a job, so many at most."""
+    piece = Piece(job, job.taken, min(job.taken + rows, len(job.z)))
+    job.taken = piece.end
+    return piece
 
 
 def _refuse(job: Job, error: Exception) -> None:

@@ -245,7 +245,7 @@ def test_failure_of_the_batcher_itself_leaves_nobody_waiting(
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
         waiting = bench.ask(1)
-        monkeypatch.setattr(bench.batcher, "_form", lambda _: 1 / 0)
+        monkeypatch.setattr(bench.batcher, "_form", lambda: 1 / 0)
         bench.toy.gate.set()
         await first
         with pytest.raises(ZeroDivisionError):
