@@ -3,10 +3,12 @@
 #   docker build -t ganserve .
 #   docker run --rm -p 8000:8000 ganserve
 #
+# TORCH=no leaves PyTorch out: the CPU in float32 is served by ONNX Runtime and never imports it.
 # TORCH_INDEX names another package index for torch alone, such as PyTorch's own index of CPU builds;
 # empty, torch comes from where everything else comes from.
 
 FROM python:3.11-slim-bookworm AS build
+ARG TORCH=yes
 ARG TORCH_INDEX=""
 WORKDIR /build
 RUN python -m venv /opt/venv
@@ -14,10 +16,11 @@ ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # the dependencies are a layer of their own: it changes only with these two files
 COPY pyproject.toml constraints.txt ./
-RUN if [ -n "$TORCH_INDEX" ]; then \
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > dependencies.txt && \
+    if [ "$TORCH" = no ]; then sed -i '/^torch/d' dependencies.txt; fi && \
+    if [ "$TORCH" != no ] && [ -n "$TORCH_INDEX" ]; then \
         pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"; \
     fi && \
-    python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > dependencies.txt && \
     pip install -c constraints.txt -r dependencies.txt
 
 COPY README.md ./

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test train lint types format clean
+.PHONY: serve test train bench lint types format clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) $(BIN)/python -m app
@@ -16,6 +16,9 @@ test: $(VENV)/.dev  ## every test that needs no GPU
 
 train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same again resumes
 	$(BIN)/python -m model.training train --preset $(PRESET) $(ARGS)
+
+bench: $(VENV)/.bench  ## the tables of the README, with the peers that are installed
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -38,6 +41,10 @@ $(BIN)/python:
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.txt
+	$(INSTALL) -r benchmarks/requirements.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
