@@ -119,9 +119,7 @@ def train_step(players: Players, real: Tensor, z: Tensor, config: TrainConfig) -
     discriminator.requires_grad_(False)
     for update in range(config.generator_updates):
         with autocast:
-            if (
-                update > 0
-            ):  # the first update can use the images drawn above: the generator has not moved
+            if update > 0:  # before, the images drawn above still hold: the generator has not moved
                 fake = generator(z)
             loss_g = generator_loss(discriminator(fake).float())
         players.generator_optimizer.zero_grad()
@@ -184,14 +182,10 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
             # data and latents of this step
             epoch, position = divmod(step, epoch_steps)
             if epoch != order_epoch:
-                order_epoch, order = (
-                    epoch,
-                    _random(config.seed, ORDER, epoch).permutation(len(run.data)),
-                )
-            chosen = torch.from_numpy(order[position * config.batch :][: config.batch]).to(
-                run.device
-            )
-            real = to_input(pixels[chosen])
+                order_epoch = epoch
+                order = _random(config.seed, ORDER, epoch).permutation(len(run.data))
+            chosen = torch.from_numpy(order[position * config.batch :][: config.batch])
+            real = to_input(pixels[chosen.to(run.device)])
             z = _latents(config, step).to(run.device)
 
             # one step of the game
@@ -204,9 +198,7 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
 
             # looking up
             if step % schedule.log_steps == 0:
-                row = {
-                    name: float(torch.stack([s[name] for s in recent]).mean()) for name in recent[0]
-                }
+                row = _means(recent)
                 recent.clear()
                 if not all(math.isfinite(value) for value in row.values()):
                     raise TrainingError(
@@ -233,6 +225,10 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
             f"in {run.folder}"
         )
     return True
+
+
+def _means(recent: list[Stats]) -> dict[str, float | int]:
+    return {name: float(torch.stack([s[name] for s in recent]).mean()) for name in recent[0]}
 
 
 def _random(seed: int, stream: int, index: int) -> np.random.Generator:
