@@ -1,0 +1,1 @@
+"""The numbers of the README, each made by one command: `python -m benchmarks --help`."""

@@ -1,0 +1,124 @@
+"""PNG encoders on generated pictures: pixels in, microseconds and bytes a picture out, one thread.
+
+Every file is decoded once and compared with its pixels.
+"""
+
+import io
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.encoding.png import encode_png, encode_pngs
+from benchmarks.runtimes import shipped, torch_generator
+from model.images import crop_center, to_pixels
+from model.latents import sample_latents
+
+COUNT = 512  # pictures of each form
+BATCH = 64
+Pixels = NDArray[np.uint8]  # (N, H, W, C)
+Encode = Callable[[Pixels], list[bytes]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One encoder on one form of picture."""
+
+    encoder: str
+    form: str
+    microseconds: float  # CPU, one picture, median of the passes
+    bytes: float  # mean of a file
+
+
+def measure_all(seconds: float) -> list[Row]:
+    """Every encoder on every form."""
+    rows = []
+    for form, pixels in pictures().items():
+        for name, encode in ENCODERS.items():
+            files = encode(pixels)
+            for file, picture in zip(files, pixels, strict=True):
+                with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
+                    decoded = np.asarray(image).reshape(picture.shape)
+                assert np.array_equal(decoded, picture), f"{name} changes pixels"
+            spent = _cpu_seconds(encode, pixels, seconds)
+            rows.append(Row(name, form, spent / len(pixels) * 1e6, sum(map(len, files)) / COUNT))
+    return rows
+
+
+def pictures() -> dict[str, Pixels]:
+    """The shipped generator's pictures as they are served, and whole ones of three seeds each as
+    the colours of an RGB picture: nothing that ships draws in colour.
+    """
+    file = shipped()
+    generator = torch_generator(file)
+    z = sample_latents(range(3 * COUNT), file.config.network.z_dim, file.config.prior)
+    with torch.inference_mode():
+        parts = [generator(part).numpy() for part in torch.split(torch.from_numpy(z), BATCH)]
+    pixels = to_pixels(np.concatenate(parts))
+    colours = np.ascontiguousarray(
+        pixels.reshape(3, COUNT, *pixels.shape[1:3]).transpose(1, 2, 3, 0)
+    )
+    grey = np.ascontiguousarray(crop_center(pixels[:COUNT], file.config.crop))
+    return {"28x28 grey": grey, "32x32 RGB": colours}
+
+
+def _cpu_seconds(encode: Encode, pixels: Pixels, seconds: float) -> float:
+    passes: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(passes) < 3 or time.perf_counter() < end:
+        start = time.thread_time()
+        encode(pixels)
+        passes.append(time.thread_time() - start)
+    return median(passes)
+
+
+def _pillow(pixels: Pixels, **options: int) -> list[bytes]:
+    files = []
+    for picture in pixels:
+        stream = io.BytesIO()
+        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(
+            stream, "PNG", **options
+        )
+        files.append(stream.getvalue())
+    return files
+
+
+def _zlib_sub(pixels: Pixels) -> list[bytes]:
+    """The plain way by hand: each row less itself one pixel to the left, then zlib at level 1."""
+    count, height, width, channels = pixels.shape
+    filtered = np.ones((count, height, 1 + width * channels), np.uint8)  # 1 names the Sub filter
+    rows = pixels.reshape(count, height, -1)
+    filtered[:, :, 1:] = rows
+    filtered[:, :, 1 + channels :] -= rows[:, :, :-channels]
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+    end = _chunk(b"IEND", b"")
+    return [start + _chunk(b"IDAT", zlib.compress(picture, 1)) + end for picture in filtered]
+
+
+def _batches(pixels: Pixels) -> list[bytes]:
+    files: list[bytes] = []
+    for start in range(0, len(pixels), BATCH):
+        files += encode_pngs(pixels[start : start + BATCH])
+    return files
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+ENCODERS: dict[str, Encode] = {
+    "Pillow": _pillow,
+    "Pillow level 1": lambda pixels: _pillow(pixels, compress_level=1),
+    "zlib level 1, Sub filter": _zlib_sub,
+    "ours, one at a time": lambda pixels: [encode_png(picture) for picture in pixels],
+    f"ours, a batch of {BATCH}": _batches,
+}

@@ -1,0 +1,20 @@
+"""`python -m benchmarks.ours_noop`: our service with the network taken out, else as it ships."""
+
+import sys
+from typing import Any
+
+import app.main
+from app.__main__ import main
+from benchmarks.noop import NoopGenerator
+
+
+def load_noop(*_arguments: Any, **_options: Any) -> NoopGenerator:
+    """Takes what `model.sampler.load_sampler` takes; nothing is loaded."""
+    return NoopGenerator()
+
+
+# not below: further worker processes import this file again, under another name
+app.main.load_sampler = load_noop
+
+if __name__ == "__main__":
+    sys.exit(main())

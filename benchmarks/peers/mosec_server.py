@@ -1,0 +1,33 @@
+"""mosec: a Rust front and one Python worker process. `POST /inference {"seed": N}` -> PNG."""
+
+import sys
+from typing import Any
+
+from mosec import Server, Worker
+
+from benchmarks.peers.generator import HOST, MAX_BATCH, Pixels, SeedGenerator, png, port, wait_ms
+
+
+class Pictures(Worker):  # type: ignore[misc]
+    """Batches of parsed JSON in, as many pictures out; the base class parses."""
+
+    resp_mime_type = "image/png"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator = SeedGenerator()
+
+    def forward(self, data: list[dict[str, Any]]) -> list[Pixels]:
+        """One batch."""
+        return list(self._generator([int(request["seed"]) for request in data]))
+
+    def serialize(self, data: Pixels) -> bytes:
+        """One answer."""
+        return png(data)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = ["--address", HOST, "--port", str(port()), "--log-level", "warning"]
+    server = Server()
+    server.append_worker(Pictures, max_batch_size=MAX_BATCH, max_wait_time=wait_ms(1))
+    server.run()

@@ -1,0 +1,253 @@
+"""Servers as processes: start one, wait for its first picture, count what it uses, stop all of it.
+
+    Kind (how to start it, how to ask it) -> Server (a running one) -> Usage (CPU seconds, bytes)
+
+A server may be many processes, some of which leave the family tree; each carries a mark in its
+environment, and all that carry it are counted and, in the end, stopped.
+"""
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from benchmarks.noop import SIDE
+
+ROOT = Path(__file__).parent.parent
+HOST = "127.0.0.1"
+MARK = "BENCHMARKED_SERVER"
+START_SECONDS = 120.0
+STOP_SECONDS = 15.0  # to end by itself
+ORPHAN_SECONDS = 2.0  # for what is left when the first process has ended
+
+
+class ServerFailed(Exception):
+    """It did not start, or answered something else than a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One serving system: how it is started and asked."""
+
+    name: str
+    command: tuple[str, ...]  # after the interpreter
+    noop_command: tuple[str, ...] = ()  # where NOOP=1 is not enough
+    path: str = "/generate"
+    post: bool = False  # {"seed": N} as a JSON body, else ?seed=N
+    package: str = "fastapi"  # what must be installed
+    python: str = sys.executable
+    threads: int | None = 1  # of one batch; None leaves it to the server
+    runtime: str = "torch"  # of a peer; "ours" is the service's own sampler
+
+    @property
+    def installed(self) -> bool:
+        """Whether its interpreter finds its package."""
+        probe = f"import importlib.util as u, sys; sys.exit(u.find_spec({self.package!r}) is None)"
+        with contextlib.suppress(OSError):
+            return subprocess.run([self.python, "-c", probe], check=False).returncode == 0
+        return False
+
+    def request(self, seed: int) -> tuple[str, str, str | None]:
+        """Method, path and body that ask for a seed's picture."""
+        if self.post:
+            return "POST", self.path, json.dumps({"seed": seed})
+        return "GET", f"{self.path}?seed={seed}", None
+
+
+OURS = Kind(
+    name="ours",
+    command=("-m", "app"),
+    noop_command=("-m", "benchmarks.ours_noop"),
+    threads=None,
+)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the processes of a server have used, at one moment."""
+
+    cpu_seconds: Mapping[int, float]  # by process id
+    memory: int  # bytes, resident, shared pages counted in each process
+    moment: float = field(default_factory=time.monotonic)
+
+    def cpu_since(self, earlier: "Usage") -> float:
+        """CPU seconds between two moments; what a process used that ended between is lost."""
+        before = earlier.cpu_seconds
+        return sum(used - before.get(pid, 0.0) for pid, used in self.cpu_seconds.items())
+
+
+class Server:
+    """A running server; made by `running`."""
+
+    def __init__(self, kind: Kind, port: int, process: "subprocess.Popen[bytes]", mark: str):
+        self.kind, self.port, self.process, self._mark = kind, port, process, mark
+        self.ready_seconds = 0.0
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
+
+    def processes(self) -> list[psutil.Process]:
+        """All that belongs to it and lives."""
+        found = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if process.environ().get(MARK) == self._mark:
+                    found[process.pid] = process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            found |= {process.pid: process for process in family}
+        return list(found.values())
+
+    def usage(self, processes: list[psutil.Process] | None = None) -> Usage:
+        """CPU and memory now, over all processes; naming them saves the time to look for them."""
+        cpu, memory = {}, 0
+        for process in self.processes() if processes is None else processes:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                cpu[process.pid] = times.user + times.system
+                memory += process.memory_info().rss
+        return Usage(cpu, memory)
+
+    def idle_cores(self, seconds: float) -> float:
+        """Cores used while nobody asks."""
+        processes = self.processes()
+        before = self.usage(processes)
+        time.sleep(seconds)
+        after = self.usage(processes)
+        return after.cpu_since(before) / (after.moment - before.moment)
+
+    def picture(self, seed: int) -> bytes:
+        """One answer, checked: status 200 and a PNG of the right size.
+
+        Raises:
+            ServerFailed: it is anything else.
+            OSError: nobody answers.
+        """
+        method, path, body = self.kind.request(seed)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        try:
+            headers = {"Content-Type": "application/json"} if body else {}
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        except http.client.HTTPException as error:
+            raise ServerFailed(f"{self.kind.name}: {error!r}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ServerFailed(f"{self.kind.name}: {answer.status} {content[:200]!r}")
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.load()
+            if image.size != (SIDE, SIDE):
+                raise ServerFailed(f"{self.kind.name}: a picture of {image.size}")
+        return content
+
+    def wait_until_ready(self, log: Path) -> None:
+        """Until the first picture; two seeds must differ and one must repeat.
+
+        Raises:
+            ServerFailed: it ended, took too long, or its pictures break that law.
+        """
+        begin = time.monotonic()
+        while True:
+            if self.process.poll() is not None:
+                tail = log.read_text(errors="replace")[-1500:]
+                raise ServerFailed(f"{self.kind.name} ended at its start:\n{tail}")
+            if time.monotonic() - begin > START_SECONDS:
+                tail = log.read_text(errors="replace")[-1500:]
+                raise ServerFailed(f"{self.kind.name}: no picture in {START_SECONDS} s\n{tail}")
+            with contextlib.suppress(OSError, ServerFailed):
+                first = self.picture(1)
+                break
+            time.sleep(0.05)
+        self.ready_seconds = time.monotonic() - begin
+        if self.picture(1) != first or self.picture(2) == first:
+            raise ServerFailed(f"{self.kind.name}: pictures do not follow their seeds")
+
+    def stop(self) -> None:
+        """Asks it to end, then makes sure that nothing of it is left."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while rest := self.processes():
+            if time.monotonic() > deadline:
+                for process in rest:
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+            psutil.wait_procs(rest, timeout=0.2)
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def running(kind: Kind, *, noop: bool = False, log: Path | None = None) -> Iterator[Server]:
+    """A ready server, stopped afterwards whatever happens. Its output goes to `log`, which is
+    shown should it not start.
+
+    Raises:
+        ServerFailed: it does not become ready.
+    """
+    port, mark = free_port(), secrets.token_hex(8)
+    environment = os.environ | {
+        MARK: mark,
+        "PORT": str(port),
+        "GAN_PORT": str(port),
+        "NOOP": "1" if noop else "0",
+        "RUNTIME": kind.runtime,
+        "PYTHONPATH": str(ROOT),
+        "DO_NOT_TRACK": "1",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    if kind.threads is not None:
+        for name in ("THREADS", "OMP_NUM_THREADS", "GAN_THREADS"):
+            environment[name] = str(kind.threads)
+    command = kind.noop_command if noop and kind.noop_command else kind.command
+    words = [word.replace("{port}", str(port)) for word in command]
+    with tempfile.TemporaryDirectory() as folder:
+        log = log or Path(folder) / "log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [kind.python, *words],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        server = Server(kind, port, process, mark)
+        try:
+            server.wait_until_ready(log)
+            yield server
+        finally:
+            server.stop()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on, low enough that others derived from it fit."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
