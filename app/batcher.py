@@ -33,6 +33,7 @@ Pixels = NDArray[np.uint8]  # (N, H, W, C)
 Encoder = Callable[[Pixels], list[bytes]]
 
 PIECE_SECONDS = 0.0025  # of a large request in one batch
+OVERLAP_SECONDS = 0.002  # of a batch on the device, from which on encoding beside it pays
 PACE_SMOOTHING = 0.1
 
 
@@ -218,10 +219,10 @@ class Batcher:
         except Exception as error:
             self._find_guilty(pieces, error)
             return
-        # with nothing else to do the device thread encodes too, which saves the way to another
-        # thread
+        # another thread encodes where the device has more to do, and is at it for long enough
         more = self._small or self._large or not self._arrivals.empty()
-        if more and self._encoder_free.acquire(blocking=False):
+        long = self._pace * len(pixels) > OVERLAP_SECONDS
+        if more and long and self._encoder_free.acquire(blocking=False):
             self._finished.put((pieces, pixels))
         else:
             self._finish(pieces, pixels)
