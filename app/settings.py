@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 64  # pictures in one device batch
     max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1024  # pictures accepted, unanswered
     max_wait: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds until a request is begun
-    cache_mib: Annotated[int, Field(ge=0, le=65536)] = 16  # of pictures kept for hot seeds
+    cache_mib: Annotated[int, Field(ge=0, le=65536)] = 8  # of pictures kept for hot seeds
 
     @property
     def generator_folder(self) -> Path:
