@@ -1,9 +1,10 @@
 """PNG files of whole batches: pixels in, one file a picture out, every pixel kept.
 
-    (N, H, W, C) uint8 -> Sub filter over the batch -> deflate a picture -> chunks
+    (N, H, W, C) uint8 -> a filter byte a row, over the batch -> deflate a picture -> chunks
 
-Written here because it is the hot path: about five times faster than a general library, for a tenth
-more bytes. PNG: W3C Recommendation, third edition (2025); the Sub filter is its section 9.2.
+Written here because it is the hot path: about five times faster than a general library. Rows are
+not filtered: small drawn pictures, with much that is equal, come out smaller and sooner as they are.
+PNG: W3C Recommendation, third edition (2025).
 """
 
 import struct
@@ -20,7 +21,7 @@ except ImportError:  # no wheel for this platform: slower, and other bytes for t
 MEDIA_TYPE = "image/png"
 LEVEL = 1
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SUB = 1  # filter: each byte less the one a pixel to its left
+NO_FILTER = 0  # the byte before each row
 COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
 
 
@@ -32,14 +33,12 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 def encode_pngs(pixels: NDArray[np.uint8]) -> list[bytes]:
     """The PNG files of pictures (N, H, W, C), in their order."""
     count, height, width, channels = pixels.shape
-    rows = pixels.reshape(count, height, width * channels)
-    filtered = np.empty((count, height, 1 + width * channels), np.uint8)
-    filtered[:, :, 0] = SUB
-    filtered[:, :, 1 : 1 + channels] = rows[:, :, :channels]
-    np.subtract(rows[:, :, channels:], rows[:, :, :-channels], out=filtered[:, :, 1 + channels :])
+    rows = np.empty((count, height, 1 + width * channels), np.uint8)
+    rows[:, :, 0] = NO_FILTER
+    rows[:, :, 1:] = pixels.reshape(count, height, width * channels)
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     head, tail = SIGNATURE + _chunk(b"IHDR", header), _chunk(b"IEND", b"")
-    return [head + _chunk(b"IDAT", compress(picture.data, LEVEL)) + tail for picture in filtered]
+    return [head + _chunk(b"IDAT", compress(picture.data, LEVEL)) + tail for picture in rows]
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
