@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import lean, problems
@@ -18,7 +18,7 @@ from app.caching import PictureCache
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation
 from app.limits import BodyLimit, each_parameter_once
-from app.routes import health, images, interpolations
+from app.routes import health, images, interpolations, page
 from app.settings import Settings
 from model.cores import usable_cores
 from model.devices import DeviceError
@@ -84,14 +84,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _gone(request: Request, error: ClientGoneError) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
-    for room in (images, interpolations, health):
+    for room in (images, interpolations, health, page):
         app.include_router(room.router)
     app.add_middleware(BodyLimit)
     app.add_middleware(OneLineStart)
-
-    @app.get("/", include_in_schema=False)
-    async def front() -> Response:
-        return RedirectResponse("/docs")
 
     return app
 

@@ -3,7 +3,7 @@
     (N, H, W, C) uint8 -> a filter byte a row, over the batch -> deflate a picture -> chunks
 
 Written here because it is the hot path: about five times faster than a general library. Rows are
-not filtered: small drawn pictures, with much that is equal, come out smaller and sooner as they are.
+not filtered: small drawn pictures, with much that is equal, come out smaller and sooner that way.
 PNG: W3C Recommendation, third edition (2025).
 """
 
