@@ -17,12 +17,6 @@ def to_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def to_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, H, W, C) uint8 to (N, C, H, W) float32 in [-1, 1]: the inverse of `to_pixels`."""
-    floats = pixels.astype(np.float32) / np.float32(HALF_RANGE) - np.float32(1)
-    return np.ascontiguousarray(floats.transpose(0, 3, 1, 2))
-
-
 def pad_to(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Zeros (black: -1 to the networks) around (N, H, W, C) pictures, up to `side` pixels a side.
 

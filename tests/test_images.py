@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from model.images import crop_center, pad_to, tile, to_floats, to_pixels
+from model.images import crop_center, pad_to, tile, to_pixels
+from model.training.features import to_input
 
 
 def test_scale_is_fixed_and_ends_are_exact() -> None:
@@ -18,14 +20,14 @@ def test_values_beyond_the_range_are_cut() -> None:
 
 def test_every_pixel_value_survives_the_round_trip() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    assert np.array_equal(to_pixels(to_floats(pixels)), pixels)
+    assert np.array_equal(to_pixels(to_input(torch.from_numpy(pixels)).numpy()), pixels)
 
 
 def test_padding_is_minus_one_and_the_crop_takes_it_off() -> None:
     pixels = np.full((2, 28, 28, 1), 200, np.uint8)
     padded = pad_to(pixels, 32)
     assert padded.shape == (2, 32, 32, 1)
-    floats = to_floats(padded)
+    floats = to_input(torch.from_numpy(padded)).numpy()
     assert (floats[:, :, :2] == -1).all()
     assert (floats[:, :, :, -2:] == -1).all()
     assert np.array_equal(crop_center(padded, 28), pixels)

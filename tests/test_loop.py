@@ -11,11 +11,10 @@ import torch
 from PIL import Image
 
 from model.generator_file import read_generator_file
-from model.images import to_floats
 from model.training import checkpoint, loop
 from model.training.data import Dataset, load
 from model.training.evaluate import reference
-from model.training.features import train_extractor
+from model.training.features import to_input, train_extractor
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from tests.conftest import SHA, TINY
@@ -296,7 +295,9 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
     assert set(first) == set(second)
     assert first != second
     padded = np.pad(data.images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    assert {picture.tobytes() for picture in to_floats(padded)} == set(first)
+    assert {picture.tobytes() for picture in to_input(torch.from_numpy(padded)).numpy()} == set(
+        first
+    )
 
 
 def test_bf16_keeps_weights_and_losses_in_float32() -> None:
