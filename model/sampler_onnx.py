@@ -7,10 +7,10 @@ The graph is built in memory from the same safetensors as everything else. ONNX 
 same bits in any batch and with any number of threads.
 """
 
+import os
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -18,6 +18,10 @@ from model.generator_file import GeneratorFile
 from model.images import HALF_RANGE
 from model.networks.config import FIRST_SIDE
 from model.networks.folding import fold
+
+# ONNX Runtime's Linux builds report to their maker unless told not to before they are loaded
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
 OPSET, IR_VERSION = 17, 9
 

@@ -1,5 +1,6 @@
 """The house: who may import whom, and that importing does no work."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,22 @@ def test_importing_reads_no_environment_and_no_weights() -> None:
         f"import {', '.join([*modules('app'), *modules('model')])}; print('fine')"
     )
     assert run(code) == "fine"
+
+
+@pytest.mark.parametrize(
+    ("module", "reports"),
+    [
+        pytest.param("model.sampler", False, id="ours"),
+        pytest.param("onnxruntime", True, id="plain, to show that the test can fail"),
+    ],
+)
+def test_drawing_leaves_no_reports_to_anyone(tmp_path: Path, module: str, reports: bool) -> None:
+    """ONNX Runtime keeps what it means to send in the home folder; ours must leave none."""
+    silencers = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
+    plain = {name: value for name, value in os.environ.items() if name not in silencers}
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=plain | homes, check=True)
+    assert bool([path for path in tmp_path.rglob("*") if path.is_file()]) is reports
 
 
 @pytest.mark.parametrize("package", ["app", "model"])
