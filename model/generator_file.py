@@ -1,8 +1,8 @@
 """The generator file: a folder that is the only bridge between training and serving.
 
-    model.safetensors   the generator's tensors, float16 or float32
-    config.json         network, prior, crop, data, images seen, metrics, SHA-256 of the tensors'
-    file README.md           model card, for people
+    model.safetensors   the generator's tensors and its directions, float16 or float32
+    config.json         network, prior, crop, data, images seen, metrics, SHA-256 of the other
+    README.md           model card, for people
 
 Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
 """
@@ -20,14 +20,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from model.directions import DIRECTIONS, closed_form_directions, sensible_range
 from model.latents import Prior
 from model.networks.config import DCGANConfig, network_from_dict, network_to_dict
+from model.networks.folding import fold
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20
+COMPUTED = ("weights_sha256", "directions", "direction_range")  # fields that writing fills in
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -75,6 +79,8 @@ class GeneratorConfig(_Fields):
         int, Field(ge=1)
     ]  # pixels per side of the served picture: the centre of the network's output
     data: TrainingData
+    directions: Annotated[int, Field(ge=0, le=DIRECTIONS)] = 0
+    direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
     images_seen: Annotated[int, Field(ge=0)]
     weights_dtype: Literal["float16", "float32"] = "float16"
     weights_sha256: Sha256
@@ -87,19 +93,27 @@ class GeneratorFile:
 
     config: GeneratorConfig
     weights: dict[str, NDArray[np.float32]]
+    directions: NDArray[np.float32]  # (D, z_dim), unit vectors
 
 
 def write_generator_file(
     folder: Path, weights: dict[str, NDArray[np.float32]], card: str, **fields: Any
 ) -> GeneratorConfig:
-    """Writes the folder beside its place and moves it there; `fields` are those of GeneratorConfig,
-    less the hash.
+    """Writes the folder beside its place and moves it there, with the directions of the weights;
+    `fields` are those of GeneratorConfig, less the COMPUTED.
     """
-    dtype = fields.get("weights_dtype", "float16")
+    network, dtype = fields["network"], fields.get("weights_dtype", "float16")
+    directions = closed_form_directions(fold(network, weights)[0].weight, DIRECTIONS)
+    tensors = weights | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
     content = save(
-        {name: np.ascontiguousarray(value.astype(dtype)) for name, value in weights.items()}
+        {name: np.ascontiguousarray(value.astype(dtype)) for name, value in tensors.items()}
     )
-    config = GeneratorConfig(weights_sha256=hashlib.sha256(content).hexdigest(), **fields)
+    config = GeneratorConfig(
+        **fields,
+        directions=len(directions),
+        direction_range=sensible_range(fields["prior"], network.z_dim),
+        weights_sha256=hashlib.sha256(content).hexdigest(),
+    )
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -132,9 +146,10 @@ def read_generator_file(folder: Path) -> GeneratorFile:
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise GeneratorFileError(f"{folder / WEIGHTS}: not a safetensors file ({error})") from None
     _check_tensors(folder / WEIGHTS, weights, config)
-    return GeneratorFile(
-        config, {name: value.astype(np.float32) for name, value in weights.items()}
-    )
+    tensors = {name: value.astype(np.float32) for name, value in weights.items()}
+    none = np.empty((0, config.network.z_dim), np.float32)
+    directions = tensors.pop(DIRECTIONS_TENSOR, none)
+    return GeneratorFile(config, tensors, directions)
 
 
 def _read_config(folder: Path) -> GeneratorConfig:
@@ -174,6 +189,8 @@ def _read_bytes(path: Path, limit: int) -> bytes:
 
 def _check_tensors(path: Path, weights: dict[str, NDArray[Any]], config: GeneratorConfig) -> None:
     wanted = config.network.generator_shapes()
+    if config.directions:
+        wanted[DIRECTIONS_TENSOR] = (config.directions, config.network.z_dim)
     for name, shape in wanted.items():
         if name not in weights:
             raise GeneratorFileError(f"{path}: tensor {name} is missing")

@@ -15,7 +15,12 @@ from PIL import Image
 
 from model import images
 from model.devices import DeviceError
-from model.generator_file import GeneratorFileError, read_generator_file, write_generator_file
+from model.generator_file import (
+    COMPUTED,
+    GeneratorFileError,
+    read_generator_file,
+    write_generator_file,
+)
 from model.latents import PRIORS, sample_latents
 from model.networks.config import network_to_dict
 from model.sampler import load_sampler
@@ -178,7 +183,7 @@ def _export(options: argparse.Namespace) -> int:
     file = read_generator_file(source)
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
     metrics = _figures(source, options.data or record["data"]["path"], options)
-    fields = file.config.model_dump(exclude={"format", "weights_sha256", "metrics", "name"})
+    fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     fields |= {
         "metrics": metrics,
         "name": options.name or file.config.name,
