@@ -6,13 +6,15 @@ Source: Shen and Zhou, "Closed-Form Factorization of Latent Semantics in GANs" (
 equation 5.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from model.latents import Prior
 
 DIRECTIONS = 8
-DEVIATIONS = {"uniform": 3**-0.5, "normal": 1.0}  # of one value of a latent
+DEVIATIONS: dict[Prior, float] = {"uniform": 3**-0.5, "normal": 1.0}  # of one value of a latent
 
 
 def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -23,11 +25,12 @@ def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[n
     _, vectors = np.linalg.eigh(exact.T @ exact)
     strongest = vectors.T[::-1][:count]
     peaks = strongest[np.arange(len(strongest)), np.abs(strongest).argmax(axis=1)]
-    return (strongest * np.sign(peaks)[:, None]).astype(np.float32)
+    directions: NDArray[np.float32] = (strongest * np.sign(peaks)[:, None]).astype(np.float32)
+    return directions
 
 
 def sensible_range(prior: Prior, z_dim: int) -> float:
     """How far an edit may go either way: half the usual length of a latent, beyond which pictures
     leave what the generator knows.
     """
-    return round(0.5 * DEVIATIONS[prior] * z_dim**0.5, 1)
+    return round(0.5 * DEVIATIONS[prior] * math.sqrt(z_dim), 1)
