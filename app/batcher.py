@@ -1,8 +1,8 @@
 """Dynamic batching: many small requests in, full device batches out.
 
-    submit(z) -> arrivals -> small | large -> batch -> run -> encode -> reply
-    event loop   |------------- device thread ---------------|
-                                                  or: |encoder thread|
+    submit(rows) -> arrivals -> small | large -> gather -> run -> encode -> reply
+    event loop      |--------------- device thread ---------------|
+                                                      or: |encoder thread|
 
 Nothing waits by the clock: a batch is whatever waits when the device is free, formed at that
 moment, so an idle device starts at once and a busy one fills its batches. Requests take turns: a
@@ -29,6 +29,7 @@ from app.problems import InvalidRequest, NotReady, QueueFull
 log = logging.getLogger("ganserve")
 
 Latents = NDArray[np.float32]  # (N, z_dim)
+Rows = Latents | range  # latents, or the seeds that `gather` makes them of
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
 Encoder = Callable[[Pixels], list[bytes]]
 
@@ -39,9 +40,9 @@ PACE_SMOOTHING = 0.1
 
 @dataclass(eq=False)
 class Job:
-    """One accepted request: its latents, who waits for it, and how far it has come."""
+    """One accepted request: its rows, who waits for it, and how far it has come."""
 
-    z: Latents
+    rows: Rows
     encoded: bool  # the reply is a list of files, not an array of pixels
     deadline: float  # monotonic seconds: not begun by then, it is given up
     reply: "asyncio.Future[Pixels | list[bytes]]"
@@ -69,12 +70,13 @@ class Batcher:
         self,
         run: Callable[[Latents], Pixels],
         encode: Encoder,
+        gather: Callable[[list[Any]], Latents] = np.concatenate,
         *,
         max_batch: int,
         max_queue: int,
         max_wait: float,
     ) -> None:
-        self._run, self._encode_pictures = run, encode
+        self._run, self._encode_pictures, self._gather = run, encode, gather
         self._max_batch, self._max_queue, self._max_wait = max_batch, max_queue, max_wait
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: SimpleQueue[tuple[list[Piece], Pixels] | None] = SimpleQueue()
@@ -108,8 +110,8 @@ class Batcher:
             await asyncio.to_thread(thread.join)
         self._threads = []
 
-    def submit(self, z: Latents, *, encoded: bool) -> Job:
-        """Accepts latents; `job.reply` will hold their pictures, in their order, as pixels or as
+    def submit(self, rows: Rows, *, encoded: bool) -> Job:
+        """Accepts rows; `job.reply` will hold their pictures, in their order, as pixels or as
         files.
 
         Cancel the reply to give the place up: what is not computed by then never is.
@@ -121,7 +123,7 @@ class Batcher:
         """
         if not self._open or self._loop is None:
             raise NotReady("The service is not ready, or is shutting down.")
-        count = len(z)
+        count = len(rows)
         if count > self._max_queue:
             raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
         wait = self.pending * self._pace
@@ -131,7 +133,7 @@ class Batcher:
                 f"{self._max_queue} pictures and {self._max_wait:g} s",
                 retry_after=max(1, math.ceil(wait)),
             )
-        job = Job(z, encoded, time.monotonic() + self._max_wait, self._loop.create_future())
+        job = Job(rows, encoded, time.monotonic() + self._max_wait, self._loop.create_future())
         self.pending += count
         job.reply.add_done_callback(lambda _: self._leave(count))
         self._arrivals.put(job)
@@ -169,7 +171,7 @@ class Batcher:
                 if job is None:
                     closing = True
                 else:
-                    (self._small if len(job.z) <= self._piece() else self._large).append(job)
+                    (self._small if len(job.rows) <= self._piece() else self._large).append(job)
         except Empty:
             return closing
 
@@ -181,7 +183,7 @@ class Batcher:
             if self._hopeless(job):
                 return []
             piece = _cut(job, self._piece())
-            if piece.end < len(job.z):
+            if piece.end < len(job.rows):
                 self._large.append(job)
             return [piece]
         self._large_is_next = True
@@ -193,7 +195,7 @@ class Batcher:
                 continue
             pieces.append(_cut(job, room))
             room -= pieces[-1].end - pieces[-1].start
-            if job.taken < len(job.z):
+            if job.taken < len(job.rows):
                 self._small.appendleft(job)
         return pieces
 
@@ -215,7 +217,7 @@ class Batcher:
 
     def _work(self, pieces: list[Piece]) -> None:
         try:
-            pixels = self._timed([piece.job.z[piece.start : piece.end] for piece in pieces])
+            pixels = self._timed([piece.job.rows[piece.start : piece.end] for piece in pieces])
         except Exception as error:
             self._find_guilty(pieces, error)
             return
@@ -227,9 +229,9 @@ class Batcher:
         else:
             self._finish(pieces, pixels)
 
-    def _timed(self, latents: list[Latents]) -> Pixels:
-        z = latents[0] if len(latents) == 1 else np.concatenate(latents)
+    def _timed(self, parts: list[Rows]) -> Pixels:
         start = time.perf_counter()
+        z = self._gather(parts)
         pixels = self._run(z)
         pace = (time.perf_counter() - start) / len(z)
         self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
@@ -288,7 +290,7 @@ class Batcher:
 
 def _cut(job: Job, rows: int) -> Piece:
     """The next rows of a job, so many at most."""
-    piece = Piece(job, job.taken, min(job.taken + rows, len(job.z)))
+    piece = Piece(job, job.taken, min(job.taken + rows, len(job.rows)))
     job.taken = piece.end
     return piece
 
@@ -304,7 +306,7 @@ def _deliver(results: list[tuple[Piece, Pixels | list[bytes]]]) -> None:
         job = piece.job
         job.parts[piece.start] = part
         job.answered += piece.end - piece.start
-        if job.answered == len(job.z) and not job.reply.done():
+        if job.answered == len(job.rows) and not job.reply.done():
             job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
 
 

@@ -5,25 +5,26 @@ most.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Annotated, Any, cast
 
+import numpy as np
 from fastapi import Depends, Request
-from starlette.types import Receive
 
-from app.batcher import Batcher, Job, Latents, Pixels
+from app.batcher import Batcher, Job, Latents, Pixels, Rows
 from app.caching import PictureCache
+from app.disconnection import Watch, watching
 from app.problems import NotReady
 from model.generator_file import GeneratorConfig
-from model.latents import sample_latents
+from model.latents import Prior, sample_latents
 
 
 class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Shared:
     """A picture in the making, and how many wait for it."""
 
@@ -39,62 +40,55 @@ class Generation:
     batcher: Batcher
     cache: PictureCache
     _making: dict[int, Shared] = field(default_factory=dict)
-    _watches: set[asyncio.Task[None]] = field(default_factory=set)
 
     def latents(self, seeds: range | list[int]) -> Latents:
         """The latents of seeds, (N, z_dim)."""
         return sample_latents(seeds, self.config.network.z_dim, self.config.prior)
 
-    async def picture(self, seed: int, receive: Receive) -> bytes:
+    async def picture(self, seed: int, watch: Watch) -> bytes:
         """The file of one seed. Equal seeds that wait together are computed once.
 
         Raises:
             Problem: the batcher refuses.
-            ClientGoneError: the client, seen through `receive`, went away first.
+            ClientGoneError: every client that waited for it went away first.
         """
         file = self.cache.get(seed)
         if file is not None:
             return file
         shared = self._making.get(seed)
         if shared is None or shared.job.reply.cancelled():
-            shared = Shared(self.batcher.submit(self.latents([seed]), encoded=True))
+            shared = Shared(self.batcher.submit(range(seed, seed + 1), encoded=True))
             self._making[seed] = shared
             shared.job.reply.add_done_callback(lambda reply: self._made(seed, shared, reply))
-        shared.waiting += 1
-        files = await self._answer(shared, receive)
+        files = await self._answer(shared, watch)
         return cast("list[bytes]", files)[0]
 
-    async def pixels(self, z: Latents, receive: Receive) -> Pixels:
-        """Pictures (N, H, W, C) of latents (N, z_dim).
+    async def pixels(self, rows: Rows, watch: Watch) -> Pixels:
+        """Pictures (N, H, W, C) of seeds or of latents (N, z_dim).
 
         Raises:
             Problem: the batcher refuses.
-            ClientGoneError: the client, seen through `receive`, went away first.
+            ClientGoneError: the client went away first.
         """
-        shared = Shared(self.batcher.submit(z, encoded=False), waiting=1)
-        return cast("Pixels", await self._answer(shared, receive))
+        shared = Shared(self.batcher.submit(rows, encoded=False))
+        return cast("Pixels", await self._answer(shared, watch))
 
-    async def _answer(self, shared: Shared, receive: Receive) -> Pixels | list[bytes]:
+    async def _answer(self, shared: Shared, watch: Watch) -> Pixels | list[bytes]:
         reply = shared.job.reply
-        here = True
+        shared.waiting += 1
 
         def leave() -> None:
-            nonlocal here
-            shared.waiting -= here
-            here = False
+            shared.waiting -= 1
             if shared.waiting == 0:
                 reply.cancel()  # nothing happens to one that is done
 
-        watch = asyncio.get_running_loop().create_task(_until_gone(receive, leave))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
-        try:
-            return await asyncio.shield(reply)  # others may wait for it too
-        except asyncio.CancelledError:
-            if reply.cancelled():
-                raise ClientGoneError from None
-            leave()
-            raise
+        with watch(leave):
+            try:
+                return await reply
+            except asyncio.CancelledError:
+                if shared.waiting == 0:
+                    raise ClientGoneError from None
+                raise
 
     def _made(self, seed: int, shared: Shared, reply: "asyncio.Future[Any]") -> None:
         if self._making.get(seed) is shared:
@@ -103,11 +97,18 @@ class Generation:
             self.cache.put(seed, reply.result()[0])
 
 
-async def _until_gone(receive: Receive, leave: Callable[[], None]) -> None:
-    """Waits for the client to disconnect; servers also say so once the answer is out."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    leave()
+def gather_latents(parts: list[Rows], z_dim: int, prior: Prior) -> Latents:
+    """The latents (N, z_dim) of seeds and of latents, in their order."""
+    if all(isinstance(part, range) for part in parts):
+        return sample_latents(list(chain.from_iterable(parts)), z_dim, prior)
+    return np.concatenate(
+        [sample_latents(part, z_dim, prior) if isinstance(part, range) else part for part in parts]
+    )
+
+
+def get_watch(request: Request) -> Watch:
+    """Tells when this request's client goes away."""
+    return watching(request.scope, request.receive)
 
 
 def get_generation(request: Request) -> Generation:
@@ -123,3 +124,4 @@ def get_generation(request: Request) -> Generation:
 
 
 GenerationDep = Annotated[Generation, Depends(get_generation)]
+WatchDep = Annotated[Watch, Depends(get_watch)]

@@ -10,6 +10,7 @@ import re
 from starlette.types import Receive, Scope, Send
 
 from app.caching import LASTING, matches, picture_tag, recipe
+from app.disconnection import watching
 from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
 from app.problems import Problem, internal_error
@@ -50,7 +51,7 @@ async def _answer(
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body"})
             return
-    file = await generation.picture(seed, receive)
+    file = await generation.picture(seed, watching(scope, receive))
     headers += [CONTENT_TYPE, (b"content-length", b"%d" % len(file))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": file})

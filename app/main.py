@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -16,7 +17,7 @@ from app import lean, problems
 from app.batcher import Batcher
 from app.caching import PictureCache
 from app.encoding.png import encode_pngs
-from app.generation import ClientGoneError, Generation
+from app.generation import ClientGoneError, Generation, gather_latents
 from app.limits import BodyLimit, each_parameter_once
 from app.routes import health, images, interpolations, page
 from app.settings import Settings
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         batcher = Batcher(
             sampler,
             encode_pngs,
+            partial(gather_latents, z_dim=sampler.z_dim, prior=file.config.prior),
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
             max_wait=settings.max_wait,

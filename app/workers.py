@@ -18,6 +18,7 @@ from types import FrameType
 import uvicorn
 
 from app.main import create_app
+from app.protocol import Protocol
 from app.settings import Settings
 from model.cores import usable_cores
 
@@ -34,7 +35,12 @@ def serve(settings: Settings) -> int:
     if len(plans) == 1:
         return _serve_alone(plans[0])
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    with _bound(settings) as listener:
+    try:
+        listener = _bound(settings)
+    except OSError as error:
+        log.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror)
+        return START_FAILED
+    with listener:
         return _Supervisor(plans, listener).run()
 
 
@@ -66,7 +72,8 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     app, host, port = create_app(settings), settings.host, settings.port
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, access_log=False))
+    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=Protocol)
+    server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends in good order and then raises the signal once more: that one is not news
         signal.signal(number, _already_known)

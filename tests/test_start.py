@@ -27,7 +27,7 @@ def start_and_fail(**settings: str) -> list[str]:
     """The lines on stderr of a service that does not start."""
     done = subprocess.run(
         [sys.executable, "-m", "app"],
-        env=environment(**settings),
+        env=environment(PORT=str(free_port()), **settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -71,6 +71,18 @@ def test_device_that_is_not_there_ends_the_start_with_one_line(generator_folder:
 def test_wrong_setting_is_named(name: str, value: str) -> None:
     (line,) = start_and_fail(**{name: value})
     assert line.startswith(f"error: setting {name}: ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_port_in_use_ends_the_start_with_one_line(generator_folder: Path, workers: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        lines = start_and_fail(
+            GAN_GENERATOR=str(generator_folder), GAN_WORKERS=workers, GAN_PORT=port
+        )
+    assert sum("address already in use" in line.lower() for line in lines) == 1
 
 
 def free_port() -> int:

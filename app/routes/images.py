@@ -8,8 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from app import caching
+from app.disconnection import Watch
 from app.encoding.png import MEDIA_TYPE, encode_png
-from app.generation import Generation, GenerationDep
+from app.generation import Generation, GenerationDep, WatchDep
 from app.problems import InvalidRequest
 from app.schemas import GenerateBody, GenerateParameters, GenerateQuery
 from model.images import tile
@@ -29,32 +30,35 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/generate", responses=PNG, response_class=Response)
 async def generate(
-    request: Request, parameters: Annotated[GenerateQuery, Query()], generation: GenerationDep
+    request: Request,
+    parameters: Annotated[GenerateQuery, Query()],
+    generation: GenerationDep,
+    watch: WatchDep,
 ) -> Response:
     """The picture of a seed. Without a seed a random one, which nobody may cache."""
-    return await _by_seed(request, parameters, generation)
+    return await _by_seed(request, parameters, generation, watch)
 
 
 @router.post("/generate", responses=PNG, response_class=Response)
 async def generate_from_json(
-    request: Request, parameters: GenerateBody, generation: GenerationDep
+    request: Request, parameters: GenerateBody, generation: GenerationDep, watch: WatchDep
 ) -> Response:
     """The same with a JSON body, which may hold latent vectors `z` instead of a seed."""
     if parameters.z is None:
-        return await _by_seed(request, parameters, generation)
+        return await _by_seed(request, parameters, generation, watch)
     z_dim = generation.config.network.z_dim
     for index, vector in enumerate(parameters.z):
         if len(vector) != z_dim:
             wanted = f"this generator wants {z_dim}"
             raise InvalidRequest(f"z.{index} has {len(vector)} values; {wanted}")
-    pixels = await generation.pixels(np.array(parameters.z, np.float32), request.receive)
+    pixels = await generation.pixels(np.array(parameters.z, np.float32), watch)
     sheet = tile(pixels, parameters.columns_of(len(pixels)))
     content = await asyncio.to_thread(encode_png, sheet)
     return Response(content, media_type=MEDIA_TYPE, headers=caching.headers(tag=None))
 
 
 async def _by_seed(
-    request: Request, parameters: GenerateParameters, generation: Generation
+    request: Request, parameters: GenerateParameters, generation: Generation, watch: Watch
 ) -> Response:
     n, columns = parameters.n, parameters.columns_of(parameters.n)
     seed, tag = parameters.seed, None
@@ -67,9 +71,9 @@ async def _by_seed(
     if tag and caching.matches(request.headers.get("If-None-Match", ""), tag):
         return Response(status_code=304, headers=headers)
     if n == 1:
-        content = await generation.picture(seed, request.receive)
+        content = await generation.picture(seed, watch)
     else:
-        z = generation.latents(range(seed, seed + n))
-        sheet = tile(await generation.pixels(z, request.receive), columns)
+        pixels = await generation.pixels(range(seed, seed + n), watch)
+        sheet = tile(pixels, columns)
         content = await asyncio.to_thread(encode_png, sheet)
     return Response(content, media_type=MEDIA_TYPE, headers=headers)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app import caching
 from app.encoding.png import MEDIA_TYPE, encode_png
-from app.generation import GenerationDep
+from app.generation import GenerationDep, WatchDep
 from app.routes.images import PNG
 from app.schemas import InterpolateQuery
 from model.images import tile
@@ -18,7 +18,10 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/interpolate", responses=PNG, response_class=Response)
 async def interpolate_seeds(
-    request: Request, parameters: Annotated[InterpolateQuery, Query()], generation: GenerationDep
+    request: Request,
+    parameters: Annotated[InterpolateQuery, Query()],
+    generation: GenerationDep,
+    watch: WatchDep,
 ) -> Response:
     """A strip of pictures, side by side; its two ends are the plain pictures of their seeds."""
     config, frames = generation.config, parameters.frames
@@ -28,6 +31,6 @@ async def interpolate_seeds(
     if caching.matches(request.headers.get("If-None-Match", ""), tag):
         return Response(status_code=304, headers=headers)
     path = interpolate(generation.latents(parameters.seeds), frames, config.prior)
-    pixels = await generation.pixels(path, request.receive)
+    pixels = await generation.pixels(path, watch)
     content = await asyncio.to_thread(encode_png, tile(pixels, frames))
     return Response(content, media_type=MEDIA_TYPE, headers=headers)

@@ -1,0 +1,103 @@
+"""HTTP/1.1 as uvicorn speaks it, with two things more: an answer leaves in one write, and a bell
+rings when the client goes away.
+
+Two writes, head and body, cost a system call more, and a process that is killed between them leaves
+an answer that no load balancer can ask for again elsewhere.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from app.disconnection import BELL
+
+BODILESS = (204, 304)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._bell: set[Callable[[], None]] = set()
+        self._extensions: dict[str, Any] = {BELL: self._bell}
+
+    def on_message_begin(self) -> None:
+        """The parser has seen the first byte of a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, or we have closed."""
+        super().connection_lost(exc)
+        for leave in tuple(self._bell):
+            leave()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.send = OneWrite(cycle)  # type: ignore[method-assign]
+        super()._start_asgi_task(cycle, app)
+
+
+class OneWrite:
+    """ASGI's `send` for one request: keeps the head back until the body is there.
+
+    What is not a whole answer of known length goes uvicorn's own way.
+    """
+
+    __slots__ = ("_cycle", "_head", "_slow")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._slow = cycle.send
+        self._head: Any = None
+
+    async def __call__(self, message: Any) -> None:
+        """Raises RuntimeError where the application breaks ASGI's rules."""
+        cycle, head = self._cycle, self._head
+        if message["type"] == "http.response.start" and not cycle.response_started:
+            self._head = message  # in place of an earlier one, where the application has failed
+            return
+        if head is None:
+            await self._slow(message)
+            return
+        self._head = None
+        answer = None
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answer = _whole(cycle, head, message.get("body", b""))
+        if answer is None or cycle.flow.write_paused or cycle.disconnected:
+            await self._slow(head)
+            await self._slow(message)
+            return
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(answer)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
+def _whole(cycle: RequestResponseCycle, head: Any, body: bytes) -> bytes | None:
+    """Head and body as they go over the wire; None if uvicorn has to decide something about it."""
+    status, headers = head["status"], [*cycle.default_headers, *head.get("headers", ())]
+    bodiless = cycle.scope["method"] == "HEAD" or status in BODILESS
+    length = None
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name in (b"connection", b"transfer-encoding"):
+            return None
+    if not bodiless and length is None:
+        return None
+    if not bodiless and length != len(body):
+        raise RuntimeError("the body is not as long as its Content-Length says")
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+        raise RuntimeError("a header holds a line break")
+    close = b"" if cycle.keep_alive else b"connection: close\r\n"
+    return b"%b%b%b\r\n%b" % (STATUS_LINE[status], lines, close, b"" if bodiless else body)

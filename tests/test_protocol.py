@@ -1,0 +1,214 @@
+"""HTTP on the wire: one write an answer, and a bell for clients that go away."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.disconnection import watching
+from app.protocol import Protocol
+
+Ask = Callable[[bytes], Awaitable[bytes]]
+
+
+class Recorder:
+    """A transport that remembers each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+@asynccontextmanager
+async def connection(app: Any) -> AsyncIterator[tuple[Protocol, Recorder]]:
+    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    server = uvicorn.Server(config)
+    protocol = Protocol(config, server.server_state, {})
+    recorder = Recorder()
+    protocol.connection_made(recorder)  # type: ignore[arg-type]
+    yield protocol, recorder
+    if recorder.closed is False:
+        protocol.connection_lost(None)
+
+
+def answering(body: bytes, *headers: tuple[bytes, bytes], status: int = 200, parts: int = 1) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for part in range(parts):
+            more = part + 1 < parts
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    return app
+
+
+def talk(app: Any, *requests: bytes) -> tuple[list[bytes], bool]:
+    """The writes that requests, sent one after another, are answered with; whether we closed."""
+
+    async def main() -> tuple[list[bytes], bool]:
+        async with connection(app) as (protocol, recorder):
+            for request in requests:
+                protocol.data_received(request)
+                await asyncio.sleep(0.01)
+            return recorder.writes, recorder.closed
+
+    return asyncio.run(main())
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_head_and_body_leave_in_one_write() -> None:
+    app = answering(b"picture", (b"content-length", b"7"), (b"etag", b'"a"'))
+    writes, closed = talk(app, GET, GET)
+    assert len(writes) == 2
+    assert not closed
+    head, body = writes[0].split(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    assert b'etag: "a"' in lines
+    assert b"content-length: 7" in lines
+    assert body == b"picture"
+
+
+def test_head_of_a_head_request_has_the_length_and_no_body() -> None:
+    app = answering(b"", (b"content-length", b"7"))
+    (write,), _ = talk(app, GET.replace(b"GET", b"HEAD"))
+    assert write.endswith(b"content-length: 7\r\n\r\n")
+
+
+def test_304_has_no_body() -> None:
+    (write,), _ = talk(answering(b"", (b"etag", b'"a"'), status=304), GET)
+    assert write.startswith(b"HTTP/1.1 304 Not Modified\r\n")
+    assert write.endswith(b'etag: "a"\r\n\r\n')
+    assert b"chunked" not in write
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [GET.replace(b"1.1", b"1.0"), GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")],
+    ids=["http-1.0", "connection-close"],
+)
+def test_connection_that_the_client_wants_closed_is_closed_after_the_answer(
+    request_: bytes,
+) -> None:
+    writes, closed = talk(answering(b"ab", (b"content-length", b"2")), request_)
+    assert closed
+    assert writes[0].count(b"connection: close") == 1
+    assert writes[0].endswith(b"ab")
+
+
+def test_answer_of_unknown_length_is_chunked() -> None:
+    writes, _ = talk(answering(b"abc", parts=2), GET)
+    assert b"transfer-encoding: chunked" in writes[0]
+    assert b"".join(writes).endswith(b"3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n")
+
+
+def test_pipelined_requests_are_answered_in_their_order() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.005 if scope["path"] == "/slow" else 0)
+        body = scope["path"].encode()
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def main() -> list[bytes]:
+        async with connection(app) as (protocol, recorder):
+            protocol.data_received(GET.replace(b"/ ", b"/slow ") + GET.replace(b"/ ", b"/fast "))
+            await asyncio.sleep(0.1)
+            return recorder.writes
+
+    assert [write.rpartition(b"\r\n")[2] for write in asyncio.run(main())] == [b"/slow", b"/fast"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"content-length", b"5")],
+        [(b"content-length", b"2"), (b"x", b"a\r\nb: c")],
+        [(b"content-length", b"2"), (b"x\n", b"a")],
+    ],
+    ids=["length", "line-break-in-value", "line-break-in-name"],
+)
+def test_broken_answer_never_reaches_the_client(
+    headers: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    writes, _ = talk(answering(b"ab", *headers), GET)
+    assert b"b: c" not in b"".join(writes)
+    assert not b"".join(writes).endswith(b"ab")
+    assert "Exception in ASGI application" in caplog.text
+
+
+def test_failure_before_the_body_is_a_500() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("too late for uvicorn, in time for us")
+
+    writes, _ = talk(app, GET)
+    assert b"".join(writes).startswith(b"HTTP/1.1 500 ")
+
+
+def test_bell_rings_for_every_request_of_a_lost_connection_and_for_no_other() -> None:
+    left: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with watching(scope, receive)(lambda: left.append(scope["path"])):
+            await asyncio.sleep(0.01 if scope["path"] == "/done" else 10)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def main() -> None:
+        async with connection(app) as (protocol, _):
+            protocol.data_received(GET.replace(b"/ ", b"/done "))
+            await asyncio.sleep(0.05)
+            protocol.data_received(GET.replace(b"/ ", b"/waiting "))
+            await asyncio.sleep(0.05)
+            assert left == []
+        assert left == ["/waiting"]
+
+    asyncio.run(main())
+
+
+def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
+    async def main() -> bool:
+        gone = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with watching(scope, receive)(gone.set):
+                await gone.wait()
+
+        config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        listener = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listener]))
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(GET)
+        await asyncio.sleep(0.2)
+        was_quiet = not gone.is_set()
+        writer.close()
+        await asyncio.wait_for(gone.wait(), 5)
+        server.should_exit = True
+        await serving
+        return was_quiet
+
+    assert asyncio.run(main())
