@@ -1,5 +1,5 @@
-"""PyTorch's runtimes: CUDA devices, bfloat16, and the plain network that every other runtime is
-held against.
+"""PyTorch's runtimes: bfloat16 on the CPU, CUDA devices (see `sampler_cuda`), and the plain network
+that every other runtime is held against.
 
 Where a library chooses another kernel for another batch size, and with it other last bits, the
 network always runs on batches of one size, short ones filled up with zeros.
@@ -19,8 +19,9 @@ from model.generator_file import GeneratorFile
 from model.networks.config import FIRST_SIDE
 from model.networks.dcgan import Generator
 from model.networks.folding import fold
+from model.sampler_cuda import CudaSampler
 
-CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes in float32
+CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes of the plain network
 
 
 class TorchSampler:
@@ -77,7 +78,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
 
 def load_torch_sampler(
     file: GeneratorFile, device: str, precision: Precision, threads: int
-) -> TorchSampler:
+) -> TorchSampler | CudaSampler:
     """A generator file with its batch norms folded, in this precision.
 
     Raises:
@@ -100,15 +101,12 @@ def load_torch_sampler(
             x = functional.conv_transpose2d(functional.relu(x), weight, bias, 2, 2, 1)
         return torch.tanh(x.float())
 
+    shape = (file.config.crop, file.config.crop, config.channels)
+    if place.type == "cuda":
+        return CudaSampler(draw, z_dim=config.z_dim, shape=shape, device=place)
     # on the CPU, bfloat16 draws the same bits in any batch
-    fixed = {"cpu": CPU_BATCH if precision == "fp32" else None}.get(place.type, CUDA_BATCH)
-    return TorchSampler(
-        draw,
-        z_dim=config.z_dim,
-        shape=(file.config.crop, file.config.crop, config.channels),
-        device=place,
-        fixed_batch=fixed,
-    )
+    fixed = CPU_BATCH if precision == "fp32" else None
+    return TorchSampler(draw, z_dim=config.z_dim, shape=shape, device=place, fixed_batch=fixed)
 
 
 def resolve_device(name: str) -> torch.device:

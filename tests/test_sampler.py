@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from app.settings import ZOO
+from model import images
 from model.cores import usable_cores
-from model.devices import DeviceError
+from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile, read_generator_file
 from model.latents import sample_latents
 from model.networks.config import DCGANConfig
 from model.networks.dcgan import Generator
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
+from model.sampler_cuda import agreeing_shapes, cut, to_pixels
 from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import TorchSampler, plain_sampler, resolve_device
 from tests.conftest import write_tiny_generator
@@ -143,13 +145,38 @@ def test_auto_is_a_device_that_is_there() -> None:
     assert resolve_device("cpu") == CPU
 
 
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, []), (1, [1]), (3, [8]), (9, [8, 1]), (16, [16]), (22, [16, 8]), (130, [64, 64, 8])],
+)
+def test_batch_is_cut_into_shapes_that_hold_it(count: int, expected: list[int]) -> None:
+    assert list(cut(count, (1, 8, 16, 64))) == expected
+
+
+def test_shapes_with_other_bits_are_not_used() -> None:
+    def draw(z: torch.Tensor) -> torch.Tensor:
+        return z + (1e-7 if len(z) == 4 else 0)
+
+    assert agreeing_shapes(draw, 3, CPU, (1, 4, 8, 2)) == (1, 2, 8)
+
+
+def test_pixels_on_the_device_are_those_of_the_host() -> None:
+    floats = torch.linspace(-1.01, 1.01, 2 * 3 * 16 * 16).view(2, 3, 16, 16)
+    found = to_pixels(floats, 12).numpy()
+    assert np.array_equal(found, images.crop_center(images.to_pixels(floats.numpy()), 12))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_draws_what_the_plain_network_draws() -> None:
-    z = sample_latents(range(100), 100, "uniform")
-    gpu = load_sampler(SHIPPED, "cuda")
-    assert np.abs(gpu(z).astype(int) - reference(SHIPPED)(z)).max() <= 1
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gpu_draws_what_the_plain_network_draws(precision: Precision) -> None:
+    z = sample_latents(range(600), 100, "uniform")
+    gpu = load_sampler(SHIPPED, "cuda", precision)
+    whole = gpu(z)
+    difference = np.abs(whole.astype(int) - reference(SHIPPED)(z))
+    assert difference.max() <= 1 if precision == "fp32" else difference.mean() < 0.5
     check_bytes(gpu, [1, 2, 3, 16, 64])
+    assert np.array_equal(whole, np.concatenate([gpu(part) for part in np.array_split(z, 7)]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+"""CUDA's runtime: fixed batch shapes, a graph captured for each, copies beside the arithmetic.
+
+    z (pinned) -> device -> graph: network, crop, uint8, NHWC -> own copy stream -> pinned -> pixels
+
+A library may choose another kernel for another batch shape, and with it other last bits. Used are
+therefore the shapes alone that draw the very floats of the largest, found out at load time; a batch
+is cut into them, and the last one filled up with zeros.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.images import HALF_RANGE
+from model.latents import sample_latents
+
+SHAPES = (1, 2, 4, 8, 16, 32, 64, 256)  # latents in a batch
+SLOTS = 2  # batches of a shape on their way at once: one is computed while one is copied
+WARM_UP_RUNS = 3  # before a capture, so that every library has chosen and allocated
+
+
+class CudaSampler:
+    """A generator on a CUDA device. `draw` takes z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
+
+    def __init__(
+        self,
+        draw: Callable[[Tensor], Tensor],
+        *,
+        z_dim: int,
+        shape: tuple[int, int, int],
+        device: torch.device,
+    ) -> None:
+        # TF32 and the search for the fastest kernel would make bytes depend on more than the latent
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        self.z_dim = z_dim
+        self._shape, self._device = shape, device
+        with torch.inference_mode(), torch.cuda.device(device):
+            self._shapes = agreeing_shapes(draw, z_dim, device, SHAPES)
+            self._compute = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._graphs = {
+                count: _Graph(draw, count, z_dim, shape, self._compute) for count in self._shapes
+            }
+
+    def __str__(self) -> str:
+        return f"{self._device} (CUDA graphs of {', '.join(map(str, self._shapes))})"
+
+    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
+        pixels = np.empty((len(z), *self._shape), np.uint8)
+        start = 0
+        with torch.inference_mode(), torch.cuda.device(self._device):
+            for count in cut(len(z), self._shapes):
+                end = min(start + count, len(z))
+                slot = self._graphs[count].next_slot()
+                slot.collect()
+                slot.begin(z[start:end], pixels[start:end], self._compute, self._copies)
+                start = end
+            for graph in self._graphs.values():
+                for slot in graph.slots:
+                    slot.collect()
+        return pixels
+
+
+def agreeing_shapes(
+    draw: Callable[[Tensor], Tensor], z_dim: int, device: torch.device, shapes: Sequence[int]
+) -> tuple[int, ...]:
+    """The shapes, in ascending order, in which every latent is drawn to the very floats that it is
+    drawn to in the largest.
+    """
+    largest = max(shapes)
+    z = torch.from_numpy(sample_latents(range(largest), z_dim, "normal")).to(device)
+    wanted = draw(z)
+    agree = [
+        shape
+        for shape in sorted(shapes)
+        if all(
+            torch.equal(draw(part), wanted[start : start + len(part)])
+            for start, part in zip(range(0, largest, shape), torch.split(z, shape), strict=True)
+            if len(part) == shape
+        )
+    ]
+    return tuple(agree)
+
+
+def cut(count: int, shapes: Sequence[int]) -> Iterator[int]:
+    """Shapes that together hold `count` latents: the smallest that takes them all, unless one that
+    they fill is at least a quarter as large.
+    """
+    while count > 0:
+        whole = min((shape for shape in shapes if shape >= count), default=max(shapes))
+        filled = max((shape for shape in shapes if shape <= count), default=0)
+        shape = filled if filled >= whole / 4 else whole
+        yield shape
+        count -= shape
+
+
+@dataclass
+class _Slot:
+    """One batch's way through the device: its own buffers, so that the next may follow at once."""
+
+    graph: "_Graph"
+    z: Tensor  # pinned
+    drawn: Tensor  # on the device
+    host: Tensor  # pinned
+    computed: torch.cuda.Event
+    copied: torch.cuda.Event
+    target: NDArray[np.uint8] | None = None
+
+    def begin(
+        self,
+        z: NDArray[np.float32],
+        target: NDArray[np.uint8],
+        compute: torch.cuda.Stream,
+        copies: torch.cuda.Stream,
+    ) -> None:
+        self.target = target
+        host = self.z.numpy()
+        host[: len(z)], host[len(z) :] = z, 0
+        with torch.cuda.stream(compute):
+            self.graph.z.copy_(self.z, non_blocking=True)
+            self.graph.graph.replay()
+            self.drawn.copy_(self.graph.pixels)
+            self.computed.record(compute)
+        with torch.cuda.stream(copies):
+            copies.wait_event(self.computed)
+            self.host.copy_(self.drawn, non_blocking=True)
+            self.copied.record(copies)
+
+    def collect(self) -> None:
+        """Waits for the batch, if there is one, and hands its pixels over."""
+        if self.target is not None:
+            self.copied.synchronize()
+            self.target[:] = self.host.numpy()[: len(self.target)]
+            self.target = None
+
+
+class _Graph:
+    """The network captured at one batch shape."""
+
+    def __init__(
+        self,
+        draw: Callable[[Tensor], Tensor],
+        count: int,
+        z_dim: int,
+        shape: tuple[int, int, int],
+        stream: torch.cuda.Stream,
+    ) -> None:
+        self.z = torch.zeros(count, z_dim, device="cuda")
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_RUNS):
+                to_pixels(draw(self.z), shape[0])
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=stream):
+            self.pixels = to_pixels(draw(self.z), shape[0])
+        self.slots = [self._slot() for _ in range(SLOTS)]
+        self._turn = 0
+
+    def next_slot(self) -> _Slot:
+        self._turn = (self._turn + 1) % SLOTS
+        return self.slots[self._turn]
+
+    def _slot(self) -> _Slot:
+        return _Slot(
+            self,
+            z=torch.empty(self.z.shape, pin_memory=True),
+            drawn=torch.empty_like(self.pixels),
+            host=torch.empty(self.pixels.shape, dtype=torch.uint8, pin_memory=True),
+            computed=torch.cuda.Event(),  # type: ignore[no-untyped-call]
+            copied=torch.cuda.Event(),  # type: ignore[no-untyped-call]
+        )
+
+
+def to_pixels(images: Tensor, side: int) -> Tensor:
+    """As `images.crop_center(images.to_pixels(...))`, on the device: (N, C, H, W) in [-1, 1] to
+    (N, side, side, C) uint8.
+    """
+    margin = (images.shape[-1] - side) // 2
+    inner = images[:, :, margin : margin + side, margin : margin + side]
+    scaled = (inner.float() * HALF_RANGE + (HALF_RANGE + 0.5)).floor().clamp(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
