@@ -2,7 +2,9 @@
 
 import io
 import json
+import shutil
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
 from xml.etree import ElementTree
@@ -13,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from app.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
+from app.encoding.formats import STILLS, encode_still
 from app.encoding.marking import (
     LONGEST_RECIPE,
     SOURCE_TYPE,
@@ -50,18 +54,25 @@ def mp4(recipe: str | None = RECIPE) -> bytes:
     return mark_mp4(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 512), recipe)
 
 
-def webp(recipe: str | None = RECIPE) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(PICTURE).save(stream, "WEBP", xmp=packet(recipe))
-    return stream.getvalue()
+def still(name: str) -> Writer:
+    return lambda recipe=RECIPE: encode_still(PICTURE, name, recipe=recipe)
 
 
-FILES = [
-    pytest.param(png, id="png"),
-    pytest.param(gif, id="gif"),
-    pytest.param(mp4, id="mp4"),
-    pytest.param(webp, id="webp"),
+def animation(name: str) -> Writer:
+    frames = np.stack([PICTURE, PICTURE[::-1]])
+    return lambda recipe=RECIPE: encode_animation(frames, name, fps=10, recipe=recipe)
+
+
+STILL_FILES = [pytest.param(still(name), id=f"{name}-still") for name in STILLS if name != "npy"]
+ANIMATED_FILES = [
+    pytest.param(
+        animation(name),
+        id=f"{name}-animation",
+        marks=pytest.mark.skipif(name == "mp4" and not HAS_VIDEO, reason="av is not installed"),
+    )
+    for name in ANIMATIONS
 ]
+FILES = STILL_FILES + ANIMATED_FILES
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, None, r'{"a":"<&>\"' "'" '"}'])
@@ -114,6 +125,25 @@ def test_pillow_finds_mark_and_recipe_of_a_png() -> None:
     with Image.open(io.BytesIO(png())) as image:
         assert image.info["xmp"] == packet()
         assert image.info["ganserve"] == RECIPE
+
+
+@pytest.mark.parametrize("file", [*STILL_FILES, *ANIMATED_FILES[:2]])
+def test_pillow_finds_the_mark(file: Writer) -> None:
+    with Image.open(io.BytesIO(file())) as image:
+        assert SOURCE_TYPE.encode() in image.info["xmp"]
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("file", FILES)
+def test_exiftool_finds_the_mark_and_no_fault(file: Writer) -> None:
+    tags = ["-Warning", "-Error", "-XMP-iptcExt:DigitalSourceType", "-Recipe", "-Ganserve"]
+    done = subprocess.run(
+        ["exiftool", "-json", *tags, "-"], input=file(), capture_output=True, check=True
+    )
+    found = json.loads(done.stdout)[0]
+    assert found.pop("SourceFile") == "-"
+    assert found.pop("DigitalSourceType") == SOURCE_TYPE
+    assert list(found.values()) == [RECIPE]
 
 
 def test_marked_gif_shows_the_same_picture() -> None:
