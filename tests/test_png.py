@@ -1,4 +1,4 @@
-"""The PNG writer: exact pixels, valid files, and what it is for: small and many."""
+"""The PNG writer: exact pixels, valid and marked files, and what it is for: small and many."""
 
 import io
 import zlib
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from app.encoding import png
+from app.encoding.marking import read_recipe
 from app.encoding.png import encode_png, encode_pngs
 from app.settings import ZOO
 
@@ -52,10 +53,41 @@ def test_file_of_a_picture_does_not_depend_on_its_batch() -> None:
 
 def test_no_pictures_are_no_files() -> None:
     assert encode_pngs(np.empty((0, 28, 28, 1), np.uint8)) == []
+    assert encode_pngs(np.empty((0, 28, 28, 1), np.uint8), []) == []
 
 
-def test_checksums_and_chunks_are_those_of_the_standard() -> None:
-    file = encode_png(pictures(1, 8, 1)[0])
+def test_each_picture_has_its_own_recipe() -> None:
+    batch = pictures(3, 28, 1)
+    files = encode_pngs(batch, ['{"seed":1}', None, '{"seed":3}'])
+    assert list(map(read_recipe, files)) == [{"seed": 1}, None, {"seed": 3}]
+    assert files == [
+        encode_png(batch[0], '{"seed":1}'),
+        encode_png(batch[1]),
+        encode_png(batch[2], '{"seed":3}'),
+    ]
+
+
+@pytest.mark.parametrize("recipes", [[], [None], [None] * 4])
+def test_recipes_are_as_many_as_pictures(recipes: list[None]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        encode_pngs(pictures(3, 8, 1), recipes)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "names"),
+    [
+        pytest.param(None, [b"IHDR", b"iTXt", b"IDAT", b"IEND"], id="no-recipe"),
+        pytest.param("{}", [b"IHDR", b"iTXt", b"tEXt", b"IDAT", b"IEND"], id="recipe"),
+    ],
+)
+def test_checksums_and_chunks_are_those_of_the_standard(
+    recipe: str | None, names: list[bytes]
+) -> None:
+    assert chunks(encode_png(pictures(1, 8, 1)[0], recipe)) == names
+
+
+def chunks(file: bytes) -> list[bytes]:
+    """The names of a PNG file's chunks, whose checksums are right."""
     assert file[:8] == b"\x89PNG\r\n\x1a\n"
     names, position = [], 8
     while position < len(file):
@@ -65,7 +97,7 @@ def test_checksums_and_chunks_are_those_of_the_standard() -> None:
         checksum = file[position + 8 + length : position + 12 + length]
         assert int.from_bytes(checksum, "big") == zlib.crc32(body)
         position += 12 + length
-    assert names == [b"IHDR", b"IDAT", b"IEND"]
+    return names
 
 
 def test_files_of_drawn_pictures_are_at_most_12_percent_larger_than_pillows() -> None:
@@ -77,7 +109,16 @@ def test_files_of_drawn_pictures_are_at_most_12_percent_larger_than_pillows() ->
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "PNG")
         plain += len(stream.getvalue())
-    assert sum(map(len, encode_pngs(batch))) <= 1.12 * plain
+    marks = len(batch) * len(png._MARK)
+    assert sum(map(len, encode_pngs(batch))) - marks <= 1.12 * plain
+
+
+def test_marks_and_a_usual_recipe_are_less_than_600_bytes() -> None:
+    recipe = (
+        '{"model":"mnist@fc1d398b3ee3","seed":4294967295,"n":64,"scale":4,"resample":"lanczos"}'
+    )
+    assert 80 < len(recipe) <= 100
+    assert len(png._MARK + png._recipe_chunk(recipe)) < 600
 
 
 def test_without_isal_zlib_writes_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
