@@ -8,7 +8,9 @@ them; the steps from a word to a number are therefore written out here, in doubl
 test vectors hold them.
 """
 
+import hashlib
 import threading
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -55,48 +57,15 @@ def sample_latents(seeds: Sequence[int], z_dim: int, prior: Prior) -> NDArray[np
     return values.astype(np.float32)
 
 
-def lerp(a: NDArray[np.float32], b: NDArray[np.float32], t: float) -> NDArray[np.float32]:
-    """Straight from a (t = 0) to b (t = 1): right for a uniform prior, whose box is convex."""
-    return (np.float32(1 - t) * a + np.float32(t) * b).astype(np.float32)
-
-
-def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: float) -> NDArray[np.float32]:
-    """Along the great circle from a to b, so that a normal latent keeps its usual length.
-
-    Source: White, "Sampling Generative Networks" (2016), section 2.1. Near-parallel vectors fall
-    back to `lerp`.
-    """
-    cosine = float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    if np.sin(angle) < 1e-6:
-        return lerp(a, b, t)
-    weight_a, weight_b = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
-    return (np.float32(weight_a) * a + np.float32(weight_b) * b).astype(np.float32)
-
-
-def interpolate(keys: NDArray[np.float32], frames: int, prior: Prior) -> NDArray[np.float32]:
-    """`frames` latents from the first key to the last through all of them, (frames, z_dim).
-
-    Keys (K, z_dim) are spread evenly; the first and last frame are the first and last key, bit for
-    bit. The path between two keys follows the prior: `slerp` for normal, `lerp` for uniform.
+def text_seed(text: str) -> int:
+    """The seed that a text stands for: the upper 63 bits of the SHA-256 of its NFC form in UTF-8,
+    so that one name is one seed however its accents were typed.
 
     Raises:
-        ValueError: fewer than two keys, or fewer frames than keys.
+        UnicodeEncodeError: the text holds half a character (a lone surrogate).
     """
-    if len(keys) < 2 or frames < len(keys):
-        raise ValueError(
-            f"{frames} frames through {len(keys)} keys; allowed: 2 keys or more, frames >= keys"
-        )
-    between = slerp if prior == "normal" else lerp
-    path = []
-    for frame in range(frames):
-        position = frame * (len(keys) - 1) / (frames - 1)
-        left = min(int(position), len(keys) - 2)
-        t = position - left
-        path.append(
-            keys[left + round(t)] if t in (0.0, 1.0) else between(keys[left], keys[left + 1], t)
-        )
-    return np.stack(path)
+    content = unicodedata.normalize("NFC", text).encode("utf-8")
+    return int.from_bytes(hashlib.sha256(content).digest()[:8]) >> 1
 
 
 # Rational approximations of the normal quantile: Wichura, algorithm AS 241 (PPND16), Applied

@@ -1,12 +1,9 @@
 """A seed is a promise: its latent is pinned here, number by number."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from model.latents import PRIORS, SEED_LIMIT, Prior, interpolate, lerp, sample_latents, slerp
+from model.latents import PRIORS, SEED_LIMIT, Prior, sample_latents, text_seed
 
 # The first four values of some seeds. A change here would change every picture ever served.
 VECTORS = {
@@ -102,35 +99,24 @@ def test_seed_out_of_range_is_refused(seed: int) -> None:
         sample_latents([seed], 4, "uniform")
 
 
-@pytest.mark.parametrize("between", [lerp, slerp])
-def test_paths_end_where_they_should(between: Callable[..., NDArray[np.float32]]) -> None:
-    a, b = sample_latents([1, 2], 100, "normal")
-    assert np.allclose(between(a, b, 0.0), a, atol=1e-6)
-    assert np.allclose(between(a, b, 1.0), b, atol=1e-6)
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [
+        ("ada", 9148818030126345199),
+        ("Ada", 5535682422923268340),
+        ("ada@example.org", 7489493804479138323),
+        ("", 8203414616412130826),
+        ("\u00e9", 2687710815487386025),
+    ],
+)
+def test_seed_of_a_text_never_changes(text: str, seed: int) -> None:
+    assert text_seed(text) == seed
 
 
-def test_slerp_keeps_the_length_and_turns_evenly() -> None:
-    a, b = np.array([2, 0], np.float32), np.array([0, 2], np.float32)
-    for t in (0.25, 0.5, 0.75):
-        angle = t * np.pi / 2
-        assert np.allclose(slerp(a, b, t), [2 * np.cos(angle), 2 * np.sin(angle)], atol=1e-6)
+def test_accents_typed_in_two_ways_are_one_seed() -> None:
+    assert text_seed("\u00e9") == text_seed("e\u0301")
 
 
-def test_slerp_between_equal_latents_stays_there() -> None:
-    a = np.array([1, 2, 3], np.float32)
-    assert np.allclose(slerp(a, a, 0.5), a)
-
-
-@pytest.mark.parametrize("prior", PRIORS)
-def test_interpolation_meets_every_key_bit_for_bit(prior: Prior) -> None:
-    keys = sample_latents([1, 2, 3], 100, prior)
-    path = interpolate(keys, 9, prior)
-    assert path.shape == (9, 100)
-    for frame, key in ((0, 0), (4, 1), (8, 2)):
-        assert np.array_equal(path[frame], keys[key])
-
-
-@pytest.mark.parametrize(("keys", "frames"), [(1, 5), (3, 2)])
-def test_interpolation_needs_keys_and_frames(keys: int, frames: int) -> None:
-    with pytest.raises(ValueError, match="allowed"):
-        interpolate(np.zeros((keys, 4), np.float32), frames, "uniform")
+def test_half_a_character_is_no_text() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        text_seed("\ud800")

@@ -11,7 +11,7 @@ from app.generation import GenerationDep, WatchDep
 from app.routes.images import PNG
 from app.schemas import InterpolateQuery
 from model.images import tile
-from model.latents import interpolate
+from model.paths import default_mode, interpolate
 
 router = APIRouter(tags=["pictures"])
 
@@ -30,7 +30,7 @@ async def interpolate_seeds(
     headers = caching.headers(tag)
     if caching.matches(request.headers.get("If-None-Match", ""), tag):
         return Response(status_code=304, headers=headers)
-    path = interpolate(generation.latents(parameters.seeds), frames, config.prior)
+    path = interpolate(generation.latents(parameters.seeds), frames, default_mode(config.prior))
     pixels = await generation.pixels(path, watch)
     content = await asyncio.to_thread(encode_png, tile(pixels, frames))
     return Response(content, media_type=MEDIA_TYPE, headers=headers)
