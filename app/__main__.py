@@ -1,15 +1,23 @@
-"""`python -m app`: settings from the environment, then the workers."""
+"""`python -m app`: settings from the environment, then the workers; --help tells them all."""
 
+import argparse
 import sys
+import textwrap
+from typing import NoReturn
 
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, described
 from app.workers import START_FAILED, serve
 
+HELP_WIDTH = 100  # characters
 
-def main() -> int:
-    """Serves until it is told to stop; a wrong setting ends it with one line per mistake."""
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 3 a wrong setting, one line per mistake. A wrong
+    argument exits with 2.
+    """
+    _parser().parse_args(arguments)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -18,6 +26,34 @@ def main() -> int:
             print(f"error: setting {name}: {entry['msg']}", file=sys.stderr)
         return START_FAILED
     return serve(settings)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help tells what is known\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    return _Parser(
+        prog="python -m app",
+        description="Serves pictures until it is told to stop.",
+        epilog=f"settings, from the environment:\n\n{_settings_table()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _settings_table() -> str:
+    rows = [("variable", "default", "allowed", "meaning"), *described()]
+    widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:3]]
+    lines = []
+    for *cells, meaning in rows:
+        start = "  " + "".join(map(str.ljust, cells, widths))
+        room = HELP_WIDTH - len(start)
+        for line in textwrap.wrap(meaning, room):
+            lines.append(start + line)
+            start = " " * len(start)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

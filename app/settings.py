@@ -1,7 +1,10 @@
-"""Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too)."""
+"""Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too).
+
+Here stands all there is to say of a setting; `python -m app --help` prints it.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from model.devices import Precision
 
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
+PREFIX = "GAN_"
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -17,24 +21,86 @@ Text = Annotated[str, Field(min_length=1, max_length=4096)]
 class Settings(BaseSettings):
     """What an operator decides; every field has a bound and a default that works."""
 
-    model_config = SettingsConfigDict(env_prefix="GAN_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
-    generator: Text = "mnist"  # name in the zoo, or path of a generator file's folder
-    device: Annotated[str, Field(pattern=DEVICES)] = "auto"  # or several: cuda:0,cuda:1
-    workers: Annotated[int, Field(ge=1, le=256)] = 1  # processes a device
-    precision: Precision = "fp32"  # bf16: faster where the processor or GPU has it; other bytes
-    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one batch on the CPU; 0: one a core
-    host: Annotated[Text, Field(validation_alias=AliasChoices("GAN_HOST", "HOST"))] = "127.0.0.1"
-    port: Annotated[
-        int, Field(ge=1, le=65535, validation_alias=AliasChoices("GAN_PORT", "PORT"))
-    ] = 8000
-    max_batch: Annotated[int, Field(ge=1, le=4096)] = 64  # pictures in one device batch
-    max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1024  # pictures accepted, unanswered
-    max_wait: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds until a request is begun
-    cache_mib: Annotated[int, Field(ge=0, le=65536)] = 8  # of pictures kept for hot seeds
+    generator: Text = Field(
+        "mnist", description="name in model/zoo, or path of a generator file's folder"
+    )
+    device: str = Field(
+        "auto",
+        pattern=DEVICES,
+        description="cpu, cuda, cuda:N, or several: cuda:0,cuda:1; auto is CUDA where there is one",
+    )
+    workers: int = Field(1, ge=1, le=256, description="processes a device, behind one port")
+    precision: Precision = Field(
+        "fp32", description="bf16: faster where the processor or GPU has it; other bytes"
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="of one batch on the CPU; 0: one a core, shared by workers"
+    )
+    host: Text = Field(
+        "127.0.0.1",
+        validation_alias=AliasChoices("GAN_HOST", "HOST"),
+        description="address to bind",
+    )
+    port: int = Field(
+        8000,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("GAN_PORT", "PORT"),
+        description="port to bind",
+    )
+    max_batch: int = Field(64, ge=1, le=4096, description="pictures in one device batch")
+    max_queue: int = Field(
+        1024, ge=1, le=1_000_000, description="pictures accepted, unanswered; above it 429"
+    )
+    max_wait: float = Field(
+        10.0, gt=0, le=3600, description="seconds until a request is begun; if more, 429"
+    )
+    cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
 
     @property
     def generator_folder(self) -> Path:
         """The zoo's folder of that name, else the path itself."""
         named = ZOO / self.generator
         return named if named.is_dir() else Path(self.generator)
+
+
+def variables(name: str) -> list[str]:
+    """The environment variables that give a setting."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [PREFIX + name.upper()]
+
+
+def described() -> list[tuple[str, str, str, str]]:
+    """Of each setting its variables, default, bounds and meaning."""
+    schemas = Settings.model_json_schema(by_alias=False)["properties"]
+    return [
+        (
+            " or ".join(variables(name)),
+            _default(schema["default"]),
+            _bounds(schema),
+            schema["description"],
+        )
+        for name, schema in schemas.items()
+    ]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if "exclusiveMinimum" in schema:
+        return f"above {schema['exclusiveMinimum']:,g}, to {schema['maximum']:,g}"
+    if "minimum" in schema:
+        return f"{schema['minimum']:,} to {schema['maximum']:,}"
+    return ""
