@@ -5,9 +5,7 @@ import sys
 import textwrap
 from typing import NoReturn
 
-from pydantic import ValidationError
-
-from app.settings import Settings, described
+from app.settings import SettingsError, described, read_settings
 from app.workers import START_FAILED, serve
 
 HELP_WIDTH = 100  # characters
@@ -19,13 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     _parser().parse_args(arguments)
     try:
-        settings = Settings()
-    except ValidationError as error:
-        for entry in error.errors(include_url=False, include_input=False):
-            name = "GAN_" + str(entry["loc"][0]).upper().removeprefix("GAN_")
-            print(f"error: setting {name}: {entry['msg']}", file=sys.stderr)
+        return serve(read_settings())
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            print(f"error: {mistake}", file=sys.stderr)
         return START_FAILED
-    return serve(settings)
 
 
 class _Parser(argparse.ArgumentParser):

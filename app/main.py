@@ -19,7 +19,7 @@ from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation
 from app.limits import BodyLimit, each_parameter_once
 from app.routes import health, images, interpolations, page
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service; without settings it reads them from the environment. Nothing is loaded before it
     starts.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

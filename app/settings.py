@@ -3,10 +3,13 @@
 Here stands all there is to say of a setting; `python -m app --help` prints it.
 """
 
+import difflib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.devices import Precision
@@ -66,6 +69,53 @@ class Settings(BaseSettings):
         """The zoo's folder of that name, else the path itself."""
         named = ZOO / self.generator
         return named if named.is_dir() else Path(self.generator)
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, one line a mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def read_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        SettingsError: a value is not allowed, or a variable is none of ours.
+    """
+    mistakes = [_unknown(variable) for variable in _strangers(os.environ)]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for entry in error.errors(include_url=False, include_input=False):
+            name = PREFIX + str(entry["loc"][0]).upper().removeprefix(PREFIX)
+            mistakes.append(f"setting {name}: {entry['msg']}")
+    if mistakes:
+        raise SettingsError(mistakes)
+    return settings
+
+
+def known_variables() -> list[str]:
+    """Every environment variable that is understood."""
+    return [variable for name in Settings.model_fields for variable in variables(name)]
+
+
+def _strangers(environment: Mapping[str, str]) -> list[str]:
+    # Kubernetes gives every container the addresses of its neighbours: a service named gan-web
+    # is GAN_WEB_SERVICE_HOST, GAN_WEB_PORT and more
+    neighbours = tuple(
+        name.removesuffix("SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST")
+    )
+    ours = [name for name in environment if name.upper().startswith(PREFIX)]
+    known = known_variables()
+    return [name for name in ours if name.upper() not in known and not name.startswith(neighbours)]
+
+
+def _unknown(variable: str) -> str:
+    (nearest,) = difflib.get_close_matches(variable.upper(), known_variables(), n=1, cutoff=0)
+    return f"setting {ascii(variable)[1:-1][:80]}: there is none of this name; nearest: {nearest}"
 
 
 def variables(name: str) -> list[str]:
