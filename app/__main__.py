@@ -5,6 +5,7 @@ import sys
 import textwrap
 from typing import NoReturn
 
+from app.access.keys import key_hash, new_key
 from app.settings import SettingsError, described, read_settings
 from app.workers import START_FAILED, serve
 
@@ -15,13 +16,25 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 3 a wrong setting, one line per mistake. A wrong
     argument exits with 2.
     """
-    _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        return serve(read_settings())
+        status: int = options.command(options)
     except SettingsError as error:
         for mistake in error.mistakes:
             print(f"error: {mistake}", file=sys.stderr)
         return START_FAILED
+    return status
+
+
+def _serve(options: argparse.Namespace) -> int:
+    return serve(read_settings())
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    key = new_key()
+    print(f"key, for the client alone: {key}")
+    print(f"hash, for GAN_API_KEY_HASHES: {key_hash(key)}")
+    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,13 +43,18 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    return _Parser(
+    parser = _Parser(
         prog="python -m app",
-        description="Serves pictures until it is told to stop.",
+        description="Without a command: serves pictures until it is told to stop.",
         epilog=f"settings, from the environment:\n\n{_settings_table()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.set_defaults(command=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    made = commands.add_parser("new-key", help="print a random API key, and its hash")
+    made.set_defaults(command=_new_key)
+    return parser
 
 
 def _settings_table() -> str:

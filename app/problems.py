@@ -42,6 +42,18 @@ class InvalidRequest(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class Unauthorized(Problem):
+    """The API key is missing or wrong."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str, wrong: bool = False) -> None:
+        super().__init__(detail)
+        # RFC 6750, section 3.1: an error code only for those who gave a key
+        error = ', error="invalid_token"' if wrong else ""
+        self.headers = {"WWW-Authenticate": f'Bearer realm="ganserve"{error}'}
+
+
 class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 

@@ -9,16 +9,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.devices import Precision
 
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
 PREFIX = "GAN_"
+FILE = "_FILE"
+SECRETS = ("api_key_hashes",)  # may come in a file too
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+
+
+def _words(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    words = value.replace(",", " ").split()
+    if not words:  # an empty file must not open a host
+        raise PydanticCustomError("empty", "set, but empty; unset it if none is meant")
+    return words
+
+
+Words = (NoDecode, BeforeValidator(_words))  # with commas or white space between
 
 
 class Settings(BaseSettings):
@@ -64,6 +80,14 @@ class Settings(BaseSettings):
     )
     cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
 
+    api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
+        (),
+        max_length=100,
+        repr=False,
+        description="SHA-256 of each API key that opens the host, as `python -m app new-key` prints"
+        " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
+    )
+
     @property
     def generator_folder(self) -> Path:
         """The zoo's folder of that name, else the path itself."""
@@ -83,11 +107,23 @@ def read_settings() -> Settings:
     """The settings of the environment.
 
     Raises:
-        SettingsError: a value is not allowed, or a variable is none of ours.
+        SettingsError: a value is not allowed, a variable is none of ours, or a file not readable.
     """
     mistakes = [_unknown(variable) for variable in _strangers(os.environ)]
+    secrets: dict[str, Any] = {}
+    for name in SECRETS:
+        (variable,) = variables(name)
+        if (path := os.environ.get(variable + FILE)) is None:
+            continue
+        if variable in os.environ:
+            mistakes.append(f"setting {variable}{FILE}: {variable} is set too; which is right?")
+        try:
+            secrets[name] = Path(path).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "not a text file"
+            mistakes.append(f"setting {variable}{FILE}: {reason}")
     try:
-        settings = Settings()
+        settings = Settings(**secrets)
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_input=False):
             name = PREFIX + str(entry["loc"][0]).upper().removeprefix(PREFIX)
@@ -99,7 +135,8 @@ def read_settings() -> Settings:
 
 def known_variables() -> list[str]:
     """Every environment variable that is understood."""
-    return [variable for name in Settings.model_fields for variable in variables(name)]
+    plain = [variable for name in Settings.model_fields for variable in variables(name)]
+    return plain + [variable + FILE for name in SECRETS for variable in variables(name)]
 
 
 def _strangers(environment: Mapping[str, str]) -> list[str]:
@@ -151,6 +188,8 @@ def _bounds(schema: dict[str, Any]) -> str:
         return ", ".join(schema["enum"])
     if "exclusiveMinimum" in schema:
         return f"above {schema['exclusiveMinimum']:,g}, to {schema['maximum']:,g}"
+    if "maxItems" in schema:
+        return f"up to {schema['maxItems']}"
     if "minimum" in schema:
         return f"{schema['minimum']:,} to {schema['maximum']:,}"
     return ""

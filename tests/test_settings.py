@@ -1,8 +1,10 @@
 """Settings and the command line: everything is said once, shown by --help, and checked at start."""
 
 import os
+from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from app.__main__ import HELP_WIDTH, main
 from app.main import create_app
@@ -11,6 +13,8 @@ from app.settings import Settings, SettingsError, described, read_settings, vari
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting is there, and no server starts where a test expects a mistake and there is none."""
+    monkeypatch.setattr("app.__main__.serve", lambda settings: 0)
     for name in os.environ:
         if name.upper().startswith("GAN_"):
             monkeypatch.delenv(name)
@@ -102,3 +106,74 @@ def test_addresses_that_kubernetes_adds_are_no_settings(monkeypatch: pytest.Monk
     for name in ("GAN_WEB_SERVICE_HOST", "GAN_WEB_PORT", "GAN_WEB_PORT_80_TCP_ADDR"):
         monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     assert read_settings() == Settings()
+
+
+# --- secrets ---
+
+HASH = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "text", [HASH, f"{HASH},{HASH}", f"{HASH} , {HASH},", f"{HASH}\n{HASH}\n"], ids=repr
+)
+def test_secrets_come_from_a_file_as_from_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "hashes").write_text(text)
+    monkeypatch.setenv("GAN_API_KEY_HASHES_FILE", str(tmp_path / "hashes"))
+    from_file = read_settings()
+    monkeypatch.delenv("GAN_API_KEY_HASHES_FILE")
+    monkeypatch.setenv("GAN_API_KEY_HASHES", text)
+    assert from_file == read_settings()
+    assert set(from_file.api_key_hashes) == {HASH}
+    assert HASH not in repr(from_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "No such file", id="missing"),
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b"\xff\xfe", "not a text file", id="binary"),
+        pytest.param(b"hunter2", "pattern", id="no-hash"),
+    ],
+)
+def test_file_that_holds_no_secrets_opens_no_host(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    if content is not None:
+        (tmp_path / "hashes").write_bytes(content)
+    monkeypatch.setenv("GAN_API_KEY_HASHES_FILE", str(tmp_path / "hashes"))
+    status, _, (line,) = output_of(capsys)
+    assert status == 3
+    assert reason in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", "hunter2", f"{HASH}0"], ids=repr)
+def test_wrong_secret_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    monkeypatch.setenv("GAN_API_KEY_HASHES", value)
+    status, _, (line,) = output_of(capsys)
+    assert status == 3
+    assert line.startswith("error: setting GAN_API_KEY_HASHES: ")
+    assert "hunter2" not in line
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "hunter2" not in str(error.value)
+
+
+def test_variable_and_file_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "hashes").write_text(HASH)
+    monkeypatch.setenv("GAN_API_KEY_HASHES_FILE", str(tmp_path / "hashes"))
+    monkeypatch.setenv("GAN_API_KEY_HASHES", HASH)
+    status, _, (line,) = output_of(capsys)
+    assert status == 3
+    assert "GAN_API_KEY_HASHES is set too" in line
