@@ -6,10 +6,12 @@ import textwrap
 from typing import NoReturn
 
 from app.access.keys import key_hash, new_key
+from app.access.signing import SignedUrls
 from app.settings import SettingsError, described, read_settings
 from app.workers import START_FAILED, serve
 
 HELP_WIDTH = 100  # characters
+MAX_SECONDS = 10**9  # 31 years, for one who signs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +39,23 @@ def _new_key(options: argparse.Namespace) -> int:
     return 0
 
 
+def _sign(options: argparse.Namespace) -> int:
+    secrets = [secret.get_secret_value() for secret in read_settings().url_secrets]
+    if not secrets:
+        raise SettingsError(["setting GAN_URL_SECRETS: not set, and nothing else can sign"])
+    try:
+        print(SignedUrls(secrets).sign(options.url, options.expires_in))
+    except ValueError as error:
+        options.refuse(str(error))
+    return 0
+
+
+def _seconds(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) <= MAX_SECONDS):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MAX_SECONDS} is wanted")
+    return int(text)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; --help tells what is known\n")
@@ -52,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(command=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    signed = commands.add_parser("sign", help="print a URL with its signature")
+    signed.add_argument("url", metavar="URL", help="https://host/path?query, or /path?query")
+    signed.add_argument("--expires-in", metavar="SECONDS", type=_seconds, help="of its life")
+    signed.set_defaults(command=_sign, refuse=signed.error)
     made = commands.add_parser("new-key", help="print a random API key, and its hash")
     made.set_defaults(command=_new_key)
     return parser

@@ -54,6 +54,12 @@ class Unauthorized(Problem):
         self.headers = {"WWW-Authenticate": f'Bearer realm="ganserve"{error}'}
 
 
+class Forbidden(Problem):
+    """The URL's signature is missing, wrong or too old."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
 class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -18,11 +18,13 @@ from model.devices import Precision
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
 PREFIX = "GAN_"
 FILE = "_FILE"
-SECRETS = ("api_key_hashes",)  # may come in a file too
+SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+
+Secret = Annotated[SecretStr, Field(min_length=32, max_length=512)]
 
 
 def _words(value: Any) -> Any:
@@ -86,6 +88,14 @@ class Settings(BaseSettings):
         repr=False,
         description="SHA-256 of each API key that opens the host, as `python -m app new-key` prints"
         " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
+    )
+
+    url_secrets: Annotated[tuple[Secret, ...], *Words] = Field(
+        (),
+        max_length=2,
+        repr=False,
+        description="secrets of signed URLs, 32 characters or more: the first signs, both are"
+        " believed; none: URLs need no signature. GAN_URL_SECRETS_FILE may name a file of them",
     )
 
     @property

@@ -1,20 +1,28 @@
-"""Who may ask: API keys at the door of the real application."""
+"""Who may ask: API keys and signed URLs at the door of the real application."""
 
+import re
+import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from app.__main__ import main
 from app.access.control import access_control
 from app.access.keys import key_hash, new_key
+from app.access.signing import SignedUrls
 from app.main import create_app
 from app.settings import Settings
 from tests.test_refusals import problem_of
 
 KEY, OTHER_KEY = "gan_first-key", "gan_second-key"
 HASHES = f"{key_hash(KEY)},{key_hash(OTHER_KEY).upper()}"
+SECRET, NEXT_SECRET = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+SIGNER = SignedUrls([SECRET])
 Door = Callable[..., TestClient]
 
 
@@ -122,3 +130,202 @@ def test_new_key_opens_with_its_hash(door: Door, capsys: pytest.CaptureFixture[s
     answer = door(api_key_hashes=hashed).get("/generate?seed=7", headers=bearer(key))
     assert answer.status_code == 200
     assert len({new_key() for _ in range(100)} | {key}) == 101
+
+
+# --- signed URLs ---
+
+SIGNED_URL = SIGNER.sign("/interpolate?seeds=1,2&frames=3")
+properties = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)  # the door stays the same from example to example
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/generate?seed=7", id="short-way"),
+        pytest.param("/generate?seed=7&n=3", id="sheet"),
+        pytest.param("/interpolate?seeds=1,2", id="comma"),
+        pytest.param("/interpolate?seeds=1%2C2", id="encoded-comma"),
+    ],
+)
+@pytest.mark.parametrize("expires_in", [None, 60])
+def test_signed_answer_is_the_same_picture(door: Door, path: str, expires_in: int | None) -> None:
+    plain = door().get(path)
+    signed = door(url_secrets=SECRET).get(SIGNER.sign(path, expires_in))
+    assert signed.status_code == 200
+    assert signed.content == plain.content
+    assert signed.headers["ETag"] == plain.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        pytest.param("/interpolate?seeds=1,2&frames=3", "signature is missing", id="unsigned"),
+        pytest.param(SIGNED_URL[:-1], "wrong", id="cut"),
+        pytest.param(re.sub("signature=.*", "signature=", SIGNED_URL), "wrong", id="empty"),
+        pytest.param(SIGNED_URL.replace("frames=3", "frames=4"), "wrong", id="changed"),
+        pytest.param(SIGNED_URL.replace("&frames=3", ""), "wrong", id="removed"),
+        pytest.param(SIGNED_URL + "&frames=3", "wrong", id="added"),
+        pytest.param(SIGNED_URL + "&expires=9999999999", "wrong", id="end-added"),
+        pytest.param(SIGNED_URL.replace("/interpolate", "/generate"), "wrong", id="other-path"),
+        pytest.param(SIGNED_URL + "&signature=0", "signature is given more", id="twice"),
+        pytest.param(SIGNED_URL + "&%73ignature=0", "signature is given more", id="twice-encoded"),
+        pytest.param(SIGNED_URL + "&expires=1&expires=2", "expires is given more", id="two-ends"),
+        pytest.param(SIGNED_URL.upper().replace("/INTERPOLATE", "/interpolate"), "", id="capitals"),
+        pytest.param(SIGNED_URL + "%C3%A9", "wrong", id="no-ascii"),
+        pytest.param(SIGNER.sign("/generate?seed=1", -1), "expired", id="expired"),
+        pytest.param(SIGNER.sign("/generate?seed=1", 60)[:-1], "wrong", id="cut-with-an-end"),
+        pytest.param(
+            SignedUrls([NEXT_SECRET]).sign("/generate?seed=1"), "another secret", id="other-secret"
+        ),
+        pytest.param(
+            SIGNER.sign("/generate?seed=1", 60).replace("expires=", "expires=9"),
+            "wrong",
+            id="later",
+        ),
+    ],
+)
+def test_wrong_missing_or_expired_signature_is_403_and_says_which(
+    door: Door, url: str, reason: str
+) -> None:
+    problem = problem_of(door(url_secrets=SECRET).get(url), 403)
+    assert reason in problem["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_signature_opens_no_method_with_a_body(door: Door, method: str) -> None:
+    url = SIGNER.sign("/generate?seed=1")
+    problem_of(door(url_secrets=SECRET).request(method, url, json={"seed": 2}), 403)
+
+
+names = st.sampled_from(["seed", "seeds", "n", "columns", "frames"])
+parameters = st.lists(st.tuples(names, st.text(st.characters(codec="utf-8"), max_size=4)))
+
+
+@properties
+@given(pairs=parameters.filter(lambda pairs: len(dict(pairs)) == len(pairs)), data=st.data())
+def test_parameter_order_does_not_matter(door: Door, pairs: Any, data: st.DataObject) -> None:
+    url = SIGNER.sign(f"/generate?{urlencode(pairs)}", 60)
+    path, _, query = url.partition("?")
+    shuffled = "&".join(data.draw(st.permutations(query.split("&"))))
+    answers = [door(url_secrets=SECRET).get(f"{path}?{text}") for text in (query, shuffled)]
+    assert {answer.status_code for answer in answers} <= {200, 422}
+    assert answers[0].status_code == answers[1].status_code
+
+
+@properties
+@given(pairs=parameters, others=parameters, path=st.sampled_from(["/generate", "/interpolate"]))
+def test_any_other_parameters_are_refused(door: Door, pairs: Any, others: Any, path: str) -> None:
+    assume(path != "/generate" or dict(pairs) != dict(others) or len(pairs) != len(others))
+    signature = SIGNER.sign(f"/generate?{urlencode(pairs)}").rpartition("signature=")[2]
+    query = urlencode([*others, ("signature", signature)])
+    problem_of(door(url_secrets=SECRET).get(f"{path}?{query}"), 403)
+
+
+@properties
+@given(data=st.data())
+def test_any_changed_byte_is_refused(door: Door, data: st.DataObject) -> None:
+    """Also where the change says the same: then it is the same picture."""
+    plain = door().get("/interpolate?seeds=1,2&frames=3").content
+    place = data.draw(st.integers(2, len(SIGNED_URL) - 1))
+    byte = data.draw(st.sampled_from("0a=&%+;,/_#?A").filter(lambda b: b != SIGNED_URL[place]))
+    answer = door(url_secrets=SECRET).get(SIGNED_URL[:place] + byte + SIGNED_URL[place + 1 :])
+    assert answer.status_code == 403 or answer.content == plain
+
+
+def test_both_ways_of_encoding_have_one_signature(door: Door) -> None:
+    url = (
+        SIGNED_URL.replace("1,2", "%31%2c2").replace("/inter", "/%69nter").replace("sign", "%73ign")
+    )
+    assert door(url_secrets=SECRET).get(url).status_code == 200
+
+
+def test_secrets_are_changed_in_turn(door: Door) -> None:
+    old, new = SIGNER.sign("/generate?seed=7"), SignedUrls([NEXT_SECRET]).sign("/generate?seed=7")
+    both = f"{NEXT_SECRET},{SECRET}"
+    assert [door(url_secrets=both).get(url).status_code for url in (old, new)] == [200, 200]
+    assert [door(url_secrets=NEXT_SECRET).get(url).status_code for url in (old, new)] == [403, 200]
+
+
+def test_cache_keeps_no_picture_longer_than_its_url_lives(door: Door) -> None:
+    answer = door(url_secrets=SECRET).get(SIGNER.sign("/generate?seed=7", 60))
+    (age,) = re.findall("max-age=([0-9]+)", answer.headers["Cache-Control"])
+    assert 50 <= int(age) <= 60
+    answer = door(url_secrets=SECRET).get(SIGNER.sign("/generate?seed=7"))
+    assert "max-age=31536000" in answer.headers["Cache-Control"]
+
+
+def test_url_is_open_until_its_last_second(door: Door) -> None:
+    now = int(time.time())
+    signer = SignedUrls([SECRET], clock=lambda: now)
+    url = signer.sign("/generate?seed=7", 10)
+    for later, status in ((9.9, 200), (10, 403)):
+        client = door(url_secrets=SECRET)
+        urls = client.app.access._urls  # type: ignore[attr-defined]
+        urls._clock = lambda later=later: now + later
+        assert client.get(url).status_code == status
+
+
+def test_key_or_signature_opens_where_both_are_set(door: Door) -> None:
+    client = door(url_secrets=SECRET, api_key_hashes=HASHES)
+    url = SIGNER.sign("/generate?seed=7")
+    assert client.get(url).status_code == 200
+    assert client.get("/generate?seed=7", headers=bearer(KEY)).status_code == 200
+    assert client.get(url[:-1], headers=bearer(KEY)).status_code == 200  # the key suffices
+    assert client.post("/generate", json={"seed": 7}, headers=bearer(KEY)).status_code == 200
+    problem_of(client.get("/generate?seed=7"), 401)
+    problem_of(client.get(url[:-1]), 403)
+    problem_of(client.get(url, headers=bearer("gan_third-key")), 401)
+
+
+def test_without_secrets_a_signature_is_an_unknown_parameter(door: Door) -> None:
+    problem_of(door(api_key_hashes=HASHES).get(SIGNED_URL, headers=bearer(KEY)), 422)
+    problem_of(door(api_key_hashes=HASHES).get(SIGNED_URL), 401)
+
+
+def test_secret_is_in_no_repr() -> None:
+    assert SECRET not in repr(Settings(url_secrets=f"{SECRET},{NEXT_SECRET}"))
+    assert SECRET not in str(Settings(url_secrets=SECRET).url_secrets)
+
+
+@pytest.mark.parametrize("more", [[], ["--expires-in", "60"]], ids=["for-ever", "a-minute"])
+@pytest.mark.parametrize("host", ["", "http://testserver"])
+def test_command_signs_what_the_service_believes(
+    door: Door,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    host: str,
+    more: list[str],
+) -> None:
+    monkeypatch.setenv("GAN_URL_SECRETS", f"{SECRET},{NEXT_SECRET}")
+    assert main(["sign", f"{host}/generate?seed=7", *more]) == 0
+    url = capsys.readouterr().out.strip()
+    assert url.startswith(f"{host}/generate?seed=7&")
+    monkeypatch.delenv("GAN_URL_SECRETS")
+    assert door(url_secrets=SECRET).get(url).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["localhost:8000/generate"], id="no-scheme"),
+        pytest.param(["ftp://host/generate"], id="other-scheme"),
+        pytest.param(["/generate?seed=7 8"], id="space"),
+        pytest.param(["/generate?signature=1"], id="signed-already"),
+        pytest.param(["/generate", "--expires-in", "0"], id="no-life"),
+        pytest.param([], id="nothing"),
+    ],
+)
+def test_what_cannot_be_signed_ends_with_2_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setenv("GAN_URL_SECRETS", SECRET)
+    with pytest.raises(SystemExit, match="2"):
+        main(["sign", *arguments])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_nothing_is_signed_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sign", "/generate"]) == 3
+    assert "GAN_URL_SECRETS" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from app.settings import Settings, SettingsError, described, read_settings, vari
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting is there, and no server starts where a test expects a mistake and there is none."""
+    """No setting is there, and no server starts where a test expects a mistake."""
     monkeypatch.setattr("app.__main__.serve", lambda settings: 0)
     for name in os.environ:
         if name.upper().startswith("GAN_"):
@@ -154,14 +154,15 @@ def test_file_that_holds_no_secrets_opens_no_host(
     assert "hunter2" not in line
 
 
-@pytest.mark.parametrize("value", ["", " ", ",", "hunter2", f"{HASH}0"], ids=repr)
+@pytest.mark.parametrize("variable", ["GAN_API_KEY_HASHES", "GAN_URL_SECRETS"])
+@pytest.mark.parametrize("value", ["", " ", ",", "hunter2", f"{HASH} hunter2"], ids=repr)
 def test_wrong_secret_is_refused_and_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
 ) -> None:
-    monkeypatch.setenv("GAN_API_KEY_HASHES", value)
+    monkeypatch.setenv(variable, value)
     status, _, (line,) = output_of(capsys)
     assert status == 3
-    assert line.startswith("error: setting GAN_API_KEY_HASHES: ")
+    assert line.startswith(f"error: setting {variable}: ")
     assert "hunter2" not in line
     with pytest.raises(ValidationError) as error:
         Settings()
