@@ -60,6 +60,16 @@ class Forbidden(Problem):
     status = HTTPStatus.FORBIDDEN
 
 
+class RateLimited(Problem):
+    """The client asks more often than it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}  # seconds
+
+
 class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 

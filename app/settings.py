@@ -98,6 +98,17 @@ class Settings(BaseSettings):
         " believed; none: URLs need no signature. GAN_URL_SECRETS_FILE may name a file of them",
     )
 
+    rate_limit: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="requests a second of each API key, else of each address; above it 429;"
+        " 0: no limit",
+    )
+    rate_burst: int = Field(
+        100, ge=1, le=1_000_000, description="requests at once before the rate limit counts"
+    )
+
     @property
     def generator_folder(self) -> Path:
         """The zoo's folder of that name, else the path itself."""

@@ -1,4 +1,4 @@
-"""Who may ask: API keys and signed URLs at the door of the real application."""
+"""Who may ask: API keys, signed URLs and rate limits at the door of the real application."""
 
 import re
 import time
@@ -10,10 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.__main__ import main
 from app.access.control import access_control
 from app.access.keys import key_hash, new_key
+from app.access.rate_limit import MAX_BUCKETS, SECOND, RateLimit
 from app.access.signing import SignedUrls
 from app.main import create_app
 from app.settings import Settings
@@ -329,3 +331,121 @@ def test_what_cannot_be_signed_ends_with_2_and_one_line(
 def test_nothing_is_signed_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sign", "/generate"]) == 3
     assert "GAN_URL_SECRETS" in capsys.readouterr().err
+
+
+# --- rate limits ---
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> int:
+        return round(self.seconds * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(1, 1), (3, 7), (0.1, 2), (1e6, 1000)], ids=lambda value: f"{value:g}"
+)
+def test_burst_passes_at_once_and_then_the_rate_counts(rate: float, burst: int) -> None:
+    clock = Clock()
+    limit = RateLimit(rate, burst, clock)
+    assert [limit.wait("a") for _ in range(burst)] == [0] * burst
+    for _ in range(5):
+        wait = limit.wait("a")
+        assert 1 <= wait < 1 / rate + 1
+        clock.seconds += 1 / rate
+        assert limit.wait("a") == 0
+    clock.seconds += 2 * burst / rate  # full again, and no fuller
+    assert [limit.wait("a") for _ in range(burst)] == [0] * burst
+    assert limit.wait("a") > 0
+
+
+@given(
+    rate=st.floats(0.01, 1000),
+    burst=st.integers(1, 20),
+    steps=st.lists(st.floats(0, 10), max_size=60),
+)
+def test_no_one_gets_more_than_burst_and_rate(rate: float, burst: int, steps: list[float]) -> None:
+    clock = Clock()
+    limit = RateLimit(rate, burst, clock)
+    start, passed = clock.seconds, 0
+    for step in steps:
+        clock.seconds += step
+        wait = limit.wait("a")
+        passed += wait == 0
+        assert passed <= burst + (clock.seconds - start) * rate + 1e-6
+        if wait:  # what Retry-After says is true
+            clock.seconds += wait
+            assert limit.wait("a") == 0
+            passed += 1
+
+
+def test_memory_is_bounded_and_the_oldest_forgotten() -> None:
+    limit = RateLimit(0.001, 1, Clock())
+    for client in range(MAX_BUCKETS + 10):
+        assert limit.wait(str(client)) == 0
+    assert len(limit._full_at) == MAX_BUCKETS
+    assert limit.wait(str(MAX_BUCKETS + 9)) > 0
+    assert limit.wait("0") == 0
+
+
+def statuses(app: Any, *hosts: str | None, headers: Any = None) -> list[int]:
+    """One request from each host, and what the door says: 422 is in, for the seed is wrong."""
+    found = []
+    for host in hosts:
+        visitor = TestClient(app, client=(host, 1))  # type: ignore[arg-type]
+        found.append(visitor.get("/generate?seed=-1", headers=headers).status_code)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        pytest.param("192.0.2.1", "192.0.2.1", True, id="same"),
+        pytest.param("192.0.2.1", "192.0.2.2", False, id="neighbours"),
+        pytest.param("2001:db8::1", "2001:db8:0:0:ffff::2", True, id="same-64"),
+        pytest.param("2001:db8::1", "2001:db8:0:1::1", False, id="other-64"),
+        pytest.param("::ffff:192.0.2.1", "192.0.2.1", True, id="mapped"),
+        pytest.param("::ffff:192.0.2.1", "::ffff:192.0.2.2", False, id="mapped-neighbours"),
+        pytest.param("fe80::1%eth0", "fe80::2%eth0", True, id="link"),
+        pytest.param(":nonsense", ":other", False, id="no-address"),
+        pytest.param("x" * 5000 + "a", "x" * 5000 + "b", True, id="long"),
+    ],
+)
+def test_each_address_has_its_bucket(door: Door, first: str, second: str, shared: bool) -> None:
+    app = door(rate_limit=0.01, rate_burst=1).app
+    assert statuses(app, first, second) == [422, 429 if shared else 422]
+
+
+def test_too_many_requests_are_429_with_whole_seconds(door: Door) -> None:
+    client = door(rate_limit=0.3, rate_burst=2)
+    assert [client.get("/generate?seed=7").status_code for _ in range(2)] == [200, 200]
+    answer = client.get("/generate?seed=7")
+    problem_of(answer, 429)
+    assert answer.headers["Retry-After"] == "4"  # 3.3, rounded up
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 200
+
+
+def test_each_key_has_its_bucket_wherever_it_comes_from(door: Door) -> None:
+    app = door(rate_limit=0.01, rate_burst=1, api_key_hashes=HASHES).app
+    assert statuses(app, "192.0.2.1", "192.0.2.2", headers=bearer(KEY)) == [422, 429]
+    assert statuses(app, "192.0.2.1", headers=bearer(OTHER_KEY)) == [422]
+
+
+def test_what_the_door_refuses_empties_no_bucket(door: Door) -> None:
+    client = door(rate_limit=0.01, rate_burst=1, url_secrets=SECRET)
+    assert [client.get(f"/generate?signature={n}").status_code for n in range(3)] == [403] * 3
+    assert client.get(SIGNER.sign("/generate?seed=7")).status_code == 200
+    assert client.get(SIGNER.sign("/generate?seed=7")).status_code == 429
+
+
+def test_forwarded_address_counts_only_from_a_proxy_that_is_believed(door: Door) -> None:
+    app = door(rate_limit=0.01, rate_burst=1).app
+    forwarded = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in (1, 2)]
+    assert [statuses(app, "10.0.0.9", headers=h) for h in forwarded] == [[422], [429]]
+    behind: Any = ProxyHeadersMiddleware(app, trusted_hosts="10.0.0.1")  # type: ignore[arg-type]
+    assert [statuses(behind, "10.0.0.1", headers=h) for h in forwarded] == [[422], [422]]
+    assert [statuses(behind, "10.0.0.1", headers=h) for h in forwarded] == [[429], [429]]
+    assert [statuses(behind, "10.0.0.9", headers=h) for h in forwarded] == [[429], [429]]

@@ -12,8 +12,9 @@ from functools import partial
 from starlette.types import Message, Scope, Send
 
 from app.access.keys import ApiKeys
+from app.access.rate_limit import RateLimit, address
 from app.access.signing import SIGNATURE, Parameters, SignedUrls, taken_apart
-from app.problems import Forbidden, Unauthorized
+from app.problems import Forbidden, RateLimited, Unauthorized
 from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures
@@ -27,8 +28,10 @@ MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 class AccessControl:
     """Refuses those who may not ask."""
 
-    def __init__(self, keys: ApiKeys | None, urls: SignedUrls | None) -> None:
-        self._keys, self._urls = keys, urls
+    def __init__(
+        self, keys: ApiKeys | None, urls: SignedUrls | None, limit: RateLimit | None
+    ) -> None:
+        self._keys, self._urls, self._limit = keys, urls, limit
 
     def admit(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
         """What to go on with: the scope without the signature's parameters, and a `send` that lets
@@ -37,6 +40,7 @@ class AccessControl:
         Raises:
             Unauthorized: an API key is missing or wrong.
             Forbidden: a signature is missing or wrong, or has expired.
+            RateLimited: the client has asked too often.
         """
         path: str = scope["path"]
         if path in OPEN or path.startswith(OPEN_FOLDERS) or scope["method"] == "OPTIONS":
@@ -46,9 +50,13 @@ class AccessControl:
         if self._urls:
             parameters, rest = taken_apart(scope["query_string"])
             scope = {**scope, "query_string": rest}
+        left = None
+        if owner is None and (self._keys or self._urls):
+            left = self._seconds_left(scope["method"], path, parameters)
+        if self._limit and (seconds := self._limit.wait(owner or address(scope))):
+            raise RateLimited(f"too many requests; the next may come in {seconds} s", seconds)
         if owner is not None:
             return scope, _kept_by(send, _private)
-        left = self._seconds_left(scope["method"], path, parameters)
         return scope, send if left is None else _kept_by(send, partial(_at_most, left))
 
     def _seconds_left(self, method: str, path: str, parameters: Parameters) -> float | None:
@@ -67,11 +75,13 @@ def access_control(settings: Settings) -> AccessControl | None:
     """The door that the settings ask for; None where the host is open to all."""
     hashes = settings.api_key_hashes
     secrets = [secret.get_secret_value() for secret in settings.url_secrets]
-    if not (hashes or secrets):
+    rate = settings.rate_limit
+    if not (hashes or secrets or rate):
         return None
     return AccessControl(
         ApiKeys(hashes) if hashes else None,
         SignedUrls(secrets) if secrets else None,
+        RateLimit(rate, settings.rate_burst) if rate else None,
     )
 
 
