@@ -14,13 +14,15 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import lean, problems
+from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
 from app.caching import PictureCache
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, gather_latents
 from app.limits import BodyLimit, each_parameter_once
+from app.problems import Problem
 from app.routes import health, images, interpolations, page
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
@@ -33,10 +35,20 @@ CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
 class Service(FastAPI):
-    """The application, with the short way in front of everything that it does for a request."""
+    """The application, with the short way in front of everything that it does for a request, and
+    the door, where there is one, in front of both.
+    """
+
+    access: AccessControl | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if self.access and scope["type"] == "http":
+            try:
+                scope, send = self.access.admit(scope, send)
+            except Problem as problem:
+                await problem.response()(scope, receive, send)
+                return
         if not await lean.answered(self.state.generation, scope, receive, send):
             await super().__call__(scope, receive, send)
 
@@ -45,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service; without settings it reads them from the environment. Nothing is loaded before it
     starts.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(each_parameter_once)],
     )
+    app.access = access_control(settings)
     app.state.generation = None
     problems.install(app)
 

@@ -42,6 +42,34 @@ class InvalidRequest(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class Unauthorized(Problem):
+    """The API key is missing or wrong."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str, wrong: bool = False) -> None:
+        super().__init__(detail)
+        # RFC 6750, section 3.1: an error code only for those who gave a key
+        error = ', error="invalid_token"' if wrong else ""
+        self.headers = {"WWW-Authenticate": f'Bearer realm="ganserve"{error}'}
+
+
+class Forbidden(Problem):
+    """The URL's signature is missing, wrong or too old."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class RateLimited(Problem):
+    """The client asks more often than it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}  # seconds
+
+
 class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 

@@ -1,40 +1,216 @@
-"""Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too)."""
+"""Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too).
 
+Here stands all there is to say of a setting; `python -m app --help` prints it.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.devices import Precision
 
 ZOO = Path(__file__).parent.parent / "model" / "zoo"
+PREFIX = "GAN_"
+FILE = "_FILE"
+SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+
+Secret = Annotated[SecretStr, Field(min_length=32, max_length=512)]
+
+
+def _words(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    words = value.replace(",", " ").split()
+    if not words:  # an empty file must not open a host
+        raise PydanticCustomError("empty", "set, but empty; unset it if none is meant")
+    return words
+
+
+Words = (NoDecode, BeforeValidator(_words))  # with commas or white space between
 
 
 class Settings(BaseSettings):
     """What an operator decides; every field has a bound and a default that works."""
 
-    model_config = SettingsConfigDict(env_prefix="GAN_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
-    generator: Text = "mnist"  # name in the zoo, or path of a generator file's folder
-    device: Annotated[str, Field(pattern=DEVICES)] = "auto"  # or several: cuda:0,cuda:1
-    workers: Annotated[int, Field(ge=1, le=256)] = 1  # processes a device
-    precision: Precision = "fp32"  # bf16: faster where the processor or GPU has it; other bytes
-    threads: Annotated[int, Field(ge=0, le=1024)] = 0  # of one batch on the CPU; 0: one a core
-    host: Annotated[Text, Field(validation_alias=AliasChoices("GAN_HOST", "HOST"))] = "127.0.0.1"
-    port: Annotated[
-        int, Field(ge=1, le=65535, validation_alias=AliasChoices("GAN_PORT", "PORT"))
-    ] = 8000
-    max_batch: Annotated[int, Field(ge=1, le=4096)] = 64  # pictures in one device batch
-    max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1024  # pictures accepted, unanswered
-    max_wait: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds until a request is begun
-    cache_mib: Annotated[int, Field(ge=0, le=65536)] = 8  # of pictures kept for hot seeds
+    generator: Text = Field(
+        "mnist", description="name in model/zoo, or path of a generator file's folder"
+    )
+    device: str = Field(
+        "auto",
+        pattern=DEVICES,
+        description="cpu, cuda, cuda:N, or several: cuda:0,cuda:1; auto is CUDA where there is one",
+    )
+    workers: int = Field(1, ge=1, le=256, description="processes a device, behind one port")
+    precision: Precision = Field(
+        "fp32", description="bf16: faster where the processor or GPU has it; other bytes"
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="of one batch on the CPU; 0: one a core, shared by workers"
+    )
+    host: Text = Field(
+        "127.0.0.1",
+        validation_alias=AliasChoices("GAN_HOST", "HOST"),
+        description="address to bind",
+    )
+    port: int = Field(
+        8000,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("GAN_PORT", "PORT"),
+        description="port to bind",
+    )
+    max_batch: int = Field(64, ge=1, le=4096, description="pictures in one device batch")
+    max_queue: int = Field(
+        1024, ge=1, le=1_000_000, description="pictures accepted, unanswered; above it 429"
+    )
+    max_wait: float = Field(
+        10.0, gt=0, le=3600, description="seconds until a request is begun; if more, 429"
+    )
+    cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
+
+    api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
+        (),
+        max_length=100,
+        repr=False,
+        description="SHA-256 of each API key that opens the host, as `python -m app new-key` prints"
+        " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
+    )
+
+    url_secrets: Annotated[tuple[Secret, ...], *Words] = Field(
+        (),
+        max_length=2,
+        repr=False,
+        description="secrets of signed URLs, 32 characters or more: the first signs, both are"
+        " believed; none: URLs need no signature. GAN_URL_SECRETS_FILE may name a file of them",
+    )
+
+    rate_limit: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="requests a second of each API key, else of each address; above it 429;"
+        " 0: no limit",
+    )
+    rate_burst: int = Field(
+        100, ge=1, le=1_000_000, description="requests at once before the rate limit counts"
+    )
 
     @property
     def generator_folder(self) -> Path:
         """The zoo's folder of that name, else the path itself."""
         named = ZOO / self.generator
         return named if named.is_dir() else Path(self.generator)
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, one line a mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def read_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        SettingsError: a value is not allowed, a variable is none of ours, or a file not readable.
+    """
+    mistakes = [_unknown(variable) for variable in _strangers(os.environ)]
+    secrets: dict[str, Any] = {}
+    for name in SECRETS:
+        (variable,) = variables(name)
+        if (path := os.environ.get(variable + FILE)) is None:
+            continue
+        if variable in os.environ:
+            mistakes.append(f"setting {variable}{FILE}: {variable} is set too; which is right?")
+        try:
+            secrets[name] = Path(path).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "not a text file"
+            mistakes.append(f"setting {variable}{FILE}: {reason}")
+    try:
+        settings = Settings(**secrets)
+    except ValidationError as error:
+        for entry in error.errors(include_url=False, include_input=False):
+            name = PREFIX + str(entry["loc"][0]).upper().removeprefix(PREFIX)
+            mistakes.append(f"setting {name}: {entry['msg']}")
+    if mistakes:
+        raise SettingsError(mistakes)
+    return settings
+
+
+def known_variables() -> list[str]:
+    """Every environment variable that is understood."""
+    plain = [variable for name in Settings.model_fields for variable in variables(name)]
+    return plain + [variable + FILE for name in SECRETS for variable in variables(name)]
+
+
+def _strangers(environment: Mapping[str, str]) -> list[str]:
+    # Kubernetes gives every container the addresses of its neighbours: a service named gan-web
+    # is GAN_WEB_SERVICE_HOST, GAN_WEB_PORT and more
+    neighbours = tuple(
+        name.removesuffix("SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST")
+    )
+    ours = [name for name in environment if name.upper().startswith(PREFIX)]
+    known = known_variables()
+    return [name for name in ours if name.upper() not in known and not name.startswith(neighbours)]
+
+
+def _unknown(variable: str) -> str:
+    (nearest,) = difflib.get_close_matches(variable.upper(), known_variables(), n=1, cutoff=0)
+    return f"setting {ascii(variable)[1:-1][:80]}: there is none of this name; nearest: {nearest}"
+
+
+def variables(name: str) -> list[str]:
+    """The environment variables that give a setting."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [PREFIX + name.upper()]
+
+
+def described() -> list[tuple[str, str, str, str]]:
+    """Of each setting its variables, default, bounds and meaning."""
+    schemas = Settings.model_json_schema(by_alias=False)["properties"]
+    return [
+        (
+            " or ".join(variables(name)),
+            _default(schema["default"]),
+            _bounds(schema),
+            schema["description"],
+        )
+        for name, schema in schemas.items()
+    ]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if "exclusiveMinimum" in schema:
+        return f"above {schema['exclusiveMinimum']:,g}, to {schema['maximum']:,g}"
+    if "maxItems" in schema:
+        return f"up to {schema['maxItems']}"
+    if "minimum" in schema:
+        return f"{schema['minimum']:,} to {schema['maximum']:,}"
+    return ""

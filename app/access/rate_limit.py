@@ -1,0 +1,58 @@
+"""Rate limits: a token bucket for each key, else for each client address.
+
+A bucket holds `burst` requests and is filled at `rate`. All that is kept of it is the moment at
+which it will be full: one number a client, in whole nanoseconds, so that nothing is rounded away.
+At most MAX_BUCKETS are kept, some 6 MB; beyond that the one let in longest ago is forgotten, which
+is to say full. Buckets are of one process: behind several, a client has as many.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from fractions import Fraction
+from ipaddress import IPv6Address
+
+from starlette.types import Scope
+
+MAX_BUCKETS = 32_768
+SECOND = 10**9  # nanoseconds
+LONGEST_NAME = 64  # characters: a proxy may call a client what it likes
+
+
+class RateLimit:
+    """`rate` requests a second, and `burst` at once."""
+
+    def __init__(
+        self, rate: float, burst: int, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._interval = round(SECOND / Fraction(rate))  # of one request
+        self._allowed = (burst - 1) * self._interval
+        self._clock = clock
+        self._full_at: OrderedDict[str | bytes, int] = OrderedDict()
+
+    def wait(self, client: str | bytes) -> int:
+        """0, and a request is taken from the bucket; or the whole seconds until there is one."""
+        now = self._clock()
+        full_at = max(self._full_at.get(client, now), now)
+        if (early := full_at - now - self._allowed) > 0:
+            return -(-early // SECOND)
+        self._full_at[client] = full_at + self._interval
+        self._full_at.move_to_end(client)
+        if len(self._full_at) > MAX_BUCKETS:
+            self._full_at.popitem(last=False)
+        return 0
+
+
+def address(scope: Scope) -> str | bytes:
+    """Whom a request is from: an IPv4 address, or the /64 of an IPv6 one, as a household has.
+
+    The server has put the forwarded address here, if it believes the proxy.
+    """
+    host: str = (scope.get("client") or ("",))[0]
+    if ":" not in host:
+        return host[:LONGEST_NAME]
+    try:
+        ip = IPv6Address(host)
+    except ValueError:
+        return host[:LONGEST_NAME]
+    return str(ip.ipv4_mapped) if ip.ipv4_mapped else ip.packed[:8]
