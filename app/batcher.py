@@ -16,7 +16,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -31,11 +31,21 @@ log = logging.getLogger("ganserve")
 Latents = NDArray[np.float32]  # (N, z_dim)
 Rows = Latents | range  # latents, or the seeds that `gather` makes them of
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
-Encoder = Callable[[Pixels], list[bytes]]
+Note = str | None  # goes with a picture to the encoder, unread
+Encoder = Callable[[Pixels, list[Note]], list[bytes]]
 
 PIECE_SECONDS = 0.0025  # of a large request in one batch
 OVERLAP_SECONDS = 0.002  # of a batch on the device, from which on encoding beside it pays
 PACE_SMOOTHING = 0.1
+
+
+@dataclass
+class Timing:
+    """Where the time of a request went, in seconds; of its batches, if it was in several."""
+
+    queue: float = 0.0
+    generate: float = 0.0
+    encode: float = 0.0
 
 
 @dataclass(eq=False)
@@ -43,9 +53,11 @@ class Job:
     """One accepted request: its rows, who waits for it, and how far it has come."""
 
     rows: Rows
-    encoded: bool  # the reply is a list of files, not an array of pixels
+    notes: Sequence[Note] | None  # one a row: the reply is a list of files, not an array of pixels
+    arrival: float  # monotonic seconds
     deadline: float  # monotonic seconds: not begun by then, it is given up
     reply: "asyncio.Future[Pixels | list[bytes]]"
+    timing: Timing = field(default_factory=Timing)
     taken: int = 0  # rows that are in a batch already; the device thread's, like the next
     failed: bool = False
     answered: int = 0  # rows that have come back; the loop's
@@ -59,6 +71,15 @@ class Piece:
     job: Job
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Pieces that were drawn together, and how long it took."""
+
+    pieces: list[Piece]
+    pixels: Pixels
+    seconds: float
 
 
 class Batcher:
@@ -79,14 +100,14 @@ class Batcher:
         self._run, self._encode_pictures, self._gather = run, encode, gather
         self._max_batch, self._max_queue, self._max_wait = max_batch, max_queue, max_wait
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()
-        self._finished: SimpleQueue[tuple[list[Piece], Pixels] | None] = SimpleQueue()
+        self._finished: SimpleQueue[_Batch | None] = SimpleQueue()
         self._encoder_free = threading.Semaphore(1)
         # the device thread's: requests of a piece at most, larger ones, and whose turn it is
         self._small: deque[Job] = deque()
         self._large: deque[Job] = deque()
         self._large_is_next = False
         self._pace = 0.0  # seconds a picture, smoothed; written by the device thread alone
-        self._open = False
+        self._open, self._closed = False, True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
         self.pending = 0  # pictures accepted and not yet answered
@@ -94,7 +115,7 @@ class Batcher:
     def start(self) -> None:
         """Begins to accept and to work."""
         self._loop = asyncio.get_running_loop()
-        self._open = True
+        self._open, self._closed = True, False
         self._threads = [
             threading.Thread(target=self._serve, name="device", daemon=True),
             threading.Thread(target=self._encode, name="encoder", daemon=True),
@@ -104,26 +125,40 @@ class Batcher:
 
     async def stop(self) -> None:
         """Refuses new requests, answers what was accepted, then ends the threads."""
-        self._open = False
+        self._open, self._closed = False, True
         self._arrivals.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         self._threads = []
 
-    def submit(self, rows: Rows, *, encoded: bool) -> Job:
-        """Accepts rows; `job.reply` will hold their pictures, in their order, as pixels or as
-        files.
+    def submit(
+        self, rows: Rows, notes: Sequence[Note] | None = None, *, goes_on: bool = False
+    ) -> Job:
+        """Accepts rows; `job.reply` will hold their pictures, in their order: as files where they
+        come with notes, else as pixels.
 
-        Cancel the reply to give the place up: what is not computed by then never is.
+        Cancel the reply to give the place up: what is not computed by then never is. What `goes_on`
+        is a part of an answer that has begun: it is never refused, so the caller has to bound it.
 
         Raises:
             NotReady: not started, or draining.
             QueueFull: too many pictures wait, or they would wait too long.
             InvalidRequest: more pictures than the queue could ever hold.
         """
-        if not self._open or self._loop is None:
+        if self._loop is None or not (self._open or (goes_on and not self._closed)):
             raise NotReady("The service is not ready, or is shutting down.")
         count = len(rows)
+        if not goes_on:
+            self._admit(count)
+        now = time.monotonic()
+        deadline = math.inf if goes_on else now + self._max_wait
+        job = Job(rows, notes, now, deadline, self._loop.create_future())
+        self.pending += count
+        job.reply.add_done_callback(lambda _: self._leave(count))
+        self._arrivals.put(job)
+        return job
+
+    def _admit(self, count: int) -> None:
         if count > self._max_queue:
             raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
         wait = self.pending * self._pace
@@ -133,11 +168,6 @@ class Batcher:
                 f"{self._max_queue} pictures and {self._max_wait:g} s",
                 retry_after=max(1, math.ceil(wait)),
             )
-        job = Job(rows, encoded, time.monotonic() + self._max_wait, self._loop.create_future())
-        self.pending += count
-        job.reply.add_done_callback(lambda _: self._leave(count))
-        self._arrivals.put(job)
-        return job
 
     def _leave(self, count: int) -> None:
         self.pending -= count
@@ -154,7 +184,7 @@ class Batcher:
                     self._work(batch)
         except Exception as error:  # our own mistake: nobody may wait for ever for it
             log.critical("the device thread has failed", exc_info=error)
-            self._open = False
+            self._open, self._closed = False, True
             self._collect(wait=False)
             for job in (*self._small, *self._large):
                 self._later(_refuse, job, error)
@@ -216,18 +246,23 @@ class Batcher:
         return max(1, min(self._max_batch, int(PIECE_SECONDS / self._pace)))
 
     def _work(self, pieces: list[Piece]) -> None:
+        start = time.monotonic()
+        for piece in pieces:
+            if piece.start == 0:
+                piece.job.timing.queue = start - piece.job.arrival
         try:
             pixels = self._timed([piece.job.rows[piece.start : piece.end] for piece in pieces])
         except Exception as error:
             self._find_guilty(pieces, error)
             return
+        batch = _Batch(pieces, pixels, time.monotonic() - start)
         # another thread encodes where the device has more to do, and is at it for long enough
         more = self._small or self._large or not self._arrivals.empty()
         long = self._pace * len(pixels) > OVERLAP_SECONDS
         if more and long and self._encoder_free.acquire(blocking=False):
-            self._finished.put((pieces, pixels))
+            self._finished.put(batch)
         else:
-            self._finish(pieces, pixels)
+            self._finish(batch)
 
     def _timed(self, parts: list[Rows]) -> Pixels:
         start = time.perf_counter()
@@ -249,39 +284,45 @@ class Batcher:
     # --- the encoder thread ---
 
     def _encode(self) -> None:
-        while (finished := self._finished.get()) is not None:
+        while (batch := self._finished.get()) is not None:
             try:
-                self._finish(*finished)
+                self._finish(batch)
             finally:
                 self._encoder_free.release()
 
-    def _finish(self, pieces: list[Piece], pixels: Pixels) -> None:
+    def _finish(self, batch: _Batch) -> None:
         """Cuts a batch into pieces, as files where wanted, and sends all to the loop at once."""
+        start = time.monotonic()
         try:
-            files = self._files(pieces, pixels)
+            files = self._files(batch)
         except Exception as error:
-            for piece in pieces:
+            for piece in batch.pieces:
                 self._later(_refuse, piece.job, error)
             return
+        encode = time.monotonic() - start
         results: list[tuple[Piece, Pixels | list[bytes]]] = []
         row = file = 0
-        for piece in pieces:
+        for piece in batch.pieces:
             count = piece.end - piece.start
-            if piece.job.encoded:
+            if piece.job.notes is None:
+                results.append((piece, batch.pixels[row : row + count]))
+            else:
                 results.append((piece, files[file : file + count]))
                 file += count
-            else:
-                results.append((piece, pixels[row : row + count]))
             row += count
-        self._later(_deliver, results)
+        self._later(_deliver, results, batch.seconds, encode)
 
-    def _files(self, pieces: list[Piece], pixels: Pixels) -> list[bytes]:
+    def _files(self, batch: _Batch) -> list[bytes]:
         """The files of the batch's pictures, in its order, less those that are wanted as pixels."""
-        wanted = [piece.job.encoded for piece in pieces]
-        if all(wanted):
-            return self._encode_pictures(pixels)
-        rows = np.repeat(wanted, [piece.end - piece.start for piece in pieces])
-        return self._encode_pictures(pixels[rows]) if any(wanted) else []
+        notes: list[Note] = []
+        for piece in batch.pieces:
+            if piece.job.notes is not None:
+                notes += piece.job.notes[piece.start : piece.end]
+        if len(notes) == len(batch.pixels):
+            return self._encode_pictures(batch.pixels, notes)
+        wanted = [piece.job.notes is not None for piece in batch.pieces]
+        rows = np.repeat(wanted, [piece.end - piece.start for piece in batch.pieces])
+        return self._encode_pictures(batch.pixels[rows], notes) if notes else []
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
@@ -300,10 +341,14 @@ def _refuse(job: Job, error: Exception) -> None:
         job.reply.set_exception(error)
 
 
-def _deliver(results: list[tuple[Piece, Pixels | list[bytes]]]) -> None:
+def _deliver(
+    results: list[tuple[Piece, Pixels | list[bytes]]], generate: float, encode: float
+) -> None:
     """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
     for piece, part in results:
         job = piece.job
+        job.timing.generate += generate
+        job.timing.encode += encode
         job.parts[piece.start] = part
         job.answered += piece.end - piece.start
         if job.answered == len(job.rows) and not job.reply.done():

@@ -5,17 +5,11 @@ picture.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 LASTING = "public, max-age=31536000, immutable"  # one year, the longest that caches honour
 FLEETING = "no-store"
-ENCODING = "1"  # part of every tag: raised when the same pixels are written as other bytes
+ENCODING = "2"  # part of every tag: raised when the same pixels are written as other bytes
 ENTRY_OVERHEAD = 200  # bytes that a kept picture costs beside its own
-
-
-def picture_tag(weights_sha256: str, recipe: str) -> str:
-    """The strong ETag of a picture: which weights, which recipe, which way of writing it down."""
-    return f'"{weights_sha256[:16]}-{recipe}-{ENCODING}"'
 
 
 def matches(if_none_match: str, tag: str) -> bool:
@@ -55,9 +49,3 @@ class PictureCache:
 def headers(tag: str | None) -> dict[str, str]:
     """Of an answer that a tag names and everyone may keep, or that nobody may."""
     return {"Cache-Control": LASTING, "ETag": tag} if tag else {"Cache-Control": FLEETING}
-
-
-def recipe(name: str, *values: int | None, seeds: Sequence[int] = ()) -> str:
-    """A request's parameters as one short word of the tag."""
-    numbers = ["" if value is None else f"{value:x}" for value in (*values, *seeds)]
-    return ".".join([name, *numbers])

@@ -5,19 +5,24 @@ most.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import chain
 from typing import Annotated, Any, cast
 
 import numpy as np
 from fastapi import Depends, Request
 
-from app.batcher import Batcher, Job, Latents, Pixels, Rows
-from app.caching import PictureCache
+from app.batcher import Batcher, Job, Latents, Note, Pixels, Rows, Timing
+from app.caching import ENCODING, PictureCache
 from app.disconnection import Watch, watching
-from app.problems import NotReady
-from model.generator_file import GeneratorConfig
+from app.problems import InvalidRequest, NotFound, NotReady
+from app.schemas import LatentParameters, Recipe
+from model.generator_file import GeneratorFile
 from model.latents import Prior, sample_latents
+
+HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 
 
 class ClientGoneError(Exception):
@@ -36,17 +41,94 @@ class Shared:
 class Generation:
     """A generator that is loaded and warm. Lives on the event loop."""
 
-    config: GeneratorConfig
+    file: GeneratorFile
     batcher: Batcher
     cache: PictureCache
+    sampler: str = ""  # which runtime on which device, for the log
+    precision: str = "fp32"
+    recipes_in_files: bool = True
     _making: dict[int, Shared] = field(default_factory=dict)
 
-    def latents(self, seeds: range | list[int]) -> Latents:
+    def __post_init__(self) -> None:
+        self.config = self.file.config
+        self.name = self.config.name
+        self.hash = self.config.weights_sha256[:HASH]
+        self.id = f"{self.name}@{self.hash}"
+        self.side, self.channels = self.config.crop, self.config.network.channels
+        # whatever else than the recipe and the format decides about bytes
+        kind = f"{self.config.weights_sha256} {self.precision} {self.recipes_in_files} {ENCODING}"
+        self._tag = blake2b(kind.encode(), digest_size=10)
+        # as recipe_text({"model": ..., "seed": ...}), for the hot path
+        self._seed_text = f'{{"model":"{self.id}","seed":%d}}'
+
+    def seed_text(self, seed: int) -> str:
+        """The recipe of a seed's plain picture."""
+        return self._seed_text % seed
+
+    def note(self, text: str | None) -> Note:
+        """What goes into a file of a recipe: nothing, where the operator has said so."""
+        return text if self.recipes_in_files else None
+
+    def tag(self, text: str, format: str = "png", quality: int | None = None) -> str:
+        """The strong ETag of a recipe's picture in a format. It needs no picture."""
+        tag = self._tag.copy()
+        tag.update(f"{format} {quality} {text}".encode())
+        return f'"{tag.hexdigest()}"'
+
+    def check(self, parameters: LatentParameters | Recipe) -> None:
+        """Holds parameters against what this generator has.
+
+        Raises:
+            InvalidRequest: it has no such class or direction, or a step is too long for it.
+        """
+        if parameters.class_ is not None:
+            raise InvalidRequest(f"class: generator {self.name} has no classes")
+        if parameters.edit is not None:
+            count, reach = self.config.directions, self.config.direction_range
+            for number, step in parameters.edit.steps.items():
+                if number >= count:
+                    last = f"d0 to d{count - 1}" if count else "none"
+                    raise InvalidRequest(f"edit: no direction d{number}; {self.name} has: {last}")
+                if abs(step) > reach:
+                    raise InvalidRequest(
+                        f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
+                    )
+
+    def latents(self, seeds: Sequence[int]) -> Latents:
         """The latents of seeds, (N, z_dim)."""
         return sample_latents(seeds, self.config.network.z_dim, self.config.prior)
 
-    async def picture(self, seed: int, watch: Watch) -> bytes:
-        """The file of one seed. Equal seeds that wait together are computed once.
+    def rows(self, seeds: Sequence[int], parameters: LatentParameters) -> Rows:
+        """Seeds with what the parameters do to their latents."""
+        if isinstance(seeds, range) and parameters.truncation == 1 and parameters.edit is None:
+            return seeds  # latents are made where they are needed
+        return self.changed(self.latents(seeds), parameters)
+
+    def changed(self, z: Latents, parameters: LatentParameters | Recipe) -> Latents:
+        """Latents (N, z_dim), truncated and then edited."""
+        if parameters.truncation is not None and parameters.truncation != 1:
+            z = z * np.float32(parameters.truncation)
+        if parameters.edit is not None:
+            for number, step in parameters.edit.steps.items():
+                z = z + np.float32(step) * self.file.directions[number]
+        return z
+
+    def vectors(self, vectors: Sequence[Sequence[float]], where: str = "z") -> Latents:
+        """Explicit latents as an array (N, z_dim).
+
+        Raises:
+            InvalidRequest: one has another length than the generator's.
+        """
+        z_dim = self.config.network.z_dim
+        for index, vector in enumerate(vectors):
+            if len(vector) != z_dim:
+                wanted = f"generator {self.name} wants {z_dim}"
+                raise InvalidRequest(f"{where}.{index} has {len(vector)} values; {wanted}")
+        return np.array(vectors, np.float32)
+
+    async def picture(self, seed: int, watch: Watch) -> tuple[bytes, Timing | None]:
+        """The PNG file of one seed, and what it took if it was made for us. Equal seeds that wait
+        together are computed once.
 
         Raises:
             Problem: the batcher refuses.
@@ -54,24 +136,25 @@ class Generation:
         """
         file = self.cache.get(seed)
         if file is not None:
-            return file
+            return file, None
         shared = self._making.get(seed)
         if shared is None or shared.job.reply.cancelled():
-            shared = Shared(self.batcher.submit(range(seed, seed + 1), encoded=True))
+            note = self.note(self.seed_text(seed))
+            shared = Shared(self.batcher.submit(range(seed, seed + 1), [note]))
             self._making[seed] = shared
             shared.job.reply.add_done_callback(lambda reply: self._made(seed, shared, reply))
         files = await self._answer(shared, watch)
-        return cast("list[bytes]", files)[0]
+        return cast("list[bytes]", files)[0], shared.job.timing
 
-    async def pixels(self, rows: Rows, watch: Watch) -> Pixels:
-        """Pictures (N, H, W, C) of seeds or of latents (N, z_dim).
+    async def pixels(self, rows: Rows, watch: Watch) -> tuple[Pixels, Timing]:
+        """Pictures (N, H, W, C) of seeds or of latents (N, z_dim), and what they took.
 
         Raises:
             Problem: the batcher refuses.
             ClientGoneError: the client went away first.
         """
-        shared = Shared(self.batcher.submit(rows, encoded=False))
-        return cast("Pixels", await self._answer(shared, watch))
+        shared = Shared(self.batcher.submit(rows))
+        return cast("Pixels", await self._answer(shared, watch)), shared.job.timing
 
     async def _answer(self, shared: Shared, watch: Watch) -> Pixels | list[bytes]:
         reply = shared.job.reply
@@ -97,6 +180,49 @@ class Generation:
             self.cache.put(seed, reply.result()[0])
 
 
+@dataclass
+class Generators:
+    """All generators that are served, the default first."""
+
+    loaded: list[Generation]
+
+    @property
+    def default(self) -> Generation:
+        """The one that is meant where none is named."""
+        return self.loaded[0]
+
+    def named(self, name: str | None) -> Generation | None:
+        """The one of a name, or of name@hash."""
+        if name is None:
+            return self.default
+        return next((one for one in self.loaded if name in (one.name, one.id)), None)
+
+    def parameter(self, name: str | None) -> Generation:
+        """The one that a `model` parameter names.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        found = self.named(name)
+        if found is None:
+            raise InvalidRequest(f"model: no such generator here; served: {self._served()}")
+        return found
+
+    def path(self, name: str) -> Generation:
+        """The one that a path names.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.named(name)
+        if found is None:
+            raise NotFound(f"No such generator here; served: {self._served()}.")
+        return found
+
+    def _served(self) -> str:
+        return ", ".join(one.id for one in self.loaded)
+
+
 def gather_latents(parts: list[Rows], z_dim: int, prior: Prior) -> Latents:
     """The latents (N, z_dim) of seeds and of latents, in their order."""
     if all(isinstance(part, range) for part in parts):
@@ -111,17 +237,17 @@ def get_watch(request: Request) -> Watch:
     return watching(request.scope, request.receive)
 
 
-def get_generation(request: Request) -> Generation:
-    """The application's generator.
+def get_generators(request: Request) -> Generators:
+    """The application's generators.
 
     Raises:
-        NotReady: it is not loaded yet, or the service is shutting down.
+        NotReady: they are not loaded yet, or the service is shutting down.
     """
-    generation: Generation | None = request.app.state.generation
-    if generation is None:
+    generators: Generators | None = request.app.state.generators
+    if generators is None:
         raise NotReady("The service is not ready, or is shutting down.")
-    return generation
+    return generators
 
 
-GenerationDep = Annotated[Generation, Depends(get_generation)]
+GeneratorsDep = Annotated[Generators, Depends(get_generators)]
 WatchDep = Annotated[Watch, Depends(get_watch)]

@@ -6,52 +6,100 @@ and describes it in the OpenAPI document; a test holds both to the same answers.
 """
 
 import re
+from functools import lru_cache
 
 from starlette.types import Receive, Scope, Send
 
-from app.caching import LASTING, matches, picture_tag, recipe
+from app.answers import disposition, server_timing
+from app.caching import LASTING, matches
+from app.crossorigin import RawHeaders, with_headers
 from app.disconnection import watching
+from app.encoding.formats import STILLS
 from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
-from app.problems import Problem, internal_error
+from app.negotiation import best
+from app.problems import NotAcceptable, Problem, internal_error
 from model.latents import SEED_LIMIT
 
+PATHS = frozenset({"/generate", "/generate.png"})
 QUERY = re.compile(rb"seed=([0-9]{1,19})")
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
+VARY = (b"vary", b"Accept")
 
 
 async def answered(
-    generation: Generation | None, scope: Scope, receive: Receive, send: Send
+    generation: Generation | None,
+    constant: RawHeaders,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> bool:
     """Answers the hot request and returns True; leaves anything else alone and returns False."""
-    if scope["type"] != "http" or scope["path"] != "/generate" or scope["method"] != "GET":
+    if scope["type"] != "http" or scope["path"] not in PATHS or scope["method"] != "GET":
         return False
     query = QUERY.fullmatch(scope["query_string"])
     if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
         return False
+    negotiated = scope["path"] == "/generate"
+    if_none_match = b""
+    for name, value in scope["headers"]:
+        if name == b"if-none-match":
+            if_none_match = value
+        elif name == b"accept" and negotiated and not _wants_png(value):
+            return False
+    head = [VARY, *constant] if negotiated else constant
     try:
-        await _answer(generation, seed, scope, receive, send)
+        await _answer(generation, seed, if_none_match, head, scope, receive, send)
     except ClientGoneError:
         pass
     except Problem as problem:
-        await problem.response()(scope, receive, send)
+        await problem.response()(scope, receive, with_headers(send, constant))
     except Exception as error:
-        await internal_error("GET", "/generate", error)(scope, receive, send)
+        failure = internal_error("GET", scope["path"], error)
+        await failure(scope, receive, with_headers(send, constant))
     return True
 
 
 async def _answer(
-    generation: Generation, seed: int, scope: Scope, receive: Receive, send: Send
+    generation: Generation,
+    seed: int,
+    if_none_match: bytes,
+    constant: RawHeaders,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
-    tag = picture_tag(generation.config.weights_sha256, recipe("g", seed, 1, 1))
-    headers = [CACHE_CONTROL, (b"etag", tag.encode()), (b"image-seed", b"%d" % seed)]
-    for name, value in scope["headers"]:
-        if name == b"if-none-match" and matches(value.decode("latin-1"), tag):
-            await send({"type": "http.response.start", "status": 304, "headers": headers})
-            await send({"type": "http.response.body"})
-            return
-    file = await generation.picture(seed, watching(scope, receive))
-    headers += [CONTENT_TYPE, (b"content-length", b"%d" % len(file))]
+    tag = generation.tag(generation.seed_text(seed))
+    headers = [
+        *constant,
+        CACHE_CONTROL,
+        (b"etag", tag.encode()),
+        (b"image-seed", b"%d" % seed),
+        (b"image-model", generation.id.encode()),
+        (b"content-disposition", disposition(f"{generation.name}-{seed}.png", False).encode()),
+    ]
+    if if_none_match and matches(if_none_match.decode("latin-1"), tag):
+        headers.append((b"server-timing", server_timing(None).encode()))
+        await send({"type": "http.response.start", "status": 304, "headers": headers})
+        await send({"type": "http.response.body"})
+        return
+    file, timing = await generation.picture(seed, watching(scope, receive))
+    headers += [
+        CONTENT_TYPE,
+        (b"content-length", b"%d" % len(file)),
+        (b"server-timing", server_timing(timing).encode()),
+    ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": file})
+
+
+OFFERS = tuple((name, still.media_type) for name, still in STILLS.items())
+
+
+@lru_cache(maxsize=1024)
+def _wants_png(accept: bytes) -> bool:
+    try:
+        return best(OFFERS, accept.decode("latin-1") or "*/*") == "png"
+    except NotAcceptable:
+        return False

@@ -1,18 +1,39 @@
-"""Bounds of a request that no schema can hold: the bytes of its body, and each parameter once."""
+"""Bounds of a request that no schema can hold: bytes of its body, pixels of its answer, large
+answers at once, and each parameter once.
+"""
 
-from fastapi import Request
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.bulk import Streams
 from app.problems import InvalidRequest
 
-MAX_BODY = 2**20  # bytes: more than 256 latents of 100 values in full precision
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an answer may take."""
+
+    max_pixels: int
+    streams: Streams
+
+
+def get_bounds(request: Request) -> Bounds:
+    """The application's bounds."""
+    bounds: Bounds = request.app.state.bounds
+    return bounds
+
+
+BoundsDep = Annotated[Bounds, Depends(get_bounds)]
 
 
 class BodyLimit:
     """Stops reading a body at `limit` bytes, whatever its Content-Length says."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+    def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
         self._limit = limit
 

@@ -7,21 +7,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import lean, problems
+from app import crossorigin, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
+from app.bulk import Streams
 from app.caching import PictureCache
 from app.encoding.png import encode_pngs
-from app.generation import ClientGoneError, Generation, gather_latents
-from app.limits import BodyLimit, each_parameter_once
+from app.generation import ClientGoneError, Generation, Generators, gather_latents
+from app.limits import BodyLimit, Bounds, each_parameter_once
 from app.problems import Problem
-from app.routes import health, images, interpolations, page
+from app.routes import (
+    health,
+    images,
+    interpolations,
+    latents,
+    models,
+    page,
+    permalinks,
+    planes,
+    problem_pages,
+)
 from app.settings import Settings, read_settings
 from model.cores import usable_cores
 from model.devices import DeviceError
@@ -40,17 +52,30 @@ class Service(FastAPI):
     """
 
     access: AccessControl | None = None
+    constant: crossorigin.RawHeaders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if self.access and scope["type"] == "http":
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if self.access:
             try:
                 scope, send = self.access.admit(scope, send)
             except Problem as problem:
-                await problem.response()(scope, receive, send)
+                refuse = crossorigin.with_headers(send, self.constant)
+                await problem.response()(scope, receive, refuse)
                 return
-        if not await lean.answered(self.state.generation, scope, receive, send):
-            await super().__call__(scope, receive, send)
+        generation = self.state.generation
+        if await lean.answered(generation, self.constant, scope, receive, send):
+            return
+        if scope["method"] == "OPTIONS":
+            await crossorigin.preflight(send, self.constant)
+            return
+        send = crossorigin.with_headers(send, self.constant)
+        if scope["method"] == "HEAD":
+            scope, send = crossorigin.as_head(scope, send)
+        await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -62,27 +87,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        file = read_generator_file(settings.generator_folder)
-        threads = settings.threads or usable_cores()
-        sampler = load_sampler(file, settings.device, settings.precision, threads)
-        warm_up(sampler, settings.max_batch)
-        batcher = Batcher(
-            sampler,
-            encode_pngs,
-            partial(gather_latents, z_dim=sampler.z_dim, prior=file.config.prior),
-            max_batch=settings.max_batch,
-            max_queue=settings.max_queue,
-            max_wait=settings.max_wait,
-        )
-        batcher.start()
-        cache = PictureCache(settings.cache_mib * 2**20)
-        app.state.generation = Generation(file.config, batcher, cache)
+        loaded = [load(folder, settings) for folder in settings.generator_folders]
+        generators = Generators(loaded)
+        check_names(generators)
+        for generation in loaded:
+            generation.batcher.start()
+        app.state.generators, app.state.generation = generators, generators.default
         quieten_collector()
         seconds = time.monotonic() - start
-        log.info("ready: generator %s on %s after %.1f s", file.config.name, sampler, seconds)
+        names = ", ".join(f"{one.id} on {one.sampler}" for one in loaded)
+        log.info("ready after %.1f s: %s", seconds, names)
         yield
-        app.state.generation = None
-        await batcher.stop()
+        app.state.generators = app.state.generation = None
+        for generation in loaded:
+            await generation.batcher.stop()
 
     app = Service(
         title="ganserve",
@@ -92,19 +110,59 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dependencies=[Depends(each_parameter_once)],
     )
     app.access = access_control(settings)
-    app.state.generation = None
+    app.constant = crossorigin.headers(settings.cors_origin)
+    app.state.generators = app.state.generation = None
+    app.state.bounds = Bounds(settings.max_pixels, Streams(settings.max_streams))
     problems.install(app)
 
     @app.exception_handler(ClientGoneError)
     async def _gone(request: Request, error: ClientGoneError) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
-    for room in (images, interpolations, health, page):
+    rooms = (images, permalinks, interpolations, planes, models, latents)
+    for room in (*rooms, health, problem_pages, page):
         app.include_router(room.router)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, limit=settings.max_body_kib * 2**10)
     app.add_middleware(OneLineStart)
 
     return app
+
+
+def load(folder: Path, settings: Settings) -> Generation:
+    """A generator file, checked, on its device and warm.
+
+    Raises:
+        GeneratorFileError, DeviceError, UnequalBytesError: it cannot be served.
+    """
+    file = read_generator_file(folder)
+    threads = settings.threads or usable_cores()
+    sampler = load_sampler(file, settings.device, settings.precision, threads)
+    warm_up(sampler, settings.max_batch)
+    batcher = Batcher(
+        sampler,
+        encode_pngs,
+        partial(gather_latents, z_dim=sampler.z_dim, prior=file.config.prior),
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        max_wait=settings.max_wait,
+    )
+    cache = PictureCache(settings.cache_mib * 2**20)
+    return Generation(
+        file,
+        batcher,
+        cache,
+        sampler=str(sampler),
+        precision=settings.precision,
+        recipes_in_files=settings.recipes,
+    )
+
+
+def check_names(generators: Generators) -> None:
+    """Raises GeneratorFileError where two generators have one name."""
+    names = [one.name for one in generators.loaded]
+    for name in names:
+        if names.count(name) > 1:
+            raise GeneratorFileError(f"two generators are named {name}; each needs its own name")
 
 
 def quieten_collector() -> None:

@@ -7,6 +7,7 @@ insides.
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -17,14 +18,104 @@ from starlette.exceptions import HTTPException
 
 log = logging.getLogger("ganserve")
 
+MEDIA_TYPE = "application/problem+json"
 NO_STORE = {"Cache-Control": "no-store"}
 RETRY = MappingProxyType({"Retry-After": "1"})  # seconds
 
 
-class Problem(Exception):
-    """A refusal: its HTTP status, a sentence for people, and headers if the status wants some."""
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem: its page lies at /problems/{slug}."""
 
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    slug: str
+    status: HTTPStatus
+    meaning: str  # and what to do
+
+
+KINDS = {
+    kind.slug: kind
+    for kind in (
+        Kind(
+            "malformed-body",
+            HTTPStatus.BAD_REQUEST,
+            "The body is not JSON. Send valid JSON in UTF-8, with Content-Type: application/json.",
+        ),
+        Kind(
+            "unauthorized",
+            HTTPStatus.UNAUTHORIZED,
+            "This host wants an API key, and there was none or a wrong one. Send it as "
+            "Authorization: Bearer KEY.",
+        ),
+        Kind(
+            "forbidden",
+            HTTPStatus.FORBIDDEN,
+            "This host wants signed URLs, and the signature was missing, wrong or too old. Ask "
+            "whoever gave you the URL for a new one.",
+        ),
+        Kind(
+            "not-found",
+            HTTPStatus.NOT_FOUND,
+            "Nothing lies at this path. Where a generator or its hash is part of the path, the "
+            "detail names those that are served.",
+        ),
+        Kind(
+            "method-not-allowed",
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "This path does not take that method; the header Allow names those that it takes.",
+        ),
+        Kind(
+            "not-acceptable",
+            HTTPStatus.NOT_ACCEPTABLE,
+            "The header Accept takes none of the formats that there are. Name one by extension or "
+            "by the parameter format, or let Accept take one that the detail names.",
+        ),
+        Kind(
+            "content-too-large",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "The body is larger than this host reads. Ask for fewer pictures at once; seeds are "
+            "shorter than latents, and ranges of seeds shorter still.",
+        ),
+        Kind(
+            "invalid-request",
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "A parameter is unknown, out of its range or at odds with another. The detail says "
+            "which and what is allowed. Nothing is ever cut down to what fits.",
+        ),
+        Kind(
+            "queue-full",
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "As many pictures wait as may wait. Come again after the seconds in Retry-After.",
+        ),
+        Kind(
+            "rate-limited",
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "This client asks more often than it may. Come again after the seconds in Retry-After.",
+        ),
+        Kind(
+            "internal-error",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "The service has failed, and its log says why. It is not your request's fault.",
+        ),
+        Kind(
+            "not-ready",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The generator is not loaded yet, or the service is shutting down. Another replica may "
+            "answer; else come again after the seconds in Retry-After.",
+        ),
+        Kind(
+            "not-installed",
+            HTTPStatus.NOT_IMPLEMENTED,
+            "The format needs an optional part that this host has not installed.",
+        ),
+    )
+}
+BY_STATUS = {kind.status: kind for kind in reversed(KINDS.values())}  # the first of each
+
+
+class Problem(Exception):
+    """A refusal: its kind, a sentence for people, and headers if the status wants some."""
+
+    kind = KINDS["internal-error"]
     headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str) -> None:
@@ -33,19 +124,37 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer to the client."""
-        return problem_response(self.status, self.detail, self.headers)
+        return problem_response(self.kind, self.detail, self.headers)
 
 
 class InvalidRequest(Problem):
     """The request asks for something that is not allowed."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = KINDS["invalid-request"]
+
+
+class NotFound(Problem):
+    """The path leads nowhere."""
+
+    kind = KINDS["not-found"]
+
+
+class NotAcceptable(Problem):
+    """None of our formats suits the client."""
+
+    kind = KINDS["not-acceptable"]
+
+
+class NotInstalled(Problem):
+    """An optional part is missing here."""
+
+    kind = KINDS["not-installed"]
 
 
 class Unauthorized(Problem):
     """The API key is missing or wrong."""
 
-    status = HTTPStatus.UNAUTHORIZED
+    kind = KINDS["unauthorized"]
 
     def __init__(self, detail: str, wrong: bool = False) -> None:
         super().__init__(detail)
@@ -57,13 +166,13 @@ class Unauthorized(Problem):
 class Forbidden(Problem):
     """The URL's signature is missing, wrong or too old."""
 
-    status = HTTPStatus.FORBIDDEN
+    kind = KINDS["forbidden"]
 
 
 class RateLimited(Problem):
     """The client asks more often than it may."""
 
-    status = HTTPStatus.TOO_MANY_REQUESTS
+    kind = KINDS["rate-limited"]
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
@@ -73,7 +182,7 @@ class RateLimited(Problem):
 class QueueFull(Problem):
     """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
 
-    status = HTTPStatus.TOO_MANY_REQUESTS
+    kind = KINDS["queue-full"]
 
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -83,30 +192,35 @@ class QueueFull(Problem):
 class NotReady(Problem):
     """Not loaded yet, or draining: another replica may be able to answer."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = KINDS["not-ready"]
     headers = RETRY
 
 
 def problem_response(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+    kind: Kind, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
     """An application/problem+json answer, never cached."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.status.phrase,
+        "status": int(kind.status),
+        "detail": detail,
+    }
     # ensure_ascii: a lone surrogate must not break the answer
-    content = json.dumps(body | {"detail": detail} | members, ensure_ascii=True, allow_nan=False)
+    content = json.dumps(body | members, ensure_ascii=True, allow_nan=False)
     return Response(
         content,
-        status,
+        kind.status,
         headers={**NO_STORE, **(headers or {})},
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
     )
 
 
 def internal_error(method: str, path: str, error: Exception) -> Response:
     """The answer to what is our own failure; the reason goes to the log alone."""
     log.error("%s %s failed", method, path, exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem_response(status, "The service failed; the operator's log says why.")
+    kind = KINDS["internal-error"]
+    return problem_response(kind, "The service failed; the operator's log says why.")
 
 
 CLIENT_GONE = 499  # nginx's own number: no one will read it
@@ -123,10 +237,10 @@ def install(app: FastAPI) -> None:
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()
         if found[0]["type"] == "json_invalid":
-            return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
+            return problem_response(KINDS["malformed-body"], "The body is not valid JSON.")
         errors = [_described(entry) for entry in found[:20]]
         detail = "; ".join(f"{entry['where']}: {entry['problem']}" for entry in errors[:3])
-        return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+        return problem_response(KINDS["invalid-request"], detail, errors=errors)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -136,7 +250,8 @@ def install(app: FastAPI) -> None:
             operations = app.openapi()["paths"].get(request.url.path, {})
             if operations:
                 headers["Allow"] = ", ".join(sorted(operation.upper() for operation in operations))
-        return problem_response(error.status_code, str(error.detail), headers)
+        kind = BY_STATUS.get(HTTPStatus(error.status_code), KINDS["malformed-body"])
+        return problem_response(kind, str(error.detail), headers)
 
     @app.exception_handler(Exception)
     async def _internal(request: Request, error: Exception) -> Response:

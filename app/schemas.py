@@ -1,30 +1,51 @@
-"""Every parameter once, with its bounds: shared by the query strings and the JSON bodies.
+"""Every parameter once, with its bounds: shared by query strings, paths and JSON bodies.
 
 Numbers are taken as JSON Schema means them: 5 and 5.0 are whole, true and "5" are not. A query
 string holds text, so there digits are numbers. Out of bounds is refused, and the refusal says what
 is allowed.
 """
 
+import difflib
 import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from model.latents import SEED_LIMIT
+from app.encoding.animations import LARGEST_FPS
+from app.encoding.formats import LARGEST_SCALE
+from model.latents import SEED_LIMIT, text_seed
+from model.paths import Ease, Mode
 
-MAX_PICTURES = 256  # in one sheet or strip
-MAX_KEYS = 32  # seeds of one interpolation
+MAX_PICTURES = 256  # in one sheet, strip or animation
+MAX_BULK = 10_000  # in one answer that is streamed
+MAX_KEYS = 32  # seeds of one interpolation, or of one mix
+MAX_SIDE = 64  # pictures on a side of a plane
 MAX_Z = 4096  # values in a latent; the generator says how many it wants
+MAX_TEXT = 256  # characters of a seed
+MAX_EDITS = 64
+MAX_EDIT_TEXT = 2048  # characters of all edits
+FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
 Z_BOUND = 10.0
+WEIGHT_BOUND = 10.0
+EDIT_BOUND = 100.0  # each generator says how far its own directions go
+
+BULK_FORMATS = ("zip", "json", "multipart")
+SEED_HELP = (
+    f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to {MAX_TEXT} characters "
+    "that does not look like a number"
+)
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -50,12 +71,156 @@ class Whole:
         return core_schema.no_info_before_validator_function(self.check, bounded)
 
 
+class _SeedText:
+    """Marks an int: a seed, or the seed that a text stands for."""
+
+    looks_like_a_number = re.compile(r"[\s\d+\-_.,]*")
+
+    @classmethod
+    def check(cls, value: Any) -> int:
+        if not isinstance(value, str):
+            try:
+                return Whole(0, SEED_LIMIT - 1).check(value)
+            except PydanticCustomError:
+                raise refusal(SEED_HELP) from None
+        broken = any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in value[:300])
+        if len(value) > MAX_TEXT or broken or cls.looks_like_a_number.fullmatch(value):
+            raise refusal(SEED_HELP)
+        return text_seed(value)
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            self.check, core_schema.int_schema(ge=0, lt=SEED_LIMIT)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": SEED_LIMIT - 1},
+                {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+            ]
+        }
+
+
+class Edits:
+    """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
+
+    pattern = re.compile(r"d([0-9]{1,2}):(-?[0-9]{1,3}(?:\.[0-9]{1,6})?)")
+
+    def __init__(self, steps: Mapping[int, float]) -> None:
+        self.steps = dict(sorted(steps.items()))
+
+    @classmethod
+    def check(cls, value: Any) -> Self:
+        if isinstance(value, cls):
+            return value
+        wanted = "edits such as d0:1.5,d3:-2 are wanted: each direction once"
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_EDIT_TEXT:
+            raise refusal(wanted)
+        found = [cls.pattern.fullmatch(part) for part in value.split(",", MAX_EDITS)]
+        steps = {int(match[1]): float(match[2]) for match in found if match}
+        if len(steps) < len(found):
+            raise refusal(wanted)
+        if any(abs(step) > EDIT_BOUND for step in steps.values()):
+            raise refusal(f"a step from {-EDIT_BOUND:g} to {EDIT_BOUND:g} is wanted")
+        return cls(steps)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.check)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        step = f"{cls.pattern.pattern}"
+        return {"type": "string", "pattern": f"^{step}(,{step})*$", "maxLength": MAX_EDIT_TEXT}
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise refusal("true or false is wanted")
+    return value
+
+
+class _Flag:
+    """Marks a bool: true or false, and nothing that stands for them."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_flag, core_schema.bool_schema())
+
+
 Seed = Annotated[
     int,
-    Whole(0, SEED_LIMIT - 1),
+    _SeedText(),
     Field(
-        description="Names the picture: the same seed gives the same picture for ever.",
+        description="Names the picture: the same seed gives the same picture for ever. Text, such "
+        "as a user name, stands for the number that its SHA-256 begins with.",
         examples=[42],
+    ),
+]
+Model = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12})?$",
+        description="Which generator, by name or by name@hash; by default the service's first.",
+    ),
+]
+ClassName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Which class, by name or number, where the generator has classes.",
+    ),
+]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Truncation = Annotated[
+    Real,
+    Field(
+        ge=0,
+        le=1,
+        description="How far from the middle of latent space: 1 is the latent itself, 0 the same "
+        "picture for every seed.",
+    ),
+]
+EditText = Annotated[
+    Edits,
+    Field(
+        description="Steps along directions of latent space, see /models/{id}/directions.",
+        examples=["d0:1.5,d3:-2"],
+    ),
+]
+Scale = Annotated[
+    int, Whole(1, LARGEST_SCALE), Field(description="How many times as long each side becomes.")
+]
+Resample = Annotated[
+    Literal["nearest", "lanczos"],
+    Field(description="How pixels are enlarged: as squares, or smooth."),
+]
+Quality = Annotated[
+    int,
+    Whole(1, 100),
+    Field(description="Of WebP (by default every pixel is kept), AVIF (75) and JPEG (90)."),
+]
+Download = Annotated[
+    bool, _Flag(), Field(description="Asks the browser to save the picture, not to show it.")
+]
+StillFormat = Annotated[
+    Literal["png", "webp", "avif", "jpeg", "npy"],
+    Field(description="By default the extension's, else what Accept prefers, else png."),
+]
+MotionFormat = Annotated[
+    Literal["webp", "apng", "gif", "mp4", "strip", "zip", "npy"],
+    Field(description="By default the extension's, else what Accept prefers, else webp."),
+]
+AnyFormat = Annotated[
+    Literal["png", "webp", "avif", "jpeg", "npy", "zip", "json", "multipart"],
+    Field(
+        description="A sheet (png, webp, avif, jpeg), the pixels of all (npy), or all pictures one "
+        "by one (zip, json, multipart); by default what Accept prefers, else a sheet as png."
     ),
 ]
 Count = Annotated[
@@ -71,15 +236,45 @@ Columns = Annotated[
 Frames = Annotated[
     int,
     Whole(2, MAX_PICTURES),
-    Field(description="Pictures on the way, both ends included; at least one a seed."),
+    Field(
+        description="Pictures on the way, both ends included; at least one a seed. By default "
+        f"{FRAMES_A_KEY} from each seed to the next, up to {MAX_PICTURES}.",
+    ),
 ]
-Coordinate = Annotated[float, Field(strict=True, ge=-Z_BOUND, le=Z_BOUND, allow_inf_nan=False)]
-Latents = Annotated[
-    list[Annotated[list[Coordinate], Field(min_length=1, max_length=MAX_Z, fail_fast=True)]],
+WayMode = Annotated[
+    Mode,
+    Field(description="By default slerp for a normal prior, lerp for a uniform one."),
+]
+Fps = Annotated[int, Whole(1, LARGEST_FPS), Field(description="Frames a second.")]
+Loop = Annotated[
+    bool,
+    _Flag(),
+    Field(description="Leads back to the first seed, and plays for ever; else it plays once."),
+]
+EaseName = Annotated[
+    Ease, Field(description="The speed between a seed and the next, as CSS names it.")
+]
+Side = Annotated[int, Whole(1, MAX_SIDE), Field(description="Pictures on this side of the plane.")]
+Share = Annotated[
+    Real,
+    Field(ge=0, le=1, description="A place or length on the plane, whose sides are 1 long."),
+]
+Coordinate = Annotated[Real, Field(ge=-Z_BOUND, le=Z_BOUND)]
+Vector = Annotated[
+    list[Coordinate],
     Field(
         min_length=1,
-        max_length=MAX_PICTURES,
-        description="Latent vectors in place of seed and n, each as long as the generator's z.",
+        max_length=MAX_Z,
+        description="A latent vector, as long as the generator's z.",
+        fail_fast=True,
+    ),
+]
+Latents = Annotated[
+    list[Vector],
+    Field(
+        min_length=1,
+        max_length=MAX_BULK,
+        description="Latent vectors in place of seeds, each as long as the generator's z.",
         fail_fast=True,
     ),
 ]
@@ -92,24 +287,85 @@ SeedList = Annotated[
         examples=["1,2"],
     ),
 ]
+Corners = Annotated[
+    list[Seed],
+    Field(
+        min_length=4,
+        max_length=4,
+        description="Four seeds: top left, top right, bottom left, bottom right.",
+        examples=["1,2,3,4"],
+    ),
+]
 
 
 class _Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The parameters as a client writes them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
     @model_validator(mode="before")
     @classmethod
     def _known(cls, fields: Any) -> Any:
+        names = cls.names()
         if not isinstance(fields, Mapping):
-            raise refusal(f"an object is wanted, with {', '.join(cls.model_fields)}")
+            raise refusal(f"an object is wanted, with {', '.join(names)}")
         for name in fields:
-            if name not in cls.model_fields:
+            if name not in names:
+                near = difflib.get_close_matches(str(name)[:40], names, 1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
                 shown = ascii(name)[:40]
-                raise refusal(f"unknown parameter {shown}; known: {', '.join(cls.model_fields)}")
+                raise refusal(f"unknown parameter {shown}{hint}; known: {', '.join(names)}")
         return dict(fields)
 
 
-class GenerateParameters(_Parameters):
+class _Query(_Parameters):
+    """Parameters as text. Runs before `_known`, which is further up."""
+
+    lists: ClassVar[frozenset[str]] = frozenset({"seeds"})
+    flags: ClassVar[frozenset[str]] = frozenset({"loop", "download"})
+    reals: ClassVar[frozenset[str]] = frozenset({"truncation", "x", "y", "size"})
+    texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, fields: Any) -> Any:
+        return {name: cls._value(name, value) for name, value in fields.items()}
+
+    @classmethod
+    def _value(cls, name: str, value: Any) -> Any:
+        if name in cls.lists and name in cls.names():
+            # a list field reaches us as the list of its repetitions
+            text = value if isinstance(value, str) else ",".join(value)
+            return [_number(part) for part in text.split(",", MAX_KEYS)]
+        if name in cls.flags:
+            return {"true": True, "false": False}.get(value, value)
+        if name in cls.reals and isinstance(value, str) and DECIMAL.fullmatch(value):
+            return float(value)
+        return value if name in cls.texts else _number(value)
+
+
+class LatentParameters(_Parameters):
+    """What is done to a latent before it is drawn, and by which generator."""
+
+    model: Model | None = None
+    class_: Annotated[ClassName | None, Field(alias="class")] = None
+    truncation: Truncation = 1.0
+    edit: EditText | None = None
+
+
+class OutputParameters(_Parameters):
+    """How pictures leave, whatever they show."""
+
+    scale: Scale = 1
+    resample: Resample = "nearest"
+    quality: Quality | None = None
+    download: Download = False
+
+
+class SheetParameters(LatentParameters, OutputParameters):
     """Which pictures, and how they are laid out."""
 
     seed: Seed | None = None
@@ -120,61 +376,218 @@ class GenerateParameters(_Parameters):
     def _fits(self) -> Self:
         if self.seed is not None and self.seed + self.n > SEED_LIMIT:
             raise refusal(f"seed + n: {SEED_LIMIT} at most is wanted; no seed lies above")
-        if self.columns is not None and self.columns > self.n:
-            raise refusal(f"columns: a whole number from 1 to n ({self.n}) is wanted")
         return self
 
-    def columns_of(self, pictures: int) -> int:
-        """Pictures in a row: as asked, else a sheet as square as can be."""
-        return self.columns or math.isqrt(pictures - 1) + 1
+    def check_columns(self, pictures: int) -> None:
+        """Refuses more columns than pictures."""
+        if self.columns is not None and self.columns > pictures:
+            raise refusal(f"columns: a whole number from 1 to n ({pictures}) is wanted")
 
 
-class GenerateQuery(GenerateParameters):
+class GenerateQuery(_Query, SheetParameters):
     """A query string of /generate."""
 
-    @model_validator(mode="before")
+    format: StillFormat | None = None
+
+    @model_validator(mode="after")
+    def _columns_are_filled(self) -> Self:
+        self.check_columns(self.n)
+        return self
+
+
+class Portion(_Parameters):
+    """A seed's share in a mix."""
+
+    seed: Seed
+    weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
+
+
+class Recipe(_Parameters):
+    """One picture of a body: a seed, a latent, or a mix of seeds such as 1 a - 1 b + 1 c."""
+
+    seed: Seed | None = None
+    z: Vector | None = None
+    mix: (
+        Annotated[
+            list[Portion],
+            Field(min_length=1, max_length=MAX_KEYS, description="Latents added up, each times its "
+                  "weight: 1 a - 1 b + 1 c is latent arithmetic."),
+        ]
+        | None
+    ) = None  # fmt: skip
+    class_: Annotated[ClassName | None, Field(alias="class")] = None
+    truncation: Truncation | None = None
+    edit: EditText | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(source is not None for source in (self.seed, self.z, self.mix)) != 1:
+            raise refusal("one of seed, z and mix is wanted")
+        return self
+
+
+class SeedRanges:
+    """Marks a list of seeds: a list, or a text such as 1,5,10-20."""
+
+    span = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
+
     @classmethod
-    def _digits_are_numbers(cls, fields: Any) -> Any:
-        return {name: _number(value) for name, value in fields.items()}
+    def check(cls, value: Any) -> list[int]:
+        if isinstance(value, str):
+            # no seed is named by no character, so that is the shortest that many can be
+            value = value.split(",", MAX_BULK) if len(value) < 2**20 else []
+            value = [part if cls.span.fullmatch(part) else _number(part) for part in value]
+        wanted = f"1 to {MAX_BULK} seeds are wanted, as a list or as a text such as 1,5,10-20"
+        if not isinstance(value, list) or not 1 <= len(value) <= MAX_BULK:
+            raise refusal(wanted)
+        seeds: list[int] = []
+        for entry in value:
+            span = cls.span.fullmatch(entry) if isinstance(entry, str) else None
+            if span is None:
+                seeds.append(_SeedText.check(entry))
+                continue
+            first, last = int(span[1]), int(span[2])
+            if first > last or last >= SEED_LIMIT:
+                raise refusal(f"a range from a lower to a higher seed below {SEED_LIMIT} is wanted")
+            if last - first >= MAX_BULK - len(seeds):
+                raise refusal(wanted)
+            seeds.extend(range(first, last + 1))
+        if len(seeds) > MAX_BULK:
+            raise refusal(wanted)
+        return seeds
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        seed = _SeedText().__get_pydantic_json_schema__(_, handler)
+        return {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 2**20},
+                {"type": "array", "items": seed, "minItems": 1, "maxItems": MAX_BULK},
+            ]
+        }
 
 
-class GenerateBody(GenerateParameters):
-    """A JSON body of /generate; explicit latents may take the place of a seed."""
+class GenerateBody(SheetParameters):
+    """A JSON body of /generate: pictures of one seed and those that follow, of seeds, of latents,
+    or of recipes.
+    """
 
+    seeds: (
+        Annotated[
+            list[int],
+            SeedRanges(),
+            Field(description="Seeds, as a list or as a text with ranges.", examples=["1,5,10-20"]),
+        ]
+        | None
+    ) = None  # fmt: skip
     z: Latents | None = None
+    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=MAX_BULK)] | None = None
+    format: AnyFormat | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _latents_are_counted(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict) or not isinstance(fields.get("z"), list):
-            return fields
-        if "seed" in fields or "n" in fields:
-            raise refusal("z stands in place of seed and n: one or the other is wanted")
-        return {**fields, "n": max(1, min(len(fields["z"]), MAX_PICTURES))}
+    def _one_source(cls, fields: Any) -> Any:
+        if isinstance(fields, dict):
+            given = [name for name in ("seed", "seeds", "z", "recipes") if name in fields]
+            if len(given) > 1 or (given not in ([], ["seed"]) and "n" in fields):
+                raise refusal("one of seed (with n), seeds, z and recipes is wanted")
+        return fields
+
+    @model_validator(mode="after")
+    def _columns_are_filled(self) -> Self:
+        self.check_columns(self.pictures)
+        return self
+
+    @property
+    def pictures(self) -> int:
+        """How many are asked for."""
+        return len(self.seeds or self.z or self.recipes or range(self.n))
 
 
-class InterpolateQuery(_Parameters):
-    """A query string of /interpolate: a path through latent space."""
+class _Way(LatentParameters, OutputParameters):
+    """A path through latent space."""
 
     seeds: SeedList
-    frames: Frames = 8
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_seeds(cls, fields: Any) -> Any:
-        values = {name: _number(value) for name, value in fields.items()}
-        if "seeds" in values:
-            # a list field reaches us as the list of its repetitions
-            text = ",".join(values["seeds"])
-            values["seeds"] = [_number(part) for part in text.split(",", MAX_KEYS)]
-        return values
+    frames: Frames | None = None
+    mode: WayMode | None = None
+    loop: Loop = False
+    ease: EaseName = "linear"
+    fps: Fps = 20
+    format: MotionFormat | None = None
 
     @model_validator(mode="after")
     def _frames_reach_every_seed(self) -> Self:
-        if self.frames < len(self.seeds):
+        if self.frames is not None and self.frames < len(self.seeds):
             low, high = len(self.seeds), MAX_PICTURES
             raise refusal(f"frames: a whole number from {low} (one a seed) to {high} is wanted")
         return self
+
+    def frame_count(self) -> int:
+        """As asked, else so many from each seed to the next."""
+        ways = len(self.seeds) - (not self.loop)
+        return self.frames or min(MAX_PICTURES, FRAMES_A_KEY * ways + (not self.loop))
+
+
+class InterpolateQuery(_Query, _Way):
+    """A query string of /interpolate."""
+
+
+class InterpolateBody(_Way):
+    """A JSON body of /interpolate."""
+
+
+class PlaneQuery(_Query, LatentParameters, OutputParameters):
+    """A query string of /plane: a blend between four corners."""
+
+    seeds: Corners
+    columns: Side = 5
+    rows: Side = 5
+    x: Share = 0.0
+    y: Share = 0.0
+    size: Share = 1.0
+    mode: Annotated[Literal["lerp", "slerp"], Field(description="As in /interpolate.")] | None = (
+        None
+    )
+    format: StillFormat | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if max(self.x, self.y) + self.size > 1:
+            raise refusal("x + size and y + size: 1 at most is wanted; the plane ends there")
+        if self.columns * self.rows > MAX_PICTURES:
+            raise refusal(f"columns times rows: {MAX_PICTURES} at most is wanted")
+        return self
+
+
+class ModelQuery(_Query):
+    """A query string that only says which generator."""
+
+    model: Model | None = None
+    class_: Annotated[ClassName | None, Field(alias="class")] = None
+
+
+class PreviewQuery(_Query, OutputParameters):
+    """A query string of a direction's preview."""
+
+    seed: Seed = 0
+    steps: Annotated[int, Whole(2, MAX_SIDE), Field(description="Pictures from end to end.")] = 7
+    format: StillFormat | None = None
+
+
+class NoQuery(_Query):
+    """The query string of what has no parameters."""
+
+
+def sheet_columns(columns: int | None, pictures: int) -> int:
+    """Pictures in a row: as asked, else a sheet as square as can be."""
+    return columns or math.isqrt(pictures - 1) + 1
+
+
+DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def _number(value: Any) -> Any:

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     generator: Text = Field(
         "mnist", description="name in model/zoo, or path of a generator file's folder"
     )
+    models: Annotated[tuple[Text, ...], *Words] = Field(
+        (),
+        max_length=64,
+        description="further generators, as names or paths too; each by its own name",
+    )
     device: str = Field(
         "auto",
         pattern=DEVICES,
@@ -82,6 +87,24 @@ class Settings(BaseSettings):
     )
     cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
 
+    max_pixels: int = Field(
+        2**24, ge=1, le=2**30, description="pixels of all pictures in one answer; more is refused"
+    )
+    max_body_kib: int = Field(
+        1024, ge=1, le=2**20, description="KiB of a request's body; above it 413"
+    )
+    max_streams: int = Field(
+        16, ge=1, le=4096, description="answers in many parts on their way at once; above it 429"
+    )
+    recipes: bool = Field(
+        True, description="whether a file says of which seed, generator and parameters it is"
+    )
+    cors_origin: str = Field(
+        "*",
+        pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",
+        description="whose pages may read pictures by script: * for all, one origin, or empty",
+    )
+
     api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
         (),
         max_length=100,
@@ -110,10 +133,10 @@ class Settings(BaseSettings):
     )
 
     @property
-    def generator_folder(self) -> Path:
-        """The zoo's folder of that name, else the path itself."""
-        named = ZOO / self.generator
-        return named if named.is_dir() else Path(self.generator)
+    def generator_folders(self) -> list[Path]:
+        """Of every generator, the default first: the zoo's folder of that name, else the path."""
+        names = dict.fromkeys((self.generator, *self.models))
+        return [ZOO / name if (ZOO / name).is_dir() else Path(name) for name in names]
 
 
 class SettingsError(Exception):

@@ -31,7 +31,7 @@ async def measure(singles: int, large: int) -> tuple[list[float], list[float], f
     async def single() -> float:
         start = time.perf_counter()
         z = sample_latents([next(seeds)], sampler.z_dim, file.config.prior)
-        await batcher.submit(z, encoded=True).reply
+        await batcher.submit(z, [None] * len(z)).reply
         return 1000 * (time.perf_counter() - start)
 
     for _ in range(50):  # until the batcher knows its pace
@@ -39,7 +39,7 @@ async def measure(singles: int, large: int) -> tuple[list[float], list[float], f
     alone = [await single() for _ in range(singles)]
     z = sample_latents(range(large), sampler.z_dim, file.config.prior)
     start = time.perf_counter()
-    whole = batcher.submit(z, encoded=True).reply
+    whole = batcher.submit(z, [None] * len(z)).reply
     beside = []
     while not whole.done():
         beside.append(await single())

@@ -81,6 +81,7 @@ class GeneratorConfig(_Fields):
     data: TrainingData
     directions: Annotated[int, Field(ge=0, le=DIRECTIONS)] = 0
     direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
+    licence: Annotated[str, Field(max_length=2000)] = "Not stated."  # of the data
     images_seen: Annotated[int, Field(ge=0)]
     weights_dtype: Literal["float16", "float32"] = "float16"
     weights_sha256: Sha256
@@ -103,7 +104,9 @@ def write_generator_file(
     `fields` are those of GeneratorConfig, less the COMPUTED.
     """
     network, dtype = fields["network"], fields.get("weights_dtype", "float16")
-    directions = closed_form_directions(fold(network, weights)[0].weight, DIRECTIONS)
+    # of the weights as they will be read, so that a file that is written again stays the same
+    rounded = {name: value.astype(dtype).astype(np.float32) for name, value in weights.items()}
+    directions = closed_form_directions(fold(network, rounded)[0].weight, DIRECTIONS)
     tensors = weights | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
     content = save(
         {name: np.ascontiguousarray(value.astype(dtype)) for name, value in tensors.items()}

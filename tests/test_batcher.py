@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.batcher import Batcher, Latents, Pixels
+from app.batcher import Batcher, Latents, Note, Pixels
 from app.problems import InvalidRequest, NotReady, QueueFull
 
 
@@ -32,8 +32,8 @@ class Toy:
         return (2 * z).astype(np.uint8)
 
 
-def encode(pixels: Pixels) -> list[bytes]:
-    return [bytes(row) for row in pixels]
+def encode(pixels: Pixels, notes: list[Note]) -> list[bytes]:
+    return [bytes(row) + (note or "").encode() for row, note in zip(pixels, notes, strict=True)]
 
 
 def rows(*values: int) -> Latents:
@@ -50,7 +50,7 @@ class Bench:
         )
 
     def ask(self, *values: int) -> asyncio.Future[Any]:
-        return self.batcher.submit(rows(*values), encoded=False).reply
+        return self.batcher.submit(rows(*values)).reply
 
     async def busy(self) -> asyncio.Future[Any]:
         """Closes the gate and fills the device, so that what comes next has to wait."""
@@ -98,14 +98,14 @@ def test_waiting_requests_share_one_batch() -> None:
 def test_replies_are_files_or_pixels_as_asked_in_the_same_batch() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
-        as_files = bench.batcher.submit(rows(1, 2), encoded=True).reply
+        as_files = bench.batcher.submit(rows(1, 2), ["a", "b"]).reply
         as_pixels = bench.ask(3)
-        more_files = bench.batcher.submit(rows(4), encoded=True).reply
+        more_files = bench.batcher.submit(rows(4), ["c"]).reply
         bench.toy.gate.set()
         await first
-        assert await as_files == [b"\x02", b"\x04"]
+        assert await as_files == [b"\x02a", b"\x04b"]
         assert (await as_pixels)[:, 0].tolist() == [6]
-        assert await more_files == [b"\x08"]
+        assert await more_files == [b"\x08c"]
 
     run(scenario)
 
@@ -113,7 +113,7 @@ def test_replies_are_files_or_pixels_as_asked_in_the_same_batch() -> None:
 def test_large_request_is_cut_and_put_together_in_order() -> None:
     async def scenario(bench: Bench) -> None:
         assert (await bench.ask(*range(8)))[:, 0].tolist() == [2 * i for i in range(8)]
-        files = await bench.batcher.submit(rows(*range(8)), encoded=True).reply
+        files = await bench.batcher.submit(rows(*range(8)), [None] * 8).reply
         assert files == [bytes([2 * i]) for i in range(8)]
 
     assert max(run(scenario).batches) <= 4
@@ -231,9 +231,9 @@ def test_large_request_that_failed_is_not_worked_on_any_more() -> None:
 
 def test_failing_encoder_is_an_error_and_not_the_end() -> None:
     async def scenario(bench: Bench) -> None:
-        bench.batcher._encode_pictures = lambda _: [][1]
+        bench.batcher._encode_pictures = lambda pixels, notes: [][1]
         with pytest.raises(IndexError):
-            await bench.batcher.submit(rows(1), encoded=True).reply
+            await bench.batcher.submit(rows(1), [None]).reply
         assert (await bench.ask(7))[0, 0] == 14
 
     run(scenario)

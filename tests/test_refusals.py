@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.limits import MAX_BODY
+MAX_BODY = 2**20
 
 SEEDS = "a whole number from 0 to 9223372036854775807"
 
@@ -21,8 +21,8 @@ QUERIES = {
     "negative-seed": ("/generate?seed=-1", SEEDS),
     "seed-too-large": (f"/generate?seed={2**63}", SEEDS),
     "seed-of-5000-digits": ("/generate?seed=" + "1" * 5000, SEEDS),
-    "seed-text": ("/generate?seed=abc", SEEDS),
-    "seed-true": ("/generate?seed=true", SEEDS),
+    "seed-long-text": ("/generate?seed=" + "a" * 257, "1 to 256 characters"),
+    "seed-control-character": ("/generate?seed=a%00b", SEEDS),
     "seed-fraction": ("/generate?seed=1.5", SEEDS),
     "seed-empty": ("/generate?seed=", SEEDS),
     "seed-spaces": ("/generate?seed=%201", SEEDS),
@@ -33,9 +33,37 @@ QUERIES = {
     "n-too-many": ("/generate?seed=1&n=257", "a whole number from 1 to 256"),
     "columns-more-than-n": ("/generate?seed=1&n=2&columns=3", "from 1 to n (2)"),
     "seeds-past-the-end": (f"/generate?seed={2**63 - 1}&n=2", "9223372036854775808"),
-    "unknown-parameter": ("/generate?sed=1", "known: seed, n, columns"),
+    "unknown-parameter": ("/generate?sed=1", "did you mean seed?"),
     "parameter-twice": ("/generate?seed=1&seed=2", "more than once"),
-    "z-in-query": ("/generate?z=1", "known: seed, n, columns"),
+    "z-in-query": ("/generate?z=1", "unknown parameter"),
+    "model-unknown": ("/generate?model=nobody", "served: tiny@"),
+    "model-injected": ("/generate?model=../etc", "pattern"),
+    "class-of-none": ("/generate?seed=1&class=3", "has no classes"),
+    "truncation-large": ("/generate?seed=1&truncation=1.5", "less than or equal to 1"),
+    "truncation-nan": ("/generate?seed=1&truncation=nan", "number"),
+    "edit-unknown": ("/generate?seed=1&edit=d9:1", "d0 to d7"),
+    "edit-far": ("/generate?seed=1&edit=d0:50", "d0 takes a step from -0.8 to 0.8"),
+    "edit-twice": ("/generate?seed=1&edit=d0:0.1,d0:0.2", "each direction once"),
+    "edit-junk": ("/generate?seed=1&edit=smile", "d0:1.5,d3:-2"),
+    "scale-17": ("/generate?seed=1&scale=17", "from 1 to 16"),
+    "scale-fraction": ("/generate?seed=1&scale=1.5", "from 1 to 16"),
+    "resample-other": ("/generate?seed=1&resample=bicubic", "nearest"),
+    "format-other": ("/generate?seed=1&format=bmp", "png"),
+    "format-and-extension": ("/generate.png?seed=1&format=webp", "extension says another"),
+    "quality-of-png": ("/generate.png?seed=1&quality=5", "png has none"),
+    "quality-0": ("/generate.webp?seed=1&quality=0", "from 1 to 100"),
+    "download-yes": ("/generate?seed=1&download=yes", "true or false"),
+    "too-many-pixels": ("/generate?seed=1&n=256&scale=16", "allowed: up to 16,777,216"),
+    "webp-too-wide": ("/generate.webp?seed=1&n=40&columns=40&scale=16", "up to 16383 a side"),
+    "plane-three": ("/plane?seeds=1,2,3", "at least 4"),
+    "plane-past-the-end": ("/plane?seeds=1,2,3,4&x=0.5", "the plane ends there"),
+    "plane-large": ("/plane?seeds=1,2,3,4&columns=64&rows=64", "256 at most"),
+    "mode-other": ("/interpolate?seeds=1,2&mode=bezier", "slerp"),
+    "fps-0": ("/interpolate?seeds=1,2&fps=0", "from 1 to 60"),
+    "loop-1": ("/interpolate?seeds=1,2&loop=1", "true or false"),
+    "ease-other": ("/interpolate?seeds=1,2&ease=bounce", "linear"),
+    "live-with-parameter": ("/livez?a=1", "unknown parameter"),
+    "permalink-with-query": ("/i/tiny@0/1.png?a=1", "unknown parameter"),
     "interpolate-nothing": ("/interpolate", "required"),
     "interpolate-one-seed": ("/interpolate?seeds=1", "at least 2"),
     "interpolate-gap": ("/interpolate?seeds=1,,2", SEEDS),
@@ -53,16 +81,34 @@ BODIES = {
     "boolean-seed": ('{"seed": true}', 422, SEEDS),
     "text-seed": ('{"seed": "5"}', 422, SEEDS),
     "surrogate-seed": ('{"seed": "\\ud800"}', 422, SEEDS),
-    "surrogate-key": ('{"\\ud800": 1}', 422, "known: seed, n, columns, z"),
+    "surrogate-key": ('{"\\ud800": 1}', 422, "unknown parameter"),
     "huge-seed": ('{"seed": 1e400}', 422, SEEDS),
     "nan-z": ('{"z": [[NaN, 0, 0, 0, 0, 0, 0, 0]]}', 422, "finite"),
     "large-z": ('{"z": [[11, 0, 0, 0, 0, 0, 0, 0]]}', 422, "less than or equal to 10"),
     "boolean-z": ('{"z": [[true, 0, 0, 0, 0, 0, 0, 0]]}', 422, "number"),
     "flat-z": ('{"z": [1, 2]}', 422, "list"),
-    "short-z": ('{"z": [[1, 2]]}', 422, "this generator wants 8"),
+    "short-z": ('{"z": [[1, 2]]}', 422, "generator tiny wants 8"),
     "empty-z": ('{"z": []}', 422, "at least 1"),
-    "many-z": (json.dumps({"z": [[0.0] * 8] * 257}), 422, "at most 256"),
-    "z-and-seed": ('{"z": [[0]], "seed": 1}', 422, "one or the other"),
+    "many-z": (json.dumps({"z": [[0] * 8] * 10_001}), 422, "at most 10000"),
+    "large-sheet": (json.dumps({"z": [[0] * 8] * 257}), 422, "257 pictures on one sheet"),
+    "many-seeds": ('{"seeds": "0-10000"}', 422, "1 to 10000 seeds"),
+    "many-ranges": ('{"seeds": "0-5000,0-5000"}', 422, "1 to 10000 seeds"),
+    "endless-range": ('{"seeds": "0-9223372036854775807"}', 422, "1 to 10000 seeds"),
+    "range-backwards": ('{"seeds": "9-3"}', 422, "from a lower to a higher"),
+    "range-past-the-end": ('{"seeds": "1-9223372036854775808"}', 422, "below 92233720"),
+    "no-seeds": ('{"seeds": []}', 422, "1 to 10000 seeds"),
+    "seeds-gap": ('{"seeds": "1,,2"}', 422, SEEDS),
+    "seeds-of-text-digits": ('{"seeds": ["5"]}', 422, SEEDS),
+    "seeds-and-z": ('{"seeds": [1], "z": [[0]]}', 422, "one of seed"),
+    "seeds-and-n": ('{"seeds": [1], "n": 2}', 422, "one of seed"),
+    "recipe-of-nothing": ('{"recipes": [{}]}', 422, "one of seed, z and mix"),
+    "recipe-of-two": ('{"recipes": [{"seed": 1, "z": [0]}]}', 422, "one of seed, z and mix"),
+    "recipe-short-z": ('{"recipes": [{"z": [0]}]}', 422, "wants 8"),
+    "recipe-heavy": ('{"recipes": [{"mix": [{"seed": 1, "weight": 11}]}]}', 422, "equal to 10"),
+    "recipe-unknown": ('{"recipes": [{"sed": 1}]}', 422, "did you mean seed?"),
+    "recipe-edit": ('{"recipes": [{"seed": 1, "edit": "d9:1"}]}', 422, "d0 to d7"),
+    "quality-of-zip": ('{"seeds": "1-3", "format": "zip", "quality": 9}', 422, "zip has neither"),
+    "z-and-seed": ('{"z": [[0]], "seed": 1}', 422, "one of seed"),
     "list": ("[]", 422, "an object is wanted"),
     "null": ("null", 422, "an object is wanted"),
     "not-json": ("{bad", 400, "not valid JSON"),
@@ -81,6 +127,7 @@ def problem_of(answer: Any, status: int) -> dict[str, Any]:
     problem: dict[str, Any] = json.loads(answer.content)
     assert problem["status"] == status
     assert problem["title"]
+    assert problem["type"].startswith("/problems/")
     assert len(answer.content) < 2000
     return problem
 
@@ -171,9 +218,10 @@ def test_failure_of_the_generator_is_a_500_without_its_reason(
 def test_service_that_is_not_ready_says_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(client.app.state._state, "generation", None)  # type: ignore[attr-defined]
+    for name in ("generation", "generators"):
+        monkeypatch.setitem(client.app.state._state, name, None)  # type: ignore[attr-defined]
     for path in ("/generate?seed=1", "/interpolate?seeds=1,2", "/readyz"):
         answer = client.get(path)
         problem_of(answer, 503)
         assert answer.headers["Retry-After"] == "1"
-    assert client.get("/healthz").status_code == 200
+    assert client.get("/livez").status_code == 200

@@ -1,79 +1,329 @@
-"""/generate: a seed or latents in, one picture or one sheet back."""
+"""/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
-import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from app import caching
+from app import bulk, negotiation
+from app.answers import (
+    Answer,
+    check_pixels,
+    check_quality,
+    enlarged,
+    permanent_url,
+    still_format,
+)
+from app.batcher import Latents, Rows
+from app.bulk import Items
 from app.disconnection import Watch
-from app.encoding.png import MEDIA_TYPE, encode_png
-from app.generation import Generation, GenerationDep, WatchDep
+from app.encoding.formats import STILLS
+from app.generation import Generation, Generators, GeneratorsDep, WatchDep
+from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.schemas import GenerateBody, GenerateParameters, GenerateQuery
+from app.recipes import Words, latent_words, output_words, vector_words
+from app.schemas import (
+    BULK_FORMATS,
+    MAX_PICTURES,
+    GenerateBody,
+    GenerateQuery,
+    LatentParameters,
+    Recipe,
+    SheetParameters,
+    sheet_columns,
+)
 from model.images import tile
+from model.latents import SEED_LIMIT
 
-RANDOM_SEEDS = 2**32 - 256  # a random seed is below, so that a sheet of them is too
+RANDOM_SEEDS = 2**32 - MAX_PICTURES  # a random seed is below, so that a sheet of them is too
+BULK_TYPES = {
+    "zip": "application/zip",
+    "json": "application/json",
+    "multipart": "multipart/mixed",
+}
 
-PNG: dict[int | str, dict[str, Any]] = {
+PICTURE = {"schema": {"type": "string", "format": "binary"}}
+STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A PNG picture; `Image-Seed` names the (first) seed.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The picture; `Image-Seed` names its (first) seed.",
+        "content": {still.media_type: PICTURE for still in STILLS.values()},
+        "headers": {
+            name: {"description": meaning, "schema": {"type": "string"}}
+            for name, meaning in (
+                ("Image-Seed", "The true seed, a whole number, of the (first) picture."),
+                ("Image-Model", "Name and hash of the generator."),
+                ("Content-Location", "A URL of the same picture for ever, if this is not one."),
+                ("Server-Timing", "Milliseconds in the queue, the generator and the encoder."),
+            )
+        },
     },
     304: {"description": "The client's copy, named by If-None-Match, is the picture."},
 }
+BULK_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **STILL_RESPONSES,
+    200: {
+        **STILL_RESPONSES[200],
+        "content": STILL_RESPONSES[200]["content"]
+        | {"application/zip": PICTURE, "multipart/mixed": PICTURE}
+        | {"application/json": {"schema": {"type": "object"}}},
+    },
+}
+
+Extension = Annotated[str, Path(pattern="^[a-z0-9]{1,8}$", description="Of the format.")]
 
 router = APIRouter(tags=["pictures"])
 
 
-@router.get("/generate", responses=PNG, response_class=Response)
+@router.get("/generate", responses=STILL_RESPONSES, response_class=Response)
 async def generate(
     request: Request,
     parameters: Annotated[GenerateQuery, Query()],
-    generation: GenerationDep,
+    generators: GeneratorsDep,
     watch: WatchDep,
+    bounds: BoundsDep,
 ) -> Response:
     """The picture of a seed. Without a seed a random one, which nobody may cache."""
-    return await _by_seed(request, parameters, generation, watch)
+    return await sheet(request, parameters, None, generators, watch, bounds.max_pixels)
 
 
-@router.post("/generate", responses=PNG, response_class=Response)
+@router.get("/generate.{extension}", responses=STILL_RESPONSES, response_class=Response)
+async def generate_as(
+    request: Request,
+    extension: Extension,
+    parameters: Annotated[GenerateQuery, Query()],
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
+) -> Response:
+    """The same, as the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
+    return await sheet(request, parameters, extension, generators, watch, bounds.max_pixels)
+
+
+@router.post("/generate", responses=BULK_RESPONSES, response_class=Response)
 async def generate_from_json(
-    request: Request, parameters: GenerateBody, generation: GenerationDep, watch: WatchDep
+    request: Request,
+    parameters: GenerateBody,
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
 ) -> Response:
-    """The same with a JSON body, which may hold latent vectors `z` instead of a seed."""
-    if parameters.z is None:
-        return await _by_seed(request, parameters, generation, watch)
-    z_dim = generation.config.network.z_dim
-    for index, vector in enumerate(parameters.z):
-        if len(vector) != z_dim:
-            wanted = f"this generator wants {z_dim}"
-            raise InvalidRequest(f"z.{index} has {len(vector)} values; {wanted}")
-    pixels = await generation.pixels(np.array(parameters.z, np.float32), watch)
-    sheet = tile(pixels, parameters.columns_of(len(pixels)))
-    content = await asyncio.to_thread(encode_png, sheet)
-    return Response(content, media_type=MEDIA_TYPE, headers=caching.headers(tag=None))
+    """The same with a JSON body, which may ask for many pictures: by seeds and ranges of seeds, by
+    latent vectors, or by recipes that mix seeds. One sheet, or every picture by itself.
+    """
+    generation = generators.parameter(parameters.model)
+    generation.check(parameters)
+    single = parameters.seeds is None and parameters.z is None and parameters.recipes is None
+    offers = {name: still.media_type for name, still in STILLS.items()} | BULK_TYPES
+    name, negotiated = negotiation.choose(
+        offers,
+        extension=None,
+        format=parameters.format,
+        accept=request.headers.get("Accept"),
+    )
+    if single and name in STILLS:
+        chosen = parameters.model_copy(update={"format": name})
+        answer = await sheet(request, chosen, None, generators, watch, bounds.max_pixels)
+        if negotiated:
+            answer.headers["Vary"] = "Accept"
+        return answer
+    items = _items(generation, parameters)
+    if name in BULK_FORMATS or name == "npy":
+        return await _many(generation, parameters, items, name, watch, bounds)
+    check_quality(STILLS[name], parameters.quality)
+    if items.count > MAX_PICTURES:
+        raise InvalidRequest(
+            f"{items.count} pictures on one sheet; allowed: up to {MAX_PICTURES}; "
+            f"{', '.join(BULK_FORMATS)} and npy take more"
+        )
+    words: Words = {
+        "model": generation.id,
+        "pictures": [items.words(i) for i in range(items.count)],
+    }
+    many = Answer(
+        generation,
+        words,
+        STILLS[name],
+        negotiated,
+        f"{generation.name}-{items.count}",
+        parameters.quality,
+        parameters.download,
+        lasting=False,
+    )
+    rows = items.latents(0, items.count)
+    return await _sheet(many, rows, parameters, watch, bounds.max_pixels)
 
 
-async def _by_seed(
-    request: Request, parameters: GenerateParameters, generation: Generation, watch: Watch
+async def sheet(
+    request: Request,
+    parameters: SheetParameters,
+    extension: str | None,
+    generators: Generators,
+    watch: Watch,
+    max_pixels: int,
 ) -> Response:
-    n, columns = parameters.n, parameters.columns_of(parameters.n)
-    seed, tag = parameters.seed, None
+    """The picture of a seed, or the sheet of it and those that follow."""
+    generation = generators.parameter(parameters.model)
+    generation.check(parameters)
+    format, negotiated = still_format(
+        request, extension, getattr(parameters, "format", None), parameters.quality
+    )
+    seed = parameters.seed
     if seed is None:
         seed = secrets.randbelow(RANDOM_SEEDS)
-    else:
-        name = caching.recipe("g", seed, n, columns)
-        tag = caching.picture_tag(generation.config.weights_sha256, name)
-    headers = {"Image-Seed": str(seed), **caching.headers(tag)}
-    if tag and caching.matches(request.headers.get("If-None-Match", ""), tag):
-        return Response(status_code=304, headers=headers)
-    if n == 1:
-        content = await generation.picture(seed, watch)
-    else:
-        pixels = await generation.pixels(range(seed, seed + n), watch)
-        sheet = tile(pixels, columns)
-        content = await asyncio.to_thread(encode_png, sheet)
-    return Response(content, media_type=MEDIA_TYPE, headers=headers)
+    words: Words = {"model": generation.id, "seed": seed}
+    if parameters.n > 1:
+        columns = sheet_columns(parameters.columns, parameters.n)
+        words |= {"n": parameters.n, "columns": columns}
+    words |= latent_words(parameters) | output_words(parameters)
+    answer = Answer(
+        generation,
+        words,
+        format,
+        negotiated,
+        f"{generation.name}-{seed}" + (f"-{parameters.n}" if parameters.n > 1 else ""),
+        parameters.quality,
+        parameters.download,
+        seed=seed,
+        lasting=parameters.seed is not None,
+        location=None
+        if parameters.seed is not None
+        else permanent_url(generation, words, seed, format.extensions[0]),
+    )
+    if unchanged := answer.unchanged(request):
+        return unchanged
+    rows = generation.rows(range(seed, seed + parameters.n), parameters)
+    plain = isinstance(rows, range) and len(rows) == 1 and parameters.scale == 1
+    if plain and format.name == "png":
+        content, timing = await generation.picture(seed, watch)
+        return answer.response(content, timing)
+    return await _sheet(answer, rows, parameters, watch, max_pixels)
+
+
+async def _sheet(
+    answer: Answer, rows: Rows, parameters: SheetParameters, watch: Watch, max_pixels: int
+) -> Response:
+    generation, count = answer.generation, len(rows)
+    columns = sheet_columns(parameters.columns, count)
+    side = generation.side * parameters.scale
+    lines = -(-count // columns)
+    check_pixels(answer.format, lines * columns, side, side, max_pixels)
+    check_pixels(answer.format, 1, lines * side, columns * side, max_pixels)
+    pixels, timing = await generation.pixels(rows, watch)
+    return await answer.still(tile(await enlarged(pixels, parameters), columns), timing)
+
+
+async def _many(
+    generation: Generation,
+    parameters: GenerateBody,
+    items: Items,
+    name: str,
+    watch: Watch,
+    bounds: BoundsDep,
+) -> Response:
+    if parameters.quality is not None or parameters.columns is not None:
+        raise InvalidRequest(f"quality, columns: {name} has neither; a sheet has")
+    side = generation.side * parameters.scale
+    made = bulk.pieces(
+        generation, items, parameters, bounds.streams, watch, encoded=name in BULK_FORMATS
+    )
+    extension, media_type = name, BULK_TYPES.get(name, "application/x-npy")
+    match name:
+        case "zip":
+            content = bulk.as_zip(generation, items, made)
+        case "json":
+            content = bulk.as_json(generation, items, made)
+        case "multipart":
+            line = bulk.boundary()
+            content = bulk.as_multipart(items, made, line)
+            media_type, extension = f"multipart/mixed; boundary={line}", "txt"
+        case _:
+            shape = (items.count, side, side, generation.channels)
+            content = bulk.as_npy(shape, made)
+    kind = "attachment" if parameters.download else "inline"
+    headers = {
+        "Cache-Control": "no-store",
+        "Image-Model": generation.id,
+        "Content-Disposition": f'{kind}; filename="{generation.name}-{items.count}.{extension}"',
+    }
+    if parameters.format is None:
+        headers["Vary"] = "Accept"
+    return StreamingResponse(await bulk.begun(content), media_type=media_type, headers=headers)
+
+
+def _items(generation: Generation, parameters: GenerateBody) -> Items:
+    """The pictures of a body, whichever way it names them."""
+    fixed: Words = {"model": generation.id}
+    changes = latent_words(parameters) | output_words(parameters)
+    if parameters.recipes is not None:
+        return _recipes(generation, parameters, parameters.recipes)
+    if parameters.z is not None:
+        z = generation.vectors(parameters.z)
+        return Items(
+            len(z),
+            lambda start, end: generation.changed(z[start:end], parameters),
+            lambda index: fixed | {"z": vector_words(z[index])} | changes,
+        )
+    seeds: Sequence[int] = parameters.seeds or _following(parameters)
+    return Items(
+        len(seeds),
+        lambda start, end: generation.changed(generation.latents(seeds[start:end]), parameters),
+        lambda index: fixed | {"seed": seeds[index]} | changes,
+    )
+
+
+def _following(parameters: SheetParameters) -> range:
+    first = parameters.seed
+    if first is None:
+        first = secrets.randbelow(RANDOM_SEEDS)
+    assert first + parameters.n <= SEED_LIMIT
+    return range(first, first + parameters.n)
+
+
+def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Recipe]) -> Items:
+    for index, recipe in enumerate(recipes):
+        generation.check(recipe)
+        if recipe.z is not None:
+            generation.vectors([recipe.z], f"recipes.{index}.z")
+
+    def latent(recipe: Recipe) -> Latents:
+        return generation.changed(_source(generation, recipe), _with_defaults(recipe, parameters))
+
+    def words(index: int) -> Words:
+        recipe = recipes[index]
+        found: Words = {"model": generation.id}
+        if recipe.seed is not None:
+            found["seed"] = recipe.seed
+        elif recipe.z is not None:
+            found["z"] = vector_words(np.array(recipe.z, np.float32))
+        else:
+            found["mix"] = [[part.seed, part.weight] for part in recipe.mix or ()]
+        return found | latent_words(recipe, parameters) | output_words(parameters)
+
+    return Items(
+        len(recipes),
+        lambda start, end: np.concatenate([latent(recipe) for recipe in recipes[start:end]]),
+        words,
+    )
+
+
+def _source(generation: Generation, recipe: Recipe) -> Latents:
+    if recipe.z is not None:
+        return generation.vectors([recipe.z])
+    if recipe.mix is None:
+        assert recipe.seed is not None
+        return generation.latents([recipe.seed])
+    latents = generation.latents([part.seed for part in recipe.mix])
+    weights = np.array([part.weight for part in recipe.mix], np.float32)
+    total: Latents = (weights[:, None] * latents).sum(axis=0, dtype=np.float32)[None]
+    return total
+
+
+def _with_defaults(recipe: Recipe, parameters: LatentParameters) -> Recipe:
+    update = {
+        "truncation": parameters.truncation if recipe.truncation is None else recipe.truncation,
+        "edit": parameters.edit if recipe.edit is None else recipe.edit,
+    }
+    return recipe.model_copy(update=update)

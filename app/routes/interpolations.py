@@ -1,36 +1,160 @@
-"""/interpolate: seeds in, the way from one to the next back."""
+"""/interpolate: seeds in, the way from one to the next back, moving or as a strip."""
 
 import asyncio
-from typing import Annotated
+import time
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from app import caching
-from app.encoding.png import MEDIA_TYPE, encode_png
-from app.generation import GenerationDep, WatchDep
-from app.routes.images import PNG
-from app.schemas import InterpolateQuery
-from model.images import tile
+from app import bulk, negotiation
+from app.answers import Answer, check_pixels, check_quality, enlarged
+from app.bulk import Items
+from app.disconnection import Watch
+from app.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
+from app.encoding.formats import Format
+from app.generation import Generators, GeneratorsDep, WatchDep
+from app.limits import Bounds, BoundsDep
+from app.problems import NotInstalled
+from app.recipes import Words, latent_words, output_words
+from app.routes.images import PICTURE, STILL_RESPONSES, Extension
+from app.schemas import InterpolateBody, InterpolateQuery
 from model.paths import default_mode, interpolate
+
+FRAME_FORMATS = {
+    format.name: format
+    for format in (
+        Format(name="zip", extensions=("zip",), media_type="application/zip", longest_side=2**31),
+        Format(name="npy", extensions=("npy",), media_type="application/x-npy", longest_side=2**31),
+    )
+}
+FORMATS = {**ANIMATIONS, **FRAME_FORMATS}
+MOTION_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **STILL_RESPONSES,
+    200: {
+        **STILL_RESPONSES[200],
+        "description": "The moving picture, the strip, or the frames.",
+        "content": {format.media_type: PICTURE for format in FORMATS.values()},
+    },
+    501: {"description": "MP4, on a host without the extra that writes it."},
+}
 
 router = APIRouter(tags=["pictures"])
 
 
-@router.get("/interpolate", responses=PNG, response_class=Response)
+@router.get("/interpolate", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds(
     request: Request,
     parameters: Annotated[InterpolateQuery, Query()],
-    generation: GenerationDep,
+    generators: GeneratorsDep,
     watch: WatchDep,
+    bounds: BoundsDep,
 ) -> Response:
-    """A strip of pictures, side by side; its two ends are the plain pictures of their seeds."""
-    config, frames = generation.config, parameters.frames
-    name = caching.recipe("i", frames, seeds=parameters.seeds)
-    tag = caching.picture_tag(config.weights_sha256, name)
-    headers = caching.headers(tag)
-    if caching.matches(request.headers.get("If-None-Match", ""), tag):
-        return Response(status_code=304, headers=headers)
-    path = interpolate(generation.latents(parameters.seeds), frames, default_mode(config.prior))
-    pixels = await generation.pixels(path, watch)
-    content = await asyncio.to_thread(encode_png, tile(pixels, frames))
-    return Response(content, media_type=MEDIA_TYPE, headers=headers)
+    """A way through latent space; its two ends are the plain pictures of their seeds."""
+    return await _way(request, parameters, None, generators, watch, bounds)
+
+
+@router.get("/interpolate.{extension}", responses=MOTION_RESPONSES, response_class=Response)
+async def interpolate_seeds_as(
+    request: Request,
+    extension: Extension,
+    parameters: Annotated[InterpolateQuery, Query()],
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
+) -> Response:
+    """The same, as the format that the extension names: webp, apng, gif, mp4, png (a strip of the
+    frames side by side), zip or npy.
+    """
+    return await _way(request, parameters, extension, generators, watch, bounds)
+
+
+@router.post("/interpolate", responses=MOTION_RESPONSES, response_class=Response)
+async def interpolate_from_json(
+    request: Request,
+    parameters: InterpolateBody,
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
+) -> Response:
+    """The same with a JSON body."""
+    return await _way(request, parameters, None, generators, watch, bounds)
+
+
+async def _way(
+    request: Request,
+    parameters: InterpolateQuery | InterpolateBody,
+    extension: str | None,
+    generators: Generators,
+    watch: Watch,
+    bounds: Bounds,
+) -> Response:
+    generation = generators.parameter(parameters.model)
+    generation.check(parameters)
+    name, negotiated = negotiation.choose(
+        {name: format.media_type for name, format in FORMATS.items()},
+        extension=extension,
+        format=parameters.format,
+        accept=request.headers.get("Accept"),
+    )
+    format = FORMATS[name]
+    check_quality(format, parameters.quality)
+    frames, mode = (
+        parameters.frame_count(),
+        parameters.mode or default_mode(generation.config.prior),
+    )
+    words: Words = {"model": generation.id, "seeds": parameters.seeds, "frames": frames}
+    words |= {"mode": mode, "loop": parameters.loop, "ease": parameters.ease}
+    words |= {"fps": parameters.fps, **latent_words(parameters), **output_words(parameters)}
+    answer = Answer(
+        generation,
+        words,
+        format,
+        negotiated,
+        "-".join([generation.name, *map(str, parameters.seeds)]),
+        parameters.quality,
+        parameters.download,
+        seed=parameters.seeds[0],
+    )
+    side = generation.side * parameters.scale
+    width = side * frames if name == "strip" else side
+    check_pixels(format, 1, side, width, bounds.max_pixels)
+    check_pixels(format, frames, side, side, bounds.max_pixels)
+    if unchanged := answer.unchanged(request):
+        return unchanged
+    keys = generation.changed(generation.latents(parameters.seeds), parameters)
+    path = await asyncio.to_thread(
+        interpolate, keys, frames, mode, loop=parameters.loop, ease=parameters.ease
+    )
+    if name in FRAME_FORMATS:
+        items = Items(
+            frames, lambda start, end: path[start:end], lambda index: words | {"frame": index}
+        )
+        made = bulk.pieces(
+            generation, items, parameters, bounds.streams, watch, encoded=name == "zip"
+        )
+        shape = (frames, side, side, generation.channels)
+        content = (
+            bulk.as_zip(generation, items, made) if name == "zip" else bulk.as_npy(shape, made)
+        )
+        begun = await bulk.begun(content)
+        headers = answer.headers()
+        del headers["Server-Timing"]  # it is not over yet
+        return StreamingResponse(begun, media_type=format.media_type, headers=headers)
+    pixels, timing = await generation.pixels(path, watch)
+    large = await enlarged(pixels, parameters)
+    start = time.perf_counter()
+    try:
+        file = await asyncio.to_thread(
+            encode_animation,
+            large,
+            name,
+            fps=parameters.fps,
+            loop=parameters.loop,
+            quality=parameters.quality,
+            recipe=answer.note,
+        )
+    except VideoNotInstalled as error:
+        raise NotInstalled(str(error)) from None
+    timing.encode += time.perf_counter() - start
+    return answer.response(file, timing)

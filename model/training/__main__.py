@@ -184,7 +184,9 @@ def _export(options: argparse.Namespace) -> int:
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
     metrics = _figures(source, options.data or record["data"]["path"], options)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
+    official = OFFICIAL.get(file.config.data.name)
     fields |= {
+        "licence": options.licence or (official.licence if official else "Not stated."),
         "metrics": metrics,
         "name": options.name or file.config.name,
         "network": file.config.network,
@@ -193,11 +195,7 @@ def _export(options: argparse.Namespace) -> int:
     sampler = load_sampler(file, options.device)
     pixels = sampler(sample_latents(range(CARD_SEEDS), sampler.z_dim, config.prior))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
-    official = OFFICIAL.get(config.data.name)
-    licence = options.licence or (official.licence if official else "Not stated.")
-    card = model_card(
-        config, licence, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
-    )
+    card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
     (options.output / "README.md").write_text(card)
     print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
     return 0

@@ -5,7 +5,7 @@ from model.generator_file import GeneratorConfig
 SAMPLES = "samples.png"
 
 
-def model_card(config: GeneratorConfig, licence: str, command: str, samples: str) -> str:
+def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
     """Markdown for people: what it draws, what it learnt from, how it was made, how good it is."""
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
@@ -27,7 +27,7 @@ def model_card(config: GeneratorConfig, licence: str, command: str, samples: str
 
 ## Data and licence
 
-{licence}
+{config.licence}
 SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 
 ## How it was made

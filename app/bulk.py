@@ -1,0 +1,220 @@
+"""Many pictures in one answer, sent as they are made: the memory that it takes does not grow with
+their number.
+
+    items -> pieces of latents -> batcher (one piece ahead) -> zip | multipart | JSON | npy
+"""
+
+import asyncio
+import base64
+import io
+import json
+import secrets
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from app.batcher import Job, Latents, Note, Pixels
+from app.disconnection import Watch
+from app.encoding.formats import enlarge
+from app.encoding.png import encode_pngs
+from app.generation import Generation
+from app.problems import QueueFull
+from app.recipes import Words, recipe_text
+from app.schemas import OutputParameters
+
+PIECE = 64  # pictures that are made at once for one answer
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same request gives the same bytes
+
+
+@dataclass(frozen=True)
+class Items:
+    """The pictures of an answer: how many, and the latents and recipes of any part of them."""
+
+    count: int
+    latents: Callable[[int, int], Latents]
+    words: Callable[[int], Words]
+
+
+class Streams:
+    """How many answers are being sent in pieces, of so many at most. Lives on the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._open = limit, 0
+
+    def enter(self) -> None:
+        """Takes a place.
+
+        Raises:
+            QueueFull: there is none.
+        """
+        if self._open >= self._limit:
+            raise QueueFull(
+                f"{self._open} large answers are on their way; allowed: up to {self._limit}"
+            )
+        self._open += 1
+
+    def leave(self) -> None:
+        """Gives the place up."""
+        self._open -= 1
+
+
+async def pieces(
+    generation: Generation,
+    items: Items,
+    output: OutputParameters,
+    streams: Streams,
+    watch: Watch,
+    *,
+    encoded: bool,
+) -> AsyncIterator[tuple[int, Pixels | list[bytes]]]:
+    """First index and pictures of one piece after another, as PNG files or as pixels.
+
+    Comes to its first piece, or is refused, before anything is sent: see `begun`.
+    """
+    plain = output.scale == 1
+    ahead: list[Job] = []
+
+    def notes(start: int) -> list[Note]:
+        part = range(start, min(start + PIECE, items.count))
+        return [generation.note(recipe_text(items.words(index))) for index in part]
+
+    def submit(start: int) -> None:
+        z = items.latents(start, min(start + PIECE, items.count))
+        files = notes(start) if encoded and plain else None
+        ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
+
+    def give_up() -> None:
+        for job in ahead:
+            job.reply.cancel()
+
+    def finished(pixels: Pixels, start: int) -> Pixels | list[bytes]:
+        large = enlarge(pixels, output.scale, output.resample)
+        return encode_pngs(large, notes(start)) if encoded else large
+
+    streams.enter()
+    try:
+        with watch(give_up):
+            submit(0)
+            for start in range(0, items.count, PIECE):
+                if start + PIECE < items.count:
+                    submit(start + PIECE)
+                made = await ahead[0].reply
+                del ahead[0]
+                if not plain:
+                    made = await asyncio.to_thread(finished, cast("Pixels", made), start)
+                yield start, made
+    finally:
+        give_up()
+        streams.leave()
+
+
+async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same content, of which the first part is there: a refusal comes before the answer does.
+
+    Raises:
+        Problem: the batcher refuses, or too many large answers are on their way.
+    """
+    first = await anext(content)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for part in content:
+            yield part
+
+    return whole()
+
+
+class _Drain(io.RawIOBase):
+    """What a zip file is written to: never read back, emptied after every piece."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        content = b"".join(self._parts)
+        self._parts.clear()
+        return content
+
+
+Pieces = AsyncIterator[tuple[int, Pixels | list[bytes]]]
+
+
+async def as_zip(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
+    """A zip of numbered PNG files, and a manifest.json that says what each is."""
+    drain = _Drain()
+    digits = max(4, len(str(items.count - 1)))
+    with zipfile.ZipFile(drain, "w", zipfile.ZIP_STORED) as archive:
+        async for start, files in made:
+            for index, file in enumerate(cast("list[bytes]", files), start):
+                archive.writestr(zipfile.ZipInfo(f"{index:0{digits}}.png", EPOCH), file)
+            yield drain.taken()
+        with archive.open(zipfile.ZipInfo("manifest.json", EPOCH), "w") as manifest:
+            for text in _manifest(generation, items, digits):
+                manifest.write(text.encode())
+                yield drain.taken()
+    yield drain.taken()
+
+
+def _manifest(generation: Generation, items: Items, digits: int) -> Iterator[str]:
+    head = {"model": generation.id, "pictures": items.count}
+    yield json.dumps(head)[:-1] + ', "files": [\n'
+    for start in range(0, items.count, PIECE):
+        entries = [
+            json.dumps({"file": f"{index:0{digits}}.png", **items.words(index)})
+            for index in range(start, min(start + PIECE, items.count))
+        ]
+        yield ",\n" * (start > 0) + ",\n".join(entries)
+    yield "\n]}\n"
+
+
+async def as_json(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
+    """One JSON object: {"model": ..., "pictures": [{"seed": ..., "image": base64 of a PNG}]}."""
+    head = json.dumps({"model": generation.id, "media_type": "image/png"})[:-1] + ', "pictures": ['
+    async for start, files in made:
+        entries = [
+            json.dumps({**items.words(index), "image": base64.b64encode(file).decode()})
+            for index, file in enumerate(cast("list[bytes]", files), start)
+        ]
+        yield ((", " if start else head) + ", ".join(entries)).encode()
+    yield b"]}\n"
+
+
+def boundary() -> str:
+    """What parts a multipart answer: random, so that no picture can hold it."""
+    return secrets.token_hex(16)
+
+
+async def as_multipart(items: Items, made: Pieces, boundary: str) -> AsyncIterator[bytes]:
+    """multipart/mixed (RFC 2046): each part a PNG with its seed among its headers."""
+    async for start, files in made:
+        parts: list[bytes] = []
+        for index, file in enumerate(cast("list[bytes]", files), start):
+            seed = items.words(index).get("seed")
+            named = f"Image-Seed: {seed}\r\n" if seed is not None else ""
+            parts += [
+                f"--{boundary}\r\nContent-Type: image/png\r\nContent-Length: {len(file)}\r\n"
+                f"{named}\r\n".encode(),
+                file,
+                b"\r\n",
+            ]
+        yield b"".join(parts)
+    yield f"--{boundary}--\r\n".encode()
+
+
+async def as_npy(shape: Sequence[int], made: Pieces) -> AsyncIterator[bytes]:
+    """A NumPy file of all pixels (N, H, W, C), uint8."""
+    stream = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    async for start, pixels in made:
+        yield (b"" if start else stream.getvalue()) + cast("Pixels", pixels).tobytes()

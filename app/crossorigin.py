@@ -1,0 +1,69 @@
+"""What pages of other sites may do with our pictures: show them, and read them by script.
+
+CORS: the Fetch standard. Only GET and HEAD are allowed from elsewhere.
+"""
+
+from starlette.types import Message, Scope, Send
+
+METHODS = "GET, HEAD, OPTIONS"
+EXPOSED = (
+    "Content-Disposition, Content-Location, ETag, Image-Model, Image-Seed, Retry-After, "
+    "Server-Timing"
+)
+PREFLIGHT_SECONDS = 86400
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def headers(origin: str) -> RawHeaders:
+    """Of every answer. `origin` is * for all, one origin, or empty for none but our own."""
+    found: RawHeaders = [(b"x-content-type-options", b"nosniff")]
+    if not origin:
+        return [*found, (b"cross-origin-resource-policy", b"same-origin")]
+    found += [
+        (b"cross-origin-resource-policy", b"cross-origin"),
+        (b"access-control-allow-origin", origin.encode()),
+        (b"access-control-expose-headers", EXPOSED.encode()),
+        (b"timing-allow-origin", origin.encode()),
+    ]
+    return found if origin == "*" else [*found, (b"vary", b"Origin")]
+
+
+async def preflight(send: Send, constant: RawHeaders) -> None:
+    """Answers OPTIONS."""
+    allowed: RawHeaders = [
+        (b"allow", METHODS.encode()),
+        (b"access-control-allow-methods", METHODS.encode()),
+        (b"access-control-allow-headers", b"Authorization, If-None-Match"),
+        (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": [*constant, *allowed]})
+    await send({"type": "http.response.body"})
+
+
+def with_headers(send: Send, constant: RawHeaders) -> Send:
+    """Sends on, with the constant headers where the answer has none of that name."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = message["headers"] = list(message["headers"])
+            names = {name for name, _ in own}
+            for name, value in constant:
+                if (name == b"vary" and name in names) or name not in names:
+                    own.append((name, value))
+        await send(message)
+
+    return sent
+
+
+def as_head(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """A HEAD request as the GET that it stands for; its body is not sent."""
+
+    async def headed(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not message.get("more_body"):
+            await send({"type": "http.response.body", "body": b""})
+
+    return {**scope, "method": "GET"}, headed

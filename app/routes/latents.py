@@ -1,0 +1,54 @@
+"""/latents/{seed}: the vector itself, to make the picture elsewhere."""
+
+import io
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from app import caching
+from app.generation import GeneratorsDep
+from app.problems import InvalidRequest, NotFound
+from app.recipes import vector_words
+from app.schemas import ModelQuery
+from model.latents import SEED_LIMIT
+
+EXTENSIONS = ("json", "npy")
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/latents/{seed}.{extension}", response_class=Response)
+async def latent(
+    request: Request,
+    seed: Annotated[str, Path(pattern="^[0-9]{1,19}$", examples=["42"])],
+    extension: Annotated[str, Path(pattern="^[a-z]{1,8}$", examples=["json"])],
+    parameters: Annotated[ModelQuery, Query()],
+    generators: GeneratorsDep,
+) -> Response:
+    """The latent of a seed (a whole number), float32: as JSON, or as a NumPy file (z_dim,)."""
+    generation = generators.parameter(parameters.model)
+    if parameters.class_ is not None:
+        raise InvalidRequest(f"class: generator {generation.name} has no classes")
+    if extension not in EXTENSIONS:
+        raise NotFound(f"No such extension here; known: {', '.join(EXTENSIONS)}.")
+    number = int(seed)
+    if number >= SEED_LIMIT:
+        raise InvalidRequest(f"seed: a whole number from 0 to {SEED_LIMIT - 1} is wanted")
+    tag = generation.tag(f"latent {number}", extension)
+    headers = caching.headers(tag) | {"Image-Seed": str(number), "Image-Model": generation.id}
+    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    z = generation.latents([number])[0]
+    if extension == "json":
+        content = {
+            "model": generation.id,
+            "seed": number,
+            "prior": generation.config.prior,
+            "z": vector_words(z),
+        }
+        return JSONResponse(content, headers=headers)
+    stream = io.BytesIO()
+    np.save(stream, z)
+    return Response(stream.getvalue(), media_type="application/x-npy", headers=headers)

@@ -1,0 +1,172 @@
+"""/models: what is served, and along which directions its pictures change."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from app.answers import Answer, check_pixels, enlarged, still_format
+from app.generation import Generation, GeneratorsDep, WatchDep
+from app.limits import BoundsDep
+from app.problems import NO_STORE, NotFound
+from app.recipes import Words, output_words
+from app.routes.images import STILL_RESPONSES
+from app.schemas import (
+    MAX_BULK,
+    MAX_KEYS,
+    MAX_PICTURES,
+    Z_BOUND,
+    NoQuery,
+    PreviewQuery,
+)
+from model.images import tile
+from model.latents import SEED_LIMIT
+
+ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+@router.get("")
+async def models(
+    parameters: Annotated[NoQuery, Query()], generators: GeneratorsDep, response: Response
+) -> dict[str, Any]:
+    """Every generator that is served, the default first."""
+    response.headers.update(NO_STORE)
+    return {
+        "default": generators.default.id,
+        "models": [
+            {"id": one.id, "name": one.name, "url": f"/models/{one.id}"}
+            for one in generators.loaded
+        ],
+    }
+
+
+@router.get("/{model}")
+async def model_card(
+    model: ModelPath,
+    parameters: Annotated[NoQuery, Query()],
+    generators: GeneratorsDep,
+    response: Response,
+) -> dict[str, Any]:
+    """The card of one generator: what it draws, from what it has learnt, how good it is."""
+    response.headers.update(NO_STORE)
+    generation = generators.path(model)
+    config = generation.config
+    query = f"?model={generation.id}"
+    return {
+        "id": generation.id,
+        "name": generation.name,
+        "weights_sha256": config.weights_sha256,
+        "width": generation.side,
+        "height": generation.side,
+        "channels": generation.channels,
+        "z_dim": config.network.z_dim,
+        "prior": config.prior,
+        "precision": generation.precision,
+        "classes": [],
+        "family": config.network.family,
+        "preset": config.preset,
+        "training": {
+            "data": config.data.name,
+            "split": config.data.split,
+            "images": config.data.images,
+            "sha256": config.data.sha256,
+            "images_seen": config.images_seen,
+            "licence": config.licence,
+        },
+        "metrics": config.metrics,
+        "ranges": {
+            "seed": [0, SEED_LIMIT - 1],
+            "truncation": [0, 1],
+            "z": [-Z_BOUND, Z_BOUND],
+            "edit": [-config.direction_range, config.direction_range],
+            "pictures": MAX_PICTURES,
+            "pictures_of_a_post": MAX_BULK,
+            "seeds_of_a_path": MAX_KEYS,
+        },
+        "directions": f"/models/{generation.id}/directions",
+        "samples": [
+            f"/i/{generation.id}/42@4x.png",
+            f"/generate.png{query}&seed=0&n=64",
+            f"/interpolate.webp{query}&seeds=1,2,3&loop=true",
+        ],
+    }
+
+
+@router.get("/{model}/directions")
+async def directions(
+    model: ModelPath,
+    parameters: Annotated[NoQuery, Query()],
+    generators: GeneratorsDep,
+    response: Response,
+) -> dict[str, Any]:
+    """The directions of latent space along which pictures change most, the strongest first."""
+    response.headers.update(NO_STORE)
+    generation = generators.path(model)
+    reach = generation.config.direction_range
+    return {
+        "model": generation.id,
+        "method": "closed-form factorisation of the first layer (SeFa)",
+        "directions": [
+            {
+                "id": f"d{number}",
+                "range": [-reach, reach],
+                "preview": f"/models/{generation.id}/directions/d{number}.png",
+            }
+            for number in range(generation.config.directions)
+        ],
+    }
+
+
+@router.get(
+    "/{model}/directions/{direction}.{extension}",
+    responses=STILL_RESPONSES,
+    response_class=Response,
+)
+async def direction_preview(
+    request: Request,
+    model: ModelPath,
+    direction: Annotated[str, Path(pattern="^d[0-9]{1,2}$")],
+    extension: Annotated[str, Path(pattern="^[a-z0-9]{1,8}$")],
+    parameters: Annotated[PreviewQuery, Query()],
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
+) -> Response:
+    """A strip of one seed's pictures from one end of a direction to the other."""
+    generation = generators.path(model)
+    number, reach = int(direction[1:]), generation.config.direction_range
+    if number >= generation.config.directions:
+        raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
+    format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
+    words: Words = {"model": generation.id, "seed": parameters.seed, "direction": direction}
+    words |= {"steps": parameters.steps, **output_words(parameters)}
+    answer = Answer(
+        generation,
+        words,
+        format,
+        negotiated,
+        f"{generation.name}-{parameters.seed}-{direction}",
+        parameters.quality,
+        parameters.download,
+        seed=parameters.seed,
+        lasting=model == generation.id,
+    )
+    side = generation.side * parameters.scale
+    check_pixels(format, 1, side, parameters.steps * side, bounds.max_pixels)
+    if unchanged := answer.unchanged(request):
+        return unchanged
+    z = _along(generation, parameters.seed, number, np.linspace(-reach, reach, parameters.steps))
+    pixels, timing = await generation.pixels(z, watch)
+    return await answer.still(tile(await enlarged(pixels, parameters), parameters.steps), timing)
+
+
+def _along(
+    generation: Generation, seed: int, number: int, steps: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    direction = generation.file.directions[number]
+    found: np.ndarray[Any, np.dtype[np.float32]] = (
+        generation.latents([seed]) + steps.astype(np.float32)[:, None] * direction
+    )
+    return found

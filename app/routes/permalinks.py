@@ -1,0 +1,70 @@
+"""/i/{model}@{hash}/{seed}[@4x].{ext}: a picture for ever, without a query."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from app import caching
+from app.answers import permanent_url
+from app.encoding.formats import STILLS
+from app.generation import Generation, GeneratorsDep, WatchDep
+from app.limits import BoundsDep
+from app.problems import NotFound
+from app.recipes import Words
+from app.routes.images import STILL_RESPONSES, sheet
+from app.schemas import GenerateQuery, NoQuery
+from model.latents import SEED_LIMIT
+
+FILE = re.compile(r"([0-9]{1,19})(?:@([0-9]{1,2})x)?\.([a-z0-9]{1,8})")
+
+router = APIRouter(tags=["pictures"])
+
+
+@router.get("/i/{model}/{file}", responses=STILL_RESPONSES, response_class=Response)
+async def permanent(
+    request: Request,
+    model: Annotated[str, Path(max_length=80, examples=["mnist@0123456789ab"])],
+    file: Annotated[str, Path(max_length=40, examples=["42.png", "42@4x.webp", "42.json"])],
+    parameters: Annotated[NoQuery, Query()],
+    generators: GeneratorsDep,
+    watch: WatchDep,
+    bounds: BoundsDep,
+) -> Response:
+    """The picture of a seed (a whole number) by path alone, or its recipe (.json)."""
+    generation = generators.path(model)
+    match = FILE.fullmatch(file)
+    if match is None or int(match[1]) >= SEED_LIMIT or match[1] != str(int(match[1])):
+        raise NotFound("A seed, perhaps a scale, and an extension are wanted: 42.png, 42@4x.webp.")
+    if model != generation.id:
+        raise NotFound(f"A permanent path names the hash too: /i/{generation.id}/{file}.")
+    seed, scale, extension = int(match[1]), match[2], match[3]
+    if scale is not None and (scale.startswith("0") or not 2 <= int(scale) <= 16):
+        raise NotFound("A scale is wanted from @2x to @16x.")
+    if extension == "json":
+        return _recipe(request, generation, seed, int(scale or 1))
+    picture = GenerateQuery(model=model, seed=seed, scale=int(scale or 1))
+    return await sheet(request, picture, extension, generators, watch, bounds.max_pixels)
+
+
+def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> Response:
+    words: Words = {"model": generation.id, "seed": seed} | ({"scale": scale} if scale > 1 else {})
+    tag = generation.tag(str(words), "json")
+    headers = caching.headers(tag) | {"Image-Seed": str(seed), "Image-Model": generation.id}
+    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    side = generation.side * scale
+    content = {
+        "recipe": words,
+        "weights_sha256": generation.config.weights_sha256,
+        "width": side,
+        "height": side,
+        "channels": generation.channels,
+        "latent": f"/latents/{seed}.json?model={generation.id}",
+        "pictures": {
+            name: permanent_url(generation, words, seed, still.extensions[0])
+            for name, still in STILLS.items()
+        },
+    }
+    return JSONResponse(content, headers=headers)
