@@ -146,8 +146,11 @@ def server_timing(timing: Timing | None) -> str:
     """Server-Timing in milliseconds; an answer that was there already names the cache."""
     if timing is None:
         return "cache"
-    parts = (("queue", timing.queue), ("generate", timing.generate), ("encode", timing.encode))
-    return ", ".join(f"{name};dur={1000 * seconds:.2f}" for name, seconds in parts)
+    queue, generate, encode = timing.queue, timing.generate, timing.encode
+    return (
+        f"queue;dur={1000 * queue:.2f}, generate;dur={1000 * generate:.2f}, "
+        f"encode;dur={1000 * encode:.2f}"
+    )
 
 
 def permanent_url(

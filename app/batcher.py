@@ -111,6 +111,8 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
         self.pending = 0  # pictures accepted and not yet answered
+        self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
+        self.seconds = 0.0  # that they took
 
     def start(self) -> None:
         """Begins to accept and to work."""
@@ -268,7 +270,10 @@ class Batcher:
         start = time.perf_counter()
         z = self._gather(parts)
         pixels = self._run(z)
-        pace = (time.perf_counter() - start) / len(z)
+        seconds = time.perf_counter() - start
+        self.pictures, self.batches = self.pictures + len(z), self.batches + 1
+        self.seconds += seconds
+        pace = seconds / len(z)
         self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
         return pixels
 

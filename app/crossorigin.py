@@ -42,11 +42,15 @@ async def preflight(send: Send, constant: RawHeaders) -> None:
     await send({"type": "http.response.body"})
 
 
-def with_headers(send: Send, constant: RawHeaders) -> Send:
-    """Sends on, with the constant headers where the answer has none of that name."""
+def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = None) -> Send:
+    """Sends on, with the constant headers where the answer has none of that name; the answer's
+    status is put down in `statuses`.
+    """
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
+            if statuses is not None:
+                statuses.append(message["status"])
             own = message["headers"] = list(message["headers"])
             names = {name for name, _ in own}
             for name, value in constant:

@@ -18,9 +18,10 @@ from app.encoding.formats import STILLS
 from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
 from app.negotiation import best
-from app.problems import NotAcceptable, Problem, internal_error
+from app.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
 from model.latents import SEED_LIMIT
 
+ROUTE = "/generate"  # to which metrics count what goes this way
 PATHS = frozenset({"/generate", "/generate.png"})
 QUERY = re.compile(rb"seed=([0-9]{1,19})")
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
@@ -34,31 +35,31 @@ async def answered(
     scope: Scope,
     receive: Receive,
     send: Send,
-) -> bool:
-    """Answers the hot request and returns True; leaves anything else alone and returns False."""
-    if scope["type"] != "http" or scope["path"] not in PATHS or scope["method"] != "GET":
-        return False
+) -> int:
+    """Answers the hot request and returns the status; leaves anything else alone and returns 0."""
+    if scope["path"] not in PATHS or scope["method"] != "GET":
+        return 0
     query = QUERY.fullmatch(scope["query_string"])
     if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
-        return False
+        return 0
     negotiated = scope["path"] == "/generate"
     if_none_match = b""
     for name, value in scope["headers"]:
         if name == b"if-none-match":
             if_none_match = value
         elif name == b"accept" and negotiated and not _wants_png(value):
-            return False
+            return 0
     head = [VARY, *constant] if negotiated else constant
     try:
-        await _answer(generation, seed, if_none_match, head, scope, receive, send)
+        return await _answer(generation, seed, if_none_match, head, scope, receive, send)
     except ClientGoneError:
-        pass
+        return CLIENT_GONE
     except Problem as problem:
-        await problem.response()(scope, receive, with_headers(send, constant))
+        refusal = problem.response()
     except Exception as error:
-        failure = internal_error("GET", scope["path"], error)
-        await failure(scope, receive, with_headers(send, constant))
-    return True
+        refusal = internal_error("GET", scope["path"], error)
+    await refusal(scope, receive, with_headers(send, constant))
+    return refusal.status_code
 
 
 async def _answer(
@@ -69,7 +70,7 @@ async def _answer(
     scope: Scope,
     receive: Receive,
     send: Send,
-) -> None:
+) -> int:
     tag = generation.tag(generation.seed_text(seed))
     headers = [
         *constant,
@@ -83,7 +84,7 @@ async def _answer(
         headers.append((b"server-timing", server_timing(None).encode()))
         await send({"type": "http.response.start", "status": 304, "headers": headers})
         await send({"type": "http.response.body"})
-        return
+        return 304
     file, timing = await generation.picture(seed, watching(scope, receive))
     headers += [
         CONTENT_TYPE,
@@ -92,6 +93,7 @@ async def _answer(
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": file})
+    return 200
 
 
 OFFERS = tuple((name, still.media_type) for name, still in STILLS.items())

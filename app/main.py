@@ -35,6 +35,7 @@ from app.routes import (
     problem_pages,
 )
 from app.settings import Settings, read_settings
+from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
@@ -66,16 +67,22 @@ class Service(FastAPI):
                 refuse = crossorigin.with_headers(send, self.constant)
                 await problem.response()(scope, receive, refuse)
                 return
-        generation = self.state.generation
-        if await lean.answered(generation, self.constant, scope, receive, send):
+        telemetry: Telemetry = self.state.telemetry
+        status = await lean.answered(self.state.generation, self.constant, scope, receive, send)
+        if status:
+            telemetry.count(lean.ROUTE, status)
             return
         if scope["method"] == "OPTIONS":
             await crossorigin.preflight(send, self.constant)
             return
-        send = crossorigin.with_headers(send, self.constant)
+        statuses: list[int] = []
+        send = crossorigin.with_headers(send, self.constant, statuses)
         if scope["method"] == "HEAD":
             scope, send = crossorigin.as_head(scope, send)
         await super().__call__(scope, receive, send)
+        route = getattr(scope.get("route"), "path", "unknown")
+        for status in statuses:
+            telemetry.count(route, status)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -93,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for generation in loaded:
             generation.batcher.start()
         app.state.generators, app.state.generation = generators, generators.default
+        app.state.telemetry.watch(generators)
         quieten_collector()
         seconds = time.monotonic() - start
         names = ", ".join(f"{one.id} on {one.sampler}" for one in loaded)
@@ -112,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
+    app.state.telemetry = Telemetry()
     app.state.bounds = Bounds(settings.max_pixels, Streams(settings.max_streams))
     problems.install(app)
 

@@ -1,12 +1,17 @@
-"""/livez: the process lives. /readyz: it can make pictures. Both answer beside the queue."""
+"""/livez: the process lives. /readyz: it can make pictures. /metrics: what it has done. All answer
+beside the queue.
+"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from app.generation import GeneratorsDep
 from app.problems import NO_STORE
 from app.schemas import NoQuery
+from app.telemetry import MEDIA_TYPE, Telemetry
+
+TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 router = APIRouter(tags=["health"])
 
@@ -26,3 +31,10 @@ async def readyz(
     """200 once every generator is loaded and warm; 503 before that and while shutting down."""
     response.headers.update(NO_STORE)
     return {"status": "ready", "generator": generators.default.name}
+
+
+@router.get("/metrics", response_class=Response, responses={200: TEXT})
+async def metrics(request: Request, parameters: Annotated[NoQuery, Query()]) -> Response:
+    """Counts and gauges of this process, for Prometheus."""
+    telemetry: Telemetry = request.app.state.telemetry
+    return Response(telemetry.text(), media_type=MEDIA_TYPE, headers=NO_STORE)
