@@ -20,7 +20,7 @@ from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
 from app.encoding.formats import enlarge
 from app.encoding.png import encode_pngs
-from app.generation import Generation
+from app.generation import ClientGoneError, Generation
 from app.problems import QueueFull
 from app.recipes import Words, recipe_text
 from app.schemas import OutputParameters
@@ -116,8 +116,15 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
     Raises:
         Problem: the batcher refuses, or too many large answers are on their way.
+        ClientGoneError: the client went away first.
     """
-    first = await anext(content)
+    try:
+        first = await anext(content)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ClientGoneError from None  # it was the batcher's reply that was cancelled
 
     async def whole() -> AsyncIterator[bytes]:
         yield first
