@@ -172,6 +172,26 @@ def source_type(content: bytes) -> str:
     return value
 
 
+# --- programs that unpack, from a file and as it comes ---
+
+
+@needs("unzip")
+def test_unzip_finds_no_fault(address: str, tmp_path: Path) -> None:
+    (tmp_path / "way.zip").write_bytes(fetch(f"{address}/interpolate.zip?{WAY}"))
+    subprocess.run(["unzip", "-tq", tmp_path / "way.zip"], check=True, capture_output=True)
+
+
+@needs("busybox")
+def test_busybox_unpacks_from_a_pipe(address: str, tmp_path: Path) -> None:
+    """It wants the length of a file in front of it, as Java's ZipInputStream does."""
+    content = fetch(f"{address}/interpolate.zip?{WAY}")
+    command = ["busybox", "unzip", "-q", "-d", str(tmp_path), "-"]
+    subprocess.run(command, input=content, check=True, capture_output=True)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in archive.namelist():
+            assert (tmp_path / name).read_bytes() == archive.read(name)
+
+
 # --- Chromium ---
 
 SHOWN = {f"{name}-still": path for name, path in STILL.items() if name != "npy"} | {
