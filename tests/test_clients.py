@@ -379,6 +379,18 @@ def test_curl_gets_the_whole_picture_whatever_it_asks(address: str, path: str, o
     assert asked.partition(b"\r\n\r\n")[2] == plain.partition(b"\r\n\r\n")[2]
 
 
+@needs("curl")
+def test_curl_without_any_accept_gets_a_png_and_an_animation(address: str) -> None:
+    for path, media_type in (
+        ("/generate?seed=7", "image/png"),
+        (f"/interpolate?{WAY}", "image/webp"),
+    ):
+        for option in ("Accept;", "Accept:"):  # an empty one, and none
+            assert (
+                head_of(curl("-i", "-H", option, address + path))[1]["content-type"] == media_type
+            )
+
+
 def talk(address: str, request: bytes) -> bytes:
     """All that comes back until the service closes the connection."""
     host, port = address.removeprefix("http://").split(":")

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from app.settings import ZOO
+from tests import test_bulk
 from tests.test_start import free_port, service
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +69,7 @@ class Host:
     port: int
     direct: int  # the service's own
     process: "subprocess.Popen[str]"
+    folder: Path  # nginx's own
 
     def ask(
         self, path: str, method: str = "GET", body: str | None = None, **headers: str
@@ -110,7 +112,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
                         break
                 assert nginx.poll() is None
                 time.sleep(0.05)
-            yield Host(port, int(behind.split(":")[1]), process)
+            yield Host(port, int(behind.split(":")[1]), process, folder)
         finally:
             nginx.terminate()
             nginx.wait(20)
@@ -284,3 +286,17 @@ def test_cached_pixels_are_those_of_the_service(host: Host) -> None:
     kept = np.load(io.BytesIO(answers[1].body), allow_pickle=False)
     with Image.open(io.BytesIO(host.ask(f"/generate.png?seed={seed}").body)) as image:
         assert np.array_equal(np.asarray(image), kept[..., 0])
+
+
+@test_bulk.needs_proc
+def test_slow_client_fills_no_disk_and_makes_no_work_and_may_leave(host: Host) -> None:
+    """What it has not read yet is not drawn yet, and never is once it has gone."""
+    through = test_bulk.Host(host.process, f"http://127.0.0.1:{host.port}")
+    with closing(through.connected(test_bulk.LARGE)) as connection:
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        test_bulk.until_idle(through, 3.0)
+        assert [path for path in (host.folder / "proxy").rglob("*") if path.is_file()] == []
+        path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
+        assert host.ask(path).status == 429  # its place is taken
+    test_bulk.until_idle(through, 1.0)
+    assert host.ask(path).status == 200
