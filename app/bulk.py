@@ -20,7 +20,7 @@ from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
 from app.encoding.formats import enlarge
 from app.encoding.png import encode_pngs
-from app.generation import Generation
+from app.generation import ClientGoneError, Generation
 from app.problems import QueueFull
 from app.recipes import Words, recipe_text
 from app.schemas import OutputParameters
@@ -116,8 +116,15 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
     Raises:
         Problem: the batcher refuses, or too many large answers are on their way.
+        ClientGoneError: the client went away first.
     """
-    first = await anext(content)
+    try:
+        first = await anext(content)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ClientGoneError from None  # it was the batcher's reply that was cancelled
 
     async def whole() -> AsyncIterator[bytes]:
         yield first
@@ -128,21 +135,32 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class _Drain(io.RawIOBase):
-    """What a zip file is written to: never read back, emptied after every piece."""
+    """What a zip file is written to, and emptied after every piece. Of what it still holds, the
+    head of a file is written again once its length is known: who reads a zip from a pipe wants it.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._content, self._start = io.BytesIO(), 0
 
     def writable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._start + self._content.tell()
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        assert whence == io.SEEK_SET
+        return self._start + self._content.seek(position - self._start)
+
     def write(self, data: Any) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
+        return self._content.write(data)
 
     def taken(self) -> bytes:
-        content = b"".join(self._parts)
-        self._parts.clear()
+        content = self._content.getvalue()
+        self._content, self._start = io.BytesIO(), self._start + len(content)
         return content
 
 
@@ -158,10 +176,12 @@ async def as_zip(generation: Generation, items: Items, made: Pieces) -> AsyncIte
             for index, file in enumerate(cast("list[bytes]", files), start):
                 archive.writestr(zipfile.ZipInfo(f"{index:0{digits}}.png", EPOCH), file)
             yield drain.taken()
-        with archive.open(zipfile.ZipInfo("manifest.json", EPOCH), "w") as manifest:
+        entry = zipfile.ZipInfo("manifest.json", EPOCH)
+        entry.compress_type = zipfile.ZIP_DEFLATED  # it is held until it is whole
+        with archive.open(entry, "w") as manifest:
             for text in _manifest(generation, items, digits):
                 manifest.write(text.encode())
-                yield drain.taken()
+                await asyncio.sleep(0)  # others have their turn
     yield drain.taken()
 
 

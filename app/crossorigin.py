@@ -29,6 +29,15 @@ def headers(origin: str) -> RawHeaders:
     return found if origin == "*" else [*found, (b"vary", b"Origin")]
 
 
+def with_accept(constant: RawHeaders) -> RawHeaders:
+    """The same, where Accept has a say too. Vary stays one header: a cache may believe the last
+    alone, as nginx before 1.23 does, and would mix up formats.
+    """
+    if constant[-1][0] != b"vary":
+        return [(b"vary", b"Accept"), *constant]
+    return [*constant[:-1], (b"vary", b"Accept, " + constant[-1][1])]
+
+
 async def preflight(send: Send, constant: RawHeaders) -> None:
     """Answers OPTIONS."""
     allowed: RawHeaders = [
@@ -43,8 +52,8 @@ async def preflight(send: Send, constant: RawHeaders) -> None:
 
 
 def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = None) -> Send:
-    """Sends on, with the constant headers where the answer has none of that name; the answer's
-    status is put down in `statuses`.
+    """Sends on, with the constant headers where the answer has none of that name; Vary
+    grows. The answer's status is put down in `statuses`.
     """
 
     async def sent(message: Message) -> None:
@@ -52,10 +61,12 @@ def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = 
             if statuses is not None:
                 statuses.append(message["status"])
             own = message["headers"] = list(message["headers"])
-            names = {name for name, _ in own}
+            places = {name: place for place, (name, _) in enumerate(own)}
             for name, value in constant:
-                if (name == b"vary" and name in names) or name not in names:
+                if name not in places:
                     own.append((name, value))
+                elif name == b"vary":
+                    own[places[name]] = (name, own[places[name]][1] + b", " + value)
         await send(message)
 
     return sent

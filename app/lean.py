@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.answers import disposition, server_timing
 from app.caching import LASTING, matches
-from app.crossorigin import RawHeaders, with_headers
+from app.crossorigin import RawHeaders, with_accept, with_headers
 from app.disconnection import watching
 from app.encoding.formats import STILLS
 from app.encoding.png import MEDIA_TYPE
@@ -26,7 +26,6 @@ PATHS = frozenset({"/generate", "/generate.png"})
 QUERY = re.compile(rb"seed=([0-9]{1,19})")
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
-VARY = (b"vary", b"Accept")
 
 
 async def answered(
@@ -49,7 +48,7 @@ async def answered(
             if_none_match = value
         elif name == b"accept" and negotiated and not _wants_png(value):
             return 0
-    head = [VARY, *constant] if negotiated else constant
+    head = with_accept(constant) if negotiated else constant
     try:
         return await _answer(generation, seed, if_none_match, head, scope, receive, send)
     except ClientGoneError:

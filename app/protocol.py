@@ -46,15 +46,17 @@ class Protocol(HttpToolsProtocol):
 class OneWrite:
     """ASGI's `send` for one request: keeps the head back until the body is there.
 
-    What is not a whole answer of known length goes uvicorn's own way.
+    What is not a whole answer of known length goes uvicorn's own way; to a client that speaks
+    HTTP/1.0, and so knows no chunks, it goes until the connection ends.
     """
 
-    __slots__ = ("_cycle", "_head", "_slow")
+    __slots__ = ("_cycle", "_head", "_slow", "_until_closed")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._slow = cycle.send
         self._head: Any = None
+        self._until_closed = False
 
     async def __call__(self, message: Any) -> None:
         """Raises RuntimeError where the application breaks ASGI's rules."""
@@ -63,15 +65,18 @@ class OneWrite:
             self._head = message  # in place of an earlier one, where the application has failed
             return
         if head is None:
-            await self._slow(message)
+            await self._send_slowly(message)
             return
         self._head = None
         answer = None
         if message["type"] == "http.response.body" and not message.get("more_body"):
             answer = _whole(cycle, head, message.get("body", b""))
         if answer is None or cycle.flow.write_paused or cycle.disconnected:
+            if cycle.scope["http_version"] == "1.0" and not _has_length(head):
+                self._until_closed = True
+                cycle.chunked_encoding = cycle.keep_alive = False
             await self._slow(head)
-            await self._slow(message)
+            await self._send_slowly(message)
             return
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
@@ -80,6 +85,15 @@ class OneWrite:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+    async def _send_slowly(self, message: Any) -> None:
+        if self._until_closed:  # each part is as long as it is
+            self._cycle.expected_content_length = len(message.get("body", b""))
+        await self._slow(message)
+
+
+def _has_length(head: Any) -> bool:
+    return any(name == b"content-length" for name, _ in head.get("headers", ()))
 
 
 def _whole(cycle: RequestResponseCycle, head: Any, body: bytes) -> bytes | None:

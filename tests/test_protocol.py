@@ -104,6 +104,17 @@ def test_304_has_no_body() -> None:
     assert b"chunked" not in write
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_client_of_http_1_0_gets_an_answer_of_unknown_length_without_chunks(method: bytes) -> None:
+    request = GET.replace(b"1.1", b"1.0").replace(b"GET", method)
+    writes, closed = talk(answering(b"ab", parts=3), request)
+    head, _, body = b"".join(writes).partition(b"\r\n\r\n")
+    assert closed
+    assert b"connection: close" in head
+    assert b"chunked" not in head
+    assert body == (b"" if method == b"HEAD" else b"ababab")
+
+
 @pytest.mark.parametrize(
     "request_",
     [GET.replace(b"1.1", b"1.0"), GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")],

@@ -1,0 +1,453 @@
+"""Many pictures in one answer of the running service: the right ones, in order, refused in time,
+stopped when nobody waits, and in memory that does not grow with their number.
+"""
+
+import base64
+import email
+import http.client
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.encoding.marking import read_recipe
+from app.settings import ZOO
+from tests.test_start import fetch, service
+
+MANY = {"seeds": "0-9999", "format": "zip"}
+LARGE = {"seeds": "0-9999", "format": "npy", "scale": 4}  # 125 MB
+MIB = 2**20
+Words = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A running service that sends one large answer at a time."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+
+    @contextmanager
+    def posting(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
+        """An answer of which the head is there."""
+        headers = {"Content-Type": "application/json"}
+        if accept is not None:
+            headers["Accept"] = accept
+        place = self.address.removeprefix("http://")
+        with closing(http.client.HTTPConnection(place, timeout=60)) as connection:
+            connection.request("POST", "/generate", json.dumps(body), headers)
+            with closing(connection.getresponse()) as answer:
+                yield answer
+
+    def post(self, body: Words, accept: str | None = None) -> tuple[int, str, bytes]:
+        """Status, media type and content."""
+        with self.posting(body, accept) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+
+    def get(self, path: str) -> bytes:
+        """The content of a path."""
+        return fetch(self.address + path)
+
+    def connected(self, body: Words) -> socket.socket:
+        """A connection over which the request has gone, with little room for the answer."""
+        host, port = self.address.removeprefix("http://").split(":")
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect((host, int(port)))
+        content = json.dumps(body)
+        head = f"POST /generate HTTP/1.1\r\nHost: test\r\nContent-Length: {len(content)}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{content}".encode())
+        return connection
+
+    def memory(self) -> int:
+        """Bytes that the process holds in memory."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def busy(self, seconds: float) -> float:
+        """The share of so much time that the process is at work: 1 is one core."""
+        before = self._worked()
+        time.sleep(seconds)
+        return (self._worked() - before) / seconds
+
+    def _worked(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with service(ZOO / "mnist", GAN_MAX_STREAMS="1", GAN_MAX_QUEUE="300") as (process, address):
+        yield Host(process, address)
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="no /proc to read memory and work from"
+)
+
+# --- the right pictures ---
+
+
+def unpacked(media_type: str, content: bytes) -> list[tuple[Words, bytes]]:
+    """The PNG files of an answer in their order, and what it says of each."""
+    if media_type == "application/zip":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            assert archive.testzip() is None
+            manifest = json.loads(archive.read("manifest.json"))
+            names = [entry.pop("file") for entry in manifest["files"]]
+            assert manifest["pictures"] == len(names)
+            assert archive.namelist() == [*names, "manifest.json"]
+            # lengths stand in front: not every reader of a pipe takes them from behind
+            assert not any(info.flag_bits & 8 for info in archive.infolist())
+            files = [archive.read(name) for name in names]
+        assert names == sorted(names)
+        assert {entry["model"] for entry in manifest["files"]} == {manifest["model"]}
+        return list(zip(manifest["files"], files, strict=True))
+    if media_type == "application/json":
+        answer = json.loads(content)
+        assert answer["media_type"] == "image/png"
+        return [(entry, base64.b64decode(entry.pop("image"))) for entry in answer["pictures"]]
+    message = email.message_from_bytes(b"Content-Type: %b\r\n\r\n" % media_type.encode() + content)
+    assert message.get_content_type() == "multipart/mixed"
+    assert message.defects == []
+    found = []
+    for part in message.get_payload():
+        file = part.get_payload(decode=True)
+        assert part.get_content_type() == "image/png"
+        assert int(part["Content-Length"]) == len(file)
+        said = {} if part["Image-Seed"] is None else {"seed": int(part["Image-Seed"])}
+        found.append((said, file))
+    return found
+
+
+def pixels(file: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+SEEDS = [5, 3, 2**63 - 1, 3, *range(100, 230)]  # more than two pieces; one of them twice
+CONTAINERS = ["zip", "json", "multipart"]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(
+    "seeds", [SEEDS, f"5,3,{2**63 - 1},3,100-229"], ids=["list", "text-with-ranges"]
+)
+def test_pictures_of_seeds_are_the_files_of_their_urls(
+    host: Host, container: str, seeds: Any
+) -> None:
+    status, media_type, content = host.post({"seeds": seeds, "format": container})
+    assert status == 200
+    found = unpacked(media_type, content)
+    assert [said["seed"] for said, _ in found] == SEEDS
+    for seed, (_, file) in list(zip(SEEDS, found, strict=True))[::13]:
+        assert file == host.get(f"/generate.png?seed={seed}")
+    assert [(read_recipe(file) or {})["seed"] for _, file in found] == SEEDS
+
+
+@pytest.mark.parametrize("container", ["zip", "json"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"scale": 2},
+        {"scale": 3, "resample": "lanczos", "truncation": 0.5},
+        {"truncation": 0.25, "edit": "d0:1.5,d2:-1"},
+    ],
+    ids=["plain", "scale", "lanczos", "truncation-and-edit"],
+)
+def test_what_is_said_of_a_picture_is_its_recipe_and_makes_it_again(
+    host: Host, container: str, more: Words
+) -> None:
+    _, media_type, content = host.post({"seeds": "0-69", "format": container, **more})
+    for said, file in unpacked(media_type, content)[::23]:
+        assert read_recipe(file) == said
+        assert said == {"model": said["model"], "seed": said["seed"], **more}
+        query = "&".join(f"{name}={value}" for name, value in said.items())
+        assert host.get(f"/generate.png?{query}") == file
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_pictures_that_follow_a_seed(host: Host, container: str) -> None:
+    _, media_type, content = host.post({"seed": 40, "n": 3, "format": container})
+    found = unpacked(media_type, content)
+    assert [said["seed"] for said, _ in found] == [40, 41, 42]
+    assert found[1][1] == host.get("/generate.png?seed=41")
+
+
+def test_text_stands_for_its_seed(host: Host) -> None:
+    _, media_type, content = host.post({"seeds": ["alice", 7], "format": "json"})
+    (alice, file), _ = unpacked(media_type, content)
+    assert file == host.get("/generate.png?seed=alice")
+    assert file == host.get(f"/generate.png?seed={alice['seed']}")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_pictures_of_latents_are_those_of_the_seeds_that_they_come_from(
+    host: Host, container: str
+) -> None:
+    z = [json.loads(host.get(f"/latents/{seed}.json"))["z"] for seed in (7, 8)]
+    _, media_type, content = host.post({"z": z, "format": container})
+    for seed, (said, file) in zip((7, 8), unpacked(media_type, content), strict=True):
+        assert np.array_equal(pixels(file), pixels(host.get(f"/generate.png?seed={seed}")))
+        if container != "multipart":
+            assert np.array_equal(np.float32(said["z"]), np.float32(z[seed - 7]))
+            assert read_recipe(file) == said
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_recipes_mix_what_they_name(host: Host, container: str) -> None:
+    z = json.loads(host.get("/latents/7.json"))["z"]
+    one_and_back = [{"seed": 1}, {"seed": 7}, {"seed": 1, "weight": -1}]
+    recipes = [
+        {"seed": 7},
+        {"z": z},
+        {"mix": [{"seed": 7}]},
+        {"mix": one_and_back},
+        {"seed": 7, "truncation": 1, "edit": "d0:1"},
+    ]
+    body = {"recipes": recipes, "truncation": 0.5, "format": container}
+    status, media_type, content = host.post(body)
+    assert status == 200
+    found = unpacked(media_type, content)
+    files = [file for _, file in found]
+    expected = pixels(host.get("/generate.png?seed=7&truncation=0.5"))
+    for file in files[:3]:
+        assert np.array_equal(pixels(file), expected)
+    assert np.abs(pixels(files[3]).astype(int) - expected).max() <= 1  # a sum is rounded
+    assert files[4] == host.get("/generate.png?seed=7&edit=d0:1")
+    if container != "multipart":
+        assert found[2][0]["mix"] == [[7, 1.0]]
+        assert [said.get("truncation") for said, _ in found] == [0.5] * 4 + [None]
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_array_holds_the_pixels_of_all(host: Host, scale: int) -> None:
+    _, media_type, content = host.post({"seeds": SEEDS, "format": "npy", "scale": scale})
+    assert media_type == "application/x-npy"
+    found = np.load(io.BytesIO(content), allow_pickle=False)
+    assert found.shape == (len(SEEDS), 28 * scale, 28 * scale, 1)
+    for index in (0, 2, 63, 64, len(SEEDS) - 1):
+        path = f"/generate.png?seed={SEEDS[index]}&scale={scale}"
+        assert np.array_equal(found[index, ..., 0], pixels(host.get(path)))
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "image/png"),
+        ("", "image/png"),
+        ("*/*", "image/png"),
+        ("image/*", "image/png"),
+        ("image/webp", "image/webp"),
+        ("image/avif", "image/avif"),
+        ("image/jpeg", "image/jpeg"),
+        ("application/x-npy", "application/x-npy"),
+        ("application/zip", "application/zip"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "image/png"),  # what axios sends of itself
+        ("application/json, */*;q=0.1", "application/json"),
+        ("multipart/*", "multipart/mixed"),
+        ("multipart/mixed, application/zip;q=0.9", "multipart/mixed"),
+    ],
+)
+def test_accept_chooses_among_sheet_and_containers(
+    host: Host, accept: str | None, media_type: str
+) -> None:
+    with host.posting({"seeds": [1, 2, 3]}, accept) as answer:
+        content = answer.read()
+    assert answer.status == 200
+    assert answer.headers.get_content_type() == media_type
+    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["Cache-Control"] == "no-store"
+    if media_type in ("application/zip", "application/json", "multipart/mixed"):
+        found = unpacked(answer.headers["Content-Type"], content)
+        assert [said["seed"] for said, _ in found] == [1, 2, 3]
+
+
+def test_accept_of_nothing_that_there_is_is_refused(host: Host) -> None:
+    status, media_type, content = host.post({"seeds": [1]}, "text/html")
+    assert (status, media_type) == (406, "application/problem+json")
+    assert "application/zip" in json.loads(content)["detail"]
+
+
+# --- refused before it begins ---
+
+
+def refused(host: Host, body: Words) -> Words:
+    """The problem that a 429 tells of."""
+    with host.posting(body) as answer:
+        assert answer.status == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        problem: Words = json.loads(answer.read())
+        return problem
+
+
+def soon_accepted(host: Host, body: Words) -> float:
+    """Seconds until a request gets its place."""
+    start = time.monotonic()
+    while True:
+        with host.posting(body) as answer:
+            if answer.status == 200:
+                answer.read()
+                return time.monotonic() - start
+        assert time.monotonic() - start < 10
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
+def test_too_many_large_answers_are_refused_before_they_begin(host: Host, container: str) -> None:
+    with closing(host.connected(LARGE)) as first:
+        assert first.recv(15) == b"HTTP/1.1 200 OK"
+        problem = refused(host, {"seeds": "0-99", "format": container})
+        assert problem["type"] == "/problems/queue-full"
+        assert "large answers" in problem["detail"]
+        assert host.get("/generate?seed=1")  # others are served meanwhile
+    assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 5
+
+
+@pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
+def test_full_queue_refuses_a_large_answer_before_it_begins(host: Host, container: str) -> None:
+    for _ in range(20):  # until we come while the sheet is being drawn
+        place = host.address.removeprefix("http://").split(":")
+        with closing(socket.create_connection((place[0], int(place[1])), timeout=20)) as sheet:
+            sheet.sendall(b"GET /generate?seed=0&n=256 HTTP/1.1\r\nHost: test\r\n\r\n")
+            time.sleep(0.02)
+            with host.posting({"seeds": "0-99", "format": container}) as answer:
+                content = answer.read()
+        if answer.status != 200:
+            break
+    assert answer.status == 429
+    assert "pictures wait already" in json.loads(content)["detail"]
+    assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 5
+
+
+# --- nobody waits ---
+
+
+def until_idle(host: Host, seconds: float) -> None:
+    """Within so much time there is no more work than none."""
+    end = time.monotonic() + seconds
+    while host.busy(0.25) > 0.15:
+        assert time.monotonic() < end
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("container", "scale"), [("zip", 1), ("json", 1), ("multipart", 1), ("npy", 1), ("zip", 4)]
+)
+def test_client_that_leaves_in_the_middle_stops_the_work(
+    host: Host, container: str, scale: int
+) -> None:
+    with host.posting({"seeds": "0-9999", "format": container, "scale": scale}) as answer:
+        assert len(answer.read(200_000)) == 200_000
+        assert host.busy(0.3) > 0.3  # it can be seen
+    until_idle(host, 1.0)
+    assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 0.5
+
+
+@needs_proc
+def test_client_that_leaves_without_having_read_stops_the_work(host: Host) -> None:
+    with closing(host.connected(LARGE)) as connection:
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        time.sleep(0.5)  # by now nothing more goes into the connection
+    until_idle(host, 1.0)
+    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 0.5
+
+
+@needs_proc
+@pytest.mark.parametrize("delay", [0.0, 0.005, 0.02, 0.1])
+def test_client_that_leaves_before_the_answer_begins_stops_the_work(
+    host: Host, delay: float
+) -> None:
+    with closing(host.connected(MANY)):
+        time.sleep(delay)
+    until_idle(host, 1.0)
+    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 0.5
+
+
+# --- memory ---
+
+
+@needs_proc
+def test_slow_reader_makes_no_memory_grow_and_no_work(host: Host) -> None:
+    host.post({**LARGE, "seeds": "0-199"})  # what the first large answer takes, stays
+    before = host.memory()
+    with closing(host.connected(LARGE)) as connection:
+        most = 0
+        for _ in range(10):
+            assert connection.recv(1000)
+            time.sleep(0.2)
+            most = max(most, host.memory())
+        assert host.busy(0.5) < 0.15
+    assert most - before < 32 * MIB
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
+def test_ten_thousand_pictures_take_no_more_memory_than_a_few(
+    host: Host, container: str, record_property: Any
+) -> None:
+    host.post({"seeds": "0-199", "format": container})
+    before = most = host.memory()
+    start = time.monotonic()
+    parts = []
+    with host.posting({**MANY, "format": container}) as answer:
+        parts.append(answer.read(1))
+        record_property("seconds_to_first_byte", round(time.monotonic() - start, 3))
+        while part := answer.read1(65536):
+            parts.append(part)
+            most = max(most, host.memory())
+    record_property("pictures_a_second", round(10_000 / (time.monotonic() - start)))
+    record_property("mib_more", round((most - before) / MIB, 1))
+    assert most - before < 64 * MIB
+    content = b"".join(parts)
+    if container == "npy":
+        assert np.load(io.BytesIO(content), allow_pickle=False).shape == (10_000, 28, 28, 1)
+    else:
+        found = unpacked(answer.headers["Content-Type"], content)
+        assert [said["seed"] for said, _ in found] == list(range(10_000))
+
+
+# --- the end ---
+
+
+@pytest.mark.slow
+def test_large_answer_is_finished_after_sigterm_and_leavers_leave_no_trace() -> None:
+    with service(ZOO / "mnist") as (process, address):
+        host = Host(process, address)
+        for delay in (0.0, 0.01, 0.05, 0.2):
+            with closing(host.connected(MANY)):
+                time.sleep(delay)
+        with host.posting(MANY) as answer:
+            answer.read(100_000)
+        with host.posting({"seeds": "0-1999", "format": "zip"}) as answer:
+            first = answer.read(1000)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            with pytest.raises(OSError, match="refused"):
+                host.get("/livez")
+            content = first + answer.read()
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    found = unpacked("application/zip", content)
+    assert [said["seed"] for said, _ in found] == list(range(2000))
+    assert "Traceback" not in log
+    assert "ERROR" not in log

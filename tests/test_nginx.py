@@ -1,0 +1,302 @@
+"""nginx with a cache in front of the running service, set up as docs/nginx.md says."""
+
+import http.client
+import io
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.settings import ZOO
+from tests import test_bulk
+from tests.test_start import free_port, service
+
+ROOT = Path(__file__).parent.parent
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+# around the documented block: one process in the foreground, and its files in the folder it is told
+AROUND = """
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+{block}
+}}
+"""
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+seeds = count(1000)  # each test its own: what one has stored is no news to the next
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def cached(self) -> str | None:
+        """What the cache says: HIT or MISS."""
+        return self.headers.get("x-cache-status")
+
+
+@dataclass(frozen=True)
+class Host:
+    """nginx and the service behind it."""
+
+    port: int
+    direct: int  # the service's own
+    process: "subprocess.Popen[str]"
+    folder: Path  # nginx's own
+
+    def ask(
+        self, path: str, method: str = "GET", body: str | None = None, **headers: str
+    ) -> Answer:
+        """Through nginx."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The service cannot answer meanwhile: what comes, comes from the cache."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The hardest case for a cache: a CORS origin adds to Vary."""
+    assert NGINX is not None
+    folder = tmp_path_factory.mktemp("nginx")
+    with service(ZOO / "mnist", GAN_MAX_STREAMS="1", GAN_CORS_ORIGIN="https://site.example") as (
+        process,
+        address,
+    ):
+        port, behind = free_port(), address.removeprefix("http://")
+        (folder / "nginx.conf").write_text(AROUND.format(block=documented(folder, port, behind)))
+        command = [NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+        nginx = subprocess.Popen(command)
+        try:
+            for _ in range(100):
+                with closing(socket.socket()) as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert nginx.poll() is None
+                time.sleep(0.05)
+            yield Host(port, int(behind.split(":")[1]), process, folder)
+        finally:
+            nginx.terminate()
+            nginx.wait(20)
+
+
+def documented(folder: Path, port: int, behind: str) -> str:
+    """The block of docs/nginx.md, with this test's folder, port and service."""
+    page = (ROOT / "docs" / "nginx.md").read_text()
+    (block,) = re.findall(r"^```nginx\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    for wanted, ours in (
+        ("/var/cache/nginx/ganserve", str(folder / "cache")),
+        ("127.0.0.1:8000", behind),
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+    ):
+        assert block.count(wanted) == 1
+        block = block.replace(wanted, ours)
+    return str(block)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/generate?seed={seed}",
+        "/generate.png?seed={seed}",
+        "/generate.avif?seed={seed}&scale=2",
+        "/generate?seed={seed}&format=webp&n=4",
+        "/i/{model}/{seed}.png",
+        "/i/{model}/{seed}@2x.webp",
+        "/i/{model}/{seed}.json",
+        "/interpolate.webp?seeds={seed},2&frames=4",
+        "/interpolate.zip?seeds={seed},2&frames=4",
+        "/plane?seeds={seed},2,3,4",
+    ],
+)
+def test_seeded_picture_comes_from_the_cache_the_second_time(host: Host, path: str) -> None:
+    seed = next(seeds)
+    model = host.ask(f"/generate?seed={seed}").headers["image-model"]
+    path = path.format(seed=seed, model=model).replace(f"?seed={seed}", f"?seed={seed + 10_000}")
+    first = host.ask(path)
+    assert (first.status, first.cached) == (200, "MISS")
+    with host.frozen():
+        second = host.ask(path)
+    assert (second.status, second.cached) == (200, "HIT")
+    assert second.body == first.body
+    assert second.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/generate.png", "/generate.webp?n=2"])
+def test_random_picture_never_comes_from_the_cache(host: Host, path: str) -> None:
+    answers = [host.ask(path) for _ in range(3)]
+    assert [(answer.status, answer.cached) for answer in answers] == [(200, "MISS")] * 3
+    assert len({answer.headers["image-seed"] for answer in answers}) == 3
+    assert len({answer.body for answer in answers}) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/generate.png?seed=-1", 422),
+        ("/generate?seed=1&n=9999", 422),
+        ("/generate.tiff?seed=1", 404),
+        ("/i/mnist@000000000000/7.png", 404),
+        ("/nothing", 404),
+    ],
+)
+def test_error_never_comes_from_the_cache(host: Host, path: str, status: int) -> None:
+    for _ in range(2):
+        answer = host.ask(path)
+        assert (answer.status, answer.cached) == (status, "MISS")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/models", "/models/mnist"])
+def test_state_never_comes_from_the_cache(host: Host, path: str) -> None:
+    for _ in range(2):
+        answer = host.ask(path)
+        assert (answer.status, answer.cached) == (200, "MISS")
+
+
+def test_full_service_is_asked_again(host: Host) -> None:
+    path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
+    body = json.dumps({"seeds": "0-9999", "format": "npy", "scale": 4})
+    with closing(http.client.HTTPConnection("127.0.0.1", host.direct, timeout=20)) as connection:
+        connection.request("POST", "/generate", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200  # and it is not read: it keeps its place
+        for _ in range(2):
+            full = host.ask(path)
+            assert (full.status, full.cached) == (429, "MISS")
+            assert int(full.headers["retry-after"]) >= 1
+    for _ in range(50):
+        answer = host.ask(path)
+        if answer.status == 200:
+            break
+        time.sleep(0.02)
+    assert (answer.status, answer.cached) == (200, "MISS")
+    assert host.ask(path).cached == "HIT"
+
+
+def test_each_accept_gets_its_own_answer(host: Host) -> None:
+    path = f"/generate?seed={next(seeds)}"
+    browser = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+    wanted = {
+        "image/png": "image/png",
+        "image/webp": "image/webp",
+        "image/avif,image/webp;q=0.5": "image/avif",
+        browser: host.ask(f"/generate?seed={next(seeds)}", Accept=browser).headers["content-type"],
+    }
+    first = {accept: host.ask(path, Accept=accept) for accept in wanted}
+    assert {accept: answer.cached for accept, answer in first.items()} == dict.fromkeys(
+        wanted, "MISS"
+    )
+    with host.frozen():
+        second = {accept: host.ask(path, Accept=accept) for accept in wanted}
+    for accept, media_type in wanted.items():
+        assert second[accept].cached == "HIT"
+        assert second[accept].body == first[accept].body
+        assert second[accept].headers["content-type"] == media_type
+        with Image.open(io.BytesIO(second[accept].body)) as image:
+            assert Image.MIME[image.format or ""] == media_type
+    refused = host.ask(path, Accept="text/html")
+    assert (refused.status, refused.cached) == (406, "MISS")
+
+
+@pytest.mark.parametrize("path", ["/generate?seed={}", "/interpolate.webp?seeds=1,{}"])
+def test_head_before_a_get_does_no_harm(host: Host, path: str) -> None:
+    path = path.format(next(seeds))
+    head = host.ask(path, "HEAD")
+    assert (head.status, head.cached, head.body) == (200, "MISS", b"")
+    with host.frozen():
+        answer = host.ask(path)
+    assert answer.cached == "HIT"
+    assert len(answer.body) == int(head.headers["content-length"])
+    with Image.open(io.BytesIO(answer.body)) as image:
+        image.load()
+
+
+def test_client_that_has_the_picture_gets_304(host: Host) -> None:
+    path = f"/generate.png?seed={next(seeds)}"
+    known = host.ask(path)
+    tag = known.headers["etag"]
+    with host.frozen():  # from the cache
+        for named in (tag, f"W/{tag}", f'"other", {tag}'):
+            answer = host.ask(path, If_None_Match=named)
+            assert (answer.status, answer.cached, answer.body) == (304, "HIT", b"")
+            assert answer.headers["etag"] == tag
+        assert host.ask(path, If_None_Match='"other"').body == known.body
+
+
+def test_client_that_has_the_picture_gets_304_before_the_cache_has_it(host: Host) -> None:
+    seed = next(seeds)
+    tag = host.ask(f"/generate.png?seed={seed}").headers["etag"]
+    path = f"/generate?seed={seed}&format=png"  # the same picture
+    answer = host.ask(path, If_None_Match=tag)
+    assert (answer.status, answer.cached) == (304, "MISS")
+    assert len(host.ask(path).body) > 0
+
+
+def test_many_pictures_of_a_post_pass_and_are_not_kept(host: Host) -> None:
+    body = json.dumps({"seeds": "0-199", "format": "zip"})
+    for _ in range(2):
+        answer = host.ask("/generate", "POST", body, Content_Type="application/json")
+        assert answer.status == 200
+        assert answer.cached is None
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+            assert archive.testzip() is None
+            assert len(archive.namelist()) == 201
+
+
+def test_cached_pixels_are_those_of_the_service(host: Host) -> None:
+    seed = next(seeds)
+    answers = [host.ask(f"/generate.npy?seed={seed}") for _ in range(2)]
+    kept = np.load(io.BytesIO(answers[1].body), allow_pickle=False)
+    with Image.open(io.BytesIO(host.ask(f"/generate.png?seed={seed}").body)) as image:
+        assert np.array_equal(np.asarray(image), kept[..., 0])
+
+
+@test_bulk.needs_proc
+def test_slow_client_fills_no_disk_and_makes_no_work_and_may_leave(host: Host) -> None:
+    """What it has not read yet is not drawn yet, and never is once it has gone."""
+    through = test_bulk.Host(host.process, f"http://127.0.0.1:{host.port}")
+    with closing(through.connected(test_bulk.LARGE)) as connection:
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        test_bulk.until_idle(through, 3.0)
+        assert [path for path in (host.folder / "proxy").rglob("*") if path.is_file()] == []
+        path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
+        assert host.ask(path).status == 429  # its place is taken
+    test_bulk.until_idle(through, 1.0)
+    assert host.ask(path).status == 200
