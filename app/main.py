@@ -34,7 +34,7 @@ from app.routes import (
     planes,
     problem_pages,
 )
-from app.settings import Settings, read_settings
+from app.settings import ZOO, Settings, read_settings
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        loaded = [load(folder, settings) for folder in settings.generator_folders]
+        loaded = [load(generator_folder(name), settings) for name in settings.generators]
         generators = Generators(loaded)
         check_names(generators)
         for generation in loaded:
@@ -126,6 +126,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(OneLineStart)
 
     return app
+
+
+def generator_folder(name: str) -> Path:
+    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
+
+    Raises:
+        GeneratorFileError: the Hub does not give it.
+    """
+    if name.startswith("hf:"):
+        # here, since the Hub's library costs time and memory, and few hosts want it
+        from model import hub
+
+        return hub.fetch(name)
+    return ZOO / name if (ZOO / name).is_dir() else Path(name)
 
 
 def load(folder: Path, settings: Settings) -> Generation:

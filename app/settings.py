@@ -47,12 +47,14 @@ class Settings(BaseSettings):
     )
 
     generator: Text = Field(
-        "mnist", description="name in model/zoo, or path of a generator file's folder"
+        "mnist",
+        description="name in model/zoo, path of a generator file's folder, or"
+        " hf:owner/name@revision at the Hugging Face Hub, the revision a commit's hash or a tag",
     )
     models: Annotated[tuple[Text, ...], *Words] = Field(
         (),
         max_length=64,
-        description="further generators, as names or paths too; each by its own name",
+        description="further generators, as names, paths or hf: too; each by its own name",
     )
     device: str = Field(
         "auto",
@@ -133,10 +135,9 @@ class Settings(BaseSettings):
     )
 
     @property
-    def generator_folders(self) -> list[Path]:
-        """Of every generator, the default first: the zoo's folder of that name, else the path."""
-        names = dict.fromkeys((self.generator, *self.models))
-        return [ZOO / name if (ZOO / name).is_dir() else Path(name) for name in names]
+    def generators(self) -> list[str]:
+        """Every generator as it is named here, the default first."""
+        return list(dict.fromkeys((self.generator, *self.models)))
 
 
 class SettingsError(Exception):
