@@ -101,6 +101,20 @@ class Settings(BaseSettings):
     recipes: bool = Field(
         True, description="whether a file says of which seed, generator and parameters it is"
     )
+    c2pa_certificate: str = Field(
+        "",
+        max_length=4096,
+        description="path of a PEM file, a certificate and those that vouch for it: with it and its"
+        " key every picture file is signed by C2PA",
+    )
+    c2pa_key: str = Field(
+        "", max_length=4096, repr=False, description="path of its private key's PEM file"
+    )
+    c2pa_timestamp_url: str = Field(
+        "",
+        pattern=r"^(https?://[!-~]{1,2000})?$",
+        description="of an RFC 3161 host that stamps the time, asked anew for every signature",
+    )
     cors_origin: str = Field(
         "*",
         pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",
@@ -225,7 +239,7 @@ def described() -> list[tuple[str, str, str, str]]:
 def _default(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _bounds(schema: dict[str, Any]) -> str:
