@@ -84,12 +84,19 @@ class Answer:
         headers = self.headers(timing)
         return Response(content, media_type=self.format.media_type, headers=headers)
 
+    async def signed(self, content: bytes) -> bytes:
+        """The file with a signature, if this host signs."""
+        if self.generation.sign is None:
+            return content
+        return await asyncio.to_thread(self.generation.sign, content, self.format.media_type)
+
     async def still(self, pixels: NDArray[np.uint8], timing: Timing) -> Response:
         """The file of one picture (H, W, C)."""
         start = time.perf_counter()
         content = await asyncio.to_thread(
             encode_still, pixels, self.format.name, self.quality, self.note
         )
+        content = await self.signed(content)
         timing.encode += time.perf_counter() - start
         return self.response(content, timing)
 

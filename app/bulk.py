@@ -19,7 +19,6 @@ import numpy as np
 from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
 from app.encoding.formats import enlarge
-from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation
 from app.problems import QueueFull
 from app.recipes import Words, recipe_text
@@ -92,7 +91,7 @@ async def pieces(
 
     def finished(pixels: Pixels, start: int) -> Pixels | list[bytes]:
         large = enlarge(pixels, output.scale, output.resample)
-        return encode_pngs(large, notes(start)) if encoded else large
+        return generation.encode(large, notes(start)) if encoded else large
 
     streams.enter()
     try:

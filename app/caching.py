@@ -16,6 +16,7 @@ def matches(if_none_match: str, tag: str) -> bool:
     """Whether an If-None-Match header names the tag. Weak comparison: RFC 9110, section 13.1.2."""
     if if_none_match.strip() == "*":
         return True
+    tag = tag.removeprefix("W/")
     return any(part.strip().removeprefix("W/") == tag for part in if_none_match.split(","))
 
 

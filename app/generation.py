@@ -5,7 +5,7 @@ most.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -14,9 +14,10 @@ from typing import Annotated, Any, cast
 import numpy as np
 from fastapi import Depends, Request
 
-from app.batcher import Batcher, Job, Latents, Note, Pixels, Rows, Timing
+from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.caching import ENCODING, PictureCache
 from app.disconnection import Watch, watching
+from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
 from model.generator_file import GeneratorFile
@@ -47,6 +48,9 @@ class Generation:
     sampler: str = ""  # which runtime on which device, for the log
     precision: str = "fp32"
     recipes_in_files: bool = True
+    encode: Encoder = encode_pngs
+    sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
+    signed_by: str = ""
     _making: dict[int, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,9 @@ class Generation:
         self.side, self.channels = self.config.crop, self.config.network.channels
         # whatever else than the recipe and the format decides about bytes
         kind = f"{self.config.weights_sha256} {self.precision} {self.recipes_in_files} {ENCODING}"
+        kind += f" {self.signed_by}" if self.sign else ""
+        # signed twice, the same picture has other bytes: RFC 9110, section 8.8.1
+        self._strength = "W/" if self.sign else ""
         self._tag = blake2b(kind.encode(), digest_size=10)
         # as recipe_text({"model": ..., "seed": ...}), for the hot path
         self._seed_text = f'{{"model":"{self.id}","seed":%d}}'
@@ -70,10 +77,12 @@ class Generation:
         return text if self.recipes_in_files else None
 
     def tag(self, text: str, format: str = "png", quality: int | None = None) -> str:
-        """The strong ETag of a recipe's picture in a format. It needs no picture."""
+        """The ETag of a recipe's picture in a format, strong but for signed files. It needs no
+        picture.
+        """
         tag = self._tag.copy()
         tag.update(f"{format} {quality} {text}".encode())
-        return f'"{tag.hexdigest()}"'
+        return f'{self._strength}"{tag.hexdigest()}"'
 
     def check(self, parameters: LatentParameters | Recipe) -> None:
         """Holds parameters against what this generator has.

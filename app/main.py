@@ -1,6 +1,7 @@
 """The application: settings in, a FastAPI application with a loaded generator out."""
 
 import gc
+import importlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
@@ -19,6 +21,7 @@ from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
 from app.bulk import Streams
 from app.caching import PictureCache
+from app.encoding.marking import SigningError
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_latents
 from app.limits import BodyLimit, Bounds, each_parameter_once
@@ -34,16 +37,19 @@ from app.routes import (
     planes,
     problem_pages,
 )
-from app.settings import Settings, read_settings
+from app.settings import ZOO, Settings, read_settings
 from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
+if TYPE_CHECKING:
+    from app.encoding.signing import Signer
+
 log = logging.getLogger("ganserve")
 
-START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError)
+START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, SigningError)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
@@ -94,7 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        loaded = [load(folder, settings) for folder in settings.generator_folders]
+        signer = file_signer(settings)
+        loaded = [load(generator_folder(name), settings, signer) for name in settings.generators]
         generators = Generators(loaded)
         check_names(generators)
         for generation in loaded:
@@ -137,8 +144,48 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def load(folder: Path, settings: Settings) -> Generation:
-    """A generator file, checked, on its device and warm.
+def generator_folder(name: str) -> Path:
+    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
+
+    Raises:
+        GeneratorFileError: the Hub does not give it.
+    """
+    if name.startswith("hf:"):
+        # imported by name: the Hub's library costs time and memory, and few hosts want it
+        fetched: Path = importlib.import_module("model.hub").fetch(name)
+        return fetched
+    return ZOO / name if (ZOO / name).is_dir() else Path(name)
+
+
+def file_signer(settings: Settings) -> "Signer | None":
+    """What signs the files of this host, if anything does.
+
+    Raises:
+        SigningError: one setting lacks the other, or no valid signature comes of them.
+    """
+    paths = {
+        "GAN_C2PA_CERTIFICATE": settings.c2pa_certificate,
+        "GAN_C2PA_KEY": settings.c2pa_key,
+    }
+    if not any((*paths.values(), settings.c2pa_timestamp_url)):
+        return None
+    pems = []
+    for name, path in paths.items():
+        if not path:
+            raise SigningError(f"{name} is not set; signing needs a certificate and its key")
+        try:
+            pems.append(Path(path).read_bytes())
+        except OSError as error:
+            raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
+    certificate, key = pems
+    # imported by name: the library costs time and memory, and few hosts sign
+    signing = importlib.import_module("app.encoding.signing")
+    signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
+    return signer
+
+
+def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Generation:
+    """A generator file, checked, on its device and warm; its files signed, if anything signs.
 
     Raises:
         GeneratorFileError, DeviceError, UnequalBytesError: it cannot be served.
@@ -147,9 +194,10 @@ def load(folder: Path, settings: Settings) -> Generation:
     threads = settings.threads or usable_cores()
     sampler = load_sampler(file, settings.device, settings.precision, threads)
     warm_up(sampler, settings.max_batch)
+    encode = signer.encode_pngs if signer else encode_pngs
     batcher = Batcher(
         sampler,
-        encode_pngs,
+        encode,
         partial(gather_latents, z_dim=sampler.z_dim, prior=file.config.prior),
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
@@ -163,6 +211,9 @@ def load(folder: Path, settings: Settings) -> Generation:
         sampler=str(sampler),
         precision=settings.precision,
         recipes_in_files=settings.recipes,
+        encode=encode,
+        sign=signer.sign if signer else None,
+        signed_by=signer.id if signer else "",
     )
 
 

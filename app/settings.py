@@ -47,12 +47,14 @@ class Settings(BaseSettings):
     )
 
     generator: Text = Field(
-        "mnist", description="name in model/zoo, or path of a generator file's folder"
+        "mnist",
+        description="name in model/zoo, path of a generator file's folder, or"
+        " hf:owner/name@revision at the Hugging Face Hub, the revision a commit's hash or a tag",
     )
     models: Annotated[tuple[Text, ...], *Words] = Field(
         (),
         max_length=64,
-        description="further generators, as names or paths too; each by its own name",
+        description="further generators, as names, paths or hf: too; each by its own name",
     )
     device: str = Field(
         "auto",
@@ -99,6 +101,20 @@ class Settings(BaseSettings):
     recipes: bool = Field(
         True, description="whether a file says of which seed, generator and parameters it is"
     )
+    c2pa_certificate: str = Field(
+        "",
+        max_length=4096,
+        description="path of a PEM file, a certificate and those that vouch for it: with it and its"
+        " key every picture file is signed by C2PA",
+    )
+    c2pa_key: str = Field(
+        "", max_length=4096, repr=False, description="path of its private key's PEM file"
+    )
+    c2pa_timestamp_url: str = Field(
+        "",
+        pattern=r"^(https?://[!-~]{1,2000})?$",
+        description="of an RFC 3161 host that stamps the time, asked anew for every signature",
+    )
     cors_origin: str = Field(
         "*",
         pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",
@@ -133,10 +149,9 @@ class Settings(BaseSettings):
     )
 
     @property
-    def generator_folders(self) -> list[Path]:
-        """Of every generator, the default first: the zoo's folder of that name, else the path."""
-        names = dict.fromkeys((self.generator, *self.models))
-        return [ZOO / name if (ZOO / name).is_dir() else Path(name) for name in names]
+    def generators(self) -> list[str]:
+        """Every generator as it is named here, the default first."""
+        return list(dict.fromkeys((self.generator, *self.models)))
 
 
 class SettingsError(Exception):
@@ -224,7 +239,7 @@ def described() -> list[tuple[str, str, str, str]]:
 def _default(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _bounds(schema: dict[str, Any]) -> str:

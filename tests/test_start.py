@@ -94,7 +94,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(folder: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def service(folder: Path | str, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running service and its address; ready when the block begins."""
     port = free_port()
     settings = environment(GAN_GENERATOR=str(folder), PORT=str(port), **more)

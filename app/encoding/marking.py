@@ -46,6 +46,10 @@ _RECIPE_IN_XMP = re.compile(
 _GIF_LANDING = bytes([1, *range(255, -1, -1), 0])
 
 
+class SigningError(Exception):
+    """Files cannot be signed; the message says which setting is wrong, or what else is."""
+
+
 def packet(recipe: str | None = None) -> bytes:
     """The XMP packet: the mark, and the recipe, if there is one, as a property of our own.
 

@@ -154,6 +154,7 @@ async def _way(
             quality=parameters.quality,
             recipe=answer.note,
         )
+        file = await answer.signed(file)
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
     timing.encode += time.perf_counter() - start

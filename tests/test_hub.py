@@ -1,0 +1,241 @@
+"""Generators from the Hub, by a server on this machine that imitates the little of it we need."""
+
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from model import hub
+from model.generator_file import CARD, CONFIG, WEIGHTS, GeneratorFileError, read_generator_file
+from tests.test_start import fetch, free_port, service, start_and_fail
+
+COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
+FILE = re.compile(r"/owner/tiny/resolve/(\w+)/([\w.]+)")
+
+needs_hub = pytest.mark.skipif(
+    importlib.util.find_spec("huggingface_hub") is None, reason="needs the extra 'hub'"
+)
+
+
+@dataclass
+class Hub:
+    """What the server has, what it says of sizes, and what it was asked for."""
+
+    files: dict[str, bytes]
+    address: str = ""
+    told: dict[str, int] = field(default_factory=dict)  # a size that is not true
+    asked: list[str] = field(default_factory=list)
+    tokens: set[str | None] = field(default_factory=set)
+
+
+class Handler(BaseHTTPRequestHandler):
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.hub.asked.append(f"{self.command} {self.path}")
+        self.hub.tokens.add(self.headers.get("Authorization"))
+        if self.path == "/api/models/owner/tiny/refs":
+            refs = {
+                "branches": [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}],
+                "converts": [],
+                "tags": [{"name": "v1", "ref": "refs/tags/v1", "targetCommit": COMMIT}],
+            }
+            self.answer(200, json.dumps(refs).encode())
+        elif (match := FILE.fullmatch(self.path)) is None:
+            self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif match[1] != COMMIT:
+            self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        elif (content := self.hub.files.get(match[2])) is None:
+            self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        else:
+            tag = hashlib.sha256(content).hexdigest()
+            head = {"X-Repo-Commit": COMMIT, "ETag": f'"{tag}"'}
+            if match[2] in self.hub.told:
+                head["X-Linked-Size"] = str(self.hub.told[match[2]])
+            self.answer(200, content, head)
+
+    def answer(self, status: int, content: bytes, head: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (head or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(generator_folder: Path) -> Iterator[Hub]:
+    files = {name: (generator_folder / name).read_bytes() for name in (CONFIG, WEIGHTS, CARD)}
+    found = Hub(files | {"model.bin": b"never to be fetched"})
+    handler = type("BoundHandler", (Handler,), {"hub": found})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        found.address = f"http://127.0.0.1:{listener.server_port}"
+        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
+        yield found
+        listener.shutdown()
+
+
+@pytest.fixture
+def here(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The server, as the Hub of this process, with an empty cache."""
+    constants = pytest.importorskip("huggingface_hub").constants
+    template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return server
+
+
+def refused(name: str) -> str:
+    with pytest.raises(GeneratorFileError) as error:
+        hub.fetch(name)
+    text = str(error.value)
+    assert text.startswith(name)
+    assert len(text.splitlines()) == 1
+    return text
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "v1"])
+def test_commit_and_tag_give_the_same_generator(
+    here: Hub, generator_folder: Path, revision: str
+) -> None:
+    folder = hub.fetch(f"hf:owner/tiny@{revision}")
+    assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, CARD}
+    assert read_generator_file(folder).config == read_generator_file(generator_folder).config
+
+
+def test_commit_that_is_here_needs_no_network(here: Hub) -> None:
+    first = hub.fetch(f"hf:owner/tiny@{COMMIT}")
+    here.asked.clear()
+    assert hub.fetch(f"hf:owner/tiny@{COMMIT}") == first
+    assert here.asked == []
+
+
+def test_no_other_file_is_asked_for_and_no_token_sent(here: Hub) -> None:
+    hub.fetch(f"hf:owner/tiny@{COMMIT}")
+    names = {line.rpartition("/")[2] for line in here.asked}
+    assert names == {CONFIG, WEIGHTS, CARD}
+    assert here.tokens == {None}
+
+
+def test_token_is_sent_where_the_user_has_set_one(
+    here: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.fetch("hf:owner/tiny@v1")
+    assert here.tokens == {"Bearer hf_secret"}
+
+
+def test_generator_without_a_card_is_good(here: Hub) -> None:
+    del here.files[CARD]
+    assert read_generator_file(hub.fetch(f"hf:owner/tiny@{COMMIT}")).config.name == "tiny"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hf:owner/tiny",
+        "hf:owner/tiny@",
+        "hf:tiny@v1",
+        "hf:owner/../tiny@v1",
+        "hf:owner/tiny/more@v1",
+        "hf:./tiny@v1",
+        "hf:owner/tiny@-v1",
+    ],
+)
+def test_name_that_is_not_whole_is_refused_with_what_is_wanted(name: str) -> None:
+    assert "hf:owner/name@revision is wanted" in refused(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("hf:owner/tiny@main", "no tag main; .* never a branch", id="branch"),
+        pytest.param("hf:owner/tiny@v9", "no tag v9", id="no-such-tag"),
+        pytest.param(f"hf:owner/tiny@{COMMIT[:8]}", "40 hex digits", id="short-commit"),
+        pytest.param(f"hf:owner/tiny@{OTHER}", "no such revision", id="no-such-commit"),
+        pytest.param(f"hf:owner/none@{COMMIT}", "no such repository", id="no-such-repository"),
+        pytest.param("hf:owner/none@v1", "no such repository", id="no-such-repository-by-tag"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_refused(here: Hub, name: str, reason: str) -> None:
+    assert re.search(reason, refused(name))
+
+
+@pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
+def test_missing_file_is_named(here: Hub, file: str) -> None:
+    del here.files[file]
+    assert f"{file} is not in the repository" in refused(f"hf:owner/tiny@{COMMIT}")
+
+
+def test_file_that_is_too_large_is_not_downloaded(here: Hub) -> None:
+    here.told[WEIGHTS] = 2**40
+    assert "more than the 1,073,741,824 allowed" in refused(f"hf:owner/tiny@{COMMIT}")
+    assert f"GET /owner/tiny/resolve/{COMMIT}/{WEIGHTS}" not in here.asked
+
+
+def test_file_of_another_length_than_told_is_refused(here: Hub, tmp_path: Path) -> None:
+    here.told[WEIGHTS] = 1000
+    assert "cannot be downloaded" in refused(f"hf:owner/tiny@{COMMIT}")
+    assert not list((tmp_path / "cache").rglob(WEIGHTS))
+
+
+def test_download_that_never_ends_is_cut_off(here: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MAX_WEIGHT_BYTES", 1000)
+    here.told[WEIGHTS] = 1000
+    assert "longer than the Hub has told" in refused(f"hf:owner/tiny@{COMMIT}")
+
+
+def test_hub_that_does_not_answer_is_refused_at_once(
+    here: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = sys.modules["huggingface_hub"].constants
+    closed = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setattr(constants, "ENDPOINT", closed)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", closed + "/{repo_id}/{revision}")
+    for revision in (COMMIT, "v1"):
+        reason = refused(f"hf:owner/tiny@{revision}")
+        assert "cannot be downloaded (ConnectError)" in reason
+
+
+def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "HAS_HUB", False)
+    assert "pip install 'ganserve[hub]'" in refused("hf:owner/tiny@v1")
+
+
+@needs_hub
+def test_service_draws_by_a_generator_of_the_hub(server: Hub, tmp_path: Path) -> None:
+    settings = {"HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path)}
+    with service(f"hf:owner/tiny@{COMMIT}", **settings) as (_, address):
+        assert fetch(f"{address}/generate?seed=7").startswith(b"\x89PNG")
+    shutil.rmtree(tmp_path / "hub")
+    lines = start_and_fail(GAN_GENERATOR="hf:owner/tiny@main", **settings)
+    (why,) = [line for line in lines if "cannot start" in line]
+    assert "never a branch" in why
+
+
+def test_library_is_not_loaded_where_no_such_name_is_given() -> None:
+    code = (
+        "import sys, app.main; from app.settings import Settings;"
+        "app.main.generator_folder('mnist'); print('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
