@@ -110,6 +110,7 @@ def check(content: bytes, media_type: str) -> None:
     verdict, manifest = read(content, media_type)
     assert verdict == "Valid"
     (actions,) = [one for one in manifest["assertions"] if one["label"] == "c2pa.actions.v2"]
+    assert actions["created"]  # else it would be what the signer has only been told
     assert actions["data"]["actions"] == [
         {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE}
     ]
