@@ -110,6 +110,7 @@ def check(content: bytes, media_type: str) -> None:
     verdict, manifest = read(content, media_type)
     assert verdict == "Valid"
     (actions,) = [one for one in manifest["assertions"] if one["label"] == "c2pa.actions.v2"]
+    assert actions["created"]  # else it would be what the signer has only been told
     assert actions["data"]["actions"] == [
         {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE}
     ]
@@ -266,6 +267,21 @@ def test_tag_of_a_signed_picture_is_weak_and_good_for_304(host: TestClient, path
 
 def test_kept_picture_is_the_same_bytes(host: TestClient) -> None:
     assert host.get("/generate?seed=11").content == host.get("/generate?seed=11").content
+
+
+@pytest.mark.parametrize("path", ["/generate?seed=12", "/generate.webp?seed=12"])
+def test_file_that_cannot_be_signed_is_not_sent_without(
+    host: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise c2pa.C2paError("no time stamp")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(c2pa, "Builder", fail)
+        answer = host.get(path)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (500, "no-store")
+        assert "time stamp" not in answer.text
+    check(host.get(path).content, host.get(path).headers["Content-Type"])
 
 
 def test_signed_host_shows_the_pixels_of_a_plain_one(host: TestClient, client: TestClient) -> None:

@@ -42,7 +42,10 @@ HOLDERS = {
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 SETTINGS = {
     "version": 1,
-    "builder": {"thumbnail": {"enabled": False}},  # it would be larger than the picture
+    "builder": {
+        "thumbnail": {"enabled": False},  # it would be larger than the picture
+        "created_assertion_labels": ["c2pa.actions"],  # the signer's own word, not hearsay
+    },
     "verify": {
         "verify_after_sign": False,  # one is verified at the start, for all
         "remote_manifest_fetch": False,
