@@ -1,10 +1,12 @@
-"""HTTP/1.1 as uvicorn speaks it, with two things more: an answer leaves in one write, and a bell
-rings when the client goes away.
+"""HTTP/1.1 as uvicorn speaks it, with three things more: an answer leaves in one write, a bell
+rings when the client goes away, and a client that takes nothing for a minute is gone too.
 
 Two writes, head and body, cost a system call more, and a process that is killed between them leaves
-an answer that no load balancer can ask for again elsewhere.
+an answer that no load balancer can ask for again elsewhere. A client that does not read would keep
+its place among the large answers for ever, and the process from its end.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from app.disconnection import BELL
 
 BODILESS = (204, 304)
+STALLED_SECONDS = 60.0  # without one byte taken, until a connection is given up
 
 
 class Protocol(HttpToolsProtocol):
@@ -26,6 +29,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._bell: set[Callable[[], None]] = set()
         self._extensions: dict[str, Any] = {BELL: self._bell}
+        self._stall: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         """The parser has seen the first byte of a request."""
@@ -35,8 +39,31 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or we have closed."""
         super().connection_lost(exc)
+        self._end_stall()
         for leave in tuple(self._bell):
             leave()
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than the client takes."""
+        super().pause_writing()
+        self._watch_stall()
+
+    def resume_writing(self) -> None:
+        """It has taken most of it."""
+        super().resume_writing()
+        self._end_stall()
+
+    def _watch_stall(self, before: int | None = None) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting == before:
+            self.transport.abort()
+        else:
+            self._stall = self.loop.call_later(STALLED_SECONDS, self._watch_stall, waiting)
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.send = OneWrite(cycle)  # type: ignore[method-assign]

@@ -80,11 +80,12 @@ class Host:
 
     def busy(self, seconds: float) -> float:
         """The share of so much time that the process is at work: 1 is one core."""
-        before = self._worked()
+        before = self.worked()
         time.sleep(seconds)
-        return (self._worked() - before) / seconds
+        return (self.worked() - before) / seconds
 
-    def _worked(self) -> float:
+    def worked(self) -> float:
+        """Seconds of a core since the process began."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -356,10 +357,12 @@ def test_client_that_leaves_in_the_middle_stops_the_work(
     host: Host, container: str, scale: int
 ) -> None:
     with host.posting({"seeds": "0-9999", "format": container, "scale": scale}) as answer:
-        assert len(answer.read(200_000)) == 200_000
-        assert host.busy(0.3) > 0.3  # it can be seen
+        before, end = host.worked(), time.monotonic() + 0.3
+        while time.monotonic() < end:
+            assert answer.read1(65536)
+        assert host.worked() - before > 0.05  # it can be seen
     until_idle(host, 1.0)
-    assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 0.5
+    assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 1
 
 
 @needs_proc
@@ -368,7 +371,7 @@ def test_client_that_leaves_without_having_read_stops_the_work(host: Host) -> No
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
         time.sleep(0.5)  # by now nothing more goes into the connection
     until_idle(host, 1.0)
-    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 0.5
+    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 1
 
 
 @needs_proc
@@ -379,7 +382,7 @@ def test_client_that_leaves_before_the_answer_begins_stops_the_work(
     with closing(host.connected(MANY)):
         time.sleep(delay)
     until_idle(host, 1.0)
-    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 0.5
+    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"}) < 1
 
 
 # --- memory ---

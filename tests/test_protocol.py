@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app import protocol
 from app.disconnection import watching
 from app.protocol import Protocol
 
@@ -223,3 +224,41 @@ def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
         return was_quiet
 
     assert asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("reads", "given_up"), [(False, True), (True, False)], ids=["never", "slowly"]
+)
+def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, reads: bool, given_up: bool
+) -> None:
+    monkeypatch.setattr(protocol, "STALLED_SECONDS", 0.3)
+    gone = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with watching(scope, receive)(gone.set):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not gone.is_set():
+                part = bytes(2**23)
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+
+    async def main() -> bool:
+        config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        listener = socket.create_server(("127.0.0.1", 0))
+        # little room in the kernel: what the client takes is soon seen
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**14)
+        serving = asyncio.create_task(server.serve([listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname(), limit=2**16)
+        writer.write(GET)
+        for _ in range(12):
+            await asyncio.sleep(0.1)
+            if reads:
+                await reader.read(2**16)
+        was_given_up = gone.is_set()
+        writer.transport.abort()
+        server.should_exit = True
+        await serving
+        return was_given_up
+
+    assert asyncio.run(main()) is given_up
