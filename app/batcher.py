@@ -133,6 +133,11 @@ class Batcher:
             await asyncio.to_thread(thread.join)
         self._threads = []
 
+    @property
+    def max_queue(self) -> int:
+        """Pictures that may wait, and so the most that one request may have."""
+        return self._max_queue
+
     def submit(
         self, rows: Rows, notes: Sequence[Note] | None = None, *, goes_on: bool = False
     ) -> Job:

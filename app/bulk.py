@@ -74,14 +74,15 @@ async def pieces(
     Comes to its first piece, or is refused, before anything is sent: see `begun`.
     """
     plain = output.scale == 1
+    step = min(PIECE, generation.batcher.max_queue)
     ahead: list[Job] = []
 
     def notes(start: int) -> list[Note]:
-        part = range(start, min(start + PIECE, items.count))
+        part = range(start, min(start + step, items.count))
         return [generation.note(recipe_text(items.words(index))) for index in part]
 
     def submit(start: int) -> None:
-        z = items.latents(start, min(start + PIECE, items.count))
+        z = items.latents(start, min(start + step, items.count))
         files = notes(start) if encoded and plain else None
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
@@ -97,9 +98,9 @@ async def pieces(
     try:
         with watch(give_up):
             submit(0)
-            for start in range(0, items.count, PIECE):
-                if start + PIECE < items.count:
-                    submit(start + PIECE)
+            for start in range(0, items.count, step):
+                if start + step < items.count:
+                    submit(start + step)
                 made = await ahead[0].reply
                 del ahead[0]
                 if not plain:

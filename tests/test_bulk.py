@@ -339,6 +339,14 @@ def test_full_queue_refuses_a_large_answer_before_it_begins(host: Host, containe
     assert soon_accepted(host, {"seeds": "0-9", "format": container}) < 5
 
 
+def test_queue_shorter_than_a_piece_takes_a_large_answer_too() -> None:
+    with service(ZOO / "mnist", GAN_MAX_QUEUE="10") as (process, address):
+        host = Host(process, address)
+        for container in CONTAINERS:
+            _, media_type, content = host.post({"seeds": "0-99", "format": container})
+            assert [said["seed"] for said, _ in unpacked(media_type, content)] == list(range(100))
+
+
 # --- nobody waits ---
 
 
