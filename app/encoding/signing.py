@@ -7,7 +7,7 @@ Pixels, XMP and recipe stay as they are. Two signatures of one file are never th
 library salts every assertion, so whoever promises bytes must promise less. What has no place for
 a manifest comes back as it was. Imported only where a certificate is set: the library comes with
 the extra `c2pa`.
-C2PA technical specification, 2.2.
+C2PA technical specification, 2.4.
 """
 
 import io
