@@ -181,7 +181,8 @@ def test_service_ends_on_sigterm(generator_folder: Path) -> None:
 
 def test_what_was_accepted_is_answered_after_sigterm() -> None:
     """Twenty sheets of the real generator: two seconds of work, told to stop in the midst of it."""
-    with service(ZOO / "mnist", GAN_MAX_QUEUE="10000") as (process, address), ExitStack() as stack:
+    bounds = {"GAN_MAX_QUEUE": "10000", "GAN_MAX_WAIT": "600"}
+    with service(ZOO / "mnist", **bounds) as (process, address), ExitStack() as stack:
         host, port = address.removeprefix("http://").split(":")
         visitors = []
         for index in range(20):
