@@ -45,29 +45,21 @@ BULK_TYPES = {
     "multipart": "multipart/mixed",
 }
 
-PICTURE = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture; `Image-Seed` names its (first) seed.",
-        "content": {still.media_type: PICTURE for still in STILLS.values()},
-        "headers": {
-            name: {"description": meaning, "schema": {"type": "string"}}
-            for name, meaning in (
-                ("Image-Seed", "The true seed, a whole number, of the (first) picture."),
-                ("Image-Model", "Name and hash of the generator."),
-                ("Content-Location", "A URL of the same picture for ever, if this is not one."),
-                ("Server-Timing", "Milliseconds in the queue, the generator and the encoder."),
-            )
-        },
+        "content": {still.media_type: BINARY for still in STILLS.values()},
     },
-    304: {"description": "The client's copy, named by If-None-Match, is the picture."},
+    304: UNCHANGED,
 }
 BULK_RESPONSES: dict[int | str, dict[str, Any]] = {
     **STILL_RESPONSES,
     200: {
         **STILL_RESPONSES[200],
         "content": STILL_RESPONSES[200]["content"]
-        | {"application/zip": PICTURE, "multipart/mixed": PICTURE}
+        | {"application/zip": BINARY, "multipart/mixed": BINARY}
         | {"application/json": {"schema": {"type": "object"}}},
     },
 }

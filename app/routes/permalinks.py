@@ -1,7 +1,7 @@
 """/i/{model}@{hash}/{seed}[@4x].{ext}: a picture for ever, without a query."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,10 +19,19 @@ from model.latents import SEED_LIMIT
 
 FILE = re.compile(r"([0-9]{1,19})(?:@([0-9]{1,2})x)?\.([a-z0-9]{1,8})")
 
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    **STILL_RESPONSES,
+    200: {
+        "description": "The picture, or its recipe.",
+        "content": STILL_RESPONSES[200]["content"]
+        | {"application/json": {"schema": {"type": "object"}}},
+    },
+}
+
 router = APIRouter(tags=["pictures"])
 
 
-@router.get("/i/{model}/{file}", responses=STILL_RESPONSES, response_class=Response)
+@router.get("/i/{model}/{file}", responses=RESPONSES, response_class=Response)
 async def permanent(
     request: Request,
     model: Annotated[str, Path(max_length=80, examples=["mnist@0123456789ab"])],
