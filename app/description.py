@@ -144,7 +144,9 @@ def _describe(path: str, method: str, operation: Json) -> None:
         names = (*ALWAYS, *(PICTURE if "304" in responses else ()))
         headers = {name: _reference("headers", name) for name in names}
         responses[code] = {**responses[code], "headers": headers}
-    if "304" in responses and method == "get":
+    if method == "post":
+        responses.pop("304", None)
+    if "304" in responses:
         operation["parameters"].append(_reference("parameters", "If-None-Match"))
     if links := LINKS.get(operation["operationId"]):
         responses["200"]["links"] = {

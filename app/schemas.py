@@ -470,11 +470,22 @@ class SeedRanges:
     ) -> dict[str, Any]:
         seed = _SeedText().__get_pydantic_json_schema__(_, handler)
         return {
+            "description": "Seeds, as a list or as a text with ranges.",
             "anyOf": [
                 {"type": "string", "minLength": 1, "maxLength": 2**20},
                 {"type": "array", "items": seed, "minItems": 1, "maxItems": MAX_BULK},
-            ]
+            ],
         }
+
+
+Recipes = Annotated[
+    list[Recipe],
+    Field(
+        min_length=1,
+        max_length=MAX_BULK,
+        description="Each of one seed, one z or one mix, with what is done to it.",
+    ),
+]
 
 
 class GenerateBody(SheetParameters):
@@ -486,12 +497,12 @@ class GenerateBody(SheetParameters):
         Annotated[
             list[int],
             SeedRanges(),
-            Field(description="Seeds, as a list or as a text with ranges.", examples=["1,5,10-20"]),
+            Field(examples=["1,5,10-20"]),
         ]
         | None
     ) = None  # fmt: skip
     z: Latents | None = None
-    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=MAX_BULK)] | None = None
+    recipes: Recipes | None = None
     format: AnyFormat | None = None
 
     @model_validator(mode="before")
@@ -581,7 +592,6 @@ class PreviewQuery(_Query, OutputParameters):
 
     seed: Seed = 0
     steps: Annotated[int, Whole(2, MAX_SIDE), Field(description="Pictures from end to end.")] = 7
-    format: StillFormat | None = None
 
 
 class NoQuery(_Query):

@@ -139,7 +139,7 @@ async def direction_preview(
     number, reach = int(direction[1:]), generation.config.direction_range
     if number >= generation.config.directions:
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
-    format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
+    format, negotiated = still_format(request, extension, None, parameters.quality)
     words: Words = {"model": generation.id, "seed": parameters.seed, "direction": direction}
     words |= {"steps": parameters.steps, **output_words(parameters)}
     answer = Answer(
