@@ -1,12 +1,13 @@
 """/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import JsonValue
 
 from app import bulk, negotiation
 from app.answers import (
@@ -64,7 +65,18 @@ BULK_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
 }
 
-Extension = Annotated[str, Path(pattern="^[a-z0-9]{1,8}$", description="Of the format.")]
+
+def extension_path(known: Iterable[str]) -> Any:
+    """An extension in a path. The document names the known ones; another is 404, not 422."""
+    enum: list[JsonValue] = [*known]
+    return Path(
+        pattern="^[a-z0-9]{1,8}$",
+        description="Of the format.",
+        json_schema_extra={"enum": enum},
+    )
+
+
+Extension = Annotated[str, extension_path(negotiation.extensions_of(STILLS))]
 
 router = APIRouter(tags=["pictures"])
 

@@ -17,7 +17,7 @@ from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
 from app.recipes import Words, latent_words, output_words
-from app.routes.images import BINARY, STILL_RESPONSES, Extension
+from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
 from model.paths import default_mode, interpolate
 
@@ -57,7 +57,7 @@ async def interpolate_seeds(
 @router.get("/interpolate.{extension}", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds_as(
     request: Request,
-    extension: Extension,
+    extension: Annotated[str, extension_path(negotiation.extensions_of(FORMATS))],
     parameters: Annotated[InterpolateQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,

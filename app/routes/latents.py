@@ -11,7 +11,7 @@ from app import caching
 from app.generation import GeneratorsDep
 from app.problems import InvalidRequest, NotFound
 from app.recipes import vector_words
-from app.routes.images import BINARY, UNCHANGED
+from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.schemas import ModelQuery
 from model.latents import SEED_LIMIT
 
@@ -35,7 +35,7 @@ router = APIRouter(tags=["models"])
 async def latent(
     request: Request,
     seed: Annotated[str, Path(pattern="^[0-9]{1,19}$", examples=["42"])],
-    extension: Annotated[str, Path(pattern="^[a-z]{1,8}$", examples=["json"])],
+    extension: Annotated[str, extension_path(EXTENSIONS)],
     parameters: Annotated[ModelQuery, Query()],
     generators: GeneratorsDep,
 ) -> Response:

@@ -11,6 +11,7 @@ from app.answers import permanent_url
 from app.encoding.formats import STILLS
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
+from app.negotiation import extensions_of
 from app.problems import NotFound
 from app.recipes import Words
 from app.routes.images import STILL_RESPONSES, sheet
@@ -27,6 +28,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         | {"application/json": {"schema": {"type": "object"}}},
     },
 }
+PATTERN = (
+    rf"^(0|[1-9][0-9]{{0,17}})(@([2-9]|1[0-6])x)?\.({'|'.join([*extensions_of(STILLS), 'json'])})$"
+)
 
 router = APIRouter(tags=["pictures"])
 
@@ -35,7 +39,14 @@ router = APIRouter(tags=["pictures"])
 async def permanent(
     request: Request,
     model: Annotated[str, Path(max_length=80, examples=["mnist@0123456789ab"])],
-    file: Annotated[str, Path(max_length=40, examples=["42.png", "42@4x.webp", "42.json"])],
+    file: Annotated[
+        str,
+        Path(
+            max_length=40,
+            examples=["42.png", "42@4x.webp", "42.json"],
+            json_schema_extra={"pattern": PATTERN},  # of the document; else it is 404, not 422
+        ),
+    ],
     parameters: Annotated[NoQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,
