@@ -39,12 +39,14 @@ HEADERS = {
     "Access-Control-Allow-Origin": "Whose pages may read the answer by script.",
     "Access-Control-Expose-Headers": "The headers that such a script may read.",
     "Timing-Allow-Origin": "Whose pages may read how long it took.",
+    "Content-Security-Policy": "That a page loads nothing but its looks.",
     "Retry-After": "Seconds after which to come again.",
     "WWW-Authenticate": "Bearer, and what was wrong with the key.",
     "Allow": "The methods of the path.",
 }
 ALWAYS = (
     "Cache-Control",
+    "Vary",
     "X-Content-Type-Options",
     "Cross-Origin-Resource-Policy",
     "Access-Control-Allow-Origin",
@@ -53,7 +55,6 @@ ALWAYS = (
 )
 PICTURE = (
     "ETag",
-    "Vary",
     "Content-Disposition",
     "Image-Seed",
     "Image-Model",
@@ -142,6 +143,8 @@ def _describe(path: str, method: str, operation: Json) -> None:
         responses[str(status)] = _reference("responses", str(status))
     for code in {"200", "304"} & responses.keys():
         names = (*ALWAYS, *(PICTURE if "304" in responses else ()))
+        if "text/html" in responses[code].get("content", ()):
+            names += ("Content-Security-Policy",)
         headers = {name: _reference("headers", name) for name in names}
         responses[code] = {**responses[code], "headers": headers}
     if method == "post":

@@ -106,7 +106,19 @@ def answered(service: TestClient, case: Any) -> Response:
     seen[answer.status_code] += 1
     assert answer.status_code < 500, answer.content
     case.validate_response(answer, checks=CHECKS)
+    method = case.operation.method.lower()
+    if answer.request.method.lower() == method and answer.status_code != 405:
+        responses = DOCUMENT["paths"][case.operation.path][method]["responses"]
+        told = headers_of(responses[str(answer.status_code)])
+        assert {name.lower() for name in answer.headers} <= told
     return answer
+
+
+def headers_of(response: dict[str, Any]) -> set[str]:
+    """Of a described answer, in small letters."""
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    return {name.lower() for name in response["headers"]} | {"content-type", "content-length"}
 
 
 def operation(path: str, method: str, document: dict[str, Any] = DOCUMENT) -> Any:
