@@ -73,8 +73,10 @@ class Answer:
         return headers
 
     def unchanged(self, request: Request) -> Response | None:
-        """304, if the client has the picture already."""
-        tag = self.tag
+        """304, if the client has the picture already. RFC 9110, section 13.1.2: of GET alone, as
+        which HEAD comes here.
+        """
+        tag = self.tag if request.method == "GET" else None
         if tag and caching.matches(request.headers.get("If-None-Match", ""), tag):
             return Response(status_code=304, headers=self.headers())
         return None

@@ -3,9 +3,13 @@
 CORS: the Fetch standard. Only GET and HEAD are allowed from elsewhere.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from starlette.types import Message, Scope, Send
 
-METHODS = "GET, HEAD, OPTIONS"
+METHODS = ("GET", "HEAD", "OPTIONS")
 EXPOSED = (
     "Content-Disposition, Content-Location, ETag, Image-Model, Image-Seed, Retry-After, "
     "Server-Timing"
@@ -38,11 +42,20 @@ def with_accept(constant: RawHeaders) -> RawHeaders:
     return [*constant[:-1], (b"vary", b"Accept, " + constant[-1][1])]
 
 
-async def preflight(send: Send, constant: RawHeaders) -> None:
-    """Answers OPTIONS."""
+def methods(document: Mapping[str, Any], path: str) -> list[str]:
+    """What a path takes, by the OpenAPI document; nothing where it has no such path."""
+    for template, operations in document["paths"].items():
+        parts = re.split(r"\{\w+\}", template)
+        if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
+            return sorted({*METHODS, *(method.upper() for method in operations)})
+    return []
+
+
+async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) -> None:
+    """Answers OPTIONS of a path that takes these methods; of none that is known, those of all."""
     allowed: RawHeaders = [
-        (b"allow", METHODS.encode()),
-        (b"access-control-allow-methods", METHODS.encode()),
+        (b"allow", ", ".join(methods or METHODS).encode()),
+        (b"access-control-allow-methods", ", ".join(METHODS).encode()),
         (b"access-control-allow-headers", b"Authorization, If-None-Match"),
         (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         (b"cache-control", b"no-store"),

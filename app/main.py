@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import crossorigin, lean, problems
+from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
 from app.bulk import Streams
@@ -79,7 +79,8 @@ class Service(FastAPI):
             telemetry.count(lean.ROUTE, status)
             return
         if scope["method"] == "OPTIONS":
-            await crossorigin.preflight(send, self.constant)
+            allowed = crossorigin.methods(self.openapi(), scope["path"])
+            await crossorigin.preflight(send, self.constant, allowed)
             return
         statuses: list[int] = []
         send = crossorigin.with_headers(send, self.constant, statuses)
@@ -89,6 +90,12 @@ class Service(FastAPI):
         route = getattr(scope.get("route"), "path", "unknown")
         for status in statuses:
             telemetry.count(route, status)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document of /openapi.json, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = description.described(super().openapi())
+        return self.openapi_schema
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -123,6 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("ganserve"),
         lifespan=lifespan,
         dependencies=[Depends(each_parameter_once)],
+        generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)

@@ -16,6 +16,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from app import crossorigin
+
 log = logging.getLogger("ganserve")
 
 MEDIA_TYPE = "application/problem+json"
@@ -247,9 +249,8 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # the router names the methods of one route, and a path may have several
-            operations = app.openapi()["paths"].get(request.url.path, {})
-            if operations:
-                headers["Allow"] = ", ".join(sorted(operation.upper() for operation in operations))
+            known = crossorigin.methods(app.openapi(), request.url.path)
+            headers["Allow"] = ", ".join(known or crossorigin.METHODS)
         kind = BY_STATUS.get(HTTPStatus(error.status_code), KINDS["malformed-body"])
         return problem_response(kind, str(error.detail), headers)
 

@@ -39,9 +39,11 @@ MAX_EDIT_TEXT = 2048  # characters of all edits
 FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
 Z_BOUND = 10.0
 WEIGHT_BOUND = 10.0
-EDIT_BOUND = 100.0  # each generator says how far its own directions go
+EDIT_BOUND = 100  # each generator says how far its own directions go
 
 BULK_FORMATS = ("zip", "json", "multipart")
+# as JSON Schema has it: no control character, and one that is neither space nor part of a number
+TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\u007f-\u009f\ufffd")
 SEED_HELP = (
     f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to {MAX_TEXT} characters "
     "that does not look like a number"
@@ -97,17 +99,21 @@ class _SeedText:
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": SEED_LIMIT - 1},
-                {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-            ]
+            "description": "Names the picture: the same seed gives the same picture for ever. "
+            "Text, such as a user name, stands for the number that its SHA-256 begins with.",
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "maximum": SEED_LIMIT - 1,
+            "minLength": 1,
+            "maxLength": MAX_TEXT,
+            "pattern": TEXT_PATTERN,
         }
 
 
 class Edits:
     """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
 
-    pattern = re.compile(r"d([0-9]{1,2}):(-?[0-9]{1,3}(?:\.[0-9]{1,6})?)")
+    pattern = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
 
     def __init__(self, steps: Mapping[int, float]) -> None:
         self.steps = dict(sorted(steps.items()))
@@ -116,15 +122,16 @@ class Edits:
     def check(cls, value: Any) -> Self:
         if isinstance(value, cls):
             return value
-        wanted = "edits such as d0:1.5,d3:-2 are wanted: each direction once"
+        wanted = (
+            "edits such as d0:1.5,d3:-2 are wanted: each direction once, a step from "
+            f"{-EDIT_BOUND} to {EDIT_BOUND}"
+        )
         if not isinstance(value, str) or not 0 < len(value) <= MAX_EDIT_TEXT:
             raise refusal(wanted)
         found = [cls.pattern.fullmatch(part) for part in value.split(",", MAX_EDITS)]
         steps = {int(match[1]): float(match[2]) for match in found if match}
         if len(steps) < len(found):
             raise refusal(wanted)
-        if any(abs(step) > EDIT_BOUND for step in steps.values()):
-            raise refusal(f"a step from {-EDIT_BOUND:g} to {EDIT_BOUND:g} is wanted")
         return cls(steps)
 
     @classmethod
@@ -135,8 +142,14 @@ class Edits:
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        step = f"{cls.pattern.pattern}"
-        return {"type": "string", "pattern": f"^{step}(,{step})*$", "maxLength": MAX_EDIT_TEXT}
+        step = cls.pattern.pattern
+        pattern = f"^{step}(,{step}){{0,{MAX_EDITS - 1}}}$"
+        return {
+            "description": "Steps along directions of latent space, see /models/{id}/directions.",
+            "type": "string",
+            "pattern": pattern,
+            "maxLength": MAX_EDIT_TEXT,
+        }
 
 
 def _flag(value: Any) -> bool:
@@ -155,11 +168,7 @@ class _Flag:
 Seed = Annotated[
     int,
     _SeedText(),
-    Field(
-        description="Names the picture: the same seed gives the same picture for ever. Text, such "
-        "as a user name, stands for the number that its SHA-256 begins with.",
-        examples=[42],
-    ),
+    Field(examples=[42]),
 ]
 Model = Annotated[
     str,
@@ -188,10 +197,7 @@ Truncation = Annotated[
 ]
 EditText = Annotated[
     Edits,
-    Field(
-        description="Steps along directions of latent space, see /models/{id}/directions.",
-        examples=["d0:1.5,d3:-2"],
-    ),
+    Field(examples=["d0:1.5,d3:-2"]),
 ]
 Scale = Annotated[
     int, Whole(1, LARGEST_SCALE), Field(description="How many times as long each side becomes.")
@@ -464,11 +470,22 @@ class SeedRanges:
     ) -> dict[str, Any]:
         seed = _SeedText().__get_pydantic_json_schema__(_, handler)
         return {
+            "description": "Seeds, as a list or as a text with ranges.",
             "anyOf": [
                 {"type": "string", "minLength": 1, "maxLength": 2**20},
                 {"type": "array", "items": seed, "minItems": 1, "maxItems": MAX_BULK},
-            ]
+            ],
         }
+
+
+Recipes = Annotated[
+    list[Recipe],
+    Field(
+        min_length=1,
+        max_length=MAX_BULK,
+        description="Each of one seed, one z or one mix, with what is done to it.",
+    ),
+]
 
 
 class GenerateBody(SheetParameters):
@@ -480,12 +497,12 @@ class GenerateBody(SheetParameters):
         Annotated[
             list[int],
             SeedRanges(),
-            Field(description="Seeds, as a list or as a text with ranges.", examples=["1,5,10-20"]),
+            Field(examples=["1,5,10-20"]),
         ]
         | None
     ) = None  # fmt: skip
     z: Latents | None = None
-    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=MAX_BULK)] | None = None
+    recipes: Recipes | None = None
     format: AnyFormat | None = None
 
     @model_validator(mode="before")
@@ -575,7 +592,6 @@ class PreviewQuery(_Query, OutputParameters):
 
     seed: Seed = 0
     steps: Annotated[int, Whole(2, MAX_SIDE), Field(description="Pictures from end to end.")] = 7
-    format: StillFormat | None = None
 
 
 class NoQuery(_Query):
@@ -587,7 +603,8 @@ def sheet_columns(columns: int | None, pictures: int) -> int:
     return columns or math.isqrt(pictures - 1) + 1
 
 
-DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+# as JSON writes numbers: the shortest text of a float64 may be 1e-05
+DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
 
 
 def _number(value: Any) -> Any:

@@ -161,7 +161,7 @@ def test_whole_number_may_be_written_with_a_point(client: TestClient) -> None:
 def test_wrong_method_is_told_every_right_one(client: TestClient) -> None:
     answer = client.put("/generate")
     problem_of(answer, 405)
-    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 def test_unknown_path_is_a_problem_too(client: TestClient) -> None:

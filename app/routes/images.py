@@ -1,12 +1,13 @@
 """/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import JsonValue
 
 from app import bulk, negotiation
 from app.answers import (
@@ -45,34 +46,37 @@ BULK_TYPES = {
     "multipart": "multipart/mixed",
 }
 
-PICTURE = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture; `Image-Seed` names its (first) seed.",
-        "content": {still.media_type: PICTURE for still in STILLS.values()},
-        "headers": {
-            name: {"description": meaning, "schema": {"type": "string"}}
-            for name, meaning in (
-                ("Image-Seed", "The true seed, a whole number, of the (first) picture."),
-                ("Image-Model", "Name and hash of the generator."),
-                ("Content-Location", "A URL of the same picture for ever, if this is not one."),
-                ("Server-Timing", "Milliseconds in the queue, the generator and the encoder."),
-            )
-        },
+        "content": {still.media_type: BINARY for still in STILLS.values()},
     },
-    304: {"description": "The client's copy, named by If-None-Match, is the picture."},
+    304: UNCHANGED,
 }
 BULK_RESPONSES: dict[int | str, dict[str, Any]] = {
     **STILL_RESPONSES,
     200: {
         **STILL_RESPONSES[200],
         "content": STILL_RESPONSES[200]["content"]
-        | {"application/zip": PICTURE, "multipart/mixed": PICTURE}
+        | {"application/zip": BINARY, "multipart/mixed": BINARY}
         | {"application/json": {"schema": {"type": "object"}}},
     },
 }
 
-Extension = Annotated[str, Path(pattern="^[a-z0-9]{1,8}$", description="Of the format.")]
+
+def extension_path(known: Iterable[str]) -> Any:
+    """An extension in a path. The document names the known ones; another is 404, not 422."""
+    enum: list[JsonValue] = [*known]
+    return Path(
+        pattern="^[a-z0-9]{1,8}$",
+        description="Of the format.",
+        json_schema_extra={"enum": enum},
+    )
+
+
+Extension = Annotated[str, extension_path(negotiation.extensions_of(STILLS))]
 
 router = APIRouter(tags=["pictures"])
 

@@ -17,7 +17,7 @@ from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
 from app.recipes import Words, latent_words, output_words
-from app.routes.images import PICTURE, STILL_RESPONSES, Extension
+from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
 from model.paths import default_mode, interpolate
 
@@ -34,7 +34,7 @@ MOTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         **STILL_RESPONSES[200],
         "description": "The moving picture, the strip, or the frames.",
-        "content": {format.media_type: PICTURE for format in FORMATS.values()},
+        "content": {format.media_type: BINARY for format in FORMATS.values()},
     },
     501: {"description": "MP4, on a host without the extra that writes it."},
 }
@@ -57,7 +57,7 @@ async def interpolate_seeds(
 @router.get("/interpolate.{extension}", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds_as(
     request: Request,
-    extension: Extension,
+    extension: Annotated[str, extension_path(negotiation.extensions_of(FORMATS))],
     parameters: Annotated[InterpolateQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,

@@ -1,7 +1,7 @@
 """/latents/{seed}: the vector itself, to make the picture elsewhere."""
 
 import io
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,19 +11,31 @@ from app import caching
 from app.generation import GeneratorsDep
 from app.problems import InvalidRequest, NotFound
 from app.recipes import vector_words
+from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.schemas import ModelQuery
 from model.latents import SEED_LIMIT
 
 EXTENSIONS = ("json", "npy")
 
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The latent.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/x-npy": BINARY,
+        },
+    },
+    304: UNCHANGED,
+}
+
 router = APIRouter(tags=["models"])
 
 
-@router.get("/latents/{seed}.{extension}", response_class=Response)
+@router.get("/latents/{seed}.{extension}", responses=RESPONSES, response_class=Response)
 async def latent(
     request: Request,
     seed: Annotated[str, Path(pattern="^[0-9]{1,19}$", examples=["42"])],
-    extension: Annotated[str, Path(pattern="^[a-z]{1,8}$", examples=["json"])],
+    extension: Annotated[str, extension_path(EXTENSIONS)],
     parameters: Annotated[ModelQuery, Query()],
     generators: GeneratorsDep,
 ) -> Response:

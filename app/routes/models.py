@@ -10,7 +10,7 @@ from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import NO_STORE, NotFound
 from app.recipes import Words, output_words
-from app.routes.images import STILL_RESPONSES
+from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import (
     MAX_BULK,
     MAX_KEYS,
@@ -128,7 +128,7 @@ async def direction_preview(
     request: Request,
     model: ModelPath,
     direction: Annotated[str, Path(pattern="^d[0-9]{1,2}$")],
-    extension: Annotated[str, Path(pattern="^[a-z0-9]{1,8}$")],
+    extension: Extension,
     parameters: Annotated[PreviewQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,
@@ -139,7 +139,7 @@ async def direction_preview(
     number, reach = int(direction[1:]), generation.config.direction_range
     if number >= generation.config.directions:
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
-    format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
+    format, negotiated = still_format(request, extension, None, parameters.quality)
     words: Words = {"model": generation.id, "seed": parameters.seed, "direction": direction}
     words |= {"steps": parameters.steps, **output_words(parameters)}
     answer = Answer(

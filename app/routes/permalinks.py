@@ -1,7 +1,7 @@
 """/i/{model}@{hash}/{seed}[@4x].{ext}: a picture for ever, without a query."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,6 +11,7 @@ from app.answers import permanent_url
 from app.encoding.formats import STILLS
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
+from app.negotiation import extensions_of
 from app.problems import NotFound
 from app.recipes import Words
 from app.routes.images import STILL_RESPONSES, sheet
@@ -19,14 +20,33 @@ from model.latents import SEED_LIMIT
 
 FILE = re.compile(r"([0-9]{1,19})(?:@([0-9]{1,2})x)?\.([a-z0-9]{1,8})")
 
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    **STILL_RESPONSES,
+    200: {
+        "description": "The picture, or its recipe.",
+        "content": STILL_RESPONSES[200]["content"]
+        | {"application/json": {"schema": {"type": "object"}}},
+    },
+}
+PATTERN = (
+    rf"^(0|[1-9][0-9]{{0,17}})(@([2-9]|1[0-6])x)?\.({'|'.join([*extensions_of(STILLS), 'json'])})$"
+)
+
 router = APIRouter(tags=["pictures"])
 
 
-@router.get("/i/{model}/{file}", responses=STILL_RESPONSES, response_class=Response)
+@router.get("/i/{model}/{file}", responses=RESPONSES, response_class=Response)
 async def permanent(
     request: Request,
     model: Annotated[str, Path(max_length=80, examples=["mnist@0123456789ab"])],
-    file: Annotated[str, Path(max_length=40, examples=["42.png", "42@4x.webp", "42.json"])],
+    file: Annotated[
+        str,
+        Path(
+            max_length=40,
+            examples=["42.png", "42@4x.webp", "42.json"],
+            json_schema_extra={"pattern": PATTERN},  # of the document; else it is 404, not 422
+        ),
+    ],
     parameters: Annotated[NoQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,

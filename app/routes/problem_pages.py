@@ -20,7 +20,7 @@ router = APIRouter(tags=["problems"])
     "/problems/{kind}", response_class=Response, responses={200: {"content": {"text/html": {}}}}
 )
 async def problem_page(
-    kind: Annotated[str, Path(max_length=60, examples=["invalid-request"])],
+    kind: Annotated[str, Path(max_length=60, json_schema_extra={"enum": [*KINDS]})],
 ) -> Response:
     """What a problem means, and what to do."""
     found = KINDS.get(kind)

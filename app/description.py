@@ -1,0 +1,205 @@
+"""The OpenAPI document made honest: every status, header and bound that FastAPI cannot know of.
+
+    FastAPI's document -> described -> /openapi.json
+
+What a route knows of itself stands with the route; here stands what all of them share.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from app.access.control import OPEN, OPEN_FOLDERS
+from app.problems import KINDS, MEDIA_TYPE
+from app.schemas import GenerateBody, InterpolateBody
+
+Json = dict[str, Any]
+
+TEXT = (
+    "Every GET answers HEAD too, with the same headers and no body, and OPTIONS with 204. Any "
+    "other method is 405, and `Allow` names those that there are. Every refusal is an RFC 9457 "
+    "problem whose `type` leads to a page that explains it. A parameter that is unknown, or there "
+    "twice, is refused; so is whatever is out of bounds."
+)
+NEGOTIATED = ("/generate", "/interpolate", "/plane")  # Accept decides where nothing else does
+REFERENCE = "#/components/{kind}/{name}"
+
+HEADERS = {
+    "Cache-Control": "For ever where the URL says all that the picture depends on; else no-store.",
+    "ETag": "Names these bytes; If-None-Match with it is answered 304.",
+    "Vary": "Accept, where Accept had a say in the format; Origin, where one origin is allowed.",
+    "Content-Disposition": "A name for the file; attachment with download=true, else inline.",
+    "Image-Seed": "The true seed, a whole number, of the (first) picture.",
+    "Image-Model": "Name and hash of the generator.",
+    "Content-Location": "A URL of the same picture for ever, where this one is not.",
+    "Server-Timing": "Milliseconds in the queue, the generator and the encoder; or cache.",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "Whether other sites may show the answer.",
+    "Access-Control-Allow-Origin": "Whose pages may read the answer by script.",
+    "Access-Control-Expose-Headers": "The headers that such a script may read.",
+    "Timing-Allow-Origin": "Whose pages may read how long it took.",
+    "Content-Security-Policy": "That a page loads nothing but its looks.",
+    "Retry-After": "Seconds after which to come again.",
+    "WWW-Authenticate": "Bearer, and what was wrong with the key.",
+    "Allow": "The methods of the path.",
+}
+ALWAYS = (
+    "Cache-Control",
+    "Vary",
+    "X-Content-Type-Options",
+    "Cross-Origin-Resource-Policy",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Expose-Headers",
+    "Timing-Allow-Origin",
+)
+PICTURE = (
+    "ETag",
+    "Content-Disposition",
+    "Image-Seed",
+    "Image-Model",
+    "Content-Location",
+    "Server-Timing",
+)
+OF_STATUS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",)}
+OF_STATUS[503] = OF_STATUS[429]
+PROBLEM: Json = {
+    "type": "object",
+    "description": "Why a request is refused: RFC 9457.",
+    "required": ["type", "title", "status", "detail"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"type": "string", "enum": [f"/problems/{slug}" for slug in KINDS]},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "What was wrong, and what is allowed."},
+        "errors": {
+            "type": "array",
+            "maxItems": 20,
+            "items": {
+                "type": "object",
+                "required": ["where", "problem"],
+                "additionalProperties": False,
+                "properties": {"where": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+    },
+}
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "ETags of the copies that the client has.",
+}
+SEED, MODEL = "$response.header.Image-Seed", "$response.header.Image-Model"
+CARD = "$response.body#/id"
+LINKS: dict[str, Json] = {
+    "models": {"card": ("model_card", {"model": "$response.body#/default"})},
+    "model_card": {"directions": ("directions", {"model": CARD})},
+    "directions": {
+        "preview": (
+            "direction_preview",
+            {
+                "model": "$response.body#/model",
+                "direction": "$response.body#/directions/0/id",
+                "extension": "png",
+            },
+        )
+    },
+    "generate": {
+        "latent": ("latent", {"seed": SEED, "extension": "json", "model": MODEL}),
+        "permanent": ("permanent", {"model": MODEL, "file": f"{{{SEED}}}.png"}),
+    },
+}
+
+
+def described(document: Json) -> Json:
+    """FastAPI's document, changed in place."""
+    document["info"]["description"] = TEXT
+    _, schemas = models_json_schema(
+        [(GenerateBody, "validation"), (InterpolateBody, "validation")],
+        ref_template=REFERENCE.format(kind="schemas", name="{model}"),
+    )  # as pydantic has them: on FastAPI's way through floats the largest seed becomes one more
+    components = document.setdefault("components", {})
+    components["schemas"] = {**schemas["$defs"], "Problem": PROBLEM}
+    components["headers"] = {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in HEADERS.items()
+    }
+    components["parameters"] = {"If-None-Match": IF_NONE_MATCH}
+    statuses = sorted({int(kind.status) for kind in KINDS.values()})
+    components["responses"] = {str(status): _problem(status) for status in statuses}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _describe(path, method, operation)
+    return document
+
+
+def _describe(path: str, method: str, operation: Json) -> None:
+    operation["parameters"] = [_parameter(one) for one in operation.get("parameters", ())]
+    responses = operation["responses"]
+    for status in _refusals(path, method, operation):
+        responses[str(status)] = _reference("responses", str(status))
+    for code in {"200", "304"} & responses.keys():
+        names = (*ALWAYS, *(PICTURE if "304" in responses else ()))
+        if "text/html" in responses[code].get("content", ()):
+            names += ("Content-Security-Policy",)
+        headers = {name: _reference("headers", name) for name in names}
+        responses[code] = {**responses[code], "headers": headers}
+    if method == "post":
+        responses.pop("304", None)
+    if "304" in responses:
+        operation["parameters"].append(_reference("parameters", "If-None-Match"))
+    if links := LINKS.get(operation["operationId"]):
+        responses["200"]["links"] = {
+            name: {"operationId": target, "parameters": parameters}
+            for name, (target, parameters) in links.items()
+        }
+
+
+def _parameter(parameter: Json) -> Json:
+    """A query string has no null, and its lists are one text with commas."""
+    schema = parameter["schema"]
+    variants = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(variants) == 1:
+        schema = parameter["schema"] = {**schema, **variants[0]}
+        del schema["anyOf"]
+    if "description" in schema:
+        parameter["description"] = schema["description"]
+    if schema.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}
+        items = schema["items"]
+        schema["items"] = items | {"pattern": items["pattern"].replace("[^", "[^,")}
+    return parameter
+
+
+def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:
+    found = {422, 500}
+    if path not in OPEN and not path.startswith(OPEN_FOLDERS):
+        found |= {401, 403, 429, 503}  # the door, and a generator that is not loaded yet
+    if path == "/readyz":
+        found |= {503}
+    if "{" in path:
+        found |= {404}
+    if path in NEGOTIATED:
+        found |= {406}
+    if method == "post":
+        found |= {400, 413}
+    if "501" in operation["responses"]:
+        found |= {501}
+    return sorted(found)
+
+
+def _problem(status: int) -> Json:
+    meanings = [kind.meaning for kind in KINDS.values() if kind.status == status]
+    names = (*ALWAYS, *OF_STATUS.get(status, ()))
+    return {
+        "description": " Or: ".join(meanings),
+        "headers": {name: _reference("headers", name) for name in names},
+        "content": {MEDIA_TYPE: {"schema": _reference("schemas", "Problem")}},
+    }
+
+
+def _reference(kind: str, name: str) -> Json:
+    return {"$ref": REFERENCE.format(kind=kind, name=name)}
