@@ -176,10 +176,11 @@ def _parameter(parameter: Json) -> Json:
 
 def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:
     found = {422, 500}
-    if path not in OPEN and not path.startswith(OPEN_FOLDERS):
-        found |= {401, 403, 429, 503}  # the door, and a generator that is not loaded yet
-    if path == "/readyz":
-        found |= {503}
+    closed = path not in OPEN and not path.startswith(OPEN_FOLDERS)
+    if closed:
+        found |= {401, 403, 429}  # the door
+    if path == "/readyz" or (closed and path != "/metrics"):
+        found |= {503}  # a generator that is not loaded yet
     if "{" in path:
         found |= {404}
     if path in NEGOTIATED:
