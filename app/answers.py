@@ -112,7 +112,7 @@ def still_format(
         Problem: there is no such format, or none that suits, or it has no quality.
     """
     offers = {name: still.media_type for name, still in STILLS.items()}
-    accept = request.headers.get("Accept")
+    accept = ", ".join(request.headers.getlist("Accept"))
     name, negotiated = negotiation.choose(offers, extension=extension, format=format, accept=accept)
     check_quality(STILLS[name], quality)
     return STILLS[name], negotiated

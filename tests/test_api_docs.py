@@ -116,6 +116,8 @@ START: dict[str, dict[str, Any]] = {  # a small request to change one parameter 
 COMPANY: dict[tuple[str, str], dict[str, Any]] = {  # what else a parameter needs to be itself
     ("/generate", "columns"): {"n": 256},
     ("/generate", "quality"): {"format": "webp"},
+    ("/generate", "seeds"): {"format": "npy"},
+    ("/interpolate", "seeds"): {"frames": 32},
     ("/interpolate", "quality"): {"format": "webp"},
     ("/plane", "quality"): {"format": "webp"},
     ("/plane", "x"): {"size": 0},
@@ -192,11 +194,7 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
 def test_bounds_are_allowed_and_one_step_beyond_is_refused(
     client: TestClient, one: Endpoint, row: Row
 ) -> None:
-    company = dict(COMPANY.get((one.path, row.name), {}))
-    if row.name in ("seeds", "frames") and one.path == "/interpolate":
-        company |= {"frames": 32} if row.name == "seeds" else {}
-    if row.type == "seeds with ranges":
-        company["format"] = "npy"
+    company = COMPANY.get((one.path, row.name), {})
     allowed, refused = at_the_edge_and_beyond(one, row)
     for value in allowed:
         answer = asked(client, one, **company | {row.name: value})

@@ -442,6 +442,14 @@ def test_any_accept_is_answered(client: TestClient, accept: str) -> None:
         assert answer.status_code in (200, 406)
 
 
+@pytest.mark.parametrize("query", ["seed=1", "seed=1&n=1"])
+def test_accept_in_two_lines_is_one_list(client: TestClient, query: str) -> None:
+    lines = [("Accept", "image/png;q=0.5"), ("Accept", "image/webp")]
+    for each in (lines, lines[::-1]):
+        answer = client.get(f"/generate?{query}", headers=each)
+        assert answer.headers["Content-Type"] == "image/webp"
+
+
 @settings(LAW, max_examples=300)
 @given(entries=st.dictionaries(ranges, weights, min_size=1))
 def test_accept_is_weighed_as_the_standard_says(entries: dict[str, int]) -> None:

@@ -125,7 +125,7 @@ async def generate_from_json(
         offers,
         extension=None,
         format=parameters.format,
-        accept=request.headers.get("Accept"),
+        accept=", ".join(request.headers.getlist("Accept")),
     )
     if single and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})

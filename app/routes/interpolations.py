@@ -95,7 +95,7 @@ async def _way(
         {name: format.media_type for name, format in FORMATS.items()},
         extension=extension,
         format=parameters.format,
-        accept=request.headers.get("Accept"),
+        accept=", ".join(request.headers.getlist("Accept")),
     )
     format = FORMATS[name]
     check_quality(format, parameters.quality)
