@@ -72,6 +72,11 @@ KINDS = {
             "by the parameter format, or let Accept take one that the detail names.",
         ),
         Kind(
+            "request-timeout",
+            HTTPStatus.REQUEST_TIMEOUT,
+            "The request did not arrive whole in the time that there is. Send it at once.",
+        ),
+        Kind(
             "content-too-large",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "The body is larger than this host reads. Ask for fewer pictures at once; seeds are "
@@ -82,6 +87,12 @@ KINDS = {
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "A parameter is unknown, out of its range or at odds with another. The detail says "
             "which and what is allowed. Nothing is ever cut down to what fits.",
+        ),
+        Kind(
+            "headers-too-large",
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The request's line and headers are longer than this host reads. Long lists belong in "
+            "the body of a POST.",
         ),
         Kind(
             "queue-full",

@@ -1,5 +1,6 @@
-"""HTTP/1.1 as uvicorn speaks it, with three things more: an answer leaves in one write, a bell
-rings when the client goes away, and a client that takes nothing for a minute is gone too.
+"""HTTP/1.1 as uvicorn speaks it, with four things more: an answer leaves in one write, a bell rings
+when the client goes away, what comes in is bounded in bytes and in time, and a client that takes
+nothing for a minute is gone too.
 
 Two writes, head and body, cost a system call more, and a process that is killed between them leaves
 an answer that no load balancer can ask for again elsewhere. A client that does not read would keep
@@ -17,8 +18,11 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.disconnection import BELL
+from app.problems import KINDS, Kind, problem_response
 
 BODILESS = (204, 304)
+LARGEST_HEAD = 16 * 2**10  # bytes of a request's line and headers
+RECEIPT_SECONDS = 20.0  # from a connection, or a request's first byte, to the request's last
 STALLED_SECONDS = 60.0  # without one byte taken, until a connection is given up
 
 
@@ -30,16 +34,61 @@ class Protocol(HttpToolsProtocol):
         self._bell: set[Callable[[], None]] = set()
         self._extensions: dict[str, Any] = {BELL: self._bell}
         self._stall: asyncio.TimerHandle | None = None
+        self._receipt: asyncio.TimerHandle | None = None
+        self._head_bytes = 0  # of a head that is not complete
+        self._in_head, self._complete, self._refused = True, False, False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request, or of several."""
+        if self._refused:
+            return
+        self._complete = False
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > LARGEST_HEAD:
+            self._refuse(KINDS["headers-too-large"], f"allowed: up to {LARGEST_HEAD} bytes")
+        if self._complete:
+            self._end_receipt()
+        elif self._receipt is None and not self._refused:
+            self._await_request()
 
     def on_message_begin(self) -> None:
         """The parser has seen the first byte of a request."""
         super().on_message_begin()
+        self._complete = False
         self.scope["extensions"] = self._extensions
+
+    def on_headers_complete(self) -> None:
+        """The parser has seen the whole head."""
+        self._in_head, self._head_bytes = False, 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > LARGEST_HEAD:
+            self._refuse(KINDS["headers-too-large"], f"allowed: up to {LARGEST_HEAD} bytes")
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has seen a part of the body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The parser has seen the last byte of a request."""
+        self._in_head = self._complete = True
+        if not self._refused:
+            super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or we have closed."""
         super().connection_lost(exc)
         self._end_stall()
+        self._end_receipt()
         for leave in tuple(self._bell):
             leave()
 
@@ -52,6 +101,28 @@ class Protocol(HttpToolsProtocol):
         """It has taken most of it."""
         super().resume_writing()
         self._end_stall()
+
+    def _await_request(self) -> None:
+        self._receipt = self.loop.call_later(RECEIPT_SECONDS, self._late)
+
+    def _end_receipt(self) -> None:
+        if self._receipt is not None:
+            self._receipt.cancel()
+            self._receipt = None
+
+    def _late(self) -> None:
+        self._receipt = None
+        self._refuse(KINDS["request-timeout"], f"allowed: up to {RECEIPT_SECONDS:g} s")
+
+    def _refuse(self, kind: Kind, detail: str) -> None:
+        """Answers in the application's place, unless it is about to, and closes."""
+        self._refused = True
+        if self.cycle is None or self.cycle.response_complete:
+            refusal = problem_response(kind, detail, {"Connection": "close"})
+            lines = b"".join([b"%b: %b\r\n" % header for header in refusal.raw_headers])
+            head = b"%b%b\r\n" % (STATUS_LINE[refusal.status_code], lines)
+            self.transport.write(head + bytes(refusal.body))
+        self.transport.close()
 
     def _watch_stall(self, before: int | None = None) -> None:
         waiting = self.transport.get_write_buffer_size()

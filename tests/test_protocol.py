@@ -11,7 +11,7 @@ import uvicorn
 
 from app import protocol
 from app.disconnection import watching
-from app.protocol import Protocol
+from app.protocol import LARGEST_HEAD, Protocol
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 
@@ -262,3 +262,81 @@ def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
         return was_given_up
 
     assert asyncio.run(main()) is given_up
+
+
+LONG = b"a" * (LARGEST_HEAD + 1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([b"GET /" + LONG + b" HTTP/1.1\r\nHost: x\r\n\r\n"], id="path"),
+        pytest.param([b"GET / HTTP/1.1\r\nHost: x\r\nX: " + LONG + b"\r\n\r\n"], id="header"),
+        pytest.param(
+            [b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * LARGEST_HEAD + b"\r\n"], id="many-headers"
+        ),
+        pytest.param([b"GET / HTTP/1.1\r\nX: ", *[b"a" * 1000] * 40], id="never-ending"),
+        pytest.param([GET, b"GET / HTTP/1.1\r\nX: ", *[b"a" * 1000] * 40], id="second-request"),
+    ],
+)
+def test_long_head_is_431_and_never_reaches_the_application(parts: list[bytes]) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+        await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
+
+    async def main() -> tuple[bytes, bool]:
+        async with connection(app) as (protocol, recorder):
+            for part in parts:
+                protocol.data_received(part)
+                if len(parts) > 1 and part is GET:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+            return recorder.writes[-1], recorder.closed
+
+    write, closed = asyncio.run(main())
+    assert closed
+    assert write.startswith(b"HTTP/1.1 431 ")
+    assert b"/problems/headers-too-large" in write
+    assert seen == ["/"] * parts.count(GET)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /", GET[:-2], b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"]
+)
+def test_request_that_does_not_arrive_is_408(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.protocol.RECEIPT_SECONDS", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def main() -> tuple[list[bytes], bool]:
+        async with connection(app) as (protocol, recorder):
+            if begun:
+                protocol.data_received(begun)
+            await asyncio.sleep(0.2)
+            return recorder.writes, recorder.closed
+
+    writes, closed = asyncio.run(main())
+    assert closed
+    if not begun.startswith(b"POST"):  # else the application has it already
+        assert writes[0].startswith(b"HTTP/1.1 408 ")
+
+
+def test_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.protocol.RECEIPT_SECONDS", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.2)
+        await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
+
+    async def main() -> list[bytes]:
+        async with connection(app) as (protocol, recorder):
+            protocol.data_received(GET)
+            await asyncio.sleep(0.4)
+            return recorder.writes
+
+    (write,) = asyncio.run(main())
+    assert write.startswith(b"HTTP/1.1 200 ")
