@@ -183,11 +183,19 @@ class OneWrite:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+        self._let_go()
 
     async def _send_slowly(self, message: Any) -> None:
         if self._until_closed:  # each part is as long as it is
             self._cycle.expected_content_length = len(message.get("body", b""))
         await self._slow(message)
+        if self._cycle.response_complete:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        # it holds us and we hold it: whole requests would wait for the garbage collector, and its
+        # rounds halt all others
+        self._cycle.__dict__.pop("send", None)
 
 
 def _has_length(head: Any) -> bool:

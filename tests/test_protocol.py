@@ -1,7 +1,9 @@
 """HTTP on the wire: one write an answer, and a bell for clients that go away."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -340,3 +342,27 @@ def test_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     (write,) = asyncio.run(main())
     assert write.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("headers", [[(b"content-length", b"2")], []], ids=["one-write", "chunked"])
+def test_answered_request_leaves_nothing_to_the_garbage_collector(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    cycles: list[weakref.ref[Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycles.append(weakref.ref(receive.__self__))
+        await answering(b"ab", *headers)(scope, receive, send)
+
+    async def main() -> list[object]:
+        async with connection(app) as (protocol, _):
+            for _ in range(3):
+                protocol.data_received(GET)
+                await asyncio.sleep(0.01)
+            return [cycle() for cycle in cycles[:-1]]  # the last is still the connection's
+
+    gc.disable()
+    try:
+        assert asyncio.run(main()) == [None, None]
+    finally:
+        gc.enable()
