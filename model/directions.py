@@ -12,9 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.latents import Prior
+from model.networks.config import DCGANConfig, NetworkConfig
+from model.networks.folding import fold
 
 DIRECTIONS = 8
 DEVIATIONS: dict[Prior, float] = {"uniform": 3**-0.5, "normal": 1.0}  # of one value of a latent
+
+
+def first_layer(
+    config: NetworkConfig, weights: dict[str, NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The weight (out, z_dim) that a latent meets first; that of the classes is left out."""
+    if isinstance(config, DCGANConfig):
+        return fold(config, weights)[0].weight
+    return weights["dense.weight"][:, : config.z_dim]
 
 
 def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[np.float32]:

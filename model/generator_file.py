@@ -10,6 +10,7 @@ Reading checks all of it before anything is used. No torch here: what comes out 
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,10 +21,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from model.directions import DIRECTIONS, closed_form_directions, sensible_range
-from model.latents import Prior
-from model.networks.config import DCGANConfig, network_from_dict, network_to_dict
-from model.networks.folding import fold
+from model.directions import DIRECTIONS, closed_form_directions, first_layer, sensible_range
+from model.latents import Prior, sample_rows
+from model.networks.config import NetworkConfig, network_from_dict, network_to_dict
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -42,15 +42,18 @@ class GeneratorFileError(Exception):
     """
 
 
-def _parse_network(value: Any) -> DCGANConfig:
-    if isinstance(value, DCGANConfig):
+def _parse_network(value: Any) -> NetworkConfig:
+    if isinstance(value, NetworkConfig):
         return value
     if not isinstance(value, dict):
         raise ValueError("an object with the network's fields is wanted")
     return network_from_dict(value)
 
 
-Network = Annotated[DCGANConfig, BeforeValidator(_parse_network), PlainSerializer(network_to_dict)]
+Network = Annotated[
+    NetworkConfig, BeforeValidator(_parse_network), PlainSerializer(network_to_dict)
+]
+ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 
 
 class _Fields(BaseModel):
@@ -78,6 +81,7 @@ class GeneratorConfig(_Fields):
     crop: Annotated[
         int, Field(ge=1)
     ]  # pixels per side of the served picture: the centre of the network's output
+    classes: tuple[ClassName, ...] = ()  # names, in the order of the network's inputs
     data: TrainingData
     directions: Annotated[int, Field(ge=0, le=DIRECTIONS)] = 0
     direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
@@ -86,6 +90,11 @@ class GeneratorConfig(_Fields):
     weights_dtype: Literal["float16", "float32"] = "float16"
     weights_sha256: Sha256
     metrics: dict[str, float | int | list[int]] = {}  # by name; each name holds its protocol
+
+    def rows(self, seeds: Sequence[int], class_: int | None = None) -> NDArray[np.float32]:
+        """The network's input for seeds, see `sample_rows`."""
+        network = self.network
+        return sample_rows(seeds, network.z_dim, self.prior, network.classes, class_)
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def write_generator_file(
     network, dtype = fields["network"], fields.get("weights_dtype", "float16")
     # of the weights as they will be read, so that a file that is written again stays the same
     rounded = {name: value.astype(dtype).astype(np.float32) for name, value in weights.items()}
-    directions = closed_form_directions(fold(network, rounded)[0].weight, DIRECTIONS)
+    directions = closed_form_directions(first_layer(network, rounded), DIRECTIONS)
     tensors = weights | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
     content = save(
         {name: np.ascontiguousarray(value.astype(dtype)) for name, value in tensors.items()}
@@ -167,6 +176,11 @@ def _read_config(folder: Path) -> GeneratorConfig:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise GeneratorFileError(f"{path}: {where}: {first['msg']}") from None
+    if len(set(config.classes)) != config.network.classes:
+        raise GeneratorFileError(
+            f"{path}: {len(set(config.classes))} different classes are named, the network has "
+            f"{config.network.classes}"
+        )
     if config.crop > config.network.resolution or (config.network.resolution - config.crop) % 2:
         raise GeneratorFileError(
             f"{path}: crop is {config.crop}; allowed: up to {config.network.resolution}, "

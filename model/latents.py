@@ -2,6 +2,7 @@
 no library's mood.
 
     seed -> Philox4x64-10, key (seed, 0), counter from 0 -> z_dim words of 64 bits -> prior
+                                                         -> the word after them -> class
 
 NumPy promises the raw words of a bit generator for ever, but not what its distributions make of
 them; the steps from a word to a number are therefore written out here, in double precision, and the
@@ -43,18 +44,52 @@ def sample_latents(seeds: Sequence[int], z_dim: int, prior: Prior) -> NDArray[np
     Raises:
         ValueError: a seed is negative or not below SEED_LIMIT.
     """
-    words = np.empty((len(seeds), z_dim), np.uint64)
+    return _values(_words(seeds, z_dim), prior)
+
+
+def sample_rows(
+    seeds: Sequence[int], z_dim: int, prior: Prior, classes: int = 0, class_: int | None = None
+) -> NDArray[np.float32]:
+    """Rows of a generator's input, (N, z_dim + classes): each seed's latent, then a weight a class,
+    1 for one of them and 0 for the others.
+
+    That class is the seed's own, as likely as any other, unless `class_` says which.
+
+    Raises:
+        ValueError: a seed is negative or not below SEED_LIMIT.
+    """
+    if classes == 0:
+        return sample_latents(seeds, z_dim, prior)
+    words = _words(seeds, z_dim + (class_ is None))
+    rows = np.zeros((len(seeds), z_dim + classes), np.float32)
+    rows[:, :z_dim] = _values(words[:, :z_dim], prior)
+    own = _unit(words[:, z_dim]) * classes if class_ is None else class_
+    rows[np.arange(len(seeds)), z_dim + np.asarray(own, np.int64)] = 1.0
+    return rows
+
+
+def _words(seeds: Sequence[int], count: int) -> NDArray[np.uint64]:
+    words = np.empty((len(seeds), count), np.uint64)
     philox, start, key = _local.philox, _local.start, _local.key
     for row, seed in zip(words, seeds, strict=True):
         if not 0 <= seed < SEED_LIMIT:
             raise ValueError(f"seed is {seed}; allowed: 0 to {SEED_LIMIT - 1}")
         key[0] = seed
         philox.state = start
-        row[:] = philox.random_raw(z_dim)
-    # the 53 upper bits, at the middle of their interval: never 0, never 1
-    unit = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        row[:] = philox.random_raw(count)
+    return words
+
+
+def _values(words: NDArray[np.uint64], prior: Prior) -> NDArray[np.float32]:
+    unit = _unit(words)
     values = 2.0 * unit - 1.0 if prior == "uniform" else _normal_quantile(unit)
     return values.astype(np.float32)
+
+
+def _unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The 53 upper bits, at the middle of their interval: never 0, never 1."""
+    unit: NDArray[np.float64] = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return unit
 
 
 def text_seed(text: str) -> int:

@@ -53,6 +53,21 @@ def slerp(a: Latent, b: Latent, t: float) -> Latent:
     return (np.float32(weight_a) * a + np.float32(weight_b) * b).astype(np.float32)
 
 
+def interpolate_rows(
+    keys: NDArray[np.float32],
+    z_dim: int,
+    frames: int,
+    mode: Mode,
+    *,
+    loop: bool = False,
+    ease: Ease = "linear",
+) -> NDArray[np.float32]:
+    """As `interpolate`, of rows (K, z_dim + classes); the weights of classes go straight."""
+    latents = interpolate(keys[:, :z_dim], frames, mode, loop=loop, ease=ease)
+    classes = interpolate(keys[:, z_dim:], frames, "lerp", loop=loop, ease=ease)
+    return np.concatenate([latents, classes], axis=1)
+
+
 def interpolate(
     keys: NDArray[np.float32], frames: int, mode: Mode, *, loop: bool = False, ease: Ease = "linear"
 ) -> NDArray[np.float32]:
@@ -95,6 +110,18 @@ def _spline(keys: NDArray[np.float32], left: int, t: float, loop: bool) -> Laten
         b - before + t * (2 * before - 5 * a + 4 * b - after + t * (3 * (a - b) + after - before))
     )
     return np.asarray(value, np.float32)
+
+
+def plane_rows(
+    corners: NDArray[np.float32],
+    z_dim: int,
+    across: NDArray[np.float64],
+    down: NDArray[np.float64],
+    mode: Mode,
+) -> NDArray[np.float32]:
+    """As `plane`, of rows (4, z_dim + classes); the weights of classes are blended straight."""
+    latents = plane(corners[:, :z_dim], across, down, mode)
+    return np.concatenate([latents, plane(corners[:, z_dim:], across, down, "lerp")], axis=1)
 
 
 def plane(

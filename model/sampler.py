@@ -1,9 +1,11 @@
-"""A generator on a device: latents in, pictures out, whichever runtime is behind it.
+"""A generator on a device: rows in, pictures out, whichever runtime is behind it.
 
-    z (N, z_dim) float32  ->  runtime  ->  (N, side, side, C) uint8
+    rows (N, input_dim) float32  ->  runtime  ->  (N, side, side, C) uint8
+
+A row is a latent, followed by a weight for each class where the generator has classes.
 
 The CPU in float32 is served by ONNX Runtime, and torch is then never imported: a quick start and a
-small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its latent
+small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its row
 alone, not on who shares its batch: `check_bytes` sees to it before anything is served.
 """
 
@@ -29,10 +31,10 @@ class UnequalBytesError(Exception):
 class Sampler(Protocol):
     """What the service asks of a generator."""
 
-    z_dim: int
+    input_dim: int
 
-    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
 
 
 def load_sampler(
@@ -63,7 +65,7 @@ def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
         UnequalBytesError: a picture's bytes depend on its company.
     """
     count = max(batches)
-    z = sample_latents(range(count), sampler.z_dim, "normal")
+    z = sample_latents(range(count), sampler.input_dim, "normal")
     alone = [sampler(z[index : index + 1])[0] for index in range(min(count, ALONE))]
     for size in batches:
         for start in range(0, ALONE, size):

@@ -1,6 +1,6 @@
 """CUDA's runtime: fixed batch shapes, a graph captured for each, copies beside the arithmetic.
 
-    z (pinned) -> device -> graph: network, crop, uint8, NHWC -> own copy stream -> pinned -> pixels
+    rows (pinned) -> device -> graph: network, crop, uint8, NHWC -> copy stream -> pinned -> pixels
 
 A library may choose another kernel for another batch shape, and with it other last bits. Used are
 therefore the shapes alone that draw the very floats of the largest, found out at load time; a batch
@@ -18,49 +18,50 @@ from torch import Tensor
 from model.images import HALF_RANGE
 from model.latents import sample_latents
 
-SHAPES = (1, 2, 4, 8, 16, 32, 64, 256)  # latents in a batch
+SHAPES = (1, 2, 4, 8, 16, 32, 64, 256)  # rows in a batch
 SLOTS = 2  # batches of a shape on their way at once: one is computed while one is copied
 WARM_UP_RUNS = 3  # before a capture, so that every library has chosen and allocated
 
 
 class CudaSampler:
-    """A generator on a CUDA device. `draw` takes z (N, z_dim) to images (N, C, H, W) in [-1, 1]."""
+    """A generator on a CUDA device. `draw` takes rows (N, input_dim) to images (N, C, H, W)."""
 
     def __init__(
         self,
         draw: Callable[[Tensor], Tensor],
         *,
-        z_dim: int,
+        input_dim: int,
         shape: tuple[int, int, int],
         device: torch.device,
     ) -> None:
-        # TF32 and the search for the fastest kernel would make bytes depend on more than the latent
+        # TF32 and the search for the fastest kernel would make bytes depend on more than the row
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-        self.z_dim = z_dim
+        self.input_dim = input_dim
         self._shape, self._device = shape, device
         with torch.inference_mode(), torch.cuda.device(device):
-            self._shapes = agreeing_shapes(draw, z_dim, device, SHAPES)
+            self._shapes = agreeing_shapes(draw, input_dim, device, SHAPES)
             self._compute = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._graphs = {
-                count: _Graph(draw, count, z_dim, shape, self._compute) for count in self._shapes
+                count: _Graph(draw, count, input_dim, shape, self._compute)
+                for count in self._shapes
             }
 
     def __str__(self) -> str:
         return f"{self._device} (CUDA graphs of {', '.join(map(str, self._shapes))})"
 
-    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
-        pixels = np.empty((len(z), *self._shape), np.uint8)
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        pixels = np.empty((len(rows), *self._shape), np.uint8)
         start = 0
         with torch.inference_mode(), torch.cuda.device(self._device):
-            for count in cut(len(z), self._shapes):
-                end = min(start + count, len(z))
+            for count in cut(len(rows), self._shapes):
+                end = min(start + count, len(rows))
                 slot = self._graphs[count].next_slot()
                 slot.collect()
-                slot.begin(z[start:end], pixels[start:end], self._compute, self._copies)
+                slot.begin(rows[start:end], pixels[start:end], self._compute, self._copies)
                 start = end
             for graph in self._graphs.values():
                 for slot in graph.slots:
@@ -69,20 +70,20 @@ class CudaSampler:
 
 
 def agreeing_shapes(
-    draw: Callable[[Tensor], Tensor], z_dim: int, device: torch.device, shapes: Sequence[int]
+    draw: Callable[[Tensor], Tensor], input_dim: int, device: torch.device, shapes: Sequence[int]
 ) -> tuple[int, ...]:
-    """The shapes, in ascending order, in which every latent is drawn to the very floats that it is
+    """The shapes, in ascending order, in which every row is drawn to the very floats that it is
     drawn to in the largest.
     """
     largest = max(shapes)
-    z = torch.from_numpy(sample_latents(range(largest), z_dim, "normal")).to(device)
-    wanted = draw(z)
+    rows = torch.from_numpy(sample_latents(range(largest), input_dim, "normal")).to(device)
+    wanted = draw(rows)
     agree = [
         shape
         for shape in sorted(shapes)
         if all(
             torch.equal(draw(part), wanted[start : start + len(part)])
-            for start, part in zip(range(0, largest, shape), torch.split(z, shape), strict=True)
+            for start, part in zip(range(0, largest, shape), torch.split(rows, shape), strict=True)
             if len(part) == shape
         )
     ]
@@ -90,7 +91,7 @@ def agreeing_shapes(
 
 
 def cut(count: int, shapes: Sequence[int]) -> Iterator[int]:
-    """Shapes that together hold `count` latents: the smallest that takes them all, unless one that
+    """Shapes that together hold `count` rows: the smallest that takes them all, unless one that
     they fill is at least a quarter as large.
     """
     while count > 0:
@@ -106,7 +107,7 @@ class _Slot:
     """One batch's way through the device: its own buffers, so that the next may follow at once."""
 
     graph: "_Graph"
-    z: Tensor  # pinned
+    rows: Tensor  # pinned
     drawn: Tensor  # on the device
     host: Tensor  # pinned
     computed: torch.cuda.Event
@@ -115,16 +116,16 @@ class _Slot:
 
     def begin(
         self,
-        z: NDArray[np.float32],
+        rows: NDArray[np.float32],
         target: NDArray[np.uint8],
         compute: torch.cuda.Stream,
         copies: torch.cuda.Stream,
     ) -> None:
         self.target = target
-        host = self.z.numpy()
-        host[: len(z)], host[len(z) :] = z, 0
+        host = self.rows.numpy()
+        host[: len(rows)], host[len(rows) :] = rows, 0
         with torch.cuda.stream(compute):
-            self.graph.z.copy_(self.z, non_blocking=True)
+            self.graph.rows.copy_(self.rows, non_blocking=True)
             self.graph.graph.replay()
             self.drawn.copy_(self.graph.pixels)
             self.computed.record(compute)
@@ -148,19 +149,19 @@ class _Graph:
         self,
         draw: Callable[[Tensor], Tensor],
         count: int,
-        z_dim: int,
+        input_dim: int,
         shape: tuple[int, int, int],
         stream: torch.cuda.Stream,
     ) -> None:
-        self.z = torch.zeros(count, z_dim, device="cuda")
+        self.rows = torch.zeros(count, input_dim, device="cuda")
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):
-                to_pixels(draw(self.z), shape[0])
+                to_pixels(draw(self.rows), shape[0])
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=stream):
-            self.pixels = to_pixels(draw(self.z), shape[0])
+            self.pixels = to_pixels(draw(self.rows), shape[0])
         self.slots = [self._slot() for _ in range(SLOTS)]
         self._turn = 0
 
@@ -171,7 +172,7 @@ class _Graph:
     def _slot(self) -> _Slot:
         return _Slot(
             self,
-            z=torch.empty(self.z.shape, pin_memory=True),
+            rows=torch.empty(self.rows.shape, pin_memory=True),
             drawn=torch.empty_like(self.pixels),
             host=torch.empty(self.pixels.shape, dtype=torch.uint8, pin_memory=True),
             computed=torch.cuda.Event(),  # type: ignore[no-untyped-call]

@@ -16,8 +16,8 @@ from torch.nn import functional
 from model import images
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile
-from model.networks.config import FIRST_SIDE
-from model.networks.dcgan import Generator
+from model.networks.config import FIRST_SIDE, DCGANConfig, input_dim
+from model.networks.families import Generator, new_generator
 from model.networks.folding import fold
 from model.sampler_cuda import CudaSampler
 
@@ -25,18 +25,18 @@ CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes of the plain network
 
 
 class TorchSampler:
-    """Latents through any function from z to images in [-1, 1], on a device."""
+    """Rows through any function to images in [-1, 1], on a device."""
 
     def __init__(
         self,
         draw: Callable[[Tensor], Tensor],
         *,
-        z_dim: int,
+        input_dim: int,
         shape: tuple[int, int, int],
         device: torch.device,
         fixed_batch: int | None,
     ) -> None:
-        self.z_dim = z_dim
+        self.input_dim = input_dim
         self._draw = draw
         self._shape = shape
         self._device = device
@@ -45,17 +45,17 @@ class TorchSampler:
     def __str__(self) -> str:
         return f"{self._device} (PyTorch)"
 
-    def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of latents (N, z_dim); N may be any number from 0."""
-        pixels = np.empty((len(z), *self._shape), np.uint8)
-        size = self._fixed_batch or max(1, len(z))
-        for start in range(0, len(z), size):
-            part = z[start : start + size]
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        pixels = np.empty((len(rows), *self._shape), np.uint8)
+        size = self._fixed_batch or max(1, len(rows))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
             pixels[start : start + len(part)] = self._run(part, size)[: len(part)]
         return pixels
 
     def _run(self, part: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-        batch = np.zeros((size, self.z_dim), np.float32)
+        batch = np.zeros((size, self.input_dim), np.float32)
         batch[: len(part)] = part
         with torch.inference_mode():
             floats = self._draw(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
@@ -69,7 +69,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
     network = generator.to(device).eval().requires_grad_(False)
     return TorchSampler(
         network,
-        z_dim=generator.config.z_dim,
+        input_dim=input_dim(generator.config),
         shape=(crop, crop, generator.config.channels),
         device=device,
         fixed_batch=CPU_BATCH if device.type == "cpu" else CUDA_BATCH,
@@ -79,7 +79,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
 def load_torch_sampler(
     file: GeneratorFile, device: str, precision: Precision, threads: int
 ) -> TorchSampler | CudaSampler:
-    """A generator file with its batch norms folded, in this precision.
+    """A generator file in this precision.
 
     Raises:
         DeviceError: the device is unknown or not on this machine.
@@ -89,6 +89,23 @@ def load_torch_sampler(
         torch.set_num_threads(threads)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = file.config.network
+    shape = (file.config.crop, file.config.crop, config.channels)
+    draw = (_folded if isinstance(config, DCGANConfig) else _as_trained)(file, place, dtype)
+    if place.type == "cuda":
+        return CudaSampler(draw, input_dim=input_dim(config), shape=shape, device=place)
+    # on the CPU, bfloat16 draws the same bits in any batch
+    fixed = CPU_BATCH if precision == "fp32" else None
+    return TorchSampler(
+        draw, input_dim=input_dim(config), shape=shape, device=place, fixed_batch=fixed
+    )
+
+
+def _folded(
+    file: GeneratorFile, place: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    """The article's generator, its batch norms folded into its convolutions."""
+    config = file.config.network
+    assert isinstance(config, DCGANConfig)
     (dense_weight, dense_bias), *upsamples = [
         tuple(torch.from_numpy(array).to(place, dtype) for array in (layer.weight, layer.bias))
         for layer in fold(config, file.weights)
@@ -101,12 +118,22 @@ def load_torch_sampler(
             x = functional.conv_transpose2d(functional.relu(x), weight, bias, 2, 2, 1)
         return torch.tanh(x.float())
 
-    shape = (file.config.crop, file.config.crop, config.channels)
-    if place.type == "cuda":
-        return CudaSampler(draw, z_dim=config.z_dim, shape=shape, device=place)
-    # on the CPU, bfloat16 draws the same bits in any batch
-    fixed = CPU_BATCH if precision == "fp32" else None
-    return TorchSampler(draw, z_dim=config.z_dim, shape=shape, device=place, fixed_batch=fixed)
+    return draw
+
+
+def _as_trained(
+    file: GeneratorFile, place: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    generator = load_generator(file).to(place, dtype).eval().requires_grad_(False)
+    return lambda rows: generator(rows.to(dtype)).float()
+
+
+def load_generator(file: GeneratorFile) -> Generator:
+    """The network of a checked generator file, with its weights."""
+    generator = new_generator(file.config.network)
+    tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
+    generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not
+    return generator
 
 
 def resolve_device(name: str) -> torch.device:

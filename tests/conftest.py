@@ -13,18 +13,20 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from model.generator_file import write_generator_file
-from model.networks.config import DCGANConfig
-from model.networks.dcgan import Generator
+from model.networks.config import DCGANConfig, ResidualConfig
+from model.networks.families import new_generator
 from model.sampler_torch import generator_weights
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
+TINY_RESIDUAL = ResidualConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)
+CLASSES = ("cat", "dog", "red panda")
 SHA = "0" * 64
 
 
 def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 28) -> Path:
     """An untrained generator whose pictures differ by seed."""
     torch.manual_seed(0)
-    generator = Generator(network)
+    generator = new_generator(network)
     for parameter in generator.parameters():
         parameter.data.mul_(10)  # far from grey, so that pictures have contrast
     write_generator_file(
@@ -36,6 +38,31 @@ def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 
         network=network,
         prior="uniform",
         crop=crop,
+        data={"name": "noise", "split": "train", "images": 1, "sha256": SHA},
+        images_seen=0,
+    )
+    return folder
+
+
+def write_tiny_residual(
+    folder: Path, network: ResidualConfig = TINY_RESIDUAL, crop: int = 32
+) -> Path:
+    """An untrained residual generator with classes, named as its folder."""
+    torch.manual_seed(0)
+    generator = new_generator(network)
+    for parameter in generator.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))  # blocks start as nothing
+    names = CLASSES if network.classes == len(CLASSES) else map(str, range(network.classes))
+    write_generator_file(
+        folder,
+        generator_weights(generator),
+        "# tiny\n",
+        name=folder.name,
+        preset="modern-32",
+        network=network,
+        prior="normal",
+        crop=crop,
+        classes=tuple(names),
         data={"name": "noise", "split": "train", "images": 1, "sha256": SHA},
         images_seen=0,
     )

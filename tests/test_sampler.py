@@ -122,7 +122,7 @@ def test_check_passes_a_sound_runtime_and_stops_one_that_mixes_neighbours() -> N
     check_bytes(sound, [1, 2, 5, 16, 20])
 
     class Mixing:
-        z_dim = 100
+        input_dim = 100
 
         def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
             pixels = sound(z)

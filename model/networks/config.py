@@ -4,9 +4,11 @@ installed.
 
 import itertools
 from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import fields as dataclass_fields
+from typing import Any, ClassVar
 
 FIRST_SIDE = 4  # pixels per side of the first feature map
+MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +21,11 @@ class DCGANConfig:
     width: int = 512  # generator channels at 4x4; halved at each doubling of the side
     discriminator_width: int = 64  # its channels at half the side; doubled at each halving
 
-    family = "dcgan"
+    family: ClassVar[str] = "dcgan"
+    classes: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.z_dim <= 4096:
-            raise ValueError(f"z_dim is {self.z_dim}; allowed: 1 to 4096")
-        if self.resolution not in (8, 16, 32, 64, 128, 256):
-            raise ValueError(f"resolution is {self.resolution}; allowed: 8, 16, 32, 64, 128, 256")
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels is {self.channels}; allowed: 1 (grey) or 3 (RGB)")
+        _check_common(self)
         if not 1 <= self.width <= 4096 or self.width % 2 ** (self.doublings - 1):
             step = 2 ** (self.doublings - 1)
             raise ValueError(f"width is {self.width}; allowed: 1 to 4096, a multiple of {step}")
@@ -69,12 +67,92 @@ class DCGANConfig:
         return shapes
 
 
-def network_to_dict(config: DCGANConfig) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ResidualConfig:
+    """Shape of the residual generator and discriminator: one stage a side, from 4x4 to half the
+    resolution; there a pixel shuffle makes four pixels of one.
+    """
+
+    z_dim: int = 64
+    classes: int = 0  # 0: unconditional
+    resolution: int = 64  # pixels per side that the generator draws: 4 times a power of two
+    channels: int = 3  # 3: RGB, 1: grey
+    width: int = 256  # generator channels at 4x4 and 8x8; halved at each further doubling
+    blocks: int = 1  # of two convolutions each, in a stage
+    discriminator_width: int = 256
+    discriminator_blocks: int = 1
+
+    family: ClassVar[str] = "residual"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if not 0 <= self.classes <= MAX_CLASSES:
+            raise ValueError(f"classes is {self.classes}; allowed: 0 to {MAX_CLASSES}")
+        step = 2 ** max(0, self.stages - 2)
+        for name in ("width", "discriminator_width"):
+            if not 1 <= (width := getattr(self, name)) <= 4096 or width % step:
+                raise ValueError(f"{name} is {width}; allowed: 1 to 4096, a multiple of {step}")
+        for name in ("blocks", "discriminator_blocks"):
+            if not 1 <= (blocks := getattr(self, name)) <= 16:
+                raise ValueError(f"{name} is {blocks}; allowed: 1 to 16")
+
+    @property
+    def stages(self) -> int:
+        """Sides from 4x4 to half the resolution."""
+        return (self.resolution // FIRST_SIDE).bit_length() - 1
+
+    @property
+    def generator_widths(self) -> list[int]:
+        """Channels of each of the generator's stages, from 4x4 up."""
+        return [self.width >> max(0, stage - 1) for stage in range(self.stages)]
+
+    @property
+    def discriminator_widths(self) -> list[int]:
+        """Channels of each of the discriminator's stages, from half the resolution down to 4x4."""
+        widths = [self.discriminator_width >> max(0, stage - 1) for stage in range(self.stages)]
+        return widths[::-1]
+
+    def generator_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor of the generator, in the order of its layers."""
+        first = self.width * FIRST_SIDE**2
+        shapes: dict[str, tuple[int, ...]] = {
+            "dense.weight": (first, self.z_dim + self.classes),
+            "dense.bias": (first,),
+        }
+
+        def convolution(name: str, out: int, into: int, side: int) -> None:
+            shapes[f"{name}.weight"] = (out, into, side, side)
+            shapes[f"{name}.bias"] = (out,)
+
+        widths = self.generator_widths
+        for stage, width in enumerate(widths):
+            if stage > 0:
+                convolution(f"stages.{stage}.widen", width, widths[stage - 1], 1)
+            for block in range(self.blocks):
+                for part in ("first", "second"):
+                    convolution(f"stages.{stage}.blocks.{block}.{part}", width, width, 3)
+        convolution("picture", self.channels * 4, widths[-1], 3)
+        return shapes
+
+
+NetworkConfig = DCGANConfig | ResidualConfig
+FAMILIES: dict[str, type[NetworkConfig]] = {
+    DCGANConfig.family: DCGANConfig,
+    ResidualConfig.family: ResidualConfig,
+}
+
+
+def input_dim(config: NetworkConfig) -> int:
+    """Values in a row of the generator's input: the latent, then a weight for each class."""
+    return config.z_dim + config.classes
+
+
+def network_to_dict(config: NetworkConfig) -> dict[str, Any]:
     """The form that travels in files: the fields and the family's name."""
     return {"family": config.family, **asdict(config)}
 
 
-def network_from_dict(fields: dict[str, Any]) -> DCGANConfig:
+def network_from_dict(fields: dict[str, Any]) -> NetworkConfig:
     """The inverse of `network_to_dict`.
 
     Raises:
@@ -82,15 +160,25 @@ def network_from_dict(fields: dict[str, Any]) -> DCGANConfig:
     """
     fields = dict(fields)
     family = fields.pop("family", None)
-    if family != DCGANConfig.family:
-        raise ValueError(f"family is {family!r}; known: '{DCGANConfig.family}'")
-    known = DCGANConfig.__dataclass_fields__
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise ValueError(f"family is {family!r}; known: {', '.join(map(repr, FAMILIES))}")
+    config = FAMILIES[family]
+    known = [field.name for field in dataclass_fields(config)]
     for name, value in fields.items():
         if name not in known:
             raise ValueError(f"unknown field {name!r}; known: {', '.join(known)}")
         if type(value) is not int:
             raise ValueError(f"{name} is {value!r}; a whole number is wanted")
-    missing = known.keys() - fields.keys()
+    missing = set(known) - fields.keys()
     if missing:
         raise ValueError(f"missing field {min(missing)!r}")
-    return DCGANConfig(**fields)
+    return config(**fields)
+
+
+def _check_common(config: NetworkConfig) -> None:
+    if not 1 <= config.z_dim <= 4096:
+        raise ValueError(f"z_dim is {config.z_dim}; allowed: 1 to 4096")
+    if config.resolution not in (8, 16, 32, 64, 128, 256):
+        raise ValueError(f"resolution is {config.resolution}; allowed: 8, 16, 32, 64, 128, 256")
+    if config.channels not in (1, 3):
+        raise ValueError(f"channels is {config.channels}; allowed: 1 (grey) or 3 (RGB)")

@@ -1,5 +1,5 @@
-"""A generator without batch norm: in inference it is a scale and a shift, and the weights can hold
-both.
+"""The article's generator without batch norm: in inference it is a scale and a shift, and the
+weights can hold both.
 
     weights by name, from the generator file  ->  dense and transposed convolutions alone, in NumPy
 """
