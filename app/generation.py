@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
 from fastapi import Depends, Request
@@ -20,9 +20,13 @@ from app.disconnection import Watch, watching
 from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
-from model.generator_file import GeneratorFile
-from model.latents import Prior, sample_latents
+from model.generator_file import GeneratorConfig, GeneratorFile
+from model.networks.config import input_dim
 
+Changes = TypeVar("Changes", bound=LatentParameters | Recipe)
+
+MANY_CLASSES = 20  # so many are named in a refusal
+LEAST_SHARE = 1e-3  # of all weights of a mix's classes
 HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 
 
@@ -84,14 +88,12 @@ class Generation:
         tag.update(f"{format} {quality} {text}".encode())
         return f'{self._strength}"{tag.hexdigest()}"'
 
-    def check(self, parameters: LatentParameters | Recipe) -> None:
-        """Holds parameters against what this generator has.
+    def checked(self, parameters: Changes) -> Changes:
+        """Parameters held against what this generator has; a class is named by its name.
 
         Raises:
             InvalidRequest: it has no such class or direction, or a step is too long for it.
         """
-        if parameters.class_ is not None:
-            raise InvalidRequest(f"class: generator {self.name} has no classes")
         if parameters.edit is not None:
             count, reach = self.config.directions, self.config.direction_range
             for number, step in parameters.edit.steps.items():
@@ -102,38 +104,99 @@ class Generation:
                     raise InvalidRequest(
                         f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
                     )
+        if parameters.class_ is None:
+            return parameters
+        place = self.class_place(parameters.class_)
+        return parameters.model_copy(update={"class_": self.config.classes[place]})
 
-    def latents(self, seeds: Sequence[int]) -> Latents:
-        """The latents of seeds, (N, z_dim)."""
-        return sample_latents(seeds, self.config.network.z_dim, self.config.prior)
+    def class_place(self, name: str) -> int:
+        """The place of a class that is named by its name or by its place.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        classes = self.config.classes
+        if name in classes:
+            return classes.index(name)
+        if name.isascii() and name.isdecimal() and int(name) < len(classes):
+            return int(name)
+        if not classes:
+            raise InvalidRequest(f"class: generator {self.name} has no classes")
+        shown = ", ".join(classes[:MANY_CLASSES]) + ", ..." * (len(classes) > MANY_CLASSES)
+        raise InvalidRequest(
+            f"class: {self.name} has {shown}, or by number 0 to {len(classes) - 1}"
+        )
+
+    def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
+        """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
+        return self.config.rows(seeds, None if class_ is None else self.class_place(class_))
 
     def rows(self, seeds: Sequence[int], parameters: LatentParameters) -> Rows:
         """Seeds with what the parameters do to their latents."""
-        if isinstance(seeds, range) and parameters.truncation == 1 and parameters.edit is None:
-            return seeds  # latents are made where they are needed
-        return self.changed(self.latents(seeds), parameters)
+        plain = parameters.truncation == 1 and parameters.edit is None
+        if isinstance(seeds, range) and plain and parameters.class_ is None:
+            return seeds  # rows are made where they are needed
+        return self.changed(self.latents(seeds, parameters.class_), parameters)
 
-    def changed(self, z: Latents, parameters: LatentParameters | Recipe) -> Latents:
-        """Latents (N, z_dim), truncated and then edited."""
+    def changed(self, rows: Latents, parameters: LatentParameters | Recipe) -> Latents:
+        """Rows (N, z_dim + classes), their latents truncated and then edited."""
+        rows = rows.copy()
+        z = self.z(rows)
         if parameters.truncation is not None and parameters.truncation != 1:
-            z = z * np.float32(parameters.truncation)
+            z *= np.float32(parameters.truncation)
         if parameters.edit is not None:
             for number, step in parameters.edit.steps.items():
-                z = z + np.float32(step) * self.file.directions[number]
-        return z
+                z += np.float32(step) * self.file.directions[number]
+        return rows
 
-    def vectors(self, vectors: Sequence[Sequence[float]], where: str = "z") -> Latents:
-        """Explicit latents as an array (N, z_dim).
+    def z(self, rows: Latents) -> Latents:
+        """The latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
+        return rows[..., : self.config.network.z_dim]
+
+    def vectors(
+        self, vectors: Sequence[Sequence[float]], class_: str | None, where: str = "z"
+    ) -> Latents:
+        """Explicit latents of a class as rows (N, z_dim + classes).
 
         Raises:
-            InvalidRequest: one has another length than the generator's.
+            InvalidRequest: one has another length than the generator's, or there are classes and
+                none is named.
         """
-        z_dim = self.config.network.z_dim
+        network = self.config.network
         for index, vector in enumerate(vectors):
-            if len(vector) != z_dim:
-                wanted = f"generator {self.name} wants {z_dim}"
+            if len(vector) != network.z_dim:
+                wanted = f"generator {self.name} wants {network.z_dim}"
                 raise InvalidRequest(f"{where}.{index} has {len(vector)} values; {wanted}")
-        return np.array(vectors, np.float32)
+        rows = np.zeros((len(vectors), input_dim(network)), np.float32)
+        rows[:, : network.z_dim] = vectors
+        if network.classes:
+            rows[:, network.z_dim + self._needed_class(class_, where)] = 1.0
+        return rows
+
+    def mixed(self, seeds: Sequence[int], weights: Sequence[float], class_: str | None) -> Latents:
+        """One row (1, z_dim + classes): the latents of seeds, each times its weight, added up; its
+        class is the one named, or the seeds' own by their share of all weights.
+
+        Raises:
+            InvalidRequest: the weights of the classes cancel out, and no class is named.
+        """
+        rows, shares = self.latents(seeds, class_), np.array(weights, np.float32)
+        total: Latents = (shares[:, None] * rows).sum(axis=0, dtype=np.float32)[None]
+        classes = total[:, self.config.network.z_dim :]
+        if classes.size:
+            whole = float(classes.sum())
+            if class_ is None and abs(whole) < LEAST_SHARE:
+                self._needed_class(None, "mix")
+            classes /= np.float32(whole)
+        return total
+
+    def _needed_class(self, class_: str | None, where: str) -> int:
+        if class_ is None:
+            first = self.config.classes[0]
+            raise InvalidRequest(
+                f"{where}: {self.name} has classes, so say which, such as {first!a}"
+            )
+        return self.class_place(class_)
 
     async def picture(self, seed: int, watch: Watch) -> tuple[bytes, Timing | None]:
         """The PNG file of one seed, and what it took if it was made for us. Equal seeds that wait
@@ -232,12 +295,12 @@ class Generators:
         return ", ".join(one.id for one in self.loaded)
 
 
-def gather_latents(parts: list[Rows], z_dim: int, prior: Prior) -> Latents:
-    """The latents (N, z_dim) of seeds and of latents, in their order."""
+def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:
+    """The rows (N, z_dim + classes) of seeds and of rows, in their order."""
     if all(isinstance(part, range) for part in parts):
-        return sample_latents(list(chain.from_iterable(parts)), z_dim, prior)
+        return config.rows(list(chain.from_iterable(parts)))
     return np.concatenate(
-        [sample_latents(part, z_dim, prior) if isinstance(part, range) else part for part in parts]
+        [config.rows(part) if isinstance(part, range) else part for part in parts]
     )
 
 

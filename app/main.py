@@ -23,7 +23,7 @@ from app.bulk import Streams
 from app.caching import PictureCache
 from app.encoding.marking import SigningError
 from app.encoding.png import encode_pngs
-from app.generation import ClientGoneError, Generation, Generators, gather_latents
+from app.generation import ClientGoneError, Generation, Generators, gather_rows
 from app.limits import BodyLimit, Bounds, each_parameter_once
 from app.problems import Problem
 from app.routes import (
@@ -206,7 +206,7 @@ def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Ge
     batcher = Batcher(
         sampler,
         encode,
-        partial(gather_latents, z_dim=sampler.z_dim, prior=file.config.prior),
+        partial(gather_rows, config=file.config),
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
         max_wait=settings.max_wait,
@@ -251,7 +251,7 @@ def warm_up(sampler: Sampler, max_batch: int) -> None:
     """
     sizes = [size for size in CHECKED_BATCHES if size <= max_batch]
     check_bytes(sampler, [*sizes, min(max_batch, CHECKED_BATCHES[-1])])
-    encode_pngs(sampler(np.zeros((1, sampler.z_dim), np.float32)))
+    encode_pngs(sampler(np.zeros((1, sampler.input_dim), np.float32)))
 
 
 class OneLineStart:

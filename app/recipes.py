@@ -23,16 +23,12 @@ def recipe_text(words: Words) -> str | None:
     return text if len(text) <= LONGEST_RECIPE else None
 
 
-def latent_words(
-    parameters: LatentParameters | Recipe, default: LatentParameters | None = None
-) -> Words:
-    """What is done to a latent: truncation and edits, as far as anything is."""
+def latent_words(parameters: LatentParameters | Recipe) -> Words:
+    """What is done to a latent: class, truncation and edits, as far as anything is."""
     words: Words = {}
-    truncation = parameters.truncation
-    edit = parameters.edit
-    if default is not None:
-        truncation = default.truncation if truncation is None else truncation
-        edit = default.edit if edit is None else edit
+    class_, truncation, edit = parameters.class_, parameters.truncation, parameters.edit
+    if class_ is not None:
+        words["class"] = class_
     if truncation is not None and truncation != 1:
         words["truncation"] = plain(truncation)
     if edit is not None and edit.steps:

@@ -118,7 +118,7 @@ async def generate_from_json(
     latent vectors, or by recipes that mix seeds. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
-    generation.check(parameters)
+    parameters = generation.checked(parameters)
     single = parameters.seeds is None and parameters.z is None and parameters.recipes is None
     offers = {name: still.media_type for name, still in STILLS.items()} | BULK_TYPES
     name, negotiated = negotiation.choose(
@@ -170,7 +170,7 @@ async def sheet(
 ) -> Response:
     """The picture of a seed, or the sheet of it and those that follow."""
     generation = generators.parameter(parameters.model)
-    generation.check(parameters)
+    parameters = generation.checked(parameters)
     format, negotiated = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
@@ -264,16 +264,18 @@ def _items(generation: Generation, parameters: GenerateBody) -> Items:
     if parameters.recipes is not None:
         return _recipes(generation, parameters, parameters.recipes)
     if parameters.z is not None:
-        z = generation.vectors(parameters.z)
+        rows = generation.vectors(parameters.z, parameters.class_)
         return Items(
-            len(z),
-            lambda start, end: generation.changed(z[start:end], parameters),
-            lambda index: fixed | {"z": vector_words(z[index])} | changes,
+            len(rows),
+            lambda start, end: generation.changed(rows[start:end], parameters),
+            lambda index: fixed | {"z": vector_words(generation.z(rows[index]))} | changes,
         )
     seeds: Sequence[int] = parameters.seeds or _following(parameters)
     return Items(
         len(seeds),
-        lambda start, end: generation.changed(generation.latents(seeds[start:end]), parameters),
+        lambda start, end: generation.changed(
+            generation.latents(seeds[start:end], parameters.class_), parameters
+        ),
         lambda index: fixed | {"seed": seeds[index]} | changes,
     )
 
@@ -287,16 +289,16 @@ def _following(parameters: SheetParameters) -> range:
 
 
 def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Recipe]) -> Items:
-    for index, recipe in enumerate(recipes):
-        generation.check(recipe)
-        if recipe.z is not None:
-            generation.vectors([recipe.z], f"recipes.{index}.z")
+    whole = [_with_defaults(generation.checked(recipe), parameters) for recipe in recipes]
+    for index, recipe in enumerate(whole):
+        if recipe.seed is None:
+            _source(generation, recipe, f"recipes.{index}")
 
-    def latent(recipe: Recipe) -> Latents:
-        return generation.changed(_source(generation, recipe), _with_defaults(recipe, parameters))
+    def row(recipe: Recipe) -> Latents:
+        return generation.changed(_source(generation, recipe), recipe)
 
     def words(index: int) -> Words:
-        recipe = recipes[index]
+        recipe = whole[index]
         found: Words = {"model": generation.id}
         if recipe.seed is not None:
             found["seed"] = recipe.seed
@@ -304,29 +306,28 @@ def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Rec
             found["z"] = vector_words(np.array(recipe.z, np.float32))
         else:
             found["mix"] = [[part.seed, part.weight] for part in recipe.mix or ()]
-        return found | latent_words(recipe, parameters) | output_words(parameters)
+        return found | latent_words(recipe) | output_words(parameters)
 
     return Items(
-        len(recipes),
-        lambda start, end: np.concatenate([latent(recipe) for recipe in recipes[start:end]]),
+        len(whole),
+        lambda start, end: np.concatenate([row(recipe) for recipe in whole[start:end]]),
         words,
     )
 
 
-def _source(generation: Generation, recipe: Recipe) -> Latents:
+def _source(generation: Generation, recipe: Recipe, where: str = "") -> Latents:
     if recipe.z is not None:
-        return generation.vectors([recipe.z])
+        return generation.vectors([recipe.z], recipe.class_, f"{where}.z")
     if recipe.mix is None:
         assert recipe.seed is not None
-        return generation.latents([recipe.seed])
-    latents = generation.latents([part.seed for part in recipe.mix])
-    weights = np.array([part.weight for part in recipe.mix], np.float32)
-    total: Latents = (weights[:, None] * latents).sum(axis=0, dtype=np.float32)[None]
-    return total
+        return generation.latents([recipe.seed], recipe.class_)
+    seeds, weights = [part.seed for part in recipe.mix], [part.weight for part in recipe.mix]
+    return generation.mixed(seeds, weights, recipe.class_)
 
 
 def _with_defaults(recipe: Recipe, parameters: LatentParameters) -> Recipe:
     update = {
+        "class_": parameters.class_ if recipe.class_ is None else recipe.class_,
         "truncation": parameters.truncation if recipe.truncation is None else recipe.truncation,
         "edit": parameters.edit if recipe.edit is None else recipe.edit,
     }

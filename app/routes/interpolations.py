@@ -19,7 +19,7 @@ from app.problems import NotInstalled
 from app.recipes import Words, latent_words, output_words
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
-from model.paths import default_mode, interpolate
+from model.paths import default_mode, interpolate_rows
 
 FRAME_FORMATS = {
     format.name: format
@@ -90,7 +90,7 @@ async def _way(
     bounds: Bounds,
 ) -> Response:
     generation = generators.parameter(parameters.model)
-    generation.check(parameters)
+    parameters = generation.checked(parameters)
     name, negotiated = negotiation.choose(
         {name: format.media_type for name, format in FORMATS.items()},
         extension=extension,
@@ -122,9 +122,15 @@ async def _way(
     check_pixels(format, frames, side, side, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    keys = generation.changed(generation.latents(parameters.seeds), parameters)
+    keys = generation.changed(generation.latents(parameters.seeds, parameters.class_), parameters)
     path = await asyncio.to_thread(
-        interpolate, keys, frames, mode, loop=parameters.loop, ease=parameters.ease
+        interpolate_rows,
+        keys,
+        generation.config.network.z_dim,
+        frames,
+        mode,
+        loop=parameters.loop,
+        ease=parameters.ease,
     )
     if name in FRAME_FORMATS:
         items = Items(

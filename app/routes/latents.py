@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app import caching
-from app.generation import GeneratorsDep
+from app.batcher import Latents
+from app.generation import Generation, GeneratorsDep
 from app.problems import InvalidRequest, NotFound
 from app.recipes import vector_words
 from app.routes.images import BINARY, UNCHANGED, extension_path
@@ -41,26 +42,34 @@ async def latent(
 ) -> Response:
     """The latent of a seed (a whole number), float32: as JSON, or as a NumPy file (z_dim,)."""
     generation = generators.parameter(parameters.model)
-    if parameters.class_ is not None:
-        raise InvalidRequest(f"class: generator {generation.name} has no classes")
     if extension not in EXTENSIONS:
         raise NotFound(f"No such extension here; known: {', '.join(EXTENSIONS)}.")
     number = int(seed)
     if number >= SEED_LIMIT:
         raise InvalidRequest(f"seed: a whole number from 0 to {SEED_LIMIT - 1} is wanted")
-    tag = generation.tag(f"latent {number}", extension)
+    class_ = parameters.class_
+    if class_ is not None:
+        class_ = generation.config.classes[generation.class_place(class_)]
+    tag = generation.tag(f"latent {number} {class_}", extension)
     headers = caching.headers(tag) | {"Image-Seed": str(number), "Image-Model": generation.id}
     if caching.matches(request.headers.get("If-None-Match", ""), tag):
         return Response(status_code=304, headers=headers)
-    z = generation.latents([number])[0]
+    row = generation.latents([number], class_)[0]
+    z = generation.z(row)
     if extension == "json":
         content = {
             "model": generation.id,
             "seed": number,
             "prior": generation.config.prior,
+            "class": _class_of(generation, row),
             "z": vector_words(z),
         }
         return JSONResponse(content, headers=headers)
     stream = io.BytesIO()
     np.save(stream, z)
     return Response(stream.getvalue(), media_type="application/x-npy", headers=headers)
+
+
+def _class_of(generation: Generation, row: Latents) -> str | None:
+    classes = generation.config.classes
+    return classes[int(row[-len(classes) :].argmax())] if classes else None

@@ -64,7 +64,7 @@ async def model_card(
         "z_dim": config.network.z_dim,
         "prior": config.prior,
         "precision": generation.precision,
-        "classes": [],
+        "classes": list(config.classes),
         "family": config.network.family,
         "preset": config.preset,
         "training": {
@@ -165,8 +165,7 @@ async def direction_preview(
 def _along(
     generation: Generation, seed: int, number: int, steps: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    direction = generation.file.directions[number]
-    found: np.ndarray[Any, np.dtype[np.float32]] = (
-        generation.latents([seed]) + steps.astype(np.float32)[:, None] * direction
-    )
-    return found
+    rows = np.repeat(generation.latents([seed]), len(steps), axis=0)
+    z = generation.z(rows)
+    z += steps.astype(np.float32)[:, None] * generation.file.directions[number]
+    return rows

@@ -13,7 +13,7 @@ from app.recipes import Words, latent_words, output_words, plain
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import PlaneQuery
 from model.images import tile
-from model.paths import default_mode, plane
+from model.paths import default_mode, plane_rows
 
 router = APIRouter(tags=["pictures"])
 
@@ -52,7 +52,7 @@ async def _plane(
     max_pixels: int,
 ) -> Response:
     generation = generators.parameter(parameters.model)
-    generation.check(parameters)
+    parameters = generation.checked(parameters)
     format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
     columns, rows = parameters.columns, parameters.rows
     mode = parameters.mode or default_mode(generation.config.prior)
@@ -74,8 +74,11 @@ async def _plane(
     check_pixels(format, 1, rows * side, columns * side, max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    corners = generation.changed(generation.latents(parameters.seeds), parameters)
+    corners = generation.changed(
+        generation.latents(parameters.seeds, parameters.class_), parameters
+    )
     across = np.linspace(parameters.x, parameters.x + parameters.size, columns)
     down = np.linspace(parameters.y, parameters.y + parameters.size, rows)
-    pixels, timing = await generation.pixels(plane(corners, across, down, mode), watch)
+    blend = plane_rows(corners, generation.config.network.z_dim, across, down, mode)
+    pixels, timing = await generation.pixels(blend, watch)
     return await answer.still(tile(await enlarged(pixels, parameters), columns), timing)
