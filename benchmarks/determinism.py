@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.encoding.png import encode_pngs
+from app.generation import HASH
+from app.recipes import recipe_text
 from benchmarks.servers import OURS, Server, running
 from model.generator_file import read_generator_file
-from model.latents import sample_latents
 from model.sampler import load_sampler
 
 GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
@@ -31,11 +32,13 @@ def by_batches(seeds: int, size: int, threads: int = 1) -> Digests:
     """Files of seeds 0 to `seeds` - 1, drawn without a server in batches of one size."""
     file = read_generator_file(GENERATOR)
     sampler = load_sampler(file, "cpu", threads=threads)
+    id_ = f"{file.config.name}@{file.config.weights_sha256[:HASH]}"
     found: Digests = []
     for first in range(0, seeds, size):
         part = range(first, min(first + size, seeds))
-        z = sample_latents(part, sampler.z_dim, file.config.prior)
-        found += [hashlib.sha256(content).digest() for content in encode_pngs(sampler(z))]
+        notes = [recipe_text({"model": id_, "seed": seed}) for seed in part]
+        files = encode_pngs(sampler(file.config.rows(part)), notes)
+        found += [hashlib.sha256(content).digest() for content in files]
     return found
 
 

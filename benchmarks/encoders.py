@@ -22,7 +22,6 @@ from app.encoding.formats import enlarge
 from app.encoding.png import encode_png, encode_pngs
 from benchmarks.runtimes import shipped, torch_generator
 from model.images import crop_center, to_pixels
-from model.latents import sample_latents
 from model.paths import interpolate
 
 COUNT = 512  # pictures of each form
@@ -61,7 +60,7 @@ def measure_all(seconds: float) -> list[Row]:
 def measure_loops(seconds: float) -> list[Row]:
     """Every animation of a way through latent space, 40 frames of 64x64 pixels in grey."""
     file = shipped()
-    keys = sample_latents([1, 2, 3, 4], file.config.network.z_dim, file.config.prior)
+    keys = file.config.rows([1, 2, 3, 4])
     z = interpolate(keys, FRAMES, "lerp", loop=True)
     with torch.inference_mode():
         small = to_pixels(torch_generator(file)(torch.from_numpy(z)).numpy())
@@ -86,7 +85,7 @@ def pictures() -> dict[str, Pixels]:
     """
     file = shipped()
     generator = torch_generator(file)
-    z = sample_latents(range(3 * COUNT), file.config.network.z_dim, file.config.prior)
+    z = file.config.rows(range(3 * COUNT))
     with torch.inference_mode():
         parts = [generator(part).numpy() for part in torch.split(torch.from_numpy(z), BATCH)]
     pixels = to_pixels(np.concatenate(parts))

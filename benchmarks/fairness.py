@@ -14,7 +14,6 @@ import numpy as np
 from app.batcher import Batcher
 from app.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
-from model.latents import sample_latents
 from model.sampler import load_sampler
 
 GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
@@ -30,14 +29,14 @@ async def measure(singles: int, large: int) -> tuple[list[float], list[float], f
 
     async def single() -> float:
         start = time.perf_counter()
-        z = sample_latents([next(seeds)], sampler.z_dim, file.config.prior)
+        z = file.config.rows([next(seeds)])
         await batcher.submit(z, [None] * len(z)).reply
         return 1000 * (time.perf_counter() - start)
 
     for _ in range(50):  # until the batcher knows its pace
         await single()
     alone = [await single() for _ in range(singles)]
-    z = sample_latents(range(large), sampler.z_dim, file.config.prior)
+    z = file.config.rows(range(large))
     start = time.perf_counter()
     whole = batcher.submit(z, [None] * len(z)).reply
     beside = []

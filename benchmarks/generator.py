@@ -24,7 +24,6 @@ from benchmarks.peak import peak
 from benchmarks.runtimes import RUNTIMES, Runtime, multiply_adds, shipped, torch_generator
 from benchmarks.servers import ROOT
 from model.images import crop_center, to_pixels
-from model.latents import sample_latents
 
 BATCHES = (1, 4, 16, 64)
 LIMIT_SECONDS = 600
@@ -101,7 +100,7 @@ def _measure(runtime: Runtime, threads: int, seconds: float) -> list[dict[str, A
     truth = _reference()
     answers = []
     for batch in BATCHES:
-        z = sample_latents(range(batch), file.config.network.z_dim, file.config.prior)
+        z = file.config.rows(range(batch))
         pixels = _pixels(run(z), file.config.crop)
         difference = np.abs(pixels.astype(int) - truth[:batch].astype(int))
         walls, cpu = _repeat(lambda z=z: run(z), seconds)  # type: ignore[misc]
@@ -137,7 +136,7 @@ def _repeat(call: Callable[[], object], seconds: float) -> tuple[list[float], fl
 
 def _reference() -> NDArray[np.uint8]:
     file = shipped()
-    z = sample_latents(range(max(BATCHES)), file.config.network.z_dim, file.config.prior)
+    z = file.config.rows(range(max(BATCHES)))
     with torch.inference_mode():
         floats = torch_generator(file)(torch.from_numpy(z)).numpy()
     return crop_center(to_pixels(floats), file.config.crop)
