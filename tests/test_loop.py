@@ -15,6 +15,7 @@ from model.training import checkpoint, loop
 from model.training.data import Dataset, load
 from model.training.evaluate import reference
 from model.training.features import to_input, train_extractor
+from model.training.games import Batch, Players, Stats, article_step, new_players
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from tests.conftest import SHA, TINY
@@ -30,10 +31,11 @@ def data(digits: Path) -> Dataset:
     return load(digits, "train", side=28, channels=1)
 
 
-def batch_of(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_of(count: int = 8) -> Batch:
     random = torch.Generator().manual_seed(0)
     real = torch.rand(count, 1, 32, 32, generator=random) * 2 - 1
-    return real, torch.rand(count, 8, generator=random) * 2 - 1
+    z = torch.rand(count, 8, generator=random) * 2 - 1
+    return Batch(real=real, classes=torch.empty(count, 0), rows=z, generator_rows=z)
 
 
 @pytest.mark.parametrize("name", ["dcgan-svhn", "dcgan-mnist"])
@@ -49,7 +51,7 @@ def test_presets_have_the_articles_numbers(name: str) -> None:
 
 
 def test_optimisers_are_two_adams_with_the_articles_numbers() -> None:
-    players = loop.new_players(CONFIG, CPU)
+    players = new_players(CONFIG, CPU, 0)
     for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
         assert isinstance(optimizer, torch.optim.Adam)
         (group,) = optimizer.param_groups
@@ -60,7 +62,7 @@ def test_optimisers_are_two_adams_with_the_articles_numbers() -> None:
 def test_one_discriminator_update_then_two_of_the_generator_on_the_same_z(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    players = loop.new_players(CONFIG, CPU)
+    players = new_players(CONFIG, CPU, 0)
     order: list[str] = []
 
     def spy(name: str, step: Callable[[], None]) -> Callable[[], None]:
@@ -77,29 +79,29 @@ def test_one_discriminator_update_then_two_of_the_generator_on_the_same_z(
         monkeypatch.setattr(optimizer, "step", spy(name, optimizer.step))
     latents: list[torch.Tensor] = []
     players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0]))
-    real, z = batch_of()
-    loop.train_step(players, real, z, CONFIG)
+    batch = batch_of()
+    article_step(players, batch, CONFIG, 0)
     assert order == ["D", "G", "G"]
-    assert all(torch.equal(latent, z) for latent in latents)
+    assert all(torch.equal(latent, batch.rows) for latent in latents)
 
 
 def test_real_and_generated_images_are_separate_batches() -> None:
-    players = loop.new_players(CONFIG, CPU)
+    players = new_players(CONFIG, CPU, 0)
     sizes: list[int] = []
     players.discriminator.register_forward_pre_hook(
         lambda _, inputs: sizes.append(len(inputs[0])) or None
     )
-    real, z = batch_of()
-    loop.train_step(players, real, z, CONFIG)
+    article_step(players, batch_of(), CONFIG, 0)
     assert sizes == [8, 8, 8, 8]  # real, generated, and once for each update of the generator
 
 
 def test_step_equals_the_notebooks_written_out() -> None:
     """The same game with every forward pass made anew, as the notebook's graph does."""
-    ours, plain = loop.new_players(CONFIG, CPU), loop.new_players(CONFIG, CPU)
-    real, z = batch_of()
+    ours, plain = new_players(CONFIG, CPU, 0), new_players(CONFIG, CPU, 0)
+    batch = batch_of()
+    real, z = batch.real, batch.rows
     for _ in range(2):
-        loop.train_step(ours, real, z, CONFIG)
+        article_step(ours, batch, CONFIG, 0)
         with torch.no_grad():
             fake = plain.generator(z)
         loss = discriminator_loss(plain.discriminator(real), plain.discriminator(fake), 0.1)
@@ -122,12 +124,11 @@ def weights(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def test_each_player_moves_only_on_its_own_updates() -> None:
-    real, z = batch_of()
-    whole, half = loop.new_players(CONFIG, CPU), loop.new_players(CONFIG, CPU)
+    whole, half = new_players(CONFIG, CPU, 0), new_players(CONFIG, CPU, 0)
     before = weights(half.generator)
-    loop.train_step(whole, real, z, CONFIG)
+    article_step(whole, batch_of(), CONFIG, 0)
     with pytest.raises(UnboundLocalError):  # no generator loss to report without its updates
-        loop.train_step(half, real, z, replace(CONFIG, generator_updates=0))
+        article_step(half, batch_of(), replace(CONFIG, generator_updates=0), 0)
     pairs = zip(before, weights(half.generator), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)  # the discriminator's update left it alone
     pairs = zip(weights(whole.discriminator), weights(half.discriminator), strict=True)
@@ -281,13 +282,13 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    real_step = loop.train_step
+    real_step = loop.play
 
-    def spy(players: loop.Players, real: torch.Tensor, *rest: object) -> loop.Stats:
-        seen.append(real.numpy())
-        return real_step(players, real, *rest)  # type: ignore[arg-type]
+    def spy(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+        seen.append(batch.real.numpy())
+        return real_step(players, batch, config, step)
 
-    monkeypatch.setattr(loop, "train_step", spy)
+    monkeypatch.setattr(loop, "play", spy)
     loop.train(make_run(tmp_path / "run", data), stop=lambda: False)
     keys = [picture.tobytes() for batch in seen for picture in batch]
     first, second = keys[:320], keys[320:]
@@ -301,8 +302,7 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
 
 
 def test_bf16_keeps_weights_and_losses_in_float32() -> None:
-    players = loop.new_players(CONFIG, CPU)
-    real, z = batch_of()
-    stats = loop.train_step(players, real, z, replace(CONFIG, bf16=True))
+    players = new_players(CONFIG, CPU, 0)
+    stats = article_step(players, batch_of(), replace(CONFIG, bf16=True), 0)
     assert {value.dtype for value in stats.values()} == {torch.float32}
     assert {p.dtype for p in players.generator.parameters()} == {torch.float32}

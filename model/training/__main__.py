@@ -21,8 +21,8 @@ from model.generator_file import (
     read_generator_file,
     write_generator_file,
 )
-from model.latents import PRIORS, sample_latents
-from model.networks.config import network_to_dict
+from model.latents import PRIORS
+from model.networks.config import ResidualConfig
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, run_folder
@@ -31,6 +31,8 @@ from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
+from model.training.layers import Layers
+from model.training.prepare import stacked, write_set
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
 
@@ -70,16 +72,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
-    config, epochs = _resolved(options)
+    config = _resolved(options)
+    if not (options.data or config.data):
+        raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     path = _data_path(options.data or config.data, options)
     data = _part(path, config.split, config)
+    if isinstance(config.network, ResidualConfig) and not options.unconditional:
+        network = replace(config.network, classes=len(data.classes))
+        config = replace(config, network=network)
     sha256 = data.fingerprint
     fingerprint = config.fingerprint(sha256)
-    schedule = _schedule(options, config, epochs, len(data))
+    schedule = _schedule(options, config, len(data))
     record = {
         "command": f"python -m model.training {options.typed}",
         "fingerprint": fingerprint,
-        "config": {**asdict(config), "network": network_to_dict(config.network)},
+        "config": config.record(),
         "schedule": asdict(schedule),
         "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
         "device": str(device),
@@ -132,35 +139,51 @@ class _Stop:
         return self._asked
 
 
-def _resolved(options: argparse.Namespace) -> tuple[TrainConfig, int]:
-    preset = PRESETS[options.preset]
+def _resolved(options: argparse.Namespace) -> TrainConfig:
+    config = PRESETS[options.preset].config
+    modern = {
+        "learning_rate": options.learning_rate,
+        "gamma": options.gamma,
+        "final_gamma": None if options.gamma is None else options.gamma / 10,
+        "penalty_interval": options.penalty_interval,
+        "augmentation": options.augment,
+        "burn_in": None if options.burn_in_kimg is None else options.burn_in_kimg * 1000,
+        "mirror": options.mirror or None,
+    }
     asked = {
         "prior": options.prior,
         "split": options.split,
         "seed": options.seed,
         "batch": options.batch,
+        **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    wrong = [name for name in modern if name in changes]
+    if config.game == "article" and wrong:
+        option = wrong[0].replace("_", "-")
+        raise loop.TrainingError(f"{option} is no part of preset {config.preset}, the article's")
     changes["bf16"] = options.precision == "bf16"
-    return replace(preset.config, **changes), preset.epochs
+    return replace(config, **changes)
 
 
-def _schedule(
-    options: argparse.Namespace, config: TrainConfig, epochs: int, pictures: int
-) -> Schedule:
+def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
+    preset = PRESETS[options.preset]
     if pictures < config.batch:
         raise DataError(
             f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
         )
-    if options.kimg is not None:
-        steps = max(1, round(options.kimg * 1000 / config.batch))
+    kimg = options.kimg or (None if options.epochs else preset.kimg)
+    if kimg is not None:
+        steps = max(1, round(kimg * 1000 / config.batch))
     else:
-        steps = (options.epochs or epochs) * (pictures // config.batch)
+        steps = (options.epochs or preset.epochs) * (pictures // config.batch)
+    between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
     return Schedule(
         images=steps * config.batch,
         grid_steps=options.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
         figure_images=options.figure_images,
+        snapshot_images=between or preset.snapshot_images,
     )
 
 
@@ -193,7 +216,7 @@ def _export(options: argparse.Namespace) -> int:
     }
     config = write_generator_file(options.output, dict(file.weights), "", **fields)
     sampler = load_sampler(file, options.device)
-    pixels = sampler(sample_latents(range(CARD_SEEDS), sampler.z_dim, config.prior))
+    pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
     (options.output / "README.md").write_text(card)
@@ -214,11 +237,20 @@ def _figures(
         raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
     real = evaluate.reference(extractor, test)
     return evaluate.evaluate(
-        load_sampler(file, options.device), file.config.prior, real, options.images
+        load_sampler(file, options.device), file.config.rows, real, options.images
     )
 
 
-# --- classifier, video ---
+# --- data, classifier, video ---
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    pictures = stacked(Layers(options.source), options.count, options.side, options.seed)
+    counts = write_set(options.output, pictures)
+    for name, count in counts.items():
+        print(f"{name}: {count:,}")
+    print(f"{options.output}: {sum(counts.values()):,} pictures of {options.side}x{options.side}")
+    return 0
 
 
 def _classifier(options: argparse.Namespace) -> int:
@@ -363,12 +395,42 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--grid-steps", type=_Number(int, 1, 10**9), default=100, help="steps between sample grids"
     )
+    train.add_argument(
+        "--snapshot-kimg",
+        type=_Number(float, 0.001, 1e6),
+        help="thousands of images between snapshots (default: the preset's, or an epoch)",
+    )
     train.add_argument("--checkpoint-seconds", type=_Number(float, 0, 86400), default=120.0)
     train.add_argument(
         "--figure-images",
         type=_Number(int, 200, 100_000),
         default=5000,
-        help="in each epoch's quality figure",
+        help="in each snapshot's quality figure",
+    )
+    modern = train.add_argument_group("of the modern presets")
+    modern.add_argument(
+        "--unconditional", action="store_true", help="leave the classes of the pictures out"
+    )
+    modern.add_argument("--mirror", action="store_true", help="show half of the pictures mirrored")
+    modern.add_argument(
+        "--augment",
+        type=_Number(float, 0, 0.8),
+        help="probability of moving and of cutting, at the end of the burn-in",
+    )
+    modern.add_argument(
+        "--gamma",
+        type=_Number(float, 0, 10_000),
+        help="weight of the penalties at the start; falls to a tenth. Larger: less variety lost, "
+        "more blur",
+    )
+    modern.add_argument(
+        "--penalty-interval", type=_Number(int, 1, 64), help="steps between penalties"
+    )
+    modern.add_argument("--learning-rate", type=_Number(float, 1e-7, 1), help="at the start")
+    modern.add_argument(
+        "--burn-in-kimg",
+        type=_Number(float, 0, 1e6),
+        help="thousands of images after which rates, gamma and augmentation stay",
     )
     _common(train)
     train.set_defaults(command=_train)
@@ -400,6 +462,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     _common(export)
     export.set_defaults(command=_export)
+
+    prepare = commands.add_parser("data", help="stack layers to a set of pictures")
+    prepare.add_argument("source", type=Path, help="zip file with layers and a layers.json")
+    prepare.add_argument("--output", type=Path, required=True, help="zip file to write")
+    prepare.add_argument(
+        "--side", type=_Number(int, 8, 1024), default=64, help="pixels per side (default: 64)"
+    )
+    prepare.add_argument(
+        "--count", type=_Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
+    )
+    prepare.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
+    prepare.set_defaults(command=_prepare)
 
     classifier = commands.add_parser(
         "classifier", help="train the classifier whose features measure quality"

@@ -124,6 +124,11 @@ def unpack_optimizer(
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:
+                # the fused step walks memory, whatever the order of its dimensions
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

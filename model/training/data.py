@@ -211,11 +211,19 @@ class Picture:
     content: bytes
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What a dataset.json says."""
+
+    labels: dict[str, int]  # by file
+    classes: tuple[str, ...]  # their names; none: no names are given
+
+
 def _read_folder(folder: Path, split: Split, side: int, channels: int) -> Dataset:
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
     names = [file.relative_to(folder).as_posix() for file in files]
     index = folder / "dataset.json"
-    listed = _listed_labels(index.read_bytes(), index) if index.is_file() else None
+    listed = _listed(index.read_bytes(), index) if index.is_file() else None
     contents = (Picture(name, file.read_bytes()) for name, file in zip(names, files, strict=True))
     return _pictures(folder, names, contents, listed, split, side, channels)
 
@@ -228,7 +236,7 @@ def _read_zip(path: Path, split: Split, side: int, channels: int) -> Dataset:
             )
             listed = None
             if "dataset.json" in archive.namelist():
-                listed = _listed_labels(archive.read("dataset.json"), path / "dataset.json")
+                listed = _listed(archive.read("dataset.json"), path / "dataset.json")
             contents = (Picture(name, archive.read(name)) for name in names)
             return _pictures(path, names, contents, listed, split, side, channels)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
@@ -239,7 +247,7 @@ def _pictures(
     source: Path,
     names: list[str],
     pictures: Iterator[Picture],
-    listed: dict[str, int] | None,
+    listed: Listed | None,
     split: Split,
     side: int,
     channels: int,
@@ -268,17 +276,23 @@ def _pictures(
 
 
 def _labels(
-    source: Path, names: list[str], listed: dict[str, int] | None
+    source: Path, names: list[str], listed: Listed | None
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Classes from dataset.json, else from the subfolders, else none."""
     if listed is not None:
-        missing = [name for name in names if name not in listed]
+        missing = [name for name in names if name not in listed.labels]
         if missing:
             raise DataError(
                 f"{source}: dataset.json has no label for {missing[0]} and {len(missing) - 1} more"
             )
-        labels = np.array([listed[name] for name in names], np.int64)
-        return labels, tuple(str(label) for label in range(int(labels.max()) + 1))
+        labels = np.array([listed.labels[name] for name in names], np.int64)
+        count = int(labels.max()) + 1
+        if listed.classes and len(listed.classes) < count:
+            raise DataError(
+                f"{source}: dataset.json names {len(listed.classes)} classes, but has label "
+                f"{count - 1}"
+            )
+        return labels, listed.classes or tuple(str(label) for label in range(count))
     parents = [PurePosixPath(name).parent.as_posix() for name in names]
     classes = tuple(sorted(set(parents)))
     if classes == (".",):
@@ -291,13 +305,15 @@ def _labels(
     return np.array([classes.index(parent) for parent in parents], np.int64), classes
 
 
-def _listed_labels(content: bytes, path: Path) -> dict[str, int] | None:
-    """StyleGAN's `{"labels": [["a.png", 0], ...]}`; `"labels": null` is no labels."""
+def _listed(content: bytes, path: Path) -> Listed | None:
+    """StyleGAN's `{"labels": [["a.png", 0], ...]}`, perhaps with `"classes": ["cat", ...]`;
+    `"labels": null` is no labels.
+    """
     try:
-        rows = json.loads(content)["labels"]
-        if rows is None:
+        index = json.loads(content)
+        if index["labels"] is None:
             return None
-        labels = dict(rows)
+        labels, classes = dict(index["labels"]), tuple(map(str, index.get("classes") or ()))
     except (ValueError, KeyError, TypeError):
         raise DataError(f'{path}: {{"labels": [["a.png", 0], ...]}} is wanted') from None
     for name, label in labels.items():
@@ -305,7 +321,7 @@ def _listed_labels(content: bytes, path: Path) -> dict[str, int] | None:
             raise DataError(
                 f"{path}: the label of {name} is {label!r}; a whole number from 0 to 999 is wanted"
             )
-    return labels
+    return Listed(labels, classes)
 
 
 def _decode(source: Path, picture: Picture, side: int, channels: int) -> NDArray[np.uint8]:

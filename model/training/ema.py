@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from model.latents import Prior, sample_latents
-from model.networks.dcgan import Generator
+from model.networks.families import Generator
 
 BATCH_NORM_LATENTS = 5120  # latents that re-estimate batch-norm statistics
 BATCH_NORM_BATCH = 256
@@ -47,6 +47,8 @@ def with_own_statistics(average: Generator, prior: Prior) -> Generator:
     latents replaces them.
     """
     generator = copy.deepcopy(average)
+    if not any(isinstance(module, nn.BatchNorm2d) for module in generator.modules()):
+        return generator.eval()
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()

@@ -5,12 +5,12 @@ Each figure's name holds its protocol: what is compared, with how many pictures,
 classifier.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.latents import Prior, sample_latents
 from model.metrics import frechet_distance, neighbourhoods
 from model.sampler import Sampler
 from model.training.data import Dataset
@@ -18,6 +18,8 @@ from model.training.features import Extractor
 
 FIRST_SEED = 1_000_000  # evaluation draws these seeds and the ones after it
 CONFIDENT = 0.9
+DRAWN_AT_ONCE = 256
+Rows = Callable[[range], NDArray[np.float32]]  # seeds to rows of a generator's input
 NEIGHBOUR_IMAGES = 5000  # real and generated pictures in precision, recall and coverage
 
 
@@ -34,19 +36,19 @@ def reference(extractor: Extractor, test: Dataset) -> Reference:
     return Reference(extractor, extractor(test.images)[0])
 
 
-def quality(sampler: Sampler, prior: Prior, real: Reference, count: int) -> tuple[str, float]:
+def quality(sampler: Sampler, rows: Rows, real: Reference, count: int) -> tuple[str, float]:
     """The one figure that chooses among a run's snapshots, and its name: the Frechet distance,
     lower is better.
     """
-    features, _ = real.extractor(_draw(sampler, prior, count))
+    features, _ = real.extractor(_draw(sampler, rows, count))
     return _frechet_name(real, count), round(frechet_distance(real.features, features), 4)
 
 
 def evaluate(
-    sampler: Sampler, prior: Prior, real: Reference, count: int
+    sampler: Sampler, rows: Rows, real: Reference, count: int
 ) -> dict[str, float | int | list[int]]:
     """All figures of `count` generated pictures, each under a name that says how it was taken."""
-    features, probabilities = real.extractor(_draw(sampler, prior, count))
+    features, probabilities = real.extractor(_draw(sampler, rows, count))
     few = min(NEIGHBOUR_IMAGES, count, len(real.features))
     near = neighbourhoods(real.features[:few], features[:few])
     through = real.extractor.name
@@ -67,8 +69,10 @@ def evaluate(
     }
 
 
-def _draw(sampler: Sampler, prior: Prior, count: int) -> NDArray[np.uint8]:
-    return sampler(sample_latents(range(FIRST_SEED, FIRST_SEED + count), sampler.z_dim, prior))
+def _draw(sampler: Sampler, rows: Rows, count: int) -> NDArray[np.uint8]:
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    parts = [seeds[start : start + DRAWN_AT_ONCE] for start in range(0, count, DRAWN_AT_ONCE)]
+    return np.concatenate([sampler(rows(part)) for part in parts])
 
 
 def _frechet_name(real: Reference, count: int) -> str:

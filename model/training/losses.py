@@ -1,19 +1,20 @@
-"""The article's losses: sigmoid cross-entropy on logits, one-sided label smoothing, non-saturating
-generator.
+"""Losses and penalties, each with its paper and equation. Logits are (N,), every loss is a mean.
 
-Goodfellow et al., "Generative Adversarial Nets" (2014), algorithm 1 and the non-saturating form
-below its equation 1; smoothing: Salimans et al., "Improved Techniques for Training GANs" (2016),
-section 3.4.
+The article's: sigmoid cross-entropy, one-sided label smoothing, non-saturating generator.
+The modern presets': relativistic pairing with zero-centred penalties. The sequel's: hinge.
 """
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, smoothing: float) -> Tensor:
     """Mean cross-entropy of real images against 1 - smoothing, plus that of generated ones against
     0.
+
+    Goodfellow et al., "Generative Adversarial Nets" (2014), algorithm 1; smoothing: Salimans et
+    al., "Improved Techniques for Training GANs" (2016), section 3.4.
     """
     real_labels = torch.full_like(real_logits, 1.0 - smoothing)
     real = binary_cross_entropy_with_logits(real_logits, real_labels)
@@ -22,5 +23,42 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, smoothing: floa
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Mean cross-entropy of generated images against 1, not smoothed."""
+    """Mean cross-entropy of generated images against 1, not smoothed.
+
+    Goodfellow et al. (2014), the non-saturating form below equation 1.
+    """
     return binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
+
+
+def relativistic_loss(winners: Tensor, losers: Tensor) -> Tensor:
+    """softplus(losers - winners), in pairs: real ones are to win for the discriminator, generated
+    ones for the generator.
+
+    Jolicoeur-Martineau, "The relativistic discriminator" (2018); as Huang et al., "The GAN is dead;
+    long live the GAN!" (R3GAN, 2024), equation 2.
+    """
+    return softplus(losers - winners).mean()
+
+
+def zero_centred_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Squared length of each logit's gradient at its image, half of it, in float32: R1 of real
+    images, R2 of generated ones. `images` must be part of the logits' graph.
+
+    Mescheder et al., "Which Training Methods for GANs do actually Converge?" (2018), equation 9;
+    Huang et al. (2024), equation 3.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Mean of what real logits lack to 1, plus what generated ones exceed -1 by.
+
+    Lim and Ye, "Geometric GAN" (2017); Miyato et al., "Spectral Normalization" (2018), equation 16.
+    """
+    return relu(1.0 - real_logits).mean() + relu(1.0 + fake_logits).mean()
+
+
+def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Minus the mean logit of generated images. Miyato et al. (2018), equation 17."""
+    return -fake_logits.mean()

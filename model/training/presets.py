@@ -3,10 +3,13 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 from model.latents import Prior
-from model.networks.config import DCGANConfig
+from model.networks.config import DCGANConfig, NetworkConfig, ResidualConfig, network_to_dict
 from model.training.data import Split
+
+Game = Literal["article", "relativistic", "hinge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,27 +19,43 @@ class TrainConfig:
     """
 
     preset: str
-    network: DCGANConfig
-    data: str  # official set that is fetched where no --data is given
+    network: NetworkConfig
+    data: str  # official set that is fetched where no --data is given; "": none
     picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
     prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
+    game: Game = "article"  # see `games`
     batch: int = 128
     learning_rate: float = 2e-4
+    discriminator_learning_rate: float | None = None  # None: the generator's
     betas: tuple[float, float] = (0.5, 0.999)
+    # what follows has no part in the article's game
+    burn_in: float = 0.0  # images after which all that changes has come to its end
+    final_rate_share: float = 1.0  # of both learning rates
+    final_beta2: float = 0.999
+    gamma: float = 0.0  # weight of R1 and R2
+    final_gamma: float = 0.0
+    penalty_interval: int = 1  # steps
+    augmentation: float = 0.0  # probability at the end of the burn-in, from 0
+    mirror: bool = False  # half of the real pictures, left to right
+    # these two have a part in no other
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
     ema_half_life: float = 10_000.0  # images
     ema_ramp: float = 0.05  # of the images seen: upper bound of the half-life early on
     seed: int = 0
-    bf16: bool = (
-        False  # autocast convolutions to bfloat16; weights, losses and optimisers stay float32
-    )
+    # autocast convolutions to bfloat16; weights, losses, penalties and optimisers stay float32
+    bf16: bool = False
+    channels_last: bool = False  # memory order of pictures and kernels: quicker for residual ones
+
+    def record(self) -> dict[str, object]:
+        """All of it as JSON has it."""
+        return {**asdict(self), "network": network_to_dict(self.network)}
 
     def fingerprint(self, data_sha256: str) -> str:
         """SHA-256 of the config and the data: runs with equal ones are the same run."""
         return hashlib.sha256(
-            json.dumps([asdict(self), data_sha256], sort_keys=True).encode()
+            json.dumps([self.record(), data_sha256], sort_keys=True).encode()
         ).hexdigest()
 
 
@@ -48,7 +67,8 @@ class Schedule:
     log_steps: int = 10
     grid_steps: int = 100
     checkpoint_seconds: float = 120.0
-    figure_images: int = 5000  # generated pictures in the quality figure of each epoch
+    figure_images: int = 5000  # generated pictures in the quality figure of each snapshot
+    snapshot_images: int | None = None  # between snapshots; None: an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +76,13 @@ class Preset:
     """A configuration and the length of its run."""
 
     config: TrainConfig
-    epochs: int
+    epochs: int | None = None  # or `kimg`
+    kimg: int | None = None  # thousands of images
+    snapshot_images: int | None = None  # between snapshots; None: an epoch
     about: str = field(default="")
 
 
-def _preset(
+def _article(
     name: str, *, channels: int, picture_side: int, data: str, epochs: int, about: str
 ) -> tuple[str, Preset]:
     network = DCGANConfig(channels=channels)
@@ -68,9 +90,37 @@ def _preset(
     return name, Preset(config=config, epochs=epochs, about=about)
 
 
+def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
+    """R3GAN's recipe (Huang et al., 2024, appendix) for a budget of millions of images, not
+    hundreds of millions.
+    """
+    name = f"modern-{resolution}"
+    config = TrainConfig(
+        preset=name,
+        network=ResidualConfig(resolution=resolution),
+        data="",
+        picture_side=resolution,
+        prior="normal",
+        game="relativistic",
+        batch=64,
+        betas=(0.0, 0.9),
+        final_beta2=0.99,
+        final_rate_share=0.25,
+        burn_in=500_000,
+        gamma=gamma,
+        final_gamma=gamma / 10,
+        penalty_interval=4,
+        augmentation=0.3,
+        ema_half_life=500_000,
+        channels_last=True,
+    )
+    about = f"residual networks and relativistic loss, your pictures at {resolution}x{resolution}"
+    return name, Preset(config=config, kimg=2000, snapshot_images=20_000, about=about)
+
+
 PRESETS: dict[str, Preset] = dict(
     [
-        _preset(
+        _article(
             "dcgan-svhn",
             channels=3,
             picture_side=32,
@@ -78,7 +128,7 @@ PRESETS: dict[str, Preset] = dict(
             epochs=25,
             about="the article's DCGAN on Street View house numbers, 32x32 RGB",
         ),
-        _preset(
+        _article(
             "dcgan-mnist",
             channels=1,
             picture_side=28,
@@ -86,5 +136,8 @@ PRESETS: dict[str, Preset] = dict(
             epochs=25,
             about="the article's DCGAN on handwritten digits, 28x28 grey",
         ),
+        _modern(32, gamma=0.5),
+        _modern(64, gamma=2.0),
+        _modern(128, gamma=8.0),
     ]
 )

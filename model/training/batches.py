@@ -1,0 +1,101 @@
+"""What each step is played with: a function of the configuration, the data and the step's number
+alone, so that a resumed run is dealt what the unbroken one would have been.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model import images
+from model.training.augment import draw_augmentation
+from model.training.data import Dataset
+from model.training.features import to_input
+from model.training.games import Batch
+from model.training.presets import TrainConfig
+from model.training.schedules import cosine
+
+# streams of random numbers
+LATENTS, ORDER, WEIGHTS, GENERATOR_LATENTS, AUGMENTATION, GENERATOR_AUGMENTATION, MIRROR = range(7)
+
+
+def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Generator:
+    """The random numbers of one stream at one index; another attempt has others."""
+    return np.random.default_rng([seed, name, index] + ([attempt] if attempt else []))
+
+
+class Batches:
+    """Deals the batches of a run; the pictures lie on the device as bytes."""
+
+    def __init__(
+        self, config: TrainConfig, data: Dataset, device: torch.device, attempt: int = 0
+    ) -> None:
+        self._config, self._device, self._attempt = config, device, attempt
+        padded = images.pad_to(data.images, config.network.resolution)
+        self._pixels = torch.from_numpy(padded).to(device)
+        self._labels = data.labels
+        self._count = len(data)
+        self.epoch_steps = len(data) // config.batch  # the last, partial batch is dropped
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        config, device = self._config, self._device
+        chosen = self._chosen(step)
+        real = to_input(self._pixels[torch.from_numpy(chosen).to(device)])
+        if config.mirror:
+            turned = self._stream(MIRROR, step).random(config.batch) < 0.5
+            where = torch.from_numpy(turned).to(device)[:, None, None, None]
+            real = torch.where(where, real.flip(3), real)
+        classes = np.zeros((config.batch, config.network.classes), np.float32)
+        if config.network.classes:
+            assert self._labels is not None
+            classes[np.arange(config.batch), self._labels[chosen]] = 1.0
+        rows = self._rows(LATENTS, step, classes)
+        if config.game == "article":
+            return Batch(
+                real=real,
+                classes=torch.from_numpy(classes).to(device),
+                rows=rows,
+                generator_rows=rows,
+            )
+        probability = cosine(0.0, config.augmentation, step * config.batch, config.burn_in)
+        augmentations = [
+            draw_augmentation(
+                self._stream(name, step),
+                2 * config.batch,
+                config.network.resolution,
+                probability,
+                device,
+            )
+            if config.augmentation
+            else None
+            for name in (AUGMENTATION, GENERATOR_AUGMENTATION)
+        ]
+        return Batch(
+            real=real,
+            classes=torch.from_numpy(classes).to(device),
+            rows=rows,
+            generator_rows=self._rows(GENERATOR_LATENTS, step, classes),
+            augmentation=augmentations[0],
+            generator_augmentation=augmentations[1],
+        )
+
+    def _chosen(self, step: int) -> NDArray[np.int64]:
+        epoch, position = divmod(step, self.epoch_steps)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = self._stream(ORDER, epoch).permutation(self._count)
+        return self._order[position * self._config.batch :][: self._config.batch]
+
+    def _rows(self, name: int, step: int, classes: NDArray[np.float32]) -> Tensor:
+        config = self._config
+        random, shape = self._stream(name, step), (config.batch, config.network.z_dim)
+        if config.prior == "uniform":
+            z = random.random(shape, np.float32) * 2 - 1
+        else:
+            z = random.standard_normal(shape, np.float32)
+        return torch.from_numpy(np.concatenate([z, classes], axis=1)).to(self._device)
+
+    def _stream(self, name: int, index: int) -> np.random.Generator:
+        return stream(self._config.seed, name, index, self._attempt)
