@@ -105,7 +105,7 @@ class Generation:
                         f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
                     )
         if parameters.class_ is None:
-            return parameters
+            return cast("Changes", parameters)
         place = self.class_place(parameters.class_)
         return parameters.model_copy(update={"class_": self.config.classes[place]})
 

@@ -158,12 +158,17 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    wrong = [name for name in modern if name in changes]
+    widths = {"width": options.width, "discriminator_width": options.discriminator_width}
+    widths = {name: value for name, value in widths.items() if value is not None}
+    wrong = [name for name in (*modern, *widths) if name in changes or name in widths]
     if config.game == "article" and wrong:
         option = wrong[0].replace("_", "-")
         raise loop.TrainingError(f"{option} is no part of preset {config.preset}, the article's")
     changes["bf16"] = options.precision == "bf16"
-    return replace(config, **changes)
+    try:
+        return replace(config, **changes, network=replace(config.network, **widths))
+    except ValueError as error:
+        raise loop.TrainingError(str(error)) from None
 
 
 def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
@@ -176,7 +181,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
     if kimg is not None:
         steps = max(1, round(kimg * 1000 / config.batch))
     else:
-        steps = (options.epochs or preset.epochs) * (pictures // config.batch)
+        steps = (options.epochs or preset.epochs or 1) * (pictures // config.batch)
     between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
     return Schedule(
         images=steps * config.batch,
@@ -426,6 +431,12 @@ def _parser() -> argparse.ArgumentParser:
     modern.add_argument(
         "--penalty-interval", type=_Number(int, 1, 64), help="steps between penalties"
     )
+    for option, network in (("--width", "generator"), ("--discriminator-width", "discriminator")):
+        modern.add_argument(
+            option,
+            type=_Number(int, 4, 4096),
+            help=f"channels of the {network} at 4x4 (default: 256)",
+        )
     modern.add_argument("--learning-rate", type=_Number(float, 1e-7, 1), help="at the start")
     modern.add_argument(
         "--burn-in-kimg",
