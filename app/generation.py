@@ -105,9 +105,10 @@ class Generation:
                         f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
                     )
         if parameters.class_ is None:
-            return cast("Changes", parameters)
+            return parameters
         place = self.class_place(parameters.class_)
-        return parameters.model_copy(update={"class_": self.config.classes[place]})
+        changed = parameters.model_copy(update={"class_": self.config.classes[place]})
+        return cast("Changes", changed)
 
     def class_place(self, name: str) -> int:
         """The place of a class that is named by its name or by its place.
