@@ -9,8 +9,30 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.bulk import Streams
-from app.problems import InvalidRequest
+from app.problems import InvalidRequest, QueueFull
+
+
+class Streams:
+    """How many answers are being sent in pieces, of so many at most. Lives on the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._open = limit, 0
+
+    def enter(self) -> None:
+        """Takes a place.
+
+        Raises:
+            QueueFull: there is none.
+        """
+        if self._open >= self._limit:
+            raise QueueFull(
+                f"{self._open} large answers are on their way; allowed: up to {self._limit}"
+            )
+        self._open += 1
+
+    def leave(self) -> None:
+        """Gives the place up."""
+        self._open -= 1
 
 
 @dataclass(frozen=True)

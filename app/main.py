@@ -19,12 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
-from app.bulk import Streams
 from app.caching import PictureCache
 from app.encoding.marking import SigningError
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_latents
-from app.limits import BodyLimit, Bounds, each_parameter_once
+from app.limits import BodyLimit, Bounds, Streams, each_parameter_once
 from app.problems import Problem
 from app.routes import (
     health,
