@@ -95,6 +95,28 @@ class Settings(BaseSettings):
     max_body_kib: int = Field(
         1024, ge=1, le=2**20, description="KiB of a request's body; above it 413"
     )
+    max_head_kib: int = Field(
+        16, ge=1, le=1024, description="KiB of a request's line and headers; above it 431"
+    )
+    receipt_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=3600,
+        description="seconds from a request's first byte, or a connection, to its last; then 408",
+    )
+    stalled_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="seconds that a client may take nothing of its answer; then it is given up",
+    )
+    keep_alive_seconds: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="seconds that a connection is kept between two requests; longer than a load"
+        " balancer in front keeps it",
+    )
     max_streams: int = Field(
         16, ge=1, le=4096, description="answers in many parts on their way at once; above it 429"
     )
