@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from app.access.control import OPEN, OPEN_FOLDERS
+from app.limits import bounds_in_force
 from app.problems import KINDS, MEDIA_TYPE
 from app.schemas import GenerateBody, InterpolateBody
 
@@ -21,6 +22,10 @@ TEXT = (
     "other method is 405, and `Allow` names those that there are. Every refusal is an RFC 9457 "
     "problem whose `type` leads to a page that explains it. A parameter that is unknown, or there "
     "twice, is refused; so is whatever is out of bounds."
+)
+HERE = (  # what no schema can say
+    " The bounds are those of this host; a body has up to {:,} bytes, and an answer that is not "
+    "streamed up to {:,} pixels."
 )
 NEGOTIATED = ("/generate", "/interpolate", "/plane")  # Accept decides where nothing else does
 REFERENCE = "#/components/{kind}/{name}"
@@ -116,7 +121,8 @@ LINKS: dict[str, Json] = {
 
 def described(document: Json) -> Json:
     """FastAPI's document, changed in place."""
-    document["info"]["description"] = TEXT
+    bounds = bounds_in_force()
+    document["info"]["description"] = TEXT + HERE.format(bounds.max_body, bounds.max_pixels)
     _, schemas = models_json_schema(
         [(GenerateBody, "validation"), (InterpolateBody, "validation")],
         ref_template=REFERENCE.format(kind="schemas", name="{model}"),

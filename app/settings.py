@@ -89,6 +89,24 @@ class Settings(BaseSettings):
     )
     cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
 
+    max_pictures: int = Field(256, ge=1, le=4096, description="pictures on one sheet")
+    max_bulk: int = Field(
+        10_000, ge=1, le=100_000, description="pictures in one answer that is sent as it is made"
+    )
+    max_frames: int = Field(256, ge=2, le=4096, description="frames of one interpolation")
+    max_keys: int = Field(
+        32, ge=2, le=256, description="seeds that one interpolation leads through, or one mix has"
+    )
+    max_side: int = Field(
+        64,
+        ge=7,  # what a direction's strip has by itself
+        le=256,
+        description="pictures on one side of a plane, or in the strip of a direction",
+    )
+    max_edits: int = Field(
+        64, ge=1, le=100, description="steps along directions in one edit, of 15 characters each"
+    )
+    max_text: int = Field(256, ge=1, le=4096, description="characters of a text that is a seed")
     max_pixels: int = Field(
         2**24, ge=1, le=2**30, description="pixels of all pictures in one answer; more is refused"
     )

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from app.encoding.marking import read_recipe
+from app.limits import DEFAULT
 from app.negotiation import best
 from app.problems import NotAcceptable
-from app.schemas import MAX_BULK, SeedRanges
+from app.schemas import SeedRanges
 from model.latents import SEED_LIMIT, text_seed
 
 LAW = settings(
@@ -105,6 +106,7 @@ def test_text_like_a_number_is_that_number_in_a_query_or_refused(
 
 # Ranges
 
+MAX_BULK = DEFAULT.max_bulk
 spans = st.tuples(seeds, st.integers(0, 30)).map(
     lambda span: (span[0], min(span[0] + span[1], SEED_LIMIT - 1))
 )

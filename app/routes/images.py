@@ -28,7 +28,6 @@ from app.problems import InvalidRequest
 from app.recipes import Words, latent_words, output_words, vector_words
 from app.schemas import (
     BULK_FORMATS,
-    MAX_PICTURES,
     GenerateBody,
     GenerateQuery,
     LatentParameters,
@@ -39,7 +38,7 @@ from app.schemas import (
 from model.images import tile
 from model.latents import SEED_LIMIT
 
-RANDOM_SEEDS = 2**32 - MAX_PICTURES  # a random seed is below, so that a sheet of them is too
+RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BULK_TYPES = {
     "zip": "application/zip",
     "json": "application/json",
@@ -137,9 +136,9 @@ async def generate_from_json(
     if name in BULK_FORMATS or name == "npy":
         return await _many(generation, parameters, items, name, watch, bounds)
     check_quality(STILLS[name], parameters.quality)
-    if items.count > MAX_PICTURES:
+    if items.count > bounds.max_pictures:
         raise InvalidRequest(
-            f"{items.count} pictures on one sheet; allowed: up to {MAX_PICTURES}; "
+            f"{items.count} pictures on one sheet; allowed: up to {bounds.max_pictures}; "
             f"{', '.join(BULK_FORMATS)} and npy take more"
         )
     words: Words = {
@@ -176,7 +175,7 @@ async def sheet(
     )
     seed = parameters.seed
     if seed is None:
-        seed = secrets.randbelow(RANDOM_SEEDS)
+        seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
     words: Words = {"model": generation.id, "seed": seed}
     if parameters.n > 1:
         columns = sheet_columns(parameters.columns, parameters.n)
@@ -281,7 +280,7 @@ def _items(generation: Generation, parameters: GenerateBody) -> Items:
 def _following(parameters: SheetParameters) -> range:
     first = parameters.seed
     if first is None:
-        first = secrets.randbelow(RANDOM_SEEDS)
+        first = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
     assert first + parameters.n <= SEED_LIMIT
     return range(first, first + parameters.n)
 
