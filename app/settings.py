@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         description="pictures on one side of a plane, or in the strip of a direction",
     )
     max_edits: int = Field(
-        64, ge=1, le=100, description="steps along directions in one edit, of 15 characters each"
+        64, ge=1, le=100, description="steps in one edit, of 15 characters at most each"
     )
     max_text: int = Field(256, ge=1, le=4096, description="characters of a text that is a seed")
     max_pixels: int = Field(
@@ -132,8 +132,8 @@ class Settings(BaseSettings):
         5,
         ge=1,
         le=3600,
-        description="seconds that a connection is kept between two requests; longer than a load"
-        " balancer in front keeps it",
+        description="seconds that a connection is kept without a request; behind a load balancer,"
+        " more than it keeps its own",
     )
     max_streams: int = Field(
         16, ge=1, le=4096, description="answers in many parts on their way at once; above it 429"
@@ -279,6 +279,8 @@ def described() -> list[tuple[str, str, str, str]]:
 def _default(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
