@@ -95,7 +95,7 @@ class Service(FastAPI):
         """The document of /openapi.json, made once."""
         if self.openapi_schema is None:
             with enforced(self.state.bounds):
-                self.openapi_schema = description.described(super().openapi())
+                self.openapi_schema = description.described(super().openapi(), self.access)
         return self.openapi_schema
 
 
