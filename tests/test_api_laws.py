@@ -324,6 +324,12 @@ def test_content_location_leads_to_the_same_file(
     assert again.content == first.content
 
 
+@pytest.mark.parametrize("path", ["/generate.webp?quality=30", "/generate.jpg?quality=30&scale=2"])
+def test_content_location_names_the_quality_too(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    assert client.get(first.headers["Content-Location"]).content == first.content
+
+
 # Tags
 
 

@@ -181,6 +181,7 @@ async def sheet(
         columns = sheet_columns(parameters.columns, parameters.n)
         words |= {"n": parameters.n, "columns": columns}
     words |= latent_words(parameters) | output_words(parameters)
+    quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
         generation,
         words,
@@ -193,7 +194,7 @@ async def sheet(
         lasting=parameters.seed is not None,
         location=None
         if parameters.seed is not None
-        else permanent_url(generation, words, seed, format.extensions[0]),
+        else permanent_url(generation, words | quality, seed, format.extensions[0]),
     )
     if unchanged := answer.unchanged(request):
         return unchanged
