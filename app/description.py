@@ -201,6 +201,7 @@ def _describe(path: str, method: str, operation: Json) -> None:
         responses[code] = {**responses[code], "headers": headers}
     if method == "post":
         responses.pop("304", None)
+        responses["200"]["headers"].pop("ETag", None)
     if "304" in responses:
         operation["parameters"].append(_reference("parameters", "If-None-Match"))
     if links := LINKS.get(operation["operationId"]):

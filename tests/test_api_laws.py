@@ -324,6 +324,32 @@ def test_content_location_leads_to_the_same_file(
     assert again.content == first.content
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {"seed": 3}),
+        ("/generate", {"seed": "ada", "n": 4, "columns": 1, "format": "webp", "quality": 30}),
+        ("/generate", {"seed": 3, "truncation": 0.5, "scale": 2, "download": True}),
+        ("/generate", {"seeds": "1-4"}),
+        ("/generate", {"seeds": "1-4", "format": "zip"}),
+        ("/interpolate", {"seeds": [1, 2], "frames": 3}),
+        ("/interpolate", {"seeds": [1, 2], "frames": 3, "format": "npy"}),
+    ],
+)
+def test_answer_to_post_is_kept_by_nobody_and_that_of_a_seed_says_where_it_stays(
+    client: TestClient, path: str, body: dict[str, Any]
+) -> None:
+    first = client.post(path, json=body)
+    assert first.status_code == 200, first.text
+    assert first.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in first.headers
+    assert ("Content-Location" in first.headers) is ("seed" in body)
+    if "seed" in body:
+        again = client.get(first.headers["Content-Location"])
+        assert again.content == first.content
+        assert again.headers["Cache-Control"].startswith("public")
+
+
 @pytest.mark.parametrize("path", ["/generate.webp?quality=30", "/generate.jpg?quality=30&scale=2"])
 def test_content_location_names_the_quality_too(client: TestClient, path: str) -> None:
     first = client.get(path)
@@ -421,7 +447,7 @@ def test_whole_number_may_have_a_point_in_json(
         "/generate", json={"seed": float(seed), "n": float(n), "scale": float(scale)}
     )
     assert pointed.content == plain.content
-    assert pointed.headers["ETag"] == plain.headers["ETag"]
+    assert pointed.headers["Content-Location"] == plain.headers["Content-Location"]
 
 
 @LAW

@@ -181,6 +181,8 @@ async def sheet(
         columns = sheet_columns(parameters.columns, parameters.n)
         words |= {"n": parameters.n, "columns": columns}
     words |= latent_words(parameters) | output_words(parameters)
+    # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET elsewhere
+    lasting = parameters.seed is not None and request.method == "GET"
     quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
         generation,
@@ -191,9 +193,9 @@ async def sheet(
         parameters.quality,
         parameters.download,
         seed=seed,
-        lasting=parameters.seed is not None,
+        lasting=lasting,
         location=None
-        if parameters.seed is not None
+        if lasting
         else permanent_url(generation, words | quality, seed, format.extensions[0]),
     )
     if unchanged := answer.unchanged(request):

@@ -115,6 +115,7 @@ async def _way(
         parameters.quality,
         parameters.download,
         seed=parameters.seeds[0],
+        lasting=request.method == "GET",
     )
     side = generation.side * parameters.scale
     width = side * frames if name == "strip" else side
