@@ -130,7 +130,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
-        dependencies=[Depends(each_parameter_once)],
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
@@ -145,8 +144,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages, page):
-        app.include_router(room.router)
+    for room in (*rooms, health, problem_pages):
+        app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
+    app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
     app.add_middleware(OneLineStart)
 

@@ -63,6 +63,8 @@ QUERIES = {
     "loop-1": ("/interpolate?seeds=1,2&loop=1", "true or false"),
     "ease-other": ("/interpolate?seeds=1,2&ease=bounce", "linear"),
     "live-with-parameter": ("/livez?a=1", "unknown parameter"),
+    "problem-with-parameter": ("/problems/not-found?a=1", "unknown parameter"),
+    "problem-with-parameter-twice": ("/problems/not-found?a=1&a=1", "more than once"),
     "permalink-with-query": ("/i/tiny@0/1.png?a=1", "unknown parameter"),
     "interpolate-nothing": ("/interpolate", "required"),
     "interpolate-one-seed": ("/interpolate?seeds=1", "2 to 32 entries"),
@@ -137,6 +139,13 @@ def test_bad_query_is_refused_and_told_what_is_allowed(client: TestClient, kind:
     path, allowed = QUERIES[kind]
     problem = problem_of(client.get(path), 422)
     assert allowed in problem["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/page.css", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("query", ["a=1", "seed=1&seed=2", "seed=%ff&&=", "x" * 5000])
+def test_page_takes_any_query_and_is_the_same(client: TestClient, path: str, query: str) -> None:
+    answer = client.get(f"{path}?{query}")
+    assert (answer.status_code, answer.content) == (200, client.get(path).content)
 
 
 @pytest.mark.parametrize("kind", BODIES)
