@@ -50,7 +50,7 @@ async def latent(
         raise InvalidRequest(f"seed: a whole number from 0 to {SEED_LIMIT - 1} is wanted")
     tag = generation.tag(f"latent {number}", extension)
     headers = caching.headers(tag) | {"Image-Seed": str(number), "Image-Model": generation.id}
-    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+    if caching.unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     z = generation.latents([number])[0]
     if extension == "json":
