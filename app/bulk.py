@@ -111,6 +111,12 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return whole()
 
 
+async def unseen() -> AsyncIterator[bytes]:
+    """The content of an answer to HEAD: none, and no picture is made for it."""
+    return
+    yield b""
+
+
 class _Drain(io.RawIOBase):
     """What a zip file is written to, and emptied after every piece. Of what it still holds, the
     head of a file is written again once its length is known: who reads a zip from a pipe wants it.

@@ -146,6 +146,18 @@ def test_unchanged_sheet_is_304_without_touching_the_device(
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+@pytest.mark.parametrize("extension", ["zip", "npy"])
+def test_head_of_what_is_streamed_draws_nothing(
+    client: TestClient, watched: Watched, extension: str
+) -> None:
+    path = f"/interpolate.{extension}?seeds=1,{next(fresh_seed)}&frames=5"
+    head = client.head(path)
+    assert (head.status_code, head.content, watched.pictures) == (200, b"", 0)
+    get = client.get(path)
+    assert watched.pictures == 5
+    assert dict(head.headers) == dict(get.headers)
+
+
 def test_tags_differ_by_every_parameter(client: TestClient) -> None:
     paths = [
         "/generate?seed=1",
