@@ -425,6 +425,23 @@ def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
     assert dict(head.headers) == dict(get.headers)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/generate.png?seed=1", "/generate?seed=1&n=2", "/generate.webp?seed=1", "/latents/3.npy",
+     "/plane.png?seeds=1,2,3,4", "/interpolate.apng?seeds=1,2", "/interpolate.zip?seeds=1,2"],
+)  # fmt: skip
+@pytest.mark.parametrize("wanted", ["bytes=0-9", "bytes=-5", "bytes=99999999-", "lines=1", "x"])
+def test_range_is_ignored_and_the_whole_file_sent(
+    client: TestClient, path: str, wanted: str
+) -> None:
+    """RFC 9110, section 14.2: a server may."""
+    whole = client.get(path)
+    headers = {"Range": wanted, "If-Range": whole.headers["ETag"]}
+    answer = client.get(path, headers=headers)
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert not {"Content-Range", "Accept-Ranges"} & {*map(str.title, answer.headers)}
+
+
 @pytest.mark.parametrize("path", ["/generate", "/generate.png", "/models/tiny", "/plane", "/"])
 def test_options_and_405_name_the_same_methods(client: TestClient, path: str) -> None:
     options, refused = client.options(path), client.delete(path)
