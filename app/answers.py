@@ -77,7 +77,7 @@ class Answer:
         which HEAD comes here.
         """
         tag = self.tag if request.method == "GET" else None
-        if tag and caching.matches(request.headers.get("If-None-Match", ""), tag):
+        if tag and caching.unchanged(request.headers, tag):
             return Response(status_code=304, headers=self.headers())
         return None
 

@@ -6,6 +6,8 @@ picture.
 
 from collections import OrderedDict
 
+from starlette.datastructures import Headers
+
 LASTING = "public, max-age=31536000, immutable"  # one year, the longest that caches honour
 FLEETING = "no-store"
 ENCODING = "2"  # part of every tag: raised when the same pixels are written as other bytes
@@ -18,6 +20,11 @@ def matches(if_none_match: str, tag: str) -> bool:
         return True
     tag = tag.removeprefix("W/")
     return any(part.strip().removeprefix("W/") == tag for part in if_none_match.split(","))
+
+
+def unchanged(headers: Headers, tag: str) -> bool:
+    """Whether a request's headers name the tag; several lines are one list."""
+    return matches(", ".join(headers.getlist("If-None-Match")), tag)
 
 
 class PictureCache:

@@ -42,12 +42,16 @@ async def answered(
     if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
         return 0
     negotiated = scope["path"] == "/generate"
-    if_none_match = b""
+    if_none_match, accepted = b"", False
     for name, value in scope["headers"]:
         if name == b"if-none-match":
+            if if_none_match:  # several lines are one list, and the slow twin's to put together
+                return 0
             if_none_match = value
-        elif name == b"accept" and negotiated and not _wants_png(value):
-            return 0
+        elif name == b"accept" and negotiated:
+            if accepted or not _wants_png(value):
+                return 0
+            accepted = True
     head = with_accept(constant) if negotiated else constant
     try:
         return await _answer(generation, seed, if_none_match, head, scope, receive, send)

@@ -19,12 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
-from app.bulk import Streams
 from app.caching import PictureCache
 from app.encoding.marking import SigningError
 from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_rows
-from app.limits import BodyLimit, Bounds, each_parameter_once
+from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.problems import Problem
 from app.routes import (
     health,
@@ -86,7 +85,8 @@ class Service(FastAPI):
         send = crossorigin.with_headers(send, self.constant, statuses)
         if scope["method"] == "HEAD":
             scope, send = crossorigin.as_head(scope, send)
-        await super().__call__(scope, receive, send)
+        with enforced(self.state.bounds):
+            await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
         for status in statuses:
             telemetry.count(route, status)
@@ -94,7 +94,8 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document of /openapi.json, made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = description.described(super().openapi())
+            with enforced(self.state.bounds):
+                self.openapi_schema = description.described(super().openapi(), self.access)
         return self.openapi_schema
 
 
@@ -129,14 +130,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
-        dependencies=[Depends(each_parameter_once)],
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
     app.state.telemetry = Telemetry()
-    app.state.bounds = Bounds(settings.max_pixels, Streams(settings.max_streams))
+    app.state.bounds = Bounds.of(settings)
     problems.install(app)
 
     @app.exception_handler(ClientGoneError)
@@ -144,9 +144,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages, page):
-        app.include_router(room.router)
-    app.add_middleware(BodyLimit, limit=settings.max_body_kib * 2**10)
+    for room in (*rooms, health, problem_pages):
+        app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
+    app.include_router(page.router)
+    app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
     app.add_middleware(OneLineStart)
 
     return app

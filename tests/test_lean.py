@@ -63,6 +63,50 @@ def test_short_way_answers_as_its_slow_twin(client: TestClient, seed: int, path:
     assert facts(short) == facts(slow)
 
 
+PNG, WEBP, HALF = ("Accept", "image/png"), ("Accept", "image/webp"), ("Accept", "image/png;q=0.5")
+SAME, OTHER = ("If-None-Match", "TAG"), ("If-None-Match", '"other"')
+
+
+@pytest.mark.parametrize("path", ["/generate", "/generate.png"])
+@pytest.mark.parametrize(
+    ("lines", "negotiated", "status"),
+    [
+        pytest.param([PNG, PNG], "image/png", 200, id="same-twice"),
+        pytest.param([HALF, WEBP], "image/webp", 200, id="first-of-two"),
+        pytest.param([WEBP, HALF], "image/webp", 200, id="last-of-two"),
+        # each line alone prefers PNG; together the more specific range counts
+        pytest.param(
+            [("Accept", "image/png;q=0.1"), ("Accept", "*/*")], "image/webp", 200, id="together"
+        ),
+        pytest.param([OTHER, SAME], "image/png", 304, id="known-by-the-last-line"),
+        pytest.param([SAME, OTHER], "image/png", 304, id="known-by-the-first-line"),
+        pytest.param([OTHER, OTHER], "image/png", 200, id="known-by-neither"),
+        pytest.param([("If-None-Match", ""), SAME], "image/png", 304, id="empty-line"),
+        pytest.param([PNG, OTHER, SAME], "image/png", 304, id="both-headers"),
+    ],
+)
+def test_short_way_reads_headers_of_several_lines_as_its_slow_twin(
+    client: TestClient, path: str, lines: list[tuple[str, str]], negotiated: str, status: int
+) -> None:
+    tag = client.get("/generate?seed=7").headers["ETag"]
+    headers = [(name, value.replace("TAG", tag)) for name, value in lines]
+    short, slow = (client.get(f"{path}?seed=7{more}", headers=headers) for more in ("", SLOW))
+    assert facts(short) == facts(slow)
+    assert short.status_code == status
+    if status == 200:
+        named = path.endswith(".png")
+        assert short.headers["Content-Type"] == ("image/png" if named else negotiated)
+
+
+@pytest.mark.parametrize("path", ["/latents/7.json", "/i/MODEL/7.json", "/plane?seeds=1,2,3,4"])
+def test_any_line_of_if_none_match_may_name_the_tag(client: TestClient, path: str) -> None:
+    path = path.replace("MODEL", client.get("/models").json()["default"])
+    tag = client.get(path).headers["ETag"]
+    for lines in ([tag, '"other"'], ['"other"', tag]):
+        headers = [("If-None-Match", line) for line in lines]
+        assert client.get(path, headers=headers).status_code == 304
+
+
 def test_short_way_refuses_as_its_slow_twin(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +144,18 @@ def test_unchanged_sheet_is_304_without_touching_the_device(
     assert answer.headers["ETag"] == tag
     assert watched.pictures == before
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("extension", ["zip", "npy"])
+def test_head_of_what_is_streamed_draws_nothing(
+    client: TestClient, watched: Watched, extension: str
+) -> None:
+    path = f"/interpolate.{extension}?seeds=1,{next(fresh_seed)}&frames=5"
+    head = client.head(path)
+    assert (head.status_code, head.content, watched.pictures) == (200, b"", 0)
+    get = client.get(path)
+    assert watched.pictures == 5
+    assert dict(head.headers) == dict(get.headers)
 
 
 def test_tags_differ_by_every_parameter(client: TestClient) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from app import bulk, negotiation
 from app.answers import Answer, check_pixels, check_quality, enlarged
 from app.bulk import Items
+from app.crossorigin import HEAD
 from app.disconnection import Watch
 from app.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
 from app.encoding.formats import Format
@@ -115,6 +116,7 @@ async def _way(
         parameters.quality,
         parameters.download,
         seed=parameters.seeds[0],
+        lasting=request.method == "GET",
     )
     side = generation.side * parameters.scale
     width = side * frames if name == "strip" else side
@@ -143,7 +145,7 @@ async def _way(
         content = (
             bulk.as_zip(generation, items, made) if name == "zip" else bulk.as_npy(shape, made)
         )
-        begun = await bulk.begun(content)
+        begun = bulk.unseen() if HEAD in request.scope else await bulk.begun(content)
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
         return StreamingResponse(begun, media_type=format.media_type, headers=headers)

@@ -72,7 +72,7 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
     words: Words = {"model": generation.id, "seed": seed} | ({"scale": scale} if scale > 1 else {})
     tag = generation.tag(str(words), "json")
     headers = caching.headers(tag) | {"Image-Seed": str(seed), "Image-Model": generation.id}
-    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+    if caching.unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     side = generation.side * scale
     content = {
