@@ -5,6 +5,7 @@ most.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,7 +16,7 @@ import numpy as np
 from fastapi import Depends, Request
 
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
-from app.caching import ENCODING, PictureCache
+from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
 from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
@@ -55,7 +56,7 @@ class Generation:
     encode: Encoder = encode_pngs
     sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
     signed_by: str = ""
-    _making: dict[int, Shared] = field(default_factory=dict)
+    _making: dict[PictureKey, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config = self.file.config
@@ -69,12 +70,17 @@ class Generation:
         # signed twice, the same picture has other bytes: RFC 9110, section 8.8.1
         self._strength = "W/" if self.sign else ""
         self._tag = blake2b(kind.encode(), digest_size=10)
-        # as recipe_text({"model": ..., "seed": ...}), for the hot path
+        # as recipe_text({"model": ..., "seed": ..., "class": ...}), for the hot path
         self._seed_text = f'{{"model":"{self.id}","seed":%d}}'
+        start = self._seed_text[:-1]
+        self._class_texts = {
+            name: f'{start},"class":{json.dumps(name).replace("%", "%%")}}}'
+            for name in self.config.classes
+        }
 
-    def seed_text(self, seed: int) -> str:
-        """The recipe of a seed's plain picture."""
-        return self._seed_text % seed
+    def seed_text(self, seed: int, class_: str | None = None) -> str:
+        """The recipe of a seed's plain picture, of its own class or of one by its name."""
+        return (self._seed_text if class_ is None else self._class_texts[class_]) % seed
 
     def note(self, text: str | None) -> Note:
         """What goes into a file of a recipe: nothing, where the operator has said so."""
@@ -199,23 +205,28 @@ class Generation:
             )
         return self.class_place(class_)
 
-    async def picture(self, seed: int, watch: Watch) -> tuple[bytes, Timing | None]:
-        """The PNG file of one seed, and what it took if it was made for us. Equal seeds that wait
-        together are computed once.
+    async def picture(
+        self, seed: int, class_: str | None, watch: Watch
+    ) -> tuple[bytes, Timing | None]:
+        """The PNG file of one seed, of its own class or of one by its name, and what it took if it
+        was made for us. Equal pictures that wait together are computed once.
 
         Raises:
             Problem: the batcher refuses.
             ClientGoneError: every client that waited for it went away first.
         """
-        file = self.cache.get(seed)
+        key = seed if class_ is None else (seed, class_)
+        file = self.cache.get(key)
         if file is not None:
             return file, None
-        shared = self._making.get(seed)
+        shared = self._making.get(key)
         if shared is None or shared.job.reply.cancelled():
-            note = self.note(self.seed_text(seed))
-            shared = Shared(self.batcher.submit(range(seed, seed + 1), [note]))
-            self._making[seed] = shared
-            shared.job.reply.add_done_callback(lambda reply: self._made(seed, shared, reply))
+            note = self.note(self.seed_text(seed, class_))
+            one = range(seed, seed + 1)
+            rows = one if class_ is None else self.latents(one, class_)
+            shared = Shared(self.batcher.submit(rows, [note]))
+            self._making[key] = shared
+            shared.job.reply.add_done_callback(lambda reply: self._made(key, shared, reply))
         files = await self._answer(shared, watch)
         return cast("list[bytes]", files)[0], shared.job.timing
 
@@ -246,11 +257,11 @@ class Generation:
                     raise ClientGoneError from None
                 raise
 
-    def _made(self, seed: int, shared: Shared, reply: "asyncio.Future[Any]") -> None:
-        if self._making.get(seed) is shared:
-            del self._making[seed]
+    def _made(self, key: PictureKey, shared: Shared, reply: "asyncio.Future[Any]") -> None:
+        if self._making.get(key) is shared:
+            del self._making[key]
         if not reply.cancelled() and reply.exception() is None:
-            self.cache.put(seed, reply.result()[0])
+            self.cache.put(key, reply.result()[0])
 
 
 @dataclass

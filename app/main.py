@@ -72,6 +72,10 @@ class Service(FastAPI):
                 refuse = crossorigin.with_headers(send, self.constant)
                 await problem.response()(scope, receive, refuse)
                 return
+        with enforced(self.state.bounds):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         telemetry: Telemetry = self.state.telemetry
         status = await lean.answered(self.state.generation, self.constant, scope, receive, send)
         if status:
@@ -85,8 +89,7 @@ class Service(FastAPI):
         send = crossorigin.with_headers(send, self.constant, statuses)
         if scope["method"] == "HEAD":
             scope, send = crossorigin.as_head(scope, send)
-        with enforced(self.state.bounds):
-            await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
         for status in statuses:
             telemetry.count(route, status)

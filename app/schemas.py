@@ -30,6 +30,7 @@ from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
 
 MAX_Z = 4096  # values in a latent; the generator says how many it wants
+MAX_CLASS_TEXT = 64  # characters of a class's name
 CORNERS = 4  # of a plane
 FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
 Z_BOUND = 10.0
@@ -219,7 +220,7 @@ ClassName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=64,
+        max_length=MAX_CLASS_TEXT,
         description="Which class, by name or number, where the generator has classes.",
     ),
 ]
@@ -384,12 +385,12 @@ class _Query(_Parameters):
             # a list field reaches us as the list of its repetitions
             text = value if isinstance(value, str) else ",".join(value)
             most = max(bounds_in_force().max_keys, CORNERS)
-            return [_number(part) for part in text.split(",", most)]
+            return [number_of(part) for part in text.split(",", most)]
         if name in cls.flags:
             return {"true": True, "false": False}.get(value, value)
         if name in cls.reals and isinstance(value, str) and DECIMAL.fullmatch(value):
             return float(value)
-        return value if name in cls.texts else _number(value)
+        return value if name in cls.texts else number_of(value)
 
 
 class LatentParameters(_Parameters):
@@ -485,7 +486,7 @@ class SeedRanges:
         if not isinstance(parts, list) or not 1 <= len(parts) <= most:
             raise refusal(wanted)
         if isinstance(value, str):
-            parts = [part if cls.span.fullmatch(part) else _number(part) for part in parts]
+            parts = [part if cls.span.fullmatch(part) else number_of(part) for part in parts]
         seeds: list[int] = []
         for entry in parts:
             span = cls.span.fullmatch(entry) if isinstance(entry, str) else None
@@ -646,7 +647,16 @@ def sheet_columns(columns: int | None, pictures: int) -> int:
 DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
 
 
-def _number(value: Any) -> Any:
+def seed_of(value: Any) -> int:
+    """The seed that a whole number or a text stands for.
+
+    Raises:
+        PydanticCustomError: it is neither; the message says what is wanted.
+    """
+    return _SeedText.check(value)
+
+
+def number_of(value: Any) -> Any:
     """The number that plain digits stand for; all else as it is, for the field to refuse."""
     short = isinstance(value, str) and len(value) <= 20 and value.isascii()
     return int(value) if short and value.removeprefix("-").isdigit() else value

@@ -9,11 +9,16 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from app import lean
 from app.caching import ENTRY_OVERHEAD, PictureCache, matches
-from app.lean import QUERY
+from app.main import create_app
+from app.routes import images
+from app.settings import Settings
+from tests.conftest import write_tiny_residual
 
 fresh_seed = itertools.count(1_000_000)
 
@@ -42,6 +47,14 @@ def watched(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wat
     monkeypatch.setattr(batcher, "_run", spy)
     yield spy
     spy.gate.set()
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    folder = write_tiny_residual(tmp_path_factory.mktemp("generators") / "pets")
+    settings = Settings(generator=str(folder), device="cpu")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
 
 
 SLOW = "&n=1"  # says the same, and is not the short way's form
@@ -128,9 +141,86 @@ def test_short_way_fails_as_its_slow_twin(
     assert caplog.text.count("GET /generate failed") == 2
 
 
-@pytest.mark.parametrize("query", ["seed=-1", "seed=", "seed=1.0", "seed=1&seed=2", "seed=%31", ""])
-def test_short_way_leaves_everything_else_to_the_application(query: str) -> None:
-    assert QUERY.fullmatch(query.encode()) is None
+@pytest.fixture
+def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The query strings that the slow twin has answered or refused."""
+    seen: list[str] = []
+    real = images.sheet
+
+    async def spy(request: Request, *rest: Any) -> Any:
+        seen.append(request.url.query)
+        return await real(request, *rest)
+
+    monkeypatch.setattr(images, "sheet", spy)
+    return seen
+
+
+TEXTS = [
+    "ada",
+    "Ada+Lovelace",
+    "Ada%20Lovelace",
+    "%C3%A4",
+    "a%2Fb",
+    "7%20",
+    "x7",
+    "-",
+    "%31",
+    "%zz",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_goes_the_short_way_to_the_same_answer(
+    client: TestClient, slow_answers: list[str], text: str
+) -> None:
+    short = client.get(f"/generate?seed={text}")
+    if short.status_code == 200:
+        assert slow_answers == []
+    slow = client.get(f"/generate?seed={text}{SLOW}")
+    assert facts(short) == facts(slow)
+
+
+@pytest.mark.parametrize("class_", ["cat", "red+panda", "red%20panda", "1", "bird", "3", "%ff"])
+@pytest.mark.parametrize("seed", ["7", "ada", "-1"])
+def test_class_goes_the_short_way_to_the_same_answer(
+    pets: TestClient, slow_answers: list[str], seed: str, class_: str
+) -> None:
+    short = pets.get(f"/generate?seed={seed}&class={class_}")
+    assert (slow_answers == []) or short.status_code == 422
+    slow = pets.get(f"/generate?seed={seed}&class={class_}{SLOW}")
+    assert facts(short) == facts(slow)
+    assert short.status_code == (422 if seed == "-1" or class_ in ("bird", "3", "%ff") else 200)
+
+
+def test_class_of_another_seed_is_another_picture(pets: TestClient) -> None:
+    """Kept pictures are told apart by both."""
+    answers = [pets.get(f"/generate?seed={s}&class={c}") for s in (1, 2) for c in ("cat", "dog")]
+    again = [pets.get(f"/generate?seed={s}&class={c}") for s in (1, 2) for c in ("cat", "dog")]
+    assert len({answer.content for answer in answers}) == 4
+    assert [answer.content for answer in answers] == [answer.content for answer in again]
+    assert len({answer.headers["ETag"] for answer in answers}) == 4
+
+
+LEFT = ["seed=-1", "seed=1.0", "seed=1&n=2", "seed=9223372036854775808", "", "class=1&seed=1"]
+
+
+@pytest.mark.parametrize("query", [*LEFT, "seed=", "seed=1&seed=2", "seed=%ED%A0%80", "seed=1&x=2"])
+def test_short_way_leaves_everything_else_to_the_application(
+    client: TestClient, query: str
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/generate",
+        "query_string": query.encode(),
+        "headers": [],
+    }
+    state = client.app.state  # type: ignore[attr-defined]
+    assert asyncio.run(lean.answered(state.generation, [], scope, never, never)) == 0
+
+
+async def never(*_: object) -> Any:
+    raise AssertionError
 
 
 @pytest.mark.parametrize("path", ["/generate?seed=4&n=3", "/interpolate?seeds=1,2"])

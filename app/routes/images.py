@@ -200,11 +200,11 @@ async def sheet(
     )
     if unchanged := answer.unchanged(request):
         return unchanged
-    rows = generation.rows(range(seed, seed + parameters.n), parameters)
-    plain = isinstance(rows, range) and len(rows) == 1 and parameters.scale == 1
-    if plain and format.name == "png":
-        content, timing = await generation.picture(seed, watch)
+    plain = parameters.truncation == 1 and parameters.edit is None
+    if plain and parameters.n == parameters.scale == 1 and format.name == "png":
+        content, timing = await generation.picture(seed, parameters.class_, watch)
         return answer.response(content, timing)
+    rows = generation.rows(range(seed, seed + parameters.n), parameters)
     return await _sheet(answer, rows, parameters, watch, max_pixels)
 
 
