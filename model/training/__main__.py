@@ -26,12 +26,14 @@ from model.networks.config import ResidualConfig
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, run_folder
+from model.training.album import broken_notes, check_broken, write_broken
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
 from model.training.layers import Layers
+from model.training.pictures import FITS, Fit
 from model.training.prepare import stacked, write_set
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
@@ -106,6 +108,9 @@ def _train(options: argparse.Namespace) -> int:
         run_folder.write_options(folder, record)
         train_part = data if config.split == "train" else _part(path, "train", config)
         test = _part(path, "test", config)
+        broken = sorted({*data.broken, *test.broken})
+        check_broken(path, broken, data.files)
+        write_broken(folder / "broken.txt", broken)
         extractor = _extractor(options.classifier, options.outdir, train_part, test, device)
         if extractor is None:
             print("warning: no classifier, so no quality figure and no `best`; look at the grids")
@@ -113,6 +118,7 @@ def _train(options: argparse.Namespace) -> int:
             config=config,
             schedule=schedule,
             data=data,
+            notes=(*data.notes, *broken_notes(broken)),
             data_sha256=sha256,
             real=evaluate.reference(extractor, test) if extractor else None,
             folder=folder,
@@ -155,6 +161,7 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         "split": options.split,
         "seed": options.seed,
         "batch": options.batch,
+        "fit": options.fit,
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -196,7 +203,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = _figures(options.generator, options.data, options)
+    metrics = _figures(options.generator, options.data, options.fit, options)
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -210,7 +217,8 @@ def _export(options: argparse.Namespace) -> int:
         )
     file = read_generator_file(source)
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
-    metrics = _figures(source, options.data or record["data"]["path"], options)
+    fit: Fit = record["config"].get("fit", "crop")
+    metrics = _figures(source, options.data or record["data"]["path"], fit, options)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     fields |= {
@@ -230,16 +238,16 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _figures(
-    generator: Path, data: str, options: argparse.Namespace
+    generator: Path, data: str, fit: Fit, options: argparse.Namespace
 ) -> dict[str, float | int | list[int]]:
     device = resolve_device(options.device)
     file = read_generator_file(generator)
-    side, channels = file.config.crop, file.config.network.channels
-    path = _data_path(data, options)
-    train, test = (load(path, part, side=side, channels=channels) for part in ("train", "test"))
+    train, test = _parts(
+        _data_path(data, options), file.config.crop, file.config.network.channels, fit
+    )
     extractor = _extractor(options.classifier, Path("runs"), train, test, device)
     if extractor is None:
-        raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
+        raise ExtractorError(f"{data}: without labels there is no classifier to measure with")
     real = evaluate.reference(extractor, test)
     return evaluate.evaluate(
         load_sampler(file, options.device), file.config.rows, real, options.images
@@ -261,8 +269,7 @@ def _prepare(options: argparse.Namespace) -> int:
 def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = _data_path(options.data, options)
-    size = {"side": options.side, "channels": options.channels}
-    train, test = (load(path, part, **size) for part in ("train", "test"))
+    train, test = _parts(path, options.side, options.channels, options.fit)
     extractor = train_extractor(
         train,
         test,
@@ -296,7 +303,19 @@ def _data_path(data: str, options: argparse.Namespace) -> Path:
 
 
 def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
-    return load(path, part, side=config.picture_side, channels=config.network.channels)
+    side, channels = config.picture_side, config.network.channels
+    return load(path, part, side=side, channels=channels, fit=config.fit)
+
+
+def _parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
+    """The training and the test part; says on stderr what of them is broken."""
+    names: tuple[Split, ...] = ("train", "test")
+    parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
+    broken = sorted({one for part in parts for one in part.broken})
+    check_broken(path, broken, parts[0].files)
+    for line in broken_notes(broken):
+        print(line, file=sys.stderr)
+    return parts
 
 
 def _extractor(
@@ -443,6 +462,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_Number(float, 0, 1e6),
         help="thousands of images after which rates, gamma and augmentation stay",
     )
+    _fit(train)
     _common(train)
     train.set_defaults(command=_train)
 
@@ -454,6 +474,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    _fit(measure)
     _common(measure)
     measure.set_defaults(command=_evaluate)
 
@@ -499,6 +520,7 @@ def _parser() -> argparse.ArgumentParser:
         "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
     )
     classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    _fit(classifier)
     _common(classifier, classifier=False)
     classifier.set_defaults(command=_classifier)
 
@@ -512,6 +534,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(command=_video)
     return parser
+
+
+def _fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="pictures that are not square: their centre, or all of them beside white "
+        "(default: crop)",
+    )
 
 
 def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
