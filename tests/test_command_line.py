@@ -232,6 +232,9 @@ BROKEN = {
         "18 picture files of the train part cannot be read, and of 60 at most 6 are skipped: 01",
     ),
     "fit-unknown": (["train", "--preset", "dcgan-mnist", "--fit", "squeeze"], "invalid choice"),
+    "data-no-source": (["data"], "source"),
+    "data-no-side": (["data", "PLAIN", "--output", "SET"], "say --side"),
+    "data-no-such": (["data", "/no/where"], "no such file"),
     "batch-zero": (["train", "--preset", "dcgan-mnist", "--batch", "0"], "allowed: 2 to 65536"),
     "batch-text": (["train", "--preset", "dcgan-mnist", "--batch", "many"], "a whole number"),
     "batch-larger-than-data": (
@@ -300,6 +303,7 @@ def test_mistake_on_the_command_line_is_one_clear_error(
         "EMPTY": tmp_path / "empty",
         "PLAIN": tmp_path / "plain",
         "BROKEN": tmp_path / "broken",
+        "SET": tmp_path / "set.zip",
         "OUT": tmp_path / "out",
         "FILE": tmp_path / "file",
         "DIGITS": digits,

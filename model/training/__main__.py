@@ -32,9 +32,8 @@ from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
-from model.training.layers import Layers
 from model.training.pictures import FITS, Fit
-from model.training.prepare import stacked, write_set
+from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
 
@@ -258,11 +257,16 @@ def _figures(
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    pictures = stacked(Layers(options.source), options.count, options.side, options.seed)
-    counts = write_set(options.output, pictures)
-    for name, count in counts.items():
-        print(f"{name}: {count:,}")
-    print(f"{options.output}: {sum(counts.values()):,} pictures of {options.side}x{options.side}")
+    lines = prepare(
+        _data_path(options.source, options),
+        options.output,
+        side=options.side,
+        channels=options.channels,
+        fit=options.fit,
+        count=options.count,
+        seed=options.seed,
+    )
+    print("\n".join(lines))
     return 0
 
 
@@ -495,17 +499,21 @@ def _parser() -> argparse.ArgumentParser:
     _common(export)
     export.set_defaults(command=_export)
 
-    prepare = commands.add_parser("data", help="stack layers to a set of pictures")
-    prepare.add_argument("source", type=Path, help="zip file with layers and a layers.json")
-    prepare.add_argument("--output", type=Path, required=True, help="zip file to write")
-    prepare.add_argument(
-        "--side", type=_Number(int, 8, 1024), default=64, help="pixels per side (default: 64)"
+    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
+    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
+    data.add_argument("--side", type=_Number(int, 8, 1024), help="pixels per side, with --output")
+    data.add_argument(
+        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
     )
-    prepare.add_argument(
+    _fit(data)
+    layers = data.add_argument_group("of layers")
+    layers.add_argument(
         "--count", type=_Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
     )
-    prepare.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
-    prepare.set_defaults(command=_prepare)
+    layers.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
+    data.add_argument("--base-url", help="download official files from here instead")
+    data.set_defaults(command=_prepare)
 
     classifier = commands.add_parser(
         "classifier", help="train the classifier whose features measure quality"
