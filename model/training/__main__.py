@@ -26,13 +26,14 @@ from model.networks.config import ResidualConfig
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, run_folder
+from model.training.album import broken_notes, check_broken, write_broken
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
-from model.training.layers import Layers
-from model.training.prepare import stacked, write_set
+from model.training.pictures import FITS, Fit
+from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
 
@@ -106,6 +107,9 @@ def _train(options: argparse.Namespace) -> int:
         run_folder.write_options(folder, record)
         train_part = data if config.split == "train" else _part(path, "train", config)
         test = _part(path, "test", config)
+        broken = sorted({*data.broken, *test.broken})
+        check_broken(path, broken, data.files)
+        write_broken(folder / "broken.txt", broken)
         extractor = _extractor(options.classifier, options.outdir, train_part, test, device)
         if extractor is None:
             print("warning: no classifier, so no quality figure and no `best`; look at the grids")
@@ -113,6 +117,7 @@ def _train(options: argparse.Namespace) -> int:
             config=config,
             schedule=schedule,
             data=data,
+            notes=(*data.notes, *broken_notes(broken)),
             data_sha256=sha256,
             real=evaluate.reference(extractor, test) if extractor else None,
             folder=folder,
@@ -155,6 +160,7 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         "split": options.split,
         "seed": options.seed,
         "batch": options.batch,
+        "fit": options.fit,
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -196,7 +202,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = _figures(options.generator, options.data, options)
+    metrics = _figures(options.generator, options.data, options.fit, options)
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -210,7 +216,8 @@ def _export(options: argparse.Namespace) -> int:
         )
     file = read_generator_file(source)
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
-    metrics = _figures(source, options.data or record["data"]["path"], options)
+    fit: Fit = record["config"].get("fit", "crop")
+    metrics = _figures(source, options.data or record["data"]["path"], fit, options)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     fields |= {
@@ -230,16 +237,16 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _figures(
-    generator: Path, data: str, options: argparse.Namespace
+    generator: Path, data: str, fit: Fit, options: argparse.Namespace
 ) -> dict[str, float | int | list[int]]:
     device = resolve_device(options.device)
     file = read_generator_file(generator)
-    side, channels = file.config.crop, file.config.network.channels
-    path = _data_path(data, options)
-    train, test = (load(path, part, side=side, channels=channels) for part in ("train", "test"))
+    train, test = _parts(
+        _data_path(data, options), file.config.crop, file.config.network.channels, fit
+    )
     extractor = _extractor(options.classifier, Path("runs"), train, test, device)
     if extractor is None:
-        raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
+        raise ExtractorError(f"{data}: without labels there is no classifier to measure with")
     real = evaluate.reference(extractor, test)
     return evaluate.evaluate(
         load_sampler(file, options.device), file.config.rows, real, options.images
@@ -250,19 +257,23 @@ def _figures(
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    pictures = stacked(Layers(options.source), options.count, options.side, options.seed)
-    counts = write_set(options.output, pictures)
-    for name, count in counts.items():
-        print(f"{name}: {count:,}")
-    print(f"{options.output}: {sum(counts.values()):,} pictures of {options.side}x{options.side}")
+    lines = prepare(
+        _data_path(options.source, options),
+        options.output,
+        side=options.side,
+        channels=options.channels,
+        fit=options.fit,
+        count=options.count,
+        seed=options.seed,
+    )
+    print("\n".join(lines))
     return 0
 
 
 def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = _data_path(options.data, options)
-    size = {"side": options.side, "channels": options.channels}
-    train, test = (load(path, part, **size) for part in ("train", "test"))
+    train, test = _parts(path, options.side, options.channels, options.fit)
     extractor = train_extractor(
         train,
         test,
@@ -296,7 +307,19 @@ def _data_path(data: str, options: argparse.Namespace) -> Path:
 
 
 def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
-    return load(path, part, side=config.picture_side, channels=config.network.channels)
+    side, channels = config.picture_side, config.network.channels
+    return load(path, part, side=side, channels=channels, fit=config.fit)
+
+
+def _parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
+    """The training and the test part; says on stderr what of them is broken."""
+    names: tuple[Split, ...] = ("train", "test")
+    parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
+    broken = sorted({one for part in parts for one in part.broken})
+    check_broken(path, broken, parts[0].files)
+    for line in broken_notes(broken):
+        print(line, file=sys.stderr)
+    return parts
 
 
 def _extractor(
@@ -443,6 +466,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_Number(float, 0, 1e6),
         help="thousands of images after which rates, gamma and augmentation stay",
     )
+    _fit(train)
     _common(train)
     train.set_defaults(command=_train)
 
@@ -454,6 +478,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    _fit(measure)
     _common(measure)
     measure.set_defaults(command=_evaluate)
 
@@ -474,17 +499,21 @@ def _parser() -> argparse.ArgumentParser:
     _common(export)
     export.set_defaults(command=_export)
 
-    prepare = commands.add_parser("data", help="stack layers to a set of pictures")
-    prepare.add_argument("source", type=Path, help="zip file with layers and a layers.json")
-    prepare.add_argument("--output", type=Path, required=True, help="zip file to write")
-    prepare.add_argument(
-        "--side", type=_Number(int, 8, 1024), default=64, help="pixels per side (default: 64)"
+    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
+    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
+    data.add_argument("--side", type=_Number(int, 8, 1024), help="pixels per side, with --output")
+    data.add_argument(
+        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
     )
-    prepare.add_argument(
+    _fit(data)
+    layers = data.add_argument_group("of layers")
+    layers.add_argument(
         "--count", type=_Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
     )
-    prepare.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
-    prepare.set_defaults(command=_prepare)
+    layers.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
+    data.add_argument("--base-url", help="download official files from here instead")
+    data.set_defaults(command=_prepare)
 
     classifier = commands.add_parser(
         "classifier", help="train the classifier whose features measure quality"
@@ -499,6 +528,7 @@ def _parser() -> argparse.ArgumentParser:
         "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
     )
     classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    _fit(classifier)
     _common(classifier, classifier=False)
     classifier.set_defaults(command=_classifier)
 
@@ -512,6 +542,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(command=_video)
     return parser
+
+
+def _fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="pictures that are not square: their centre, or all of them beside white "
+        "(default: crop)",
+    )
 
 
 def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:

@@ -55,6 +55,7 @@ class Run:
     real: evaluate.Reference | None  # None: no labels, so no extractor and no quality figure
     folder: Path
     device: torch.device
+    notes: tuple[str, ...] = ()  # on the data, for the log
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
@@ -125,6 +126,8 @@ class _Training:
             verb = "resuming" if step else "starting"
             journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images")
             if step == 0:
+                for note in run.notes:
+                    journal.say(note)
                 self._grid(self._fast_sampler(), 0)
                 _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])
                 self._save()

@@ -8,8 +8,10 @@ from typing import Literal
 from model.latents import Prior
 from model.networks.config import DCGANConfig, NetworkConfig, ResidualConfig, network_to_dict
 from model.training.data import Split
+from model.training.pictures import Fit
 
 Game = Literal["article", "relativistic", "hinge"]
+LATER = {"fit": "crop"}  # fields that came later, with what held before: older runs can go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class TrainConfig:
     picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
     prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
+    fit: Fit = "crop"  # of pictures that are not square
     game: Game = "article"  # see `games`
     batch: int = 128
     learning_rate: float = 2e-4
@@ -54,8 +57,9 @@ class TrainConfig:
 
     def fingerprint(self, data_sha256: str) -> str:
         """SHA-256 of the config and the data: runs with equal ones are the same run."""
+        fields = {k: v for k, v in self.record().items() if k not in LATER or v != LATER[k]}
         return hashlib.sha256(
-            json.dumps([self.record(), data_sha256], sort_keys=True).encode()
+            json.dumps([fields, data_sha256], sort_keys=True).encode()
         ).hexdigest()
 
 
