@@ -17,9 +17,9 @@ from fastapi import Depends, Request
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.caching import ENCODING, PictureCache
 from app.disconnection import Watch, watching
-from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.networks.config import input_dim
 

@@ -21,8 +21,6 @@ from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
 from app.bulk import Streams
 from app.caching import PictureCache
-from app.encoding.marking import SigningError
-from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_rows
 from app.limits import BodyLimit, Bounds, each_parameter_once
 from app.problems import Problem
@@ -41,11 +39,13 @@ from app.settings import ZOO, Settings, read_settings
 from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
+from model.encoding.marking import SigningError
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
 if TYPE_CHECKING:
-    from app.encoding.signing import Signer
+    from app.signing import Signer
 
 log = logging.getLogger("ganserve")
 
@@ -187,7 +187,7 @@ def file_signer(settings: Settings) -> "Signer | None":
             raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
     certificate, key = pems
     # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.encoding.signing")
+    signing = importlib.import_module("app.signing")
     signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
     return signer
 

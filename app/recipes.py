@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
-from app.encoding.marking import LONGEST_RECIPE
 from app.schemas import Edits, LatentParameters, OutputParameters, Recipe
+from model.encoding.marking import LONGEST_RECIPE
 
 Words = dict[str, Any]  # a recipe, as it travels
 

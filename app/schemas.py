@@ -23,8 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.encoding.animations import LARGEST_FPS
-from app.encoding.formats import LARGEST_SCALE
+from model.encoding.animations import LARGEST_FPS
+from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
 

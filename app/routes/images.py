@@ -21,7 +21,6 @@ from app.answers import (
 from app.batcher import Latents, Rows
 from app.bulk import Items
 from app.disconnection import Watch
-from app.encoding.formats import STILLS
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
@@ -36,6 +35,7 @@ from app.schemas import (
     SheetParameters,
     sheet_columns,
 )
+from model.encoding.formats import STILLS
 from model.images import tile
 from model.latents import SEED_LIMIT
 

@@ -11,14 +11,14 @@ from app import bulk, negotiation
 from app.answers import Answer, check_pixels, check_quality, enlarged
 from app.bulk import Items
 from app.disconnection import Watch
-from app.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
-from app.encoding.formats import Format
 from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
 from app.recipes import Words, latent_words, output_words
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
+from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
+from model.encoding.formats import Format
 from model.paths import default_mode, interpolate_rows
 
 FRAME_FORMATS = {
