@@ -35,13 +35,14 @@ from app.routes import (
     planes,
     problem_pages,
 )
-from app.settings import ZOO, Settings, read_settings
+from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorFileError, read_generator_file
+from model.generators import generator_folder
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
 if TYPE_CHECKING:
@@ -150,19 +151,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(OneLineStart)
 
     return app
-
-
-def generator_folder(name: str) -> Path:
-    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
-
-    Raises:
-        GeneratorFileError: the Hub does not give it.
-    """
-    if name.startswith("hf:"):
-        # imported by name: the Hub's library costs time and memory, and few hosts want it
-        fetched: Path = importlib.import_module("model.hub").fetch(name)
-        return fetched
-    return ZOO / name if (ZOO / name).is_dir() else Path(name)
 
 
 def file_signer(settings: Settings) -> "Signer | None":
