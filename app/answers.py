@@ -17,7 +17,7 @@ from app import caching, negotiation
 from app.batcher import Timing
 from app.generation import Generation
 from app.problems import InvalidRequest
-from app.recipes import Words, recipe_text, url
+from app.recipes import url
 from app.schemas import OutputParameters
 from model.encoding.formats import (
     STILLS,
@@ -27,6 +27,7 @@ from model.encoding.formats import (
     encode_still,
     enlarge,
 )
+from model.recipes import Words, recipe_text
 
 LARGEST_NAME = 60  # characters of a file's name, less its extension
 

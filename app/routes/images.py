@@ -24,7 +24,7 @@ from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.recipes import Words, latent_words, output_words, vector_words
+from app.recipes import latent_words, output_words
 from app.schemas import (
     BULK_FORMATS,
     MAX_PICTURES,
@@ -38,6 +38,7 @@ from app.schemas import (
 from model.encoding.formats import STILLS
 from model.images import tile
 from model.latents import SEED_LIMIT
+from model.recipes import Words, vector_words
 
 RANDOM_SEEDS = 2**32 - MAX_PICTURES  # a random seed is below, so that a sheet of them is too
 BULK_TYPES = {
