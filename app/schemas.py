@@ -27,6 +27,7 @@ from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
+from model.recipes import EDIT
 
 MAX_PICTURES = 256  # in one sheet, strip or animation
 MAX_BULK = 10_000  # in one answer that is streamed
@@ -113,8 +114,6 @@ class _SeedText:
 class Edits:
     """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
 
-    pattern = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
-
     def __init__(self, steps: Mapping[int, float]) -> None:
         self.steps = dict(sorted(steps.items()))
 
@@ -128,7 +127,7 @@ class Edits:
         )
         if not isinstance(value, str) or not 0 < len(value) <= MAX_EDIT_TEXT:
             raise refusal(wanted)
-        found = [cls.pattern.fullmatch(part) for part in value.split(",", MAX_EDITS)]
+        found = [EDIT.fullmatch(part) for part in value.split(",", MAX_EDITS)]
         steps = {int(match[1]): float(match[2]) for match in found if match}
         if len(steps) < len(found):
             raise refusal(wanted)
@@ -142,7 +141,7 @@ class Edits:
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        step = cls.pattern.pattern
+        step = EDIT.pattern
         pattern = f"^{step}(,{step}){{0,{MAX_EDITS - 1}}}$"
         return {
             "description": "Steps along directions of latent space, see /models/{id}/directions.",

@@ -5,7 +5,7 @@ import json
 import shlex
 import signal
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from model import images
 from model.devices import DeviceError
+from model.files import OutputError
 from model.generator_file import (
     COMPUTED,
     GeneratorFileError,
@@ -23,9 +24,11 @@ from model.generator_file import (
 )
 from model.latents import PRIORS
 from model.networks.config import ResidualConfig
+from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, loop, run_folder
+from model.training import evaluate, generate, loop, run_folder
+from model.training.arguments import Number as _Number
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
@@ -42,6 +45,8 @@ MISTAKES = (
     DeviceError,
     ExtractorError,
     GeneratorFileError,
+    OutputError,
+    RecipeError,
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
@@ -323,26 +328,6 @@ def _extractor(
 # --- the command line ---
 
 
-@dataclass(frozen=True)
-class _Number:
-    """An argument type: a number within bounds, and a clear word where it is not."""
-
-    kind: type[int] | type[float]
-    low: float
-    high: float
-
-    def __call__(self, text: str) -> int | float:
-        allowed = f"allowed: {self.low:g} to {self.high:g}"
-        try:
-            value = self.kind(text)
-        except ValueError:
-            word = "a whole number" if self.kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {word}; {allowed}") from None
-        if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
-        return value
-
-
 def _name(text: str) -> str:
     if run_folder.slug(text) != text:
         raise argparse.ArgumentTypeError(
@@ -500,6 +485,9 @@ def _parser() -> argparse.ArgumentParser:
         "--fps", type=_Number(float, 0.1, 60), default=8.0, help="grids per second (default: 8)"
     )
     video.set_defaults(command=_video)
+
+    for tool in (generate,):
+        tool.add_command(commands)
     return parser
 
 
