@@ -27,7 +27,7 @@ from model.networks.config import ResidualConfig
 from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, generate, loop, run_folder
+from model.training import evaluate, generate, interpolate, loop, run_folder
 from model.training.arguments import Number as _Number
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
@@ -486,7 +486,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(command=_video)
 
-    for tool in (generate,):
+    for tool in (generate, interpolate):
         tool.add_command(commands)
     return parser
 
