@@ -3,6 +3,7 @@
     model.safetensors   the generator's tensors and its directions, float16 or float32
     config.json         network, prior, crop, data, images seen, metrics, SHA-256 of the other
     README.md           model card, for people
+    samples.png, model.onnx   perhaps, beside the others; nothing here reads them
 
 Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
 """
@@ -28,6 +29,8 @@ from model.networks.config import NetworkConfig, network_from_dict, network_to_d
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+SAMPLES = "samples.png"
+ONNX = "model.onnx"
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20

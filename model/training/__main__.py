@@ -18,18 +18,21 @@ from model.devices import DeviceError
 from model.files import OutputError
 from model.generator_file import (
     COMPUTED,
+    ONNX,
+    SAMPLES,
     GeneratorFileError,
     read_generator_file,
     write_generator_file,
 )
 from model.latents import PRIORS
 from model.networks.config import ResidualConfig
+from model.onnx_file import write_onnx
 from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, generate, interpolate, loop, run_folder
+from model.training import evaluate, generate, interpolate, loop, run_folder, share
 from model.training.arguments import Number as _Number
-from model.training.card import SAMPLES, model_card
+from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
@@ -225,6 +228,8 @@ def _export(options: argparse.Namespace) -> int:
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
     (options.output / "README.md").write_text(card)
+    if options.onnx:
+        write_onnx(read_generator_file(options.output), options.output / ONNX)
     print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
     return 0
 
@@ -445,6 +450,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    export.add_argument("--onnx", action="store_true", help="and model.onnx, checked")
     _common(export)
     export.set_defaults(command=_export)
 
@@ -486,7 +492,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(command=_video)
 
-    for tool in (generate, interpolate):
+    for tool in (generate, interpolate, share):
         tool.add_command(commands)
     return parser
 
