@@ -30,7 +30,7 @@ from model.onnx_file import write_onnx
 from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, generate, interpolate, loop, run_folder, share
+from model.training import evaluate, generate, interpolate, loop, project, run_folder, share
 from model.training.arguments import Number as _Number
 from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
@@ -492,7 +492,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     video.set_defaults(command=_video)
 
-    for tool in (generate, interpolate, share):
+    for tool in (generate, interpolate, project, share):
         tool.add_command(commands)
     return parser
 
