@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 
 from app import caching, negotiation
 from app.batcher import Timing
-from app.encoding.formats import STILLS, Format, PictureTooLarge, check_size, encode_still, enlarge
 from app.generation import Generation
 from app.problems import InvalidRequest
-from app.recipes import Words, recipe_text, url
+from app.recipes import url
 from app.schemas import OutputParameters
+from model.encoding.formats import (
+    STILLS,
+    Format,
+    PictureTooLarge,
+    check_size,
+    encode_still,
+    enlarge,
+)
+from model.recipes import Words, recipe_text
 
 LARGEST_NAME = 60  # characters of a file's name, less its extension
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
-from app.encoding.formats import enlarge
 from app.generation import ClientGoneError, Generation
 from app.limits import Streams
-from app.recipes import Words, recipe_text
 from app.schemas import OutputParameters
+from model.encoding.formats import enlarge
+from model.recipes import Words, recipe_text
 
 PIECE = 64  # pictures that are made at once for one answer
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same request gives the same bytes

@@ -6,7 +6,8 @@ most.
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -18,17 +19,16 @@ from fastapi import Depends, Request
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
-from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.networks.config import input_dim
+from model.recipes import RecipeError, changed, check_edits, class_place
 
 Changes = TypeVar("Changes", bound=LatentParameters | Recipe)
 
-MANY_CLASSES = 20  # so many are named in a refusal
 LEAST_SHARE = 1e-3  # of all weights of a mix's classes
-HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 
 
 class ClientGoneError(Exception):
@@ -61,8 +61,7 @@ class Generation:
     def __post_init__(self) -> None:
         self.config = self.file.config
         self.name = self.config.name
-        self.hash = self.config.weights_sha256[:HASH]
-        self.id = f"{self.name}@{self.hash}"
+        self.hash, self.id = self.config.hash, self.config.id
         self.side, self.channels = self.config.crop, self.config.network.channels
         # whatever else than the recipe and the format decides about bytes
         kind = f"{self.config.weights_sha256} {self.precision} {self.recipes_in_files} {ENCODING}"
@@ -101,15 +100,8 @@ class Generation:
             InvalidRequest: it has no such class or direction, or a step is too long for it.
         """
         if parameters.edit is not None:
-            count, reach = self.config.directions, self.config.direction_range
-            for number, step in parameters.edit.steps.items():
-                if number >= count:
-                    last = f"d0 to d{count - 1}" if count else "none"
-                    raise InvalidRequest(f"edit: no direction d{number}; {self.name} has: {last}")
-                if abs(step) > reach:
-                    raise InvalidRequest(
-                        f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
-                    )
+            with _refused():
+                check_edits(self.config, parameters.edit.steps)
         if parameters.class_ is None:
             return parameters
         place = self.class_place(parameters.class_)
@@ -122,17 +114,8 @@ class Generation:
         Raises:
             InvalidRequest: there is none.
         """
-        classes = self.config.classes
-        if name in classes:
-            return classes.index(name)
-        if name.isascii() and name.isdecimal() and int(name) < len(classes):
-            return int(name)
-        if not classes:
-            raise InvalidRequest(f"class: generator {self.name} has no classes")
-        shown = ", ".join(classes[:MANY_CLASSES]) + ", ..." * (len(classes) > MANY_CLASSES)
-        raise InvalidRequest(
-            f"class: {self.name} has {shown}, or by number 0 to {len(classes) - 1}"
-        )
+        with _refused():
+            return class_place(self.config, name)
 
     def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
         """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
@@ -147,14 +130,9 @@ class Generation:
 
     def changed(self, rows: Latents, parameters: LatentParameters | Recipe) -> Latents:
         """Rows (N, z_dim + classes), their latents truncated and then edited."""
-        rows = rows.copy()
-        z = self.z(rows)
-        if parameters.truncation is not None and parameters.truncation != 1:
-            z *= np.float32(parameters.truncation)
-        if parameters.edit is not None:
-            for number, step in parameters.edit.steps.items():
-                z += np.float32(step) * self.file.directions[number]
-        return rows
+        truncation, edit = parameters.truncation, parameters.edit
+        edits = {} if edit is None else edit.steps
+        return changed(self.file, rows, 1 if truncation is None else truncation, edits)
 
     def z(self, rows: Latents) -> Latents:
         """The latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
@@ -262,6 +240,15 @@ class Generation:
             del self._making[key]
         if not reply.cancelled() and reply.exception() is None:
             self.cache.put(key, reply.result()[0])
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the generator does not have is a mistake in the request."""
+    try:
+        yield
+    except RecipeError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 @dataclass

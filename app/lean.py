@@ -16,12 +16,12 @@ from app.answers import disposition, server_timing
 from app.caching import LASTING, matches
 from app.crossorigin import RawHeaders, with_accept, with_headers
 from app.disconnection import watching
-from app.encoding.formats import STILLS
-from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
 from app.negotiation import best
 from app.problems import CLIENT_GONE, InvalidRequest, NotAcceptable, Problem, internal_error
 from app.schemas import MAX_CLASS_TEXT, number_of, seed_of
+from model.encoding.formats import STILLS
+from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
 
 ROUTE = "/generate"  # to which metrics count what goes this way

@@ -20,8 +20,6 @@ from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
 from app.caching import PictureCache
-from app.encoding.marking import SigningError
-from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_rows
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.problems import Problem
@@ -36,15 +34,18 @@ from app.routes import (
     planes,
     problem_pages,
 )
-from app.settings import ZOO, Settings, read_settings
+from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
+from model.encoding.marking import SigningError
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorFileError, read_generator_file
+from model.generators import generator_folder
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
 if TYPE_CHECKING:
-    from app.encoding.signing import Signer
+    from app.signing import Signer
 
 log = logging.getLogger("ganserve")
 
@@ -156,19 +157,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def generator_folder(name: str) -> Path:
-    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
-
-    Raises:
-        GeneratorFileError: the Hub does not give it.
-    """
-    if name.startswith("hf:"):
-        # imported by name: the Hub's library costs time and memory, and few hosts want it
-        fetched: Path = importlib.import_module("model.hub").fetch(name)
-        return fetched
-    return ZOO / name if (ZOO / name).is_dir() else Path(name)
-
-
 def file_signer(settings: Settings) -> "Signer | None":
     """What signs the files of this host, if anything does.
 
@@ -191,7 +179,7 @@ def file_signer(settings: Settings) -> "Signer | None":
             raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
     certificate, key = pems
     # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.encoding.signing")
+    signing = importlib.import_module("app.signing")
     signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
     return signer
 

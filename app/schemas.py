@@ -23,11 +23,12 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.encoding.animations import LARGEST_FPS
-from app.encoding.formats import LARGEST_SCALE
 from app.limits import bounds_in_force
+from model.encoding.animations import LARGEST_FPS
+from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
+from model.recipes import EDIT
 
 MAX_Z = 4096  # values in a latent; the generator says how many it wants
 MAX_CLASS_TEXT = 64  # characters of a class's name
@@ -150,7 +151,6 @@ class _SeedText:
 class Edits:
     """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
 
-    pattern = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
     longest = len("d99:-99.999999,")
 
     def __init__(self, steps: Mapping[int, float]) -> None:
@@ -167,7 +167,7 @@ class Edits:
         )
         if not isinstance(value, str) or not 0 < len(value) < most * cls.longest:
             raise refusal(wanted)
-        found = [cls.pattern.fullmatch(part) for part in value.split(",", most - 1)]
+        found = [EDIT.fullmatch(part) for part in value.split(",", most - 1)]
         steps = {int(match[1]): float(match[2]) for match in found if match}
         if len(steps) < len(found):
             raise refusal(wanted)
@@ -181,7 +181,7 @@ class Edits:
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        step, most = cls.pattern.pattern, bounds_in_force().max_edits
+        step, most = EDIT.pattern, bounds_in_force().max_edits
         pattern = f"^{step}(,{step}){{0,{most - 1}}}$"
         return {
             "description": "Steps along directions of latent space, see /models/{id}/directions.",

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.devices import Precision
 
-ZOO = Path(__file__).parent.parent / "model" / "zoo"
 PREFIX = "GAN_"
 FILE = "_FILE"
 SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.encoding.png import encode_pngs
 from app.generation import HASH
-from app.recipes import recipe_text
 from benchmarks.servers import OURS, Server, running
+from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
+from model.recipes import recipe_text
 from model.sampler import load_sampler
 
 GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from app.encoding.marking import read_recipe
 from app.limits import DEFAULT
 from app.negotiation import best
 from app.problems import NotAcceptable
 from app.schemas import SeedRanges
+from model.encoding.marking import read_recipe
 from model.latents import SEED_LIMIT, text_seed
 
 LAW = settings(

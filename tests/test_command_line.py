@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from PIL import Image, ImageSequence
 
@@ -107,7 +108,8 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     (classifier,) = (finished / "classifiers").iterdir()
     output = tmp_path / "zoo" / "digits"
     arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
-    assert main([*arguments, "--classifier", str(classifier), "--licence", "Ours."]) == 0
+    arguments += ["--classifier", str(classifier), "--licence", "Ours.", "--onnx"]
+    assert main(arguments) == 0
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
     assert exported.config.weights_sha256 == best.config.weights_sha256
@@ -117,6 +119,8 @@ def test_export_writes_a_generator_file_with_card_and_samples(
         assert fact in card
     with Image.open(output / "samples.png") as samples:
         assert samples.size == (16 * 28, 4 * 28)
+    session = onnxruntime.InferenceSession(output / "model.onnx")
+    assert session.get_modelmeta().custom_metadata_map["name"] == exported.config.name
 
 
 @pytest.mark.parametrize("ending", ["webp", "gif", "png"])

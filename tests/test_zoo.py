@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.main import create_app
-from app.settings import ZOO, Settings
+from app.settings import Settings
 from model.generator_file import read_generator_file
+from model.generators import ZOO
 from model.networks.config import DCGANConfig
 from model.training.__main__ import SHIPPED_CLASSIFIERS
 from model.training.evaluate import CONFIDENT

@@ -21,11 +21,10 @@ from app.answers import (
 from app.batcher import Latents, Rows
 from app.bulk import Items
 from app.disconnection import Watch
-from app.encoding.formats import STILLS
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.recipes import Words, latent_words, output_words, vector_words
+from app.recipes import latent_words, output_words
 from app.schemas import (
     BULK_FORMATS,
     GenerateBody,
@@ -35,8 +34,10 @@ from app.schemas import (
     SheetParameters,
     sheet_columns,
 )
+from model.encoding.formats import STILLS
 from model.images import tile
 from model.latents import SEED_LIMIT
+from model.recipes import Words, vector_words
 
 RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BULK_TYPES = {

@@ -12,15 +12,16 @@ from app.answers import Answer, check_pixels, check_quality, enlarged
 from app.bulk import Items
 from app.crossorigin import HEAD
 from app.disconnection import Watch
-from app.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
-from app.encoding.formats import Format
 from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
-from app.recipes import Words, latent_words, output_words
+from app.recipes import latent_words, output_words
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
+from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
+from model.encoding.formats import Format
 from model.paths import default_mode, interpolate_rows
+from model.recipes import Words
 
 FRAME_FORMATS = {
     format.name: format

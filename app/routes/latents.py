@@ -11,10 +11,10 @@ from app import caching
 from app.batcher import Latents
 from app.generation import Generation, GeneratorsDep
 from app.problems import InvalidRequest, NotFound
-from app.recipes import vector_words
 from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.schemas import ModelQuery
 from model.latents import SEED_LIMIT
+from model.recipes import vector_words
 
 EXTENSIONS = ("json", "npy")
 

@@ -9,11 +9,12 @@ from app.answers import Answer, check_pixels, enlarged, still_format
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import NO_STORE, NotFound
-from app.recipes import Words, output_words
+from app.recipes import output_words
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import Z_BOUND, NoQuery, PreviewQuery
 from model.images import tile
 from model.latents import SEED_LIMIT
+from model.recipes import Words
 
 ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]
 

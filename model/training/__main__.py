@@ -5,7 +5,7 @@ import json
 import shlex
 import signal
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,19 +15,25 @@ from PIL import Image
 
 from model import images
 from model.devices import DeviceError
+from model.files import OutputError
 from model.generator_file import (
     COMPUTED,
+    ONNX,
+    SAMPLES,
     GeneratorFileError,
     read_generator_file,
     write_generator_file,
 )
 from model.latents import PRIORS
 from model.networks.config import ResidualConfig
+from model.onnx_file import write_onnx
+from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, loop, run_folder
+from model.training import evaluate, generate, interpolate, loop, project, run_folder, share
 from model.training.album import broken_notes, check_broken, write_broken
-from model.training.card import SAMPLES, model_card
+from model.training.arguments import Number as _Number
+from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
@@ -43,6 +49,8 @@ MISTAKES = (
     DeviceError,
     ExtractorError,
     GeneratorFileError,
+    OutputError,
+    RecipeError,
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
@@ -232,6 +240,8 @@ def _export(options: argparse.Namespace) -> int:
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
     (options.output / "README.md").write_text(card)
+    if options.onnx:
+        write_onnx(read_generator_file(options.output), options.output / ONNX)
     print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
     return 0
 
@@ -349,26 +359,6 @@ def _extractor(
 
 
 # --- the command line ---
-
-
-@dataclass(frozen=True)
-class _Number:
-    """An argument type: a number within bounds, and a clear word where it is not."""
-
-    kind: type[int] | type[float]
-    low: float
-    high: float
-
-    def __call__(self, text: str) -> int | float:
-        allowed = f"allowed: {self.low:g} to {self.high:g}"
-        try:
-            value = self.kind(text)
-        except ValueError:
-            word = "a whole number" if self.kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {word}; {allowed}") from None
-        if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
-        return value
 
 
 def _name(text: str) -> str:
@@ -496,6 +486,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    export.add_argument("--onnx", action="store_true", help="and model.onnx, checked")
     _common(export)
     export.set_defaults(command=_export)
 
@@ -541,6 +532,9 @@ def _parser() -> argparse.ArgumentParser:
         "--fps", type=_Number(float, 0.1, 60), default=8.0, help="grids per second (default: 8)"
     )
     video.set_defaults(command=_video)
+
+    for tool in (generate, interpolate, project, share):
+        tool.add_command(commands)
     return parser
 
 

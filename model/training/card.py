@@ -1,8 +1,6 @@
 """The model card: a generator file's README.md, from its config and what only the exporter knows."""
 
-from model.generator_file import GeneratorConfig
-
-SAMPLES = "samples.png"
+from model.generator_file import SAMPLES, GeneratorConfig
 
 
 def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
