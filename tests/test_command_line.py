@@ -152,7 +152,7 @@ def command(arguments: list[str]) -> list[str]:
 
 def wait_for_rows(path: Path, count: int) -> None:
     """Until a running command has written so many rows."""
-    for _ in range(1200):
+    for _ in range(6000):  # a busy machine starts a process in minutes
         if path.exists() and path.read_text().count("\n") >= count:
             return
         time.sleep(0.05)
