@@ -22,7 +22,7 @@ from model.generator_file import (
     write_generator_file,
 )
 from model.latents import PRIORS
-from model.networks.config import ResidualConfig
+from model.networks.config import DCGANConfig
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, run_folder
@@ -77,7 +77,7 @@ def _train(options: argparse.Namespace) -> int:
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     path = _data_path(options.data or config.data, options)
     data = _part(path, config.split, config)
-    if isinstance(config.network, ResidualConfig) and not options.unconditional:
+    if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
     sha256 = data.fingerprint
@@ -158,10 +158,16 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    wrong = [name for name in modern if name in changes]
-    if config.game == "article" and wrong:
+    parts = {"article": (), "hinge": ("learning_rate", "mirror")}.get(config.game, tuple(modern))
+    wrong = [name for name in modern if name in changes and name not in parts]
+    if wrong:
         option = wrong[0].replace("_", "-")
-        raise loop.TrainingError(f"{option} is no part of preset {config.preset}, the article's")
+        raise loop.TrainingError(
+            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+        )
+    if config.discriminator_learning_rate and options.learning_rate:
+        ratio = config.discriminator_learning_rate / config.learning_rate
+        changes["discriminator_learning_rate"] = options.learning_rate * ratio
     changes["bf16"] = options.precision == "bf16"
     return replace(config, **changes)
 
@@ -426,7 +432,11 @@ def _parser() -> argparse.ArgumentParser:
     modern.add_argument(
         "--penalty-interval", type=_Number(int, 1, 64), help="steps between penalties"
     )
-    modern.add_argument("--learning-rate", type=_Number(float, 1e-7, 1), help="at the start")
+    modern.add_argument(
+        "--learning-rate",
+        type=_Number(float, 1e-7, 1),
+        help="at the start; of the generator, where the two differ",
+    )
     modern.add_argument(
         "--burn-in-kimg",
         type=_Number(float, 0, 1e6),
