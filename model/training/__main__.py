@@ -188,6 +188,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
         images=steps * config.batch,
         grid_steps=options.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
+        keep=options.keep,
         figure_images=options.figure_images,
         snapshot_images=between or preset.snapshot_images,
     )
@@ -407,6 +408,12 @@ def _parser() -> argparse.ArgumentParser:
         help="thousands of images between snapshots (default: the preset's, or an epoch)",
     )
     train.add_argument("--checkpoint-seconds", type=_Number(float, 0, 86400), default=120.0)
+    train.add_argument(
+        "--keep",
+        type=_Number(int, 1, 10**6),
+        default=2,
+        help="newest checkpoints to keep, beside that of the best snapshot (default: 2)",
+    )
     train.add_argument(
         "--figure-images",
         type=_Number(int, 200, 100_000),

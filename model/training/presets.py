@@ -73,6 +73,7 @@ class Schedule:
     log_steps: int = 10
     grid_steps: int = 100
     checkpoint_seconds: float = 120.0
+    keep: int = 2  # newest checkpoints
     figure_images: int = 5000  # generated pictures in the quality figure of each snapshot
     snapshot_images: int | None = None  # between snapshots; None: an epoch
 
