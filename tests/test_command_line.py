@@ -225,6 +225,14 @@ BROKEN = {
     "unknown-command": (["paint"], "invalid choice"),
     "no-preset": (["train"], "--preset"),
     "unknown-preset": (["train", "--preset", "x"], "dcgan-svhn"),
+    "article-with-modern-option": (
+        ["train", "--preset", "dcgan-mnist", "--gamma", "1"],
+        "gamma is no part of preset dcgan-mnist",
+    ),
+    "hinge-with-penalty": (
+        ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
+        "penalty-interval is no part of preset sngan-32, whose game is hinge",
+    ),
     "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
     "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),
     "data-of-other-preset": (

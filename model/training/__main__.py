@@ -25,7 +25,7 @@ from model.generator_file import (
     write_generator_file,
 )
 from model.latents import PRIORS
-from model.networks.config import ResidualConfig
+from model.networks.config import DCGANConfig
 from model.onnx_file import write_onnx
 from model.recipes import RecipeError
 from model.sampler import load_sampler
@@ -86,7 +86,7 @@ def _train(options: argparse.Namespace) -> int:
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     path = _data_path(options.data or config.data, options)
     data = _part(path, config.split, config)
-    if isinstance(config.network, ResidualConfig) and not options.unconditional:
+    if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
     sha256 = data.fingerprint
@@ -174,10 +174,20 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     widths = {"width": options.width, "discriminator_width": options.discriminator_width}
     widths = {name: value for name, value in widths.items() if value is not None}
-    wrong = [name for name in (*modern, *widths) if name in changes or name in widths]
-    if config.game == "article" and wrong:
+    parts = {
+        "article": (),
+        "hinge": ("learning_rate", "mirror", *widths),
+    }.get(config.game, (*modern, *widths))
+    wrong = [name for name in (*modern, *widths) if name in {**changes, **widths}]
+    wrong = [name for name in wrong if name not in parts]
+    if wrong:
         option = wrong[0].replace("_", "-")
-        raise loop.TrainingError(f"{option} is no part of preset {config.preset}, the article's")
+        raise loop.TrainingError(
+            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+        )
+    if config.discriminator_learning_rate and options.learning_rate:
+        ratio = config.discriminator_learning_rate / config.learning_rate
+        changes["discriminator_learning_rate"] = options.learning_rate * ratio
     changes["bf16"] = options.precision == "bf16"
     try:
         return replace(config, **changes, network=replace(config.network, **widths))
@@ -201,6 +211,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
         images=steps * config.batch,
         grid_steps=options.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
+        keep=options.keep,
         figure_images=options.figure_images,
         snapshot_images=between or preset.snapshot_images,
     )
@@ -420,6 +431,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--checkpoint-seconds", type=_Number(float, 0, 86400), default=120.0)
     train.add_argument(
+        "--keep",
+        type=_Number(int, 1, 10**6),
+        default=2,
+        help="newest checkpoints to keep, beside that of the best snapshot (default: 2)",
+    )
+    train.add_argument(
         "--figure-images",
         type=_Number(int, 200, 100_000),
         default=5000,
@@ -450,7 +467,11 @@ def _parser() -> argparse.ArgumentParser:
             type=_Number(int, 4, 4096),
             help=f"channels of the {network} at 4x4 (default: 256)",
         )
-    modern.add_argument("--learning-rate", type=_Number(float, 1e-7, 1), help="at the start")
+    modern.add_argument(
+        "--learning-rate",
+        type=_Number(float, 1e-7, 1),
+        help="at the start; of the generator, where the two differ",
+    )
     modern.add_argument(
         "--burn-in-kimg",
         type=_Number(float, 0, 1e6),

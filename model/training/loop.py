@@ -41,7 +41,7 @@ class TrainingError(Exception):
 
 
 class DivergedError(Exception):
-    """A loss is no longer finite."""
+    """A loss or a weight is no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def _try_again(run: Run, error: DivergedError) -> None:
     if last is None or attempt > MAX_ATTEMPTS:
         raise TrainingError(f"{error}; the run has diverged") from None
     last.state["attempt"] = attempt
-    checkpoint.write_checkpoint(run.folder / "checkpoints", last)
+    checkpoint.write_checkpoint(run.folder / "checkpoints", last, run.schedule.keep)
     with Journal(run.folder, run.schedule.images, last.images_seen) as journal:
         journal.say(
             f"warning: {error}; back to {last.images_seen:,} images, with other batches from there "
@@ -112,7 +112,7 @@ class _Training:
         """To the schedule's end (true) or until `stop()`.
 
         Raises:
-            DivergedError: a loss is no longer finite.
+            DivergedError: a loss or a weight is no longer finite.
         """
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
         step = state["images_seen"] // config.batch
@@ -148,6 +148,7 @@ class _Training:
                     self._grid(self._fast_sampler(), images_seen)
                 last = images_seen >= schedule.images
                 if step % snapshot_steps == 0 or last:
+                    self._check_finite()
                     self._snapshot(journal)
                 interrupted = not last and stop()
                 due = time.monotonic() - saved_at >= schedule.checkpoint_seconds
@@ -169,7 +170,7 @@ class _Training:
 
     def _means(self) -> dict[str, float | int]:
         """Of the last few steps, which are then forgotten."""
-        self._check_finite()
+        self._check_losses()
         names = dict.fromkeys(name for stats in self._recent for name in stats)
         row: dict[str, float | int] = {
             name: float(torch.stack([s[name] for s in self._recent if name in s]).mean())
@@ -178,16 +179,23 @@ class _Training:
         self._recent.clear()
         return row
 
-    def _check_finite(self) -> None:
+    def _check_losses(self) -> None:
         values = [value for stats in self._recent for value in stats.values()]
         if values and not math.isfinite(float(torch.stack(values).sum())):
+            raise DivergedError(f"a loss is not finite after {self._state['images_seen']:,} images")
+
+    def _check_finite(self) -> None:
+        """Before anything is kept: the losses, and what the last step has left."""
+        self._check_losses()
+        if not all(bool(value.isfinite().all()) for value in self._players.tensors().values()):
             seen = self._state["images_seen"]
-            raise DivergedError(f"a loss is not finite after {seen:,} images")
+            raise DivergedError(f"a weight is not finite after {seen:,} images")
 
     def _save(self) -> None:
         checkpoint.write_checkpoint(
             self._run.folder / "checkpoints",
             checkpoint.Checkpoint(self._players.tensors(), self._state),
+            self._schedule.keep,
         )
 
     def _snapshot(self, journal: Journal) -> None:
