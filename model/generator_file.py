@@ -31,6 +31,7 @@ CONFIG = "config.json"
 CARD = "README.md"
 SAMPLES = "samples.png"
 ONNX = "model.onnx"
+FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX)  # what belongs to a generator file
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20

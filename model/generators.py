@@ -6,6 +6,8 @@ name -> folder of its generator file, unchecked
 import importlib
 from pathlib import Path
 
+from model.generator_file import CONFIG
+
 ZOO = Path(__file__).parent / "zoo"  # the generators that ship
 
 
@@ -19,4 +21,4 @@ def generator_folder(name: str) -> Path:
         # imported by name: the Hub's library costs time and memory, and few hosts want it
         fetched: Path = importlib.import_module("model.hub").fetch(name)
         return fetched
-    return ZOO / name if (ZOO / name).is_dir() else Path(name)
+    return ZOO / name if (ZOO / name / CONFIG).is_file() else Path(name)

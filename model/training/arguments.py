@@ -12,6 +12,8 @@ from model.generators import generator_folder
 from model.recipes import Changes, checked_changes
 from model.sampler import Sampler, load_sampler
 
+GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
+
 
 @dataclass(frozen=True)
 class Number:
@@ -64,9 +66,7 @@ def read_ranks() -> Ranks:
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """The generator, and where it runs."""
-    parser.add_argument(
-        "generator", help="folder of a generator file, name in the zoo, or hf:owner/name@revision"
-    )
+    parser.add_argument("generator", help=GENERATOR_HELP)
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
