@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from model.encoding.formats import LARGEST_SCALE, enlarge
@@ -24,8 +23,7 @@ from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training.arguments import Number, add_generator, read_generator
 from model.training.data import DataError
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+from model.training.pictures import BrokenPictureError, decode, square
 
 
 def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
@@ -35,12 +33,10 @@ def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
         DataError: it is not there, or is no picture.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-            square = ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        image, _ = decode(path.read_bytes())
+    except (OSError, BrokenPictureError) as error:
         raise DataError(f"{path}: not a readable picture ({error})") from None
-    return np.asarray(square, np.uint8).reshape(side, side, channels)
+    return square(image, side, channels, "crop")
 
 
 def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
@@ -54,7 +50,7 @@ def add_command(commands: Any) -> None:
     """`project`, among the commands."""
     parser = commands.add_parser("project", help="the latent that comes nearest to a picture")
     add_generator(parser)
-    parser.add_argument("picture", type=Path, help="PNG, JPEG, WebP or BMP; its centre is taken")
+    parser.add_argument("picture", type=Path, help="a picture file; its centre square is taken")
     parser.add_argument(
         "--output", type=Path, required=True, help="a .png: the picture, and what was found"
     )
