@@ -224,6 +224,10 @@ BROKEN = {
     "no-output": (["TINY", "--n", "3"], "--output"),
     "no-seeds": (["TINY", "--output", "OUT"], "one of the arguments --seeds --n"),
     "seeds-and-n": (["TINY", "--seeds", "1", "--n", "2", "--output", "OUT"], "not allowed with"),
+    "seeds-and-first-seed": (
+        ["TINY", "--seeds", "1", "--first-seed", "2", "--output", "OUT"],
+        "goes with --n",
+    ),
     "seeds-text": (["TINY", "--seeds", "ada", "--output", "OUT"], "seeds such as 0-35,77"),
     "seed-too-large": (["TINY", "--seeds", str(2**63), "--output", "OUT"], "out of bounds"),
     "seed-negative": (["TINY", "--seeds=-1", "--output", "OUT"], "seeds such as 0-35,77"),

@@ -1,5 +1,6 @@
 """The generator as a Python object: what it draws, what it saves, what it uploads."""
 
+import inspect
 import re
 import shutil
 import sys
@@ -154,6 +155,9 @@ class FakeApi:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeApi]:
     library = pytest.importorskip("huggingface_hub")
+    for name in ("create_repo", "upload_folder"):  # of the real one: it takes these names too
+        real = inspect.signature(getattr(library.HfApi, name)).parameters
+        assert set(inspect.signature(getattr(FakeApi, name)).parameters) <= set(real)
     monkeypatch.setattr(library, "HfApi", FakeApi)
     FakeApi.asked, FakeApi.refusal = [], None
     return FakeApi

@@ -4,8 +4,10 @@ import argparse
 import os
 from dataclasses import dataclass
 
+import torch
+
 from model.cores import usable_cores
-from model.devices import DeviceError, may_have_cuda
+from model.devices import DeviceError
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
@@ -111,7 +113,7 @@ def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks 
     share of the cores.
     """
     device = options.device
-    if device == "auto" and ranks.local_world > 1 and may_have_cuda():
+    if device == "auto" and 1 < ranks.local_world <= torch.cuda.device_count():
         device = f"cuda:{ranks.local_rank}"
     threads = max(1, usable_cores() // ranks.local_world)
     return load_sampler(file, device, options.precision, threads)

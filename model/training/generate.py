@@ -244,7 +244,7 @@ def add_command(commands: Any) -> None:
         help="so many, from --first-seed on; under torchrun say --count",
     )
     parser.add_argument(
-        "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), default=0, help="of --n (default: 0)"
+        "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), help="of --n (default: 0)"
     )
     parser.add_argument(
         "--output", type=Path, required=True, help="a folder, a .zip, or a .png for one sheet"
@@ -289,8 +289,11 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _seeds(options: argparse.Namespace) -> Sequence[int]:
     if options.seeds is not None:
+        if options.first_seed is not None:
+            raise RecipeError("seeds: --first-seed goes with --n, not with --seeds")
         return read_seeds(options.seeds)
-    last = options.first_seed + options.n - 1
+    first = options.first_seed or 0
+    last = first + options.n - 1
     if last >= SEED_LIMIT:
         raise RecipeError(f"seeds: {last} is out of bounds; allowed: 0 to {SEED_LIMIT - 1}")
-    return range(options.first_seed, last + 1)
+    return range(first, last + 1)
