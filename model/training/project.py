@@ -5,10 +5,13 @@ other.
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -89,17 +92,31 @@ def _project(options: argparse.Namespace) -> int:
         class_=place,
         device=device,
     )
-    before = last = next(iter(reports))
-    with tqdm(total=options.steps, unit=" steps", disable=not sys.stderr.isatty()) as bar:
-        for report in reports:
-            bar.update(report.step - last.step)
-            bar.set_postfix(error=f"{report.error:.2f}")
-            last = report
+    with _one_thread():
+        before = last = next(iter(reports))
+        with tqdm(total=options.steps, unit=" steps", disable=not sys.stderr.isatty()) as bar:
+            for report in reports:
+                bar.update(report.step - last.step)
+                bar.set_postfix(error=f"{report.error:.2f}")
+                last = report
     found = load_sampler(file, options.device)(last.row[None])
     both = enlarge(np.concatenate([picture[None], found]), options.scale)
     write_whole(options.output, encode_png(tile(both, 2)))
     _say(file, before, last, options)
     return 0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So few pictures at once are hardly faster with more, on a busy machine far slower; and the
+    result then does not depend on the number of cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _say(
