@@ -164,7 +164,8 @@ def test_what_the_description_forbids_is_refused(
     @given(case=one.as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def law(case: Any) -> None:
         answer = answered(service, case)
-        case.validate_response(answer, checks=[checks.negative_data_rejection])
+        if answer.status_code != 413:  # a refusal too, of a body that is also too long
+            case.validate_response(answer, checks=[checks.negative_data_rejection])
 
     try:
         law()
