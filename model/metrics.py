@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
 BLOCK = 1024  # rows of a distance matrix held at once
+CLOSE = 0.01  # of the held-out pictures' distances to the training ones: what is nearer is close
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
@@ -30,46 +31,140 @@ def frechet_distance(real: Features, fake: Features) -> float:
     return float(max(0.0, np.sum((mean_real - mean_fake) ** 2) + trace))
 
 
+def kernel_distance(
+    real: Features, fake: Features, *, subsets: int, subset_size: int, seed: int = 0
+) -> float:
+    """KID, the squared maximum mean discrepancy under the kernel (x.y / D + 1)^3; 0 is best, and
+    as the estimate has no bias it may fall below.
+
+    The mean over `subsets` draws of `subset_size` rows of each set, without replacement. Source:
+    Binkowski et al. (2018), section 4; the estimate is Gretton et al. (2012), equation 3.
+    """
+    random = np.random.default_rng(seed)
+    estimates = [
+        _kernel_discrepancy(
+            real[random.choice(len(real), subset_size, replace=False)],
+            fake[random.choice(len(fake), subset_size, replace=False)],
+        )
+        for _ in range(subsets)
+    ]
+    return float(np.mean(estimates))
+
+
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Fidelity and variety by nearest neighbours; each from 0 to 1, 1 is best."""
+    """Fidelity and variety by nearest neighbours; 1 is best, and all but density end there."""
 
     precision: float  # share of generated pictures that lie among the real ones
     recall: float  # share of real pictures that lie among the generated ones
+    density: float  # in how many real neighbourhoods a generated picture lies, over k
     coverage: float  # share of real pictures with a generated one nearby
 
 
 def neighbourhoods(
     real: Features, fake: Features, k: int = 3, k_coverage: int = 5
 ) -> Neighbourhoods:
-    """Precision and recall (Kynkaanniemi et al. 2019, section 2) and coverage (Naeem et al. 2020,
-    equation 9).
+    """Precision and recall (Kynkaanniemi et al. 2019, section 2), density and coverage (Naeem et
+    al. 2020, section 3.2; with `k_coverage`).
 
     A point lies among a set if it is no farther from one of its members than that member's k-th
     neighbour.
+
+    Raises:
+        ValueError: a set has no more members than neighbours are asked for.
     """
+    if min(len(real), len(fake)) <= max(k, k_coverage):
+        raise ValueError(f"{len(real)} and {len(fake)} points have no {k_coverage} neighbours each")
     radii_real = _neighbour_distances(real, k)
     radii_fake = _neighbour_distances(fake, k)
     radii_coverage = _neighbour_distances(real, k_coverage)
     inside_real = np.zeros(len(fake), bool)
     inside_fake = np.zeros(len(real), bool)
     covered = np.zeros(len(real), bool)
+    memberships = 0
     for start in range(0, len(real), BLOCK):
         rows = slice(start, start + BLOCK)
         distances = _squared_distances(real[rows], fake)
         inside_real |= (distances <= radii_real[rows, None]).any(axis=0)
         inside_fake[rows] = (distances <= radii_fake[None, :]).any(axis=1)
-        covered[rows] = distances.min(axis=1) <= radii_coverage[rows]
+        near = distances <= radii_coverage[rows, None]
+        memberships += int(near.sum())
+        covered[rows] = near.any(axis=1)
     return Neighbourhoods(
         precision=float(inside_real.mean()),
         recall=float(inside_fake.mean()),
+        density=memberships / (k_coverage * len(fake)),
         coverage=float(covered.mean()),
     )
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """Whether generated pictures are copies: how near the training pictures they lie, beside real
+    pictures that were held out.
+    """
+
+    ratio: float  # of the median distances; 1: as far as held-out pictures, 0: copies
+    close: float  # share nearer than all but CLOSE of the held-out ones; CLOSE is to be expected
+
+
+def nearness(train: Features, held_out: Features, fake: Features) -> Nearness:
+    """Distances to the nearest training picture, of generated pictures and of held-out ones.
+
+    A comparison in the manner of Meehan et al. (2020), who test whether the first tend to be the
+    smaller.
+    """
+    of_fake, of_held_out = (nearest(train, points)[0] for points in (fake, held_out))
+    median = float(np.median(of_held_out))
+    return Nearness(
+        ratio=float(np.median(of_fake)) / median if median > 0 else 1.0,
+        close=float((of_fake < np.quantile(of_held_out, CLOSE)).mean()),
+    )
+
+
+def nearest(members: Features, points: Features) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The distance of each point to the nearest member, and which one that is."""
+    chosen = [
+        _squared_distances(points[start : start + BLOCK // 4], members).argmin(axis=1)
+        for start in range(0, len(points), BLOCK // 4)
+    ]
+    index = np.concatenate(chosen)
+    return np.linalg.norm(points - members[index], axis=1), index
+
+
+@dataclass(frozen=True)
+class Modes:
+    """How many of a known number of modes are there, and how evenly."""
+
+    found: int
+    divergence: float  # Kullback-Leibler, from the uniform distribution, in nats; 0 is best
+
+
+def modes(labels: NDArray[np.int64], count: int) -> Modes:
+    """Of the mode of each generated picture, from 0 to `count` - 1. Source: Metz et al. (2017),
+    section 3.3.1, for the 1,000 modes of stacked digits.
+    """
+    shares = np.bincount(labels, minlength=count) / len(labels)
+    there = shares[shares > 0]
+    return Modes(found=len(there), divergence=float((there * np.log(there * count)).sum()))
 
 
 def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     wide = features.astype(np.float64)
     return wide.mean(axis=0), np.atleast_2d(np.cov(wide, rowvar=False))
+
+
+def _kernel_discrepancy(a: Features, b: Features) -> float:
+    count = len(a)
+
+    def total(x: Features, y: Features) -> float:
+        kernel = x @ y.T / x.shape[1] + np.float32(1)
+        cubes = kernel * kernel * kernel
+        own = cubes.trace(dtype=np.float64) if x is y else 0.0  # a point is not compared to itself
+        return float(cubes.sum(dtype=np.float64) - own)
+
+    within = (total(a, a) + total(b, b)) / (count * (count - 1))
+    return within - 2 * total(a, b) / count**2
 
 
 def _neighbour_distances(features: Features, k: int) -> NDArray[np.float32]:
