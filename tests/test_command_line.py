@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -401,6 +402,34 @@ def test_log_says_what_was_done_to_the_pictures_and_a_file_which_are_broken(
     broken = (run / "broken.txt").read_text().splitlines()
     assert [line.split(":")[0] for line in broken] == ["005.png", "009.png", "030.png"]
     assert all(line in log for line in broken)
+
+
+def dry_run(data: Path, preset: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    arguments = ["train", "--preset", preset, "--data", str(data), "--dry-run", "--device", "cpu"]
+    assert main(arguments) == 0
+    config: dict[str, Any] = json.loads(capsys.readouterr().out)["config"]
+    return config
+
+
+def test_modern_presets_suit_an_official_set(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Digits of 28x28 are padded to 32x32 and served as 28x28, in grey."""
+    config = dry_run(digits, "modern-32", capsys)
+    assert (config["picture_side"], config["network"]["channels"]) == (28, 1)
+    assert (config["network"]["resolution"], config["network"]["classes"]) == (32, 10)
+    arguments = ["train", "--preset", "modern-64", "--data", str(digits), "--device", "cpu"]
+    assert main([*arguments, "--outdir", str(tmp_path)]) == 2
+    assert "this preset wants 64x64" in capsys.readouterr().err
+
+
+def test_modern_presets_draw_grey_where_every_picture_is(
+    untidy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = dry_run(untidy, "modern-32", capsys)
+    assert (config["picture_side"], config["network"]["channels"]) == (32, 1)
+    Image.new("RGB", (40, 40), "red").save(untidy / "088.png")
+    assert dry_run(untidy, "modern-32", capsys)["network"]["channels"] == 3
 
 
 def test_fit_is_part_of_what_a_run_is(

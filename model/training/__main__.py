@@ -36,7 +36,7 @@ from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import Number as _Number
 from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
-from model.training.data import DataError, Dataset, Split, load
+from model.training.data import DataError, Dataset, Split, load, own_form
 from model.training.downloads import OFFICIAL, fetch
 from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
 from model.training.peers import Peers, PeersError, joined
@@ -97,6 +97,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     with peers.one_before_the_others():
         path = _data_path(options.data or config.data, options)
+    config = _suited(config, path)
     data = _part(path, config.split, config)
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
@@ -218,6 +219,19 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         return replace(config, **changes, network=replace(config.network, **widths))
     except ValueError as error:
         raise loop.TrainingError(str(error)) from None
+
+
+def _suited(config: TrainConfig, path: Path) -> TrainConfig:
+    """Presets without a set of their own draw grey pictures where all are grey, and official sets
+    in their own size where that is little less than theirs.
+    """
+    if config.data:
+        return config
+    side, channels = own_form(path)
+    resolution = config.network.resolution
+    if side is not None and resolution // 2 < side < resolution:
+        config = replace(config, picture_side=side)
+    return replace(config, network=replace(config.network, channels=channels))
 
 
 def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
