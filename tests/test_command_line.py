@@ -54,6 +54,7 @@ def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
         "tensorboard",
         "grids",
         "reals.png",
+        "report.html",
         "checkpoints",
         "best",
         "last",
@@ -89,9 +90,13 @@ def test_evaluate_prints_every_figure_with_its_protocol(
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
         "frechet240_test240",
+        "kid_s100x240_240_test240",
         "precision_k3_240_test240",
         "recall_k3_240_test240",
+        "density_k5_240_test240",
         "coverage_k5_240_test240",
+        "nearest_ratio_240_test240_train320",
+        "nearest_below1pc_240_test240_train320",
         "confident240",
         "class_histogram240",
         "classifier_test_accuracy",
@@ -109,7 +114,7 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
     assert exported.config.weights_sha256 == best.config.weights_sha256
-    assert len(exported.config.metrics) == 7
+    assert len(exported.config.metrics) == 11
     card = (output / "README.md").read_text()
     for fact in ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist"):
         assert fact in card
@@ -261,6 +266,15 @@ BROKEN = {
     "evaluate-no-data": (["evaluate", "TINY"], "--data"),
     "export-no-run": (["export", "EMPTY", "--output", "OUT"], "no such folder"),
     "export-nameless": (["export", "RUN", "--output", "OUT", "--name", "A B"], "allowed: up to 64"),
+    "report-no-run": (["report", "EMPTY"], "no generator there"),
+    "features-unknown": (
+        ["evaluate", "TINY", "--data", "DIGITS", "--features", "vgg"],
+        "invalid choice",
+    ),
+    "classifier-of-unlabelled": (
+        ["evaluate", "TINY", "--data", "PLAIN", "--features", "classifier"],
+        "labelled pictures",
+    ),
     "video-no-run": (["video", "EMPTY"], "no grids"),
     "video-unknown-ending": (["video", "RUN", "--output", "x.avi"], "allowed: .webp"),
     "classifier-unlabelled": (
@@ -330,17 +344,68 @@ def test_split_all_is_the_notebooks_way(
     assert json.loads(capsys.readouterr().out)["data"]["images"] == 560
 
 
-def test_pictures_without_classes_train_without_a_quality_figure(
+def test_pictures_without_classes_have_a_quality_figure_and_a_best(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:
     data = load(digits, "train", side=28, channels=1)
     (tmp_path / "plain").mkdir()
     for index, picture in enumerate(data.images[:80]):
         Image.fromarray(picture[..., 0]).save(tmp_path / "plain" / f"{index:03d}.png")
-    more = ("--kimg", "0.06")
+    more = ("--kimg", "0.06", "--figure-images", "200")
     assert main(train_arguments(tmp_path / "plain", tmp_path / "runs", *more)) == 0
-    captured = capsys.readouterr()
-    assert "no quality figure" in captured.out
+    run = tmp_path / "runs" / "00000-plain-dcgan-mnist-batch32"
+    (folder,) = (tmp_path / "runs" / "classifiers").iterdir()
+    assert folder.name.endswith("-selfsup")
+    # eight test pictures would be too few
+    figures = read_generator_file(run / "best").config.metrics
+    assert next(iter(figures)).startswith("frechet200_all80_plain-selfsup-")
+    assert (run / "report.html").exists()
+    output = ["--output", str(tmp_path / "out"), "--images", "200", "--classifier", str(folder)]
+    assert main(["export", str(run), *output]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "plain-selfsup-" in card
+    assert "no such" not in capsys.readouterr().err
+
+
+def test_run_without_a_feature_network_has_a_last_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
+) -> None:
+    more = ("--kimg", "0.06", "--classifier", "none")
+    assert main(train_arguments(digits, tmp_path / "runs", *more)) == 0
+    assert "no quality figure" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "report.html").exists()
     assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
     assert "--which last" in capsys.readouterr().err
+
+
+def test_training_set_may_stand_for_the_real_pictures(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (classifier,) = (finished / "classifiers").iterdir()
+    arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
+    more = ["--images", "200", "--against", "train", "--classifier", str(classifier)]
+    assert main([*arguments, *more]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert next(iter(figures)).startswith("frechet200_train320_")
+    assert not any("nearest" in name for name in figures)
+
+
+def test_labels_may_be_left_out_of_a_feature_network(digits: Path, tmp_path: Path) -> None:
+    data = ["--data", str(digits), "--output", str(tmp_path / "network")]
+    arguments = ["classifier", *data, "--epochs", "1", "--device", "cpu", "--without-labels"]
+    assert main(arguments) == 0
+    fields = json.loads((tmp_path / "network" / "config.json").read_text())
+    assert (fields["kind"], fields["classes"]) == ("selfsup", [])
+
+
+def test_report_is_written_again_on_demand(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = finished / RUN / "report.html"
+    page.unlink()
+    (classifier,) = (finished / "classifiers").iterdir()
+    more = ["--images", "200", "--classifier", str(classifier)]
+    assert main(["report", str(finished / RUN), *more]) == 0
+    assert str(page) in capsys.readouterr().out
+    assert "frechet200_test240" in page.read_text()

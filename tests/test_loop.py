@@ -197,8 +197,16 @@ def test_grids_are_6x6_named_by_images_seen_and_begin_untrained(unbroken: Path) 
 def test_quality_is_measured_each_epoch_and_the_best_is_kept(unbroken: Path) -> None:
     metrics = rows(unbroken / "metrics.jsonl")
     assert [row["images_seen"] for row in metrics] == [320, 640]
-    (name,) = metrics[0].keys() - {"images_seen"}
+    seen, name, *others = metrics[0]
+    assert seen == "images_seen"
     assert name.startswith("frechet200_test240_digits-classifier-")
+    assert [other.split("_")[0] for other in others] == [
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    ]
     best = min(metrics, key=lambda row: row[name])
     kept = read_generator_file(unbroken / "best").config
     assert kept.images_seen == best["images_seen"]

@@ -15,8 +15,8 @@ from app.main import create_app
 from app.settings import ZOO, Settings
 from model.generator_file import read_generator_file
 from model.networks.config import DCGANConfig
-from model.training.__main__ import SHIPPED_CLASSIFIERS
 from model.training.evaluate import CONFIDENT
+from model.training.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.features import load_extractor
 
 SIDE = 28

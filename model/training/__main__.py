@@ -1,4 +1,4 @@
-"""The commands: `python -m model.training train|evaluate|export|classifier|video --help`."""
+"""The commands: `python -m model.training train|evaluate|export|report|classifier|video --help`."""
 
 import argparse
 import json
@@ -25,13 +25,26 @@ from model.latents import PRIORS
 from model.networks.config import ResidualConfig
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, loop, run_folder
+from model.training import evaluate, loop, report, run_folder
 from model.training.card import SAMPLES, model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
-from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
+from model.training.evaluate import FeatureNetwork, Figures
+from model.training.feature_networks import (
+    FEATURE_KINDS,
+    find_network,
+    thinned,
+    train_features,
+)
+from model.training.features import (
+    ExtractorError,
+    sensible_epochs,
+    train_extractor,
+    train_selfsup,
+)
 from model.training.layers import Layers
+from model.training.plots import draw_plots
 from model.training.prepare import stacked, write_set
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
@@ -45,8 +58,6 @@ MISTAKES = (
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
-SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
-CLASSIFIER_EPOCHS = 6
 CARD_SEEDS = 64
 
 
@@ -106,19 +117,22 @@ def _train(options: argparse.Namespace) -> int:
         run_folder.write_options(folder, record)
         train_part = data if config.split == "train" else _part(path, "train", config)
         test = _part(path, "test", config)
-        extractor = _extractor(options.classifier, options.outdir, train_part, test, device)
-        if extractor is None:
-            print("warning: no classifier, so no quality figure and no `best`; look at the grids")
+        eyes = _network(options, options.outdir, train_part, test, device)
+        if eyes is None:
+            print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = loop.Run(
             config=config,
             schedule=schedule,
             data=data,
             data_sha256=sha256,
-            real=evaluate.reference(extractor, test) if extractor else None,
+            real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
             device=device,
         )
-        return 0 if loop.train(run, _Stop()) else 1
+        if not loop.train(run, _Stop()):
+            return 1
+        report.finish(folder, run.real, train_part, options.figure_images, options.device)
+        return 0
 
 
 class _Stop:
@@ -224,21 +238,37 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(
-    generator: Path, data: str, options: argparse.Namespace
-) -> dict[str, float | int | list[int]]:
+def _figures(generator: Path, data: str, options: argparse.Namespace) -> Figures:
     device = resolve_device(options.device)
     file = read_generator_file(generator)
     side, channels = file.config.crop, file.config.network.channels
     path = _data_path(data, options)
     train, test = (load(path, part, side=side, channels=channels) for part in ("train", "test"))
-    extractor = _extractor(options.classifier, Path("runs"), train, test, device)
-    if extractor is None:
-        raise ExtractorError(f"{path}: without labels there is no classifier to measure with")
-    real = evaluate.reference(extractor, test)
+    network = _network(options, Path("runs"), train, test, device)
+    if network is None:
+        raise ExtractorError(f"{path}: without a feature network there is no measuring")
     return evaluate.evaluate(
-        load_sampler(file, options.device), file.config.rows, real, options.images
+        load_sampler(file, options.device),
+        file.config.rows,
+        evaluate.reference(network, test, train, options.against),
+        options.images,
+        train=train_features(network, thinned(train), file.config.data.split),
+        classes=file.config.classes,
     )
+
+
+def _report(options: argparse.Namespace) -> int:
+    file = read_generator_file(report.best_or_last(options.run))
+    record = json.loads((options.run / run_folder.OPTIONS).read_text())
+    path = _data_path(options.data or record["data"]["path"], options)
+    size = {"side": file.config.crop, "channels": file.config.network.channels}
+    train, test = (load(path, part, **size) for part in ("train", "test"))
+    device = resolve_device(options.device)
+    network = _network(options, options.run.parent, train, test, device)
+    real = evaluate.reference(network, test, train) if network else None
+    draw_plots(options.run, print)
+    print(report.report_run(options.run, real, train, options.images, options.device))
+    return 0
 
 
 # --- data, classifier, video ---
@@ -258,10 +288,11 @@ def _classifier(options: argparse.Namespace) -> int:
     path = _data_path(options.data, options)
     size = {"side": options.side, "channels": options.channels}
     train, test = (load(path, part, **size) for part in ("train", "test"))
-    extractor = train_extractor(
+    learn = train_selfsup if options.without_labels else train_extractor
+    extractor = learn(
         train,
         test,
-        epochs=options.epochs,
+        epochs=options.epochs or sensible_epochs(len(train), not options.without_labels),
         seed=options.seed,
         device=device,
         say=lambda text: print(text, flush=True),
@@ -294,30 +325,10 @@ def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
     return load(path, part, side=config.picture_side, channels=config.network.channels)
 
 
-def _extractor(
-    asked: str, outdir: Path, train: Dataset, test: Dataset, device: torch.device
-) -> Extractor | None:
-    """The classifier asked for, else the shipped one for this data, else one trained here."""
-    if asked == "none":
-        return None
-    if asked != "auto":
-        return load_extractor(Path(asked), device)
-    if train.labels is None or len(train.classes) < 2:
-        return None
-    sha256 = train.fingerprint
-    for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
-        extractor = load_extractor(folder, device)
-        if extractor.config.data_sha256 == sha256:
-            return extractor
-    folder = outdir / "classifiers" / sha256[:12]
-    if folder.exists():
-        return load_extractor(folder, device)
-    print(f"training the classifier that measures quality, kept in {folder}", flush=True)
-    extractor = train_extractor(
-        train, test, epochs=CLASSIFIER_EPOCHS, seed=0, device=device, say=print
-    )
-    extractor.save(folder)
-    return extractor
+def _network(
+    options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
+) -> FeatureNetwork | None:
+    return find_network(options.features, options.classifier, outdir, train, test, device)
 
 
 # --- the command line ---
@@ -443,6 +454,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    _against(measure)
     _common(measure)
     measure.set_defaults(command=_evaluate)
 
@@ -460,8 +472,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    _against(export)
     _common(export)
     export.set_defaults(command=_export)
+
+    page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
+    page.add_argument("run", type=Path, help="run folder; the page is its report.html")
+    page.add_argument("--data", help="real pictures (default: those of the run)")
+    page.add_argument(
+        "--images", type=_Number(int, 200, 100_000), default=5000, help="generated pictures"
+    )
+    _common(page)
+    page.set_defaults(command=_report)
 
     prepare = commands.add_parser("data", help="stack layers to a set of pictures")
     prepare.add_argument("source", type=Path, help="zip file with layers and a layers.json")
@@ -482,7 +504,12 @@ def _parser() -> argparse.ArgumentParser:
         "--data", required=True, help="labelled pictures: folder, zip or official set by name"
     )
     classifier.add_argument("--output", type=Path, required=True, help="folder for it")
-    classifier.add_argument("--epochs", type=_Number(int, 1, 1000), default=CLASSIFIER_EPOCHS)
+    classifier.add_argument(
+        "--epochs", type=_Number(int, 1, 1000), help="(default: by the number of pictures)"
+    )
+    classifier.add_argument(
+        "--without-labels", action="store_true", help="learn from the pictures alone"
+    )
     classifier.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
     classifier.add_argument(
         "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
@@ -503,6 +530,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _against(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--against",
+        choices=("train", "test", "all"),
+        help="real pictures to compare with (default: test; all where those are few)",
+    )
+
+
 def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
@@ -513,6 +548,14 @@ def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
             "--classifier",
             default="auto",
             help="folder of a classifier, or none (default: shipped or trained here)",
+        )
+        parser.add_argument(
+            "--features",
+            choices=FEATURE_KINDS,
+            default="auto",
+            help="network that measures: classifier, selfsup (learns without labels), inception "
+            "(the public one; needs ganserve[fidelity] and its weights). Default: classifier "
+            "where pictures have labels, else selfsup",
         )
 
 

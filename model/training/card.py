@@ -39,7 +39,8 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 ## Quality
 
 Each name holds its protocol: the figure, the number of generated pictures, the real ones they are compared with, and
-the classifier whose 128 features are used. It is no Inception network, so no figure here is an FID.
+the network whose features are used, with the first digits of its hash. Only those through `inception` are FID and KID
+as they are published.
 
 | figure | value |
 | --- | --- |

@@ -29,6 +29,7 @@ from model.training.batches import WEIGHTS, Batches, stream
 from model.training.data import Dataset
 from model.training.games import Stats, new_players, play
 from model.training.journal import Journal
+from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
 
@@ -52,7 +53,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no labels, so no extractor and no quality figure
+    real: evaluate.Reference | None  # None: no feature network and so no quality figure
     folder: Path
     device: torch.device
 
@@ -200,11 +201,10 @@ class _Training:
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
-            name, figure = evaluate.quality(
-                sampler, self._rows, run.real, run.schedule.figure_images
-            )
-            journal.metrics({name: figure})
-            metrics[name] = figure
+            figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
+            name, figure = next(iter(figures.items()))
+            journal.metrics(figures)
+            metrics |= figures
             better = state["best"] is None or figure < state["best"]["figure"]
             journal.say(
                 f"{images_seen:,} images: {name} {figure:.3f}{' (best so far)' if better else ''}"
@@ -232,6 +232,7 @@ class _Training:
         if better:
             write_generator_file(run.folder / "best", weights, card, **fields)
             state["best"] = {"figure": figure, "images_seen": images_seen}
+        draw_plots(run.folder, journal.say)
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:
         network = self._config.network
