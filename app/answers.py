@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 
 from app import caching, negotiation
 from app.batcher import Timing
-from app.encoding.formats import STILLS, Format, PictureTooLarge, check_size, encode_still, enlarge
 from app.generation import Generation
 from app.problems import InvalidRequest
-from app.recipes import Words, recipe_text, url
+from app.recipes import url
 from app.schemas import OutputParameters
+from model.encoding.formats import (
+    STILLS,
+    Format,
+    PictureTooLarge,
+    check_size,
+    encode_still,
+    enlarge,
+)
+from model.recipes import Words, recipe_text
 
 LARGEST_NAME = 60  # characters of a file's name, less its extension
 
@@ -77,7 +85,7 @@ class Answer:
         which HEAD comes here.
         """
         tag = self.tag if request.method == "GET" else None
-        if tag and caching.matches(request.headers.get("If-None-Match", ""), tag):
+        if tag and caching.unchanged(request.headers, tag):
             return Response(status_code=304, headers=self.headers())
         return None
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
-from app.encoding.formats import enlarge
 from app.generation import ClientGoneError, Generation
-from app.problems import QueueFull
-from app.recipes import Words, recipe_text
+from app.limits import Streams
 from app.schemas import OutputParameters
+from model.encoding.formats import enlarge
+from model.recipes import Words, recipe_text
 
 PIECE = 64  # pictures that are made at once for one answer
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same request gives the same bytes
@@ -35,29 +35,6 @@ class Items:
     count: int
     latents: Callable[[int, int], Latents]
     words: Callable[[int], Words]
-
-
-class Streams:
-    """How many answers are being sent in pieces, of so many at most. Lives on the event loop."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._open = limit, 0
-
-    def enter(self) -> None:
-        """Takes a place.
-
-        Raises:
-            QueueFull: there is none.
-        """
-        if self._open >= self._limit:
-            raise QueueFull(
-                f"{self._open} large answers are on their way; allowed: up to {self._limit}"
-            )
-        self._open += 1
-
-    def leave(self) -> None:
-        """Gives the place up."""
-        self._open -= 1
 
 
 async def pieces(
@@ -132,6 +109,12 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield part
 
     return whole()
+
+
+async def unseen() -> AsyncIterator[bytes]:
+    """The content of an answer to HEAD: none, and no picture is made for it."""
+    return
+    yield b""
 
 
 class _Drain(io.RawIOBase):

@@ -6,6 +6,8 @@ picture.
 
 from collections import OrderedDict
 
+from starlette.datastructures import Headers
+
 LASTING = "public, max-age=31536000, immutable"  # one year, the longest that caches honour
 FLEETING = "no-store"
 ENCODING = "2"  # part of every tag: raised when the same pixels are written as other bytes
@@ -20,27 +22,35 @@ def matches(if_none_match: str, tag: str) -> bool:
     return any(part.strip().removeprefix("W/") == tag for part in if_none_match.split(","))
 
 
+def unchanged(headers: Headers, tag: str) -> bool:
+    """Whether a request's headers name the tag; several lines are one list."""
+    return matches(", ".join(headers.getlist("If-None-Match")), tag)
+
+
+PictureKey = int | tuple[int, str]  # a seed, or a seed and the class that was asked for
+
+
 class PictureCache:
-    """The last pictures asked for, by seed, up to so many bytes. The event loop's alone."""
+    """The last pictures asked for, up to so many bytes. The event loop's alone."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._files: OrderedDict[int, bytes] = OrderedDict()
+        self._files: OrderedDict[PictureKey, bytes] = OrderedDict()
 
-    def get(self, seed: int) -> bytes | None:
-        """The file of a seed, if it is still here."""
-        file = self._files.get(seed)
+    def get(self, key: PictureKey) -> bytes | None:
+        """The file of a picture, if it is still here."""
+        file = self._files.get(key)
         if file is not None:
-            self._files.move_to_end(seed)
+            self._files.move_to_end(key)
         return file
 
-    def put(self, seed: int, file: bytes) -> None:
+    def put(self, key: PictureKey, file: bytes) -> None:
         """Keeps a file, and drops those unasked for longest where there is no room."""
         size = len(file) + ENTRY_OVERHEAD
-        if seed in self._files or size > self._max_bytes:
+        if key in self._files or size > self._max_bytes:
             return
-        self._files[seed] = file
+        self._files[key] = file
         self._bytes += size
         while self._bytes > self._max_bytes:
             _, dropped = self._files.popitem(last=False)

@@ -15,6 +15,7 @@ EXPOSED = (
     "Server-Timing"
 )
 PREFLIGHT_SECONDS = 86400
+HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: nobody will see the body
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -94,4 +95,4 @@ def as_head(scope: Scope, send: Send) -> tuple[Scope, Send]:
         elif not message.get("more_body"):
             await send({"type": "http.response.body", "body": b""})
 
-    return {**scope, "method": "GET"}, headed
+    return {**scope, "method": "GET", HEAD: True}, headed

@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from app.access.control import OPEN, OPEN_FOLDERS
+from app.access.control import AccessControl, is_open
+from app.access.signing import EXPIRES, SIGNATURE
+from app.limits import bounds_in_force
 from app.problems import KINDS, MEDIA_TYPE
 from app.schemas import GenerateBody, InterpolateBody
 
@@ -21,6 +23,10 @@ TEXT = (
     "other method is 405, and `Allow` names those that there are. Every refusal is an RFC 9457 "
     "problem whose `type` leads to a page that explains it. A parameter that is unknown, or there "
     "twice, is refused; so is whatever is out of bounds."
+)
+HERE = (  # what no schema can say
+    " The bounds are those of this host; a body has up to {:,} bytes, and an answer that is not "
+    "streamed up to {:,} pixels."
 )
 NEGOTIATED = ("/generate", "/interpolate", "/plane")  # Accept decides where nothing else does
 REFERENCE = "#/components/{kind}/{name}"
@@ -92,6 +98,26 @@ IF_NONE_MATCH: Json = {
     "schema": {"type": "string"},
     "description": "ETags of the copies that the client has.",
 }
+KEY = "key"
+KEY_SCHEME: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key of this host, in Authorization: Bearer KEY.",
+}
+SIGNATURE_SCHEMES: Json = {
+    SIGNATURE: {
+        "type": "apiKey",
+        "in": "query",
+        "name": SIGNATURE,
+        "description": "Of path and query, by whoever holds the secret; for GET and HEAD alone.",
+    },
+    EXPIRES: {
+        "type": "apiKey",
+        "in": "query",
+        "name": EXPIRES,
+        "description": "Unix seconds until which a signed URL is good, where it has an end.",
+    },
+}
 SEED, MODEL = "$response.header.Image-Seed", "$response.header.Image-Model"
 CARD = "$response.body#/id"
 LINKS: dict[str, Json] = {
@@ -114,9 +140,10 @@ LINKS: dict[str, Json] = {
 }
 
 
-def described(document: Json) -> Json:
-    """FastAPI's document, changed in place."""
-    document["info"]["description"] = TEXT
+def described(document: Json, access: AccessControl | None = None) -> Json:
+    """FastAPI's document, changed in place; with the door, if there is one."""
+    bounds = bounds_in_force()
+    document["info"]["description"] = TEXT + HERE.format(bounds.max_body, bounds.max_pixels)
     _, schemas = models_json_schema(
         [(GenerateBody, "validation"), (InterpolateBody, "validation")],
         ref_template=REFERENCE.format(kind="schemas", name="{model}"),
@@ -133,7 +160,32 @@ def described(document: Json) -> Json:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _describe(path, method, operation)
+    if access is not None:
+        _secure(document, access)
     return document
+
+
+def _secure(document: Json, access: AccessControl) -> None:
+    """Says which operations want a key or a signature. What neither can open is left out."""
+    by_key: list[Json] = [{KEY: []}] if access.takes_keys else []
+    by_url: list[Json] = [{SIGNATURE: []}, {SIGNATURE: [], EXPIRES: []}]
+    if not access.takes_signatures:
+        by_url = []
+    if not (by_key or by_url):
+        return
+    document["components"]["securitySchemes"] = {
+        **({KEY: KEY_SCHEME} if by_key else {}),
+        **(SIGNATURE_SCHEMES if by_url else {}),
+    }
+    for path, operations in document["paths"].items():
+        if is_open(path):
+            continue
+        for method in tuple(operations):
+            ways = [*by_key, *(by_url if method == "get" else [])]
+            if ways:
+                operations[method]["security"] = ways
+            else:
+                del operations[method]
 
 
 def _describe(path: str, method: str, operation: Json) -> None:
@@ -149,6 +201,7 @@ def _describe(path: str, method: str, operation: Json) -> None:
         responses[code] = {**responses[code], "headers": headers}
     if method == "post":
         responses.pop("304", None)
+        responses["200"]["headers"].pop("ETag", None)
     if "304" in responses:
         operation["parameters"].append(_reference("parameters", "If-None-Match"))
     if links := LINKS.get(operation["operationId"]):
@@ -176,7 +229,7 @@ def _parameter(parameter: Json) -> Json:
 
 def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:
     found = {422, 500}
-    closed = path not in OPEN and not path.startswith(OPEN_FOLDERS)
+    closed = not is_open(path)
     if closed:
         found |= {401, 403, 429}  # the door
     if path == "/readyz" or (closed and path != "/metrics"):

@@ -5,7 +5,9 @@ most.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -15,19 +17,18 @@ import numpy as np
 from fastapi import Depends, Request
 
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
-from app.caching import ENCODING, PictureCache
+from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
-from app.encoding.png import encode_pngs
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.networks.config import input_dim
+from model.recipes import RecipeError, changed, check_edits, class_place
 
 Changes = TypeVar("Changes", bound=LatentParameters | Recipe)
 
-MANY_CLASSES = 20  # so many are named in a refusal
 LEAST_SHARE = 1e-3  # of all weights of a mix's classes
-HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 
 
 class ClientGoneError(Exception):
@@ -55,13 +56,12 @@ class Generation:
     encode: Encoder = encode_pngs
     sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
     signed_by: str = ""
-    _making: dict[int, Shared] = field(default_factory=dict)
+    _making: dict[PictureKey, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config = self.file.config
         self.name = self.config.name
-        self.hash = self.config.weights_sha256[:HASH]
-        self.id = f"{self.name}@{self.hash}"
+        self.hash, self.id = self.config.hash, self.config.id
         self.side, self.channels = self.config.crop, self.config.network.channels
         # whatever else than the recipe and the format decides about bytes
         kind = f"{self.config.weights_sha256} {self.precision} {self.recipes_in_files} {ENCODING}"
@@ -69,12 +69,17 @@ class Generation:
         # signed twice, the same picture has other bytes: RFC 9110, section 8.8.1
         self._strength = "W/" if self.sign else ""
         self._tag = blake2b(kind.encode(), digest_size=10)
-        # as recipe_text({"model": ..., "seed": ...}), for the hot path
+        # as recipe_text({"model": ..., "seed": ..., "class": ...}), for the hot path
         self._seed_text = f'{{"model":"{self.id}","seed":%d}}'
+        start = self._seed_text[:-1]
+        self._class_texts = {
+            name: f'{start},"class":{json.dumps(name).replace("%", "%%")}}}'
+            for name in self.config.classes
+        }
 
-    def seed_text(self, seed: int) -> str:
-        """The recipe of a seed's plain picture."""
-        return self._seed_text % seed
+    def seed_text(self, seed: int, class_: str | None = None) -> str:
+        """The recipe of a seed's plain picture, of its own class or of one by its name."""
+        return (self._seed_text if class_ is None else self._class_texts[class_]) % seed
 
     def note(self, text: str | None) -> Note:
         """What goes into a file of a recipe: nothing, where the operator has said so."""
@@ -95,19 +100,13 @@ class Generation:
             InvalidRequest: it has no such class or direction, or a step is too long for it.
         """
         if parameters.edit is not None:
-            count, reach = self.config.directions, self.config.direction_range
-            for number, step in parameters.edit.steps.items():
-                if number >= count:
-                    last = f"d0 to d{count - 1}" if count else "none"
-                    raise InvalidRequest(f"edit: no direction d{number}; {self.name} has: {last}")
-                if abs(step) > reach:
-                    raise InvalidRequest(
-                        f"edit: d{number} takes a step from {-reach:g} to {reach:g}"
-                    )
+            with _refused():
+                check_edits(self.config, parameters.edit.steps)
         if parameters.class_ is None:
             return parameters
         place = self.class_place(parameters.class_)
-        return parameters.model_copy(update={"class_": self.config.classes[place]})
+        changed = parameters.model_copy(update={"class_": self.config.classes[place]})
+        return cast("Changes", changed)
 
     def class_place(self, name: str) -> int:
         """The place of a class that is named by its name or by its place.
@@ -115,17 +114,8 @@ class Generation:
         Raises:
             InvalidRequest: there is none.
         """
-        classes = self.config.classes
-        if name in classes:
-            return classes.index(name)
-        if name.isascii() and name.isdecimal() and int(name) < len(classes):
-            return int(name)
-        if not classes:
-            raise InvalidRequest(f"class: generator {self.name} has no classes")
-        shown = ", ".join(classes[:MANY_CLASSES]) + ", ..." * (len(classes) > MANY_CLASSES)
-        raise InvalidRequest(
-            f"class: {self.name} has {shown}, or by number 0 to {len(classes) - 1}"
-        )
+        with _refused():
+            return class_place(self.config, name)
 
     def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
         """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
@@ -140,14 +130,9 @@ class Generation:
 
     def changed(self, rows: Latents, parameters: LatentParameters | Recipe) -> Latents:
         """Rows (N, z_dim + classes), their latents truncated and then edited."""
-        rows = rows.copy()
-        z = self.z(rows)
-        if parameters.truncation is not None and parameters.truncation != 1:
-            z *= np.float32(parameters.truncation)
-        if parameters.edit is not None:
-            for number, step in parameters.edit.steps.items():
-                z += np.float32(step) * self.file.directions[number]
-        return rows
+        truncation, edit = parameters.truncation, parameters.edit
+        edits = {} if edit is None else edit.steps
+        return changed(self.file, rows, 1 if truncation is None else truncation, edits)
 
     def z(self, rows: Latents) -> Latents:
         """The latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
@@ -198,23 +183,28 @@ class Generation:
             )
         return self.class_place(class_)
 
-    async def picture(self, seed: int, watch: Watch) -> tuple[bytes, Timing | None]:
-        """The PNG file of one seed, and what it took if it was made for us. Equal seeds that wait
-        together are computed once.
+    async def picture(
+        self, seed: int, class_: str | None, watch: Watch
+    ) -> tuple[bytes, Timing | None]:
+        """The PNG file of one seed, of its own class or of one by its name, and what it took if it
+        was made for us. Equal pictures that wait together are computed once.
 
         Raises:
             Problem: the batcher refuses.
             ClientGoneError: every client that waited for it went away first.
         """
-        file = self.cache.get(seed)
+        key = seed if class_ is None else (seed, class_)
+        file = self.cache.get(key)
         if file is not None:
             return file, None
-        shared = self._making.get(seed)
+        shared = self._making.get(key)
         if shared is None or shared.job.reply.cancelled():
-            note = self.note(self.seed_text(seed))
-            shared = Shared(self.batcher.submit(range(seed, seed + 1), [note]))
-            self._making[seed] = shared
-            shared.job.reply.add_done_callback(lambda reply: self._made(seed, shared, reply))
+            note = self.note(self.seed_text(seed, class_))
+            one = range(seed, seed + 1)
+            rows = one if class_ is None else self.latents(one, class_)
+            shared = Shared(self.batcher.submit(rows, [note]))
+            self._making[key] = shared
+            shared.job.reply.add_done_callback(lambda reply: self._made(key, shared, reply))
         files = await self._answer(shared, watch)
         return cast("list[bytes]", files)[0], shared.job.timing
 
@@ -245,11 +235,20 @@ class Generation:
                     raise ClientGoneError from None
                 raise
 
-    def _made(self, seed: int, shared: Shared, reply: "asyncio.Future[Any]") -> None:
-        if self._making.get(seed) is shared:
-            del self._making[seed]
+    def _made(self, key: PictureKey, shared: Shared, reply: "asyncio.Future[Any]") -> None:
+        if self._making.get(key) is shared:
+            del self._making[key]
         if not reply.cancelled() and reply.exception() is None:
-            self.cache.put(seed, reply.result()[0])
+            self.cache.put(key, reply.result()[0])
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the generator does not have is a mistake in the request."""
+    try:
+        yield
+    except RecipeError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 @dataclass

@@ -1,5 +1,5 @@
-"""The short way for the hot request, GET /generate?seed=N: plain ASGI, nothing per request but the
-picture.
+"""The short way for the hot request, GET /generate?seed=N or ?seed=TEXT, perhaps with &class=NAME:
+plain ASGI, nothing per request but the picture.
 
 Everything else goes on to the application. The route in `routes/images.py` is this one's slow twin
 and describes it in the OpenAPI document; a test holds both to the same answers.
@@ -7,23 +7,27 @@ and describes it in the OpenAPI document; a test holds both to the same answers.
 
 import re
 from functools import lru_cache
+from urllib.parse import unquote_plus
 
+from pydantic_core import PydanticCustomError
 from starlette.types import Receive, Scope, Send
 
 from app.answers import disposition, server_timing
 from app.caching import LASTING, matches
 from app.crossorigin import RawHeaders, with_accept, with_headers
 from app.disconnection import watching
-from app.encoding.formats import STILLS
-from app.encoding.png import MEDIA_TYPE
 from app.generation import ClientGoneError, Generation
 from app.negotiation import best
-from app.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
+from app.problems import CLIENT_GONE, InvalidRequest, NotAcceptable, Problem, internal_error
+from app.schemas import MAX_CLASS_TEXT, number_of, seed_of
+from model.encoding.formats import STILLS
+from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
 
 ROUTE = "/generate"  # to which metrics count what goes this way
 PATHS = frozenset({"/generate", "/generate.png"})
-QUERY = re.compile(rb"seed=([0-9]{1,19})")
+QUERY = re.compile(rb"seed=([^&;=]{1,1024})(?:&class=([^&;=]{1,256}))?")
+MOST_DIGITS = 19  # of a seed
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
@@ -39,18 +43,27 @@ async def answered(
     if scope["path"] not in PATHS or scope["method"] != "GET":
         return 0
     query = QUERY.fullmatch(scope["query_string"])
-    if query is None or generation is None or (seed := int(query[1])) >= SEED_LIMIT:
+    if query is None or generation is None:
         return 0
+    try:
+        seed = _seed(query[1])
+        class_ = _class(generation, query[2]) if query[2] else None
+    except (PydanticCustomError, InvalidRequest):
+        return 0  # the slow twin says why
     negotiated = scope["path"] == "/generate"
-    if_none_match = b""
+    if_none_match, accepted = b"", False
     for name, value in scope["headers"]:
         if name == b"if-none-match":
+            if if_none_match:  # several lines are one list, and the slow twin's to put together
+                return 0
             if_none_match = value
-        elif name == b"accept" and negotiated and not _wants_png(value):
-            return 0
+        elif name == b"accept" and negotiated:
+            if accepted or not _wants_png(value):
+                return 0
+            accepted = True
     head = with_accept(constant) if negotiated else constant
     try:
-        return await _answer(generation, seed, if_none_match, head, scope, receive, send)
+        return await _answer(generation, seed, class_, if_none_match, head, scope, receive, send)
     except ClientGoneError:
         return CLIENT_GONE
     except Problem as problem:
@@ -64,13 +77,14 @@ async def answered(
 async def _answer(
     generation: Generation,
     seed: int,
+    class_: str | None,
     if_none_match: bytes,
     constant: RawHeaders,
     scope: Scope,
     receive: Receive,
     send: Send,
 ) -> int:
-    tag = generation.tag(generation.seed_text(seed))
+    tag = generation.tag(generation.seed_text(seed, class_))
     headers = [
         *constant,
         CACHE_CONTROL,
@@ -84,7 +98,7 @@ async def _answer(
         await send({"type": "http.response.start", "status": 304, "headers": headers})
         await send({"type": "http.response.body"})
         return 304
-    file, timing = await generation.picture(seed, watching(scope, receive))
+    file, timing = await generation.picture(seed, class_, watching(scope, receive))
     headers += [
         CONTENT_TYPE,
         (b"content-length", b"%d" % len(file)),
@@ -93,6 +107,24 @@ async def _answer(
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": file})
     return 200
+
+
+def _seed(value: bytes) -> int:
+    if len(value) <= MOST_DIGITS and value.isdigit() and (seed := int(value)) < SEED_LIMIT:
+        return seed
+    return seed_of(number_of(_text(value)))
+
+
+def _class(generation: Generation, value: bytes) -> str:
+    text = _text(value)
+    if len(text) > MAX_CLASS_TEXT:
+        raise InvalidRequest("class: too long")
+    return generation.config.classes[generation.class_place(text)]
+
+
+def _text(value: bytes) -> str:
+    """As a query string's value is read: percent-encoded UTF-8, a plus for a space."""
+    return unquote_plus(value.decode("latin-1"))
 
 
 OFFERS = tuple((name, still.media_type) for name, still in STILLS.items())

@@ -1,24 +1,103 @@
-"""Bounds of a request that no schema can hold: bytes of its body, pixels of its answer, large
-answers at once, and each parameter once.
+"""What one request may ask for: the bounds that the operator has set, and each parameter once.
+
+    Settings -> Bounds -> in force while a request is read -> schemas, /openapi.json, routes
+
+A schema is one for all applications of a process and knows none of them, so the bounds in force
+come to it by the context: two applications never see each other's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.bulk import Streams
-from app.problems import InvalidRequest
+from app.problems import InvalidRequest, QueueFull
+from app.settings import Settings
+
+
+class Streams:
+    """How many answers are being sent in pieces, of so many at most. Lives on the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._open = limit, 0
+
+    def enter(self) -> None:
+        """Takes a place.
+
+        Raises:
+            QueueFull: there is none.
+        """
+        if self._open >= self._limit:
+            raise QueueFull(
+                f"{self._open} large answers are on their way; allowed: up to {self._limit}"
+            )
+        self._open += 1
+
+    def leave(self) -> None:
+        """Gives the place up."""
+        self._open -= 1
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What an answer may take."""
+    """What a request may ask for, and an answer take."""
 
+    max_pictures: int  # on one sheet
+    max_bulk: int  # pictures in one answer that is streamed
+    max_frames: int
+    max_keys: int  # seeds of one interpolation, or of one mix
+    max_side: int  # pictures on a side of a plane, or in a direction's strip
+    max_edits: int
+    max_text: int  # characters of a seed
+    max_body: int  # bytes
     max_pixels: int
     streams: Streams
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """A host's own, with all places free."""
+        return cls(
+            max_pictures=settings.max_pictures,
+            max_bulk=settings.max_bulk,
+            max_frames=settings.max_frames,
+            max_keys=settings.max_keys,
+            max_side=settings.max_side,
+            max_edits=settings.max_edits,
+            max_text=settings.max_text,
+            max_body=settings.max_body_kib * 2**10,
+            max_pixels=settings.max_pixels,
+            streams=Streams(settings.max_streams),
+        )
+
+    @property
+    def max_way(self) -> int:
+        """Seeds of one interpolation: each of them is a frame."""
+        return min(self.max_keys, self.max_frames)
+
+
+# where no application is at work: of one whose operator has set nothing, without its environment
+DEFAULT = Bounds.of(Settings.model_construct())
+_in_force = ContextVar("bounds", default=DEFAULT)
+
+
+def bounds_in_force() -> Bounds:
+    """The bounds of the application that is at work here."""
+    return _in_force.get()
+
+
+@contextmanager
+def enforced(bounds: Bounds) -> Iterator[None]:
+    """Meanwhile, here and in the tasks that start here, these bounds are in force."""
+    token = _in_force.set(bounds)
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
 
 
 def get_bounds(request: Request) -> Bounds:

@@ -19,12 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
 from app.batcher import Batcher
-from app.bulk import Streams
 from app.caching import PictureCache
-from app.encoding.marking import SigningError
-from app.encoding.png import encode_pngs
 from app.generation import ClientGoneError, Generation, Generators, gather_rows
-from app.limits import BodyLimit, Bounds, each_parameter_once
+from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.problems import Problem
 from app.routes import (
     health,
@@ -37,15 +34,18 @@ from app.routes import (
     planes,
     problem_pages,
 )
-from app.settings import ZOO, Settings, read_settings
+from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
 from model.cores import usable_cores
 from model.devices import DeviceError
+from model.encoding.marking import SigningError
+from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorFileError, read_generator_file
+from model.generators import generator_folder
 from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
 if TYPE_CHECKING:
-    from app.encoding.signing import Signer
+    from app.signing import Signer
 
 log = logging.getLogger("ganserve")
 
@@ -73,6 +73,10 @@ class Service(FastAPI):
                 refuse = crossorigin.with_headers(send, self.constant)
                 await problem.response()(scope, receive, refuse)
                 return
+        with enforced(self.state.bounds):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         telemetry: Telemetry = self.state.telemetry
         status = await lean.answered(self.state.generation, self.constant, scope, receive, send)
         if status:
@@ -94,7 +98,8 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document of /openapi.json, made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = description.described(super().openapi())
+            with enforced(self.state.bounds):
+                self.openapi_schema = description.described(super().openapi(), self.access)
         return self.openapi_schema
 
 
@@ -129,14 +134,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
-        dependencies=[Depends(each_parameter_once)],
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
     app.state.telemetry = Telemetry()
-    app.state.bounds = Bounds(settings.max_pixels, Streams(settings.max_streams))
+    app.state.bounds = Bounds.of(settings)
     problems.install(app)
 
     @app.exception_handler(ClientGoneError)
@@ -144,25 +148,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages, page):
-        app.include_router(room.router)
-    app.add_middleware(BodyLimit, limit=settings.max_body_kib * 2**10)
+    for room in (*rooms, health, problem_pages):
+        app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
+    app.include_router(page.router)
+    app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
     app.add_middleware(OneLineStart)
 
     return app
-
-
-def generator_folder(name: str) -> Path:
-    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
-
-    Raises:
-        GeneratorFileError: the Hub does not give it.
-    """
-    if name.startswith("hf:"):
-        # imported by name: the Hub's library costs time and memory, and few hosts want it
-        fetched: Path = importlib.import_module("model.hub").fetch(name)
-        return fetched
-    return ZOO / name if (ZOO / name).is_dir() else Path(name)
 
 
 def file_signer(settings: Settings) -> "Signer | None":
@@ -187,7 +179,7 @@ def file_signer(settings: Settings) -> "Signer | None":
             raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
     certificate, key = pems
     # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.encoding.signing")
+    signing = importlib.import_module("app.signing")
     signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
     return signer
 

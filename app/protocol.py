@@ -1,6 +1,6 @@
 """HTTP/1.1 as uvicorn speaks it, with four things more: an answer leaves in one write, a bell rings
 when the client goes away, what comes in is bounded in bytes and in time, and a client that takes
-nothing for a minute is gone too.
+nothing for a while is gone too. How much and how long is a setting, of each application its own.
 
 Two writes, head and body, cost a system call more, and a process that is killed between them leaves
 an answer that no load balancer can ask for again elsewhere. A client that does not read would keep
@@ -19,18 +19,22 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from app.disconnection import BELL
 from app.problems import KINDS, Kind, problem_response
+from app.settings import Settings
 
 BODILESS = (204, 304)
-LARGEST_HEAD = 16 * 2**10  # bytes of a request's line and headers
-RECEIPT_SECONDS = 20.0  # from a connection, or a request's first byte, to the request's last
-STALLED_SECONDS = 60.0  # without one byte taken, until a connection is given up
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. See `protocol` for its bounds."""
+
+    largest_head: int  # bytes of a request's line and headers
+    receipt_seconds: float  # from a connection, or a request's first byte, to the request's last
+    stalled_seconds: float  # without one byte taken, until a connection is given up
+    keep_alive_seconds: int  # from an answer to the next request
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.timeout_keep_alive = self.keep_alive_seconds
         self._bell: set[Callable[[], None]] = set()
         self._extensions: dict[str, Any] = {BELL: self._bell}
         self._stall: asyncio.TimerHandle | None = None
@@ -51,8 +55,8 @@ class Protocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > LARGEST_HEAD:
-            self._refuse(KINDS["headers-too-large"], f"allowed: up to {LARGEST_HEAD} bytes")
+        if self._in_head and self._head_bytes > self.largest_head:
+            self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if self._complete:
             self._end_receipt()
         elif self._receipt is None and not self._refused:
@@ -68,8 +72,8 @@ class Protocol(HttpToolsProtocol):
         """The parser has seen the whole head."""
         self._in_head, self._head_bytes = False, 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > LARGEST_HEAD:
-            self._refuse(KINDS["headers-too-large"], f"allowed: up to {LARGEST_HEAD} bytes")
+        if size > self.largest_head:
+            self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if not self._refused:
             super().on_headers_complete()
 
@@ -103,7 +107,7 @@ class Protocol(HttpToolsProtocol):
         self._end_stall()
 
     def _await_request(self) -> None:
-        self._receipt = self.loop.call_later(RECEIPT_SECONDS, self._late)
+        self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
 
     def _end_receipt(self) -> None:
         if self._receipt is not None:
@@ -112,7 +116,7 @@ class Protocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._receipt = None
-        self._refuse(KINDS["request-timeout"], f"allowed: up to {RECEIPT_SECONDS:g} s")
+        self._refuse(KINDS["request-timeout"], f"allowed: up to {self.receipt_seconds:g} s")
 
     def _refuse(self, kind: Kind, detail: str) -> None:
         """Answers in the application's place, unless it is about to, and closes."""
@@ -129,7 +133,7 @@ class Protocol(HttpToolsProtocol):
         if waiting == before:
             self.transport.abort()
         else:
-            self._stall = self.loop.call_later(STALLED_SECONDS, self._watch_stall, waiting)
+            self._stall = self.loop.call_later(self.stalled_seconds, self._watch_stall, waiting)
 
     def _end_stall(self) -> None:
         if self._stall is not None:
@@ -139,6 +143,18 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.send = OneWrite(cycle)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
+
+
+def protocol(settings: Settings) -> type[Protocol]:
+    """The connections of one application, which know its bounds: uvicorn makes each of a class."""
+
+    class Bounded(Protocol):
+        largest_head = settings.max_head_kib * 2**10
+        receipt_seconds = settings.receipt_seconds
+        stalled_seconds = settings.stalled_seconds
+        keep_alive_seconds = settings.keep_alive_seconds
+
+    return Bounded
 
 
 class OneWrite:

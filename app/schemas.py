@@ -2,7 +2,7 @@
 
 Numbers are taken as JSON Schema means them: 5 and 5.0 are whole, true and "5" are not. A query
 string holds text, so there digits are numbers. Out of bounds is refused, and the refusal says what
-is allowed.
+is allowed. How many there may be of a thing is the operator's to say: see app/limits.py.
 """
 
 import difflib
@@ -23,19 +23,16 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.encoding.animations import LARGEST_FPS
-from app.encoding.formats import LARGEST_SCALE
+from app.limits import bounds_in_force
+from model.encoding.animations import LARGEST_FPS
+from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
+from model.recipes import EDIT
 
-MAX_PICTURES = 256  # in one sheet, strip or animation
-MAX_BULK = 10_000  # in one answer that is streamed
-MAX_KEYS = 32  # seeds of one interpolation, or of one mix
-MAX_SIDE = 64  # pictures on a side of a plane
 MAX_Z = 4096  # values in a latent; the generator says how many it wants
-MAX_TEXT = 256  # characters of a seed
-MAX_EDITS = 64
-MAX_EDIT_TEXT = 2048  # characters of all edits
+MAX_CLASS_TEXT = 64  # characters of a class's name
+CORNERS = 4  # of a plane
 FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
 Z_BOUND = 10.0
 WEIGHT_BOUND = 10.0
@@ -44,10 +41,6 @@ EDIT_BOUND = 100  # each generator says how far its own directions go
 BULK_FORMATS = ("zip", "json", "multipart")
 # as JSON Schema has it: no control character, and one that is neither space nor part of a number
 TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\u007f-\u009f\ufffd")
-SEED_HELP = (
-    f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to {MAX_TEXT} characters "
-    "that does not look like a number"
-)
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -55,22 +48,59 @@ def refusal(text: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{text}", {"text": text})
 
 
+def bound(high: int | str) -> int:
+    """A number, or that of the bounds in force which has this name."""
+    if isinstance(high, int):
+        return high
+    found: int = getattr(bounds_in_force(), high)
+    return found
+
+
 @dataclass(frozen=True)
 class Whole:
     """Marks an int: a whole number from `low` to `high`, both allowed."""
 
     low: int
-    high: int
+    high: int | str  # or the name of a bound
 
     def check(self, value: Any) -> int:
+        high = bound(self.high)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.low <= value <= self.high or value != int(value):
-            raise refusal(f"a whole number from {self.low} to {self.high} is wanted")
+        if not number or not self.low <= value <= high or value != int(value):
+            raise refusal(f"a whole number from {self.low} to {high} is wanted")
         return int(value)
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        bounded = core_schema.int_schema(ge=self.low, le=self.high)
-        return core_schema.no_info_before_validator_function(self.check, bounded)
+        return core_schema.no_info_before_validator_function(self.check, core_schema.int_schema())
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "minimum": self.low, "maximum": bound(self.high)}
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Marks a list: from `low` to `high` entries, counted before any of them is looked at."""
+
+    low: int
+    high: str  # the name of a bound
+
+    def check(self, value: Any) -> Any:
+        high = bound(self.high)
+        if isinstance(value, list) and not self.low <= len(value) <= high:
+            raise refusal(f"{self.low} to {high} entries are wanted")
+        return value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "minItems": self.low, "maxItems": bound(self.high)}
 
 
 class _SeedText:
@@ -84,11 +114,19 @@ class _SeedText:
             try:
                 return Whole(0, SEED_LIMIT - 1).check(value)
             except PydanticCustomError:
-                raise refusal(SEED_HELP) from None
-        broken = any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in value[:300])
-        if len(value) > MAX_TEXT or broken or cls.looks_like_a_number.fullmatch(value):
-            raise refusal(SEED_HELP)
+                raise cls.refusal() from None
+        if len(value) > bounds_in_force().max_text or cls.looks_like_a_number.fullmatch(value):
+            raise cls.refusal()
+        if any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in value):
+            raise cls.refusal()
         return text_seed(value)
+
+    @classmethod
+    def refusal(cls) -> PydanticCustomError:
+        return refusal(
+            f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to "
+            f"{bounds_in_force().max_text} characters that does not look like a number"
+        )
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(
@@ -105,7 +143,7 @@ class _SeedText:
             "minimum": 0,
             "maximum": SEED_LIMIT - 1,
             "minLength": 1,
-            "maxLength": MAX_TEXT,
+            "maxLength": bounds_in_force().max_text,
             "pattern": TEXT_PATTERN,
         }
 
@@ -113,7 +151,7 @@ class _SeedText:
 class Edits:
     """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
 
-    pattern = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
+    longest = len("d99:-99.999999,")
 
     def __init__(self, steps: Mapping[int, float]) -> None:
         self.steps = dict(sorted(steps.items()))
@@ -122,13 +160,14 @@ class Edits:
     def check(cls, value: Any) -> Self:
         if isinstance(value, cls):
             return value
+        most = bounds_in_force().max_edits
         wanted = (
-            "edits such as d0:1.5,d3:-2 are wanted: each direction once, a step from "
+            f"up to {most} edits such as d0:1.5,d3:-2 are wanted: each direction once, a step from "
             f"{-EDIT_BOUND} to {EDIT_BOUND}"
         )
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_EDIT_TEXT:
+        if not isinstance(value, str) or not 0 < len(value) < most * cls.longest:
             raise refusal(wanted)
-        found = [cls.pattern.fullmatch(part) for part in value.split(",", MAX_EDITS)]
+        found = [EDIT.fullmatch(part) for part in value.split(",", most - 1)]
         steps = {int(match[1]): float(match[2]) for match in found if match}
         if len(steps) < len(found):
             raise refusal(wanted)
@@ -142,13 +181,13 @@ class Edits:
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        step = cls.pattern.pattern
-        pattern = f"^{step}(,{step}){{0,{MAX_EDITS - 1}}}$"
+        step, most = EDIT.pattern, bounds_in_force().max_edits
+        pattern = f"^{step}(,{step}){{0,{most - 1}}}$"
         return {
             "description": "Steps along directions of latent space, see /models/{id}/directions.",
             "type": "string",
             "pattern": pattern,
-            "maxLength": MAX_EDIT_TEXT,
+            "maxLength": most * cls.longest - 1,
         }
 
 
@@ -181,7 +220,7 @@ ClassName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=64,
+        max_length=MAX_CLASS_TEXT,
         description="Which class, by name or number, where the generator has classes.",
     ),
 ]
@@ -231,20 +270,20 @@ AnyFormat = Annotated[
 ]
 Count = Annotated[
     int,
-    Whole(1, MAX_PICTURES),
+    Whole(1, "max_pictures"),
     Field(description="Pictures on one sheet, of the seeds seed, seed + 1, ..."),
 ]
 Columns = Annotated[
     int,
-    Whole(1, MAX_PICTURES),
+    Whole(1, "max_pictures"),
     Field(description="Pictures in a row, up to n; by default the sheet is nearly square."),
 ]
 Frames = Annotated[
     int,
-    Whole(2, MAX_PICTURES),
+    Whole(2, "max_frames"),
     Field(
         description="Pictures on the way, both ends included; at least one a seed. By default "
-        f"{FRAMES_A_KEY} from each seed to the next, up to {MAX_PICTURES}.",
+        f"{FRAMES_A_KEY} from each seed to the next, as far as there may be so many.",
     ),
 ]
 WayMode = Annotated[
@@ -260,7 +299,9 @@ Loop = Annotated[
 EaseName = Annotated[
     Ease, Field(description="The speed between a seed and the next, as CSS names it.")
 ]
-Side = Annotated[int, Whole(1, MAX_SIDE), Field(description="Pictures on this side of the plane.")]
+Side = Annotated[
+    int, Whole(1, "max_side"), Field(description="Pictures on this side of the plane.")
+]
 Share = Annotated[
     Real,
     Field(ge=0, le=1, description="A place or length on the plane, whose sides are 1 long."),
@@ -278,26 +319,24 @@ Vector = Annotated[
 Latents = Annotated[
     list[Vector],
     Field(
-        min_length=1,
-        max_length=MAX_BULK,
         description="Latent vectors in place of seeds, each as long as the generator's z.",
         fail_fast=True,
     ),
+    Entries(1, "max_bulk"),
 ]
 SeedList = Annotated[
     list[Seed],
+    Entries(2, "max_way"),
     Field(
-        min_length=2,
-        max_length=MAX_KEYS,
-        description=f"2 to {MAX_KEYS} seeds, separated by commas: the path leads through them.",
+        description="Seeds, separated by commas: the path leads through them.",
         examples=["1,2"],
     ),
 ]
 Corners = Annotated[
     list[Seed],
     Field(
-        min_length=4,
-        max_length=4,
+        min_length=CORNERS,
+        max_length=CORNERS,
         description="Four seeds: top left, top right, bottom left, bottom right.",
         examples=["1,2,3,4"],
     ),
@@ -345,12 +384,13 @@ class _Query(_Parameters):
         if name in cls.lists and name in cls.names():
             # a list field reaches us as the list of its repetitions
             text = value if isinstance(value, str) else ",".join(value)
-            return [_number(part) for part in text.split(",", MAX_KEYS)]
+            most = max(bounds_in_force().max_keys, CORNERS)
+            return [number_of(part) for part in text.split(",", most)]
         if name in cls.flags:
             return {"true": True, "false": False}.get(value, value)
         if name in cls.reals and isinstance(value, str) and DECIMAL.fullmatch(value):
             return float(value)
-        return value if name in cls.texts else _number(value)
+        return value if name in cls.texts else number_of(value)
 
 
 class LatentParameters(_Parameters):
@@ -416,8 +456,9 @@ class Recipe(_Parameters):
     mix: (
         Annotated[
             list[Portion],
-            Field(min_length=1, max_length=MAX_KEYS, description="Latents added up, each times its "
-                  "weight: 1 a - 1 b + 1 c is latent arithmetic."),
+            Entries(1, "max_keys"),
+            Field(description="Latents added up, each times its weight: 1 a - 1 b + 1 c is latent "
+                  "arithmetic."),
         ]
         | None
     ) = None  # fmt: skip
@@ -439,15 +480,15 @@ class SeedRanges:
 
     @classmethod
     def check(cls, value: Any) -> list[int]:
-        if isinstance(value, str):
-            # no seed is named by no character, so that is the shortest that many can be
-            value = value.split(",", MAX_BULK) if len(value) < 2**20 else []
-            value = [part if cls.span.fullmatch(part) else _number(part) for part in value]
-        wanted = f"1 to {MAX_BULK} seeds are wanted, as a list or as a text such as 1,5,10-20"
-        if not isinstance(value, list) or not 1 <= len(value) <= MAX_BULK:
+        most = bounds_in_force().max_bulk
+        wanted = f"1 to {most} seeds are wanted, as a list or as a text such as 1,5,10-20"
+        parts = value.split(",", most) if isinstance(value, str) else value
+        if not isinstance(parts, list) or not 1 <= len(parts) <= most:
             raise refusal(wanted)
+        if isinstance(value, str):
+            parts = [part if cls.span.fullmatch(part) else number_of(part) for part in parts]
         seeds: list[int] = []
-        for entry in value:
+        for entry in parts:
             span = cls.span.fullmatch(entry) if isinstance(entry, str) else None
             if span is None:
                 seeds.append(_SeedText.check(entry))
@@ -455,10 +496,10 @@ class SeedRanges:
             first, last = int(span[1]), int(span[2])
             if first > last or last >= SEED_LIMIT:
                 raise refusal(f"a range from a lower to a higher seed below {SEED_LIMIT} is wanted")
-            if last - first >= MAX_BULK - len(seeds):
+            if last - first >= most - len(seeds):
                 raise refusal(wanted)
             seeds.extend(range(first, last + 1))
-        if len(seeds) > MAX_BULK:
+        if len(seeds) > most:
             raise refusal(wanted)
         return seeds
 
@@ -468,23 +509,20 @@ class SeedRanges:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        seed = _SeedText().__get_pydantic_json_schema__(_, handler)
+        seed, bounds = _SeedText().__get_pydantic_json_schema__(_, handler), bounds_in_force()
         return {
             "description": "Seeds, as a list or as a text with ranges.",
             "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": 2**20},
-                {"type": "array", "items": seed, "minItems": 1, "maxItems": MAX_BULK},
+                {"type": "string", "minLength": 1, "maxLength": bounds.max_body},
+                {"type": "array", "items": seed, "minItems": 1, "maxItems": bounds.max_bulk},
             ],
         }
 
 
 Recipes = Annotated[
     list[Recipe],
-    Field(
-        min_length=1,
-        max_length=MAX_BULK,
-        description="Each of one seed, one z or one mix, with what is done to it.",
-    ),
+    Entries(1, "max_bulk"),
+    Field(description="Each of one seed, one z or one mix, with what is done to it."),
 ]
 
 
@@ -539,14 +577,15 @@ class _Way(LatentParameters, OutputParameters):
     @model_validator(mode="after")
     def _frames_reach_every_seed(self) -> Self:
         if self.frames is not None and self.frames < len(self.seeds):
-            low, high = len(self.seeds), MAX_PICTURES
+            low, high = len(self.seeds), bounds_in_force().max_frames
             raise refusal(f"frames: a whole number from {low} (one a seed) to {high} is wanted")
         return self
 
     def frame_count(self) -> int:
         """As asked, else so many from each seed to the next."""
         ways = len(self.seeds) - (not self.loop)
-        return self.frames or min(MAX_PICTURES, FRAMES_A_KEY * ways + (not self.loop))
+        most = bounds_in_force().max_frames
+        return self.frames or min(most, FRAMES_A_KEY * ways + (not self.loop))
 
 
 class InterpolateQuery(_Query, _Way):
@@ -575,8 +614,9 @@ class PlaneQuery(_Query, LatentParameters, OutputParameters):
     def _fits(self) -> Self:
         if max(self.x, self.y) + self.size > 1:
             raise refusal("x + size and y + size: 1 at most is wanted; the plane ends there")
-        if self.columns * self.rows > MAX_PICTURES:
-            raise refusal(f"columns times rows: {MAX_PICTURES} at most is wanted")
+        most = bounds_in_force().max_pictures
+        if self.columns * self.rows > most:
+            raise refusal(f"columns times rows: {most} at most is wanted")
         return self
 
 
@@ -591,7 +631,7 @@ class PreviewQuery(_Query, OutputParameters):
     """A query string of a direction's preview."""
 
     seed: Seed = 0
-    steps: Annotated[int, Whole(2, MAX_SIDE), Field(description="Pictures from end to end.")] = 7
+    steps: Annotated[int, Whole(2, "max_side"), Field(description="Pictures from end to end.")] = 7
 
 
 class NoQuery(_Query):
@@ -607,7 +647,16 @@ def sheet_columns(columns: int | None, pictures: int) -> int:
 DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
 
 
-def _number(value: Any) -> Any:
+def seed_of(value: Any) -> int:
+    """The seed that a whole number or a text stands for.
+
+    Raises:
+        PydanticCustomError: it is neither; the message says what is wanted.
+    """
+    return _SeedText.check(value)
+
+
+def number_of(value: Any) -> Any:
     """The number that plain digits stand for; all else as it is, for the field to refuse."""
     short = isinstance(value, str) and len(value) <= 20 and value.isascii()
     return int(value) if short and value.removeprefix("-").isdigit() else value

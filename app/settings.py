@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.devices import Precision
 
-ZOO = Path(__file__).parent.parent / "model" / "zoo"
 PREFIX = "GAN_"
 FILE = "_FILE"
 SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too
@@ -89,11 +88,51 @@ class Settings(BaseSettings):
     )
     cache_mib: int = Field(8, ge=0, le=65536, description="MiB of pictures kept for hot seeds")
 
+    max_pictures: int = Field(256, ge=1, le=4096, description="pictures on one sheet")
+    max_bulk: int = Field(
+        10_000, ge=1, le=100_000, description="pictures in one answer that is sent as it is made"
+    )
+    max_frames: int = Field(256, ge=2, le=4096, description="frames of one interpolation")
+    max_keys: int = Field(
+        32, ge=2, le=256, description="seeds that one interpolation leads through, or one mix has"
+    )
+    max_side: int = Field(
+        64,
+        ge=7,  # what a direction's strip has by itself
+        le=256,
+        description="pictures on one side of a plane, or in the strip of a direction",
+    )
+    max_edits: int = Field(
+        64, ge=1, le=100, description="steps in one edit, of 15 characters at most each"
+    )
+    max_text: int = Field(256, ge=1, le=4096, description="characters of a text that is a seed")
     max_pixels: int = Field(
         2**24, ge=1, le=2**30, description="pixels of all pictures in one answer; more is refused"
     )
     max_body_kib: int = Field(
         1024, ge=1, le=2**20, description="KiB of a request's body; above it 413"
+    )
+    max_head_kib: int = Field(
+        16, ge=1, le=1024, description="KiB of a request's line and headers; above it 431"
+    )
+    receipt_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=3600,
+        description="seconds from a request's first byte, or a connection, to its last; then 408",
+    )
+    stalled_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="seconds that a client may take nothing of its answer; then it is given up",
+    )
+    keep_alive_seconds: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="seconds that a connection is kept without a request; behind a load balancer,"
+        " more than it keeps its own",
     )
     max_streams: int = Field(
         16, ge=1, le=4096, description="answers in many parts on their way at once; above it 429"
@@ -239,6 +278,8 @@ def described() -> list[tuple[str, str, str, str]]:
 def _default(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 

@@ -18,7 +18,7 @@ from types import FrameType
 import uvicorn
 
 from app.main import create_app
-from app.protocol import Protocol
+from app.protocol import protocol
 from app.settings import Settings
 from model.cores import usable_cores
 
@@ -72,7 +72,7 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     app, host, port = create_app(settings), settings.host, settings.port
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=Protocol)
+    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=protocol(settings))
     server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends in good order and then raises the signal once more: that one is not news

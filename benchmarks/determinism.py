@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.encoding.png import encode_pngs
-from app.generation import HASH
-from app.recipes import recipe_text
 from benchmarks.servers import OURS, Server, running
+from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
+from model.recipes import recipe_text
 from model.sampler import load_sampler
 
 GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
@@ -32,7 +31,7 @@ def by_batches(seeds: int, size: int, threads: int = 1) -> Digests:
     """Files of seeds 0 to `seeds` - 1, drawn without a server in batches of one size."""
     file = read_generator_file(GENERATOR)
     sampler = load_sampler(file, "cpu", threads=threads)
-    id_ = f"{file.config.name}@{file.config.weights_sha256[:HASH]}"
+    id_ = file.config.id
     found: Digests = []
     for first in range(0, seeds, size):
         part = range(first, min(first + size, seeds))

@@ -17,10 +17,10 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
-from app.encoding.formats import enlarge
-from app.encoding.png import encode_png, encode_pngs
 from benchmarks.runtimes import shipped, torch_generator
+from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
+from model.encoding.formats import enlarge
+from model.encoding.png import encode_png, encode_pngs
 from model.images import crop_center, to_pixels
 from model.paths import interpolate
 

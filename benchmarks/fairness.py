@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from app.batcher import Batcher
-from app.encoding.png import encode_pngs
+from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
 from model.sampler import load_sampler
 

@@ -18,7 +18,7 @@ Z_DIM = 100
 class NoopGenerator:
     """Has the interface of a sampler: z (N, 100) float32 -> pictures (N, 28, 28, 1) uint8."""
 
-    z_dim = Z_DIM
+    input_dim = Z_DIM
 
     def __init__(self) -> None:
         self._digits = shipped_digits()

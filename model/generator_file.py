@@ -3,6 +3,7 @@
     model.safetensors   the generator's tensors and its directions, float16 or float32
     config.json         network, prior, crop, data, images seen, metrics, SHA-256 of the other
     README.md           model card, for people
+    samples.png, model.onnx   perhaps, beside the others; nothing here reads them
 
 Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
 """
@@ -28,9 +29,13 @@ from model.networks.config import NetworkConfig, network_from_dict, network_to_d
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+SAMPLES = "samples.png"
+ONNX = "model.onnx"
+FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX)  # what belongs to a generator file
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20
+HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 COMPUTED = ("weights_sha256", "directions", "direction_range")  # fields that writing fills in
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -90,6 +95,16 @@ class GeneratorConfig(_Fields):
     weights_dtype: Literal["float16", "float32"] = "float16"
     weights_sha256: Sha256
     metrics: dict[str, float | int | list[int]] = {}  # by name; each name holds its protocol
+
+    @property
+    def hash(self) -> str:
+        """What names the weights, short."""
+        return self.weights_sha256[:HASH]
+
+    @property
+    def id(self) -> str:
+        """name@hash: this generator and no other."""
+        return f"{self.name}@{self.hash}"
 
     def rows(self, seeds: Sequence[int], class_: int | None = None) -> NDArray[np.float32]:
         """The network's input for seeds, see `sample_rows`."""

@@ -1,4 +1,5 @@
-"""Generator files from the Hugging Face Hub: a name with its revision in, a local folder out.
+"""Generator files from the Hugging Face Hub: a name with its revision in, a local folder out. And
+the other way: a folder to a repository.
 
     hf:owner/name@revision -> commit -> kept already? -> size -> download -> the folder, unchecked
 
@@ -17,10 +18,12 @@ from typing import Any
 from model.generator_file import (
     CARD,
     CONFIG,
+    FILES,
     MAX_CONFIG_BYTES,
     MAX_WEIGHT_BYTES,
     WEIGHTS,
     GeneratorFileError,
+    read_generator_file,
 )
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -41,7 +44,9 @@ else:
     HAS_HUB = True
 
 PREFIX = "hf:"
-NAME = re.compile(r"hf:([\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})@([\w][\w./+-]{0,127})", re.ASCII)
+REPOSITORY = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", re.ASCII)
+REVISION = re.compile(r"[\w][\w./+-]{0,127}", re.ASCII)
+NAME = re.compile(f"{PREFIX}({REPOSITORY.pattern})@({REVISION.pattern})", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WANTED = "hf:owner/name@revision is wanted, where the revision is a commit's 40 hex digits or a tag"
 TIMEOUT = 10.0  # seconds of silence
@@ -59,11 +64,69 @@ def fetch(name: str) -> Path:
     match = NAME.fullmatch(name)
     if match is None:
         raise GeneratorFileError(f"{ascii(name)[1:-1][:200]}: {WANTED}")
+    return _fetch(name, match[1], match[2], branches=False)
+
+
+def fetch_newest(repository: str, revision: str = "main") -> Path:
+    """The same of a commit, a tag or a branch: what it names now.
+
+    Raises:
+        GeneratorFileError: as `fetch`.
+    """
+    if not (REPOSITORY.fullmatch(repository) and REVISION.fullmatch(revision)):
+        raise GeneratorFileError(
+            f"{ascii(repository)[1:-1][:200]}: owner/name is wanted, "
+            "and for the revision a commit, a tag or a branch"
+        )
+    return _fetch(repository, repository, revision, branches=True)
+
+
+def push(
+    folder: Path,
+    repository: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    message: str | None = None,
+) -> str:
+    """Uploads a generator file, as it is, to a repository, which is made where there is none;
+    returns the commit's address. Without a token, the one of HF_TOKEN or `hf auth login` is used.
+
+    Raises:
+        GeneratorFileError: the file is not sound, the extra is not installed, the Hub does not
+        answer, or it refuses.
+    """
+    if not REPOSITORY.fullmatch(repository):
+        raise GeneratorFileError(f"{ascii(repository)[1:-1][:200]}: owner/name is wanted")
+    config = read_generator_file(folder).config
+    _check_installed(repository)
+    api = huggingface_hub.HfApi(token=token)
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            allow_patterns=list(FILES),
+            commit_message=message or f"Upload {config.id}",
+        )
+    except (HTTPError, OSError, ValueError) as error:
+        raise GeneratorFileError(
+            f"{repository}: cannot be uploaded ({_reason(error)}); a token that may write there is "
+            "wanted, as HF_TOKEN or by `hf auth login`"
+        ) from None
+    return str(commit.commit_url)
+
+
+def _check_installed(name: str) -> None:
     if not HAS_HUB:
         raise GeneratorFileError(f"{name}: needs the extra 'hub': pip install 'ganserve[hub]'")
-    repository, revision = match.groups()
+
+
+def _fetch(name: str, repository: str, revision: str, *, branches: bool) -> Path:
+    _check_installed(name)
     try:
-        commit = revision if COMMIT.fullmatch(revision) else _commit(repository, revision)
+        known = COMMIT.fullmatch(revision) is not None
+        commit = revision if known else _commit(repository, revision, branches)
         for file in (CONFIG, WEIGHTS):
             path = _file(repository, commit, file)
         with suppress(errors.EntryNotFoundError):  # the card is for people alone
@@ -88,8 +151,8 @@ class _RefusedError(Exception):
     """What the Hub offers is not taken; the message says why."""
 
 
-def _commit(repository: str, tag: str) -> str:
-    """The commit that a tag names now."""
+def _commit(repository: str, name: str, branches: bool) -> str:
+    """The commit that a tag, or a branch where one will do, names now."""
     content = bytearray()
     address = f"{huggingface_hub.constants.ENDPOINT}/api/models/{repository}/refs"
     session = huggingface_hub.get_session()
@@ -103,12 +166,17 @@ def _commit(repository: str, tag: str) -> str:
             if len(content) > MAX_REFS_BYTES:
                 raise _RefusedError("its list of tags is too long; name a commit")
     try:
-        tags = {ref["name"]: ref["targetCommit"] for ref in json.loads(content)["tags"]}
+        refs = json.loads(content)
+        known = {ref["name"]: ref["targetCommit"] for ref in refs["tags"]}
+        if branches:
+            known = {ref["name"]: ref["targetCommit"] for ref in refs["branches"]} | known
     except (KeyError, TypeError) as error:
         raise ValueError("its list of tags cannot be read") from error
-    commit = tags.get(tag)
+    commit = known.get(name)
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-        raise _RefusedError(f"it has no tag {tag}; {WANTED}, never a branch")
+        if branches:
+            raise _RefusedError(f"it has neither a tag nor a branch {name}")
+        raise _RefusedError(f"it has no tag {name}; {WANTED}, never a branch")
     return commit
 
 

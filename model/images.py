@@ -18,7 +18,8 @@ def to_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def pad_to(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Zeros (black: -1 to the networks) around (N, H, W, C) pictures, up to `side` pixels a side.
+    """Zeros (black: -1 to the networks) around (N, H, W, C) pictures, up to `side` pixels a side;
+    no copy where they have that side.
 
     Raises:
         ValueError: a picture is larger than `side`, or the margin is odd.
@@ -28,6 +29,8 @@ def pad_to(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         raise ValueError(
             f"{pixels.shape[1]}x{pixels.shape[2]} pictures cannot be centred in {side}x{side}"
         )
+    if not any(margins):
+        return pixels
     rows, columns = (margin // 2 for margin in margins)
     return np.pad(pixels, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 

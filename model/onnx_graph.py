@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.generator_file import GeneratorFile
 from model.images import HALF_RANGE
-from model.networks.config import FIRST_SIDE, DCGANConfig, ResidualConfig, input_dim
-from model.networks.folding import fold
+from model.networks.config import FIRST_SIDE, DCGANConfig, ResidualConfig, SNGANConfig, input_dim
+from model.networks.folding import fold, fold_class_norm, fold_convolution
 
 OPSET, IR_VERSION = 17, 9
 LEAKY_SLOPE = 0.2
@@ -35,10 +35,10 @@ class _Graph:
         self.nodes.append(helper.make_node(operation, [source, *names], [target], **attributes))
         return target
 
-    def sum(self, one: str, other: str) -> str:
-        """The sum of two outputs."""
-        target = f"Add{len(self.nodes)}"
-        self.nodes.append(helper.make_node("Add", [one, other], [target]))
+    def join(self, operation: str, one: str, other: str) -> str:
+        """One more node, of two outputs: its own output's name."""
+        target = f"{operation}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operation, [one, other], [target]))
         return target
 
 
@@ -48,13 +48,15 @@ def onnx_graph(file: GeneratorFile) -> bytes:
     graph = _Graph()
     if isinstance(config, ResidualConfig):
         x = _residual(graph, config, file.weights)
+    elif isinstance(config, SNGANConfig):
+        x = _sngan(graph, config, file.weights)
     else:
         x = _dcgan(graph, config, file.weights)
     margin = (config.resolution - side) // 2
     if margin:
         first, last = np.full(2, margin, np.int64), np.full(2, margin + side, np.int64)
         x = graph.add("Slice", x, first, last, np.array([2, 3], np.int64))
-    if isinstance(config, DCGANConfig):
+    if not isinstance(config, ResidualConfig):
         x = graph.add("Tanh", x)
     # as images.to_pixels: the cast cuts what the half pixel has lifted
     x = graph.add("Mul", x, np.array(HALF_RANGE, np.float32))
@@ -76,8 +78,10 @@ def onnx_graph(file: GeneratorFile) -> bytes:
     return content
 
 
-def _dense(graph: _Graph, width: int, weight: NDArray[Any], bias: NDArray[Any]) -> str:
-    x = graph.add("Gemm", "rows", weight, bias, transB=1)
+def _dense(
+    graph: _Graph, width: int, weight: NDArray[Any], bias: NDArray[Any], source: str = "rows"
+) -> str:
+    x = graph.add("Gemm", source, weight, bias, transB=1)
     return graph.add("Reshape", x, np.array([-1, width, FIRST_SIDE, FIRST_SIDE], np.int64))
 
 
@@ -101,10 +105,7 @@ def _dcgan(graph: _Graph, config: DCGANConfig, weights: Weights) -> str:
 
 def _residual(graph: _Graph, config: ResidualConfig, weights: Weights) -> str:
     def convolution(source: str, name: str) -> str:
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        side = weight.shape[2]
-        pads = [side // 2] * 4
-        return graph.add("Conv", source, weight, bias, kernel_shape=[side, side], pads=pads)
+        return _convolution(graph, source, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
     def leaky(source: str) -> str:
         return graph.add("LeakyRelu", source, alpha=LEAKY_SLOPE)
@@ -113,26 +114,89 @@ def _residual(graph: _Graph, config: ResidualConfig, weights: Weights) -> str:
     for stage in range(config.stages):
         if stage > 0:
             x = convolution(x, f"stages.{stage}.widen")
-            x = _doubled(graph, x)
+            x = _doubled(graph, x, mode="linear", coordinate_transformation_mode="half_pixel")
         for block in range(config.blocks):
             name = f"stages.{stage}.blocks.{block}"
             inner = convolution(leaky(x), f"{name}.first")
-            x = graph.sum(x, convolution(leaky(inner), f"{name}.second"))
+            x = graph.join("Add", x, convolution(leaky(inner), f"{name}.second"))
     x = convolution(leaky(x), "picture")
     return graph.add("DepthToSpace", x, blocksize=2, mode="CRD")
 
 
-def _doubled(graph: _Graph, source: str) -> str:
-    """Bilinear, twice the side."""
+def _sngan(graph: _Graph, config: SNGANConfig, weights: Weights) -> str:
+    def columns(first: int, last: int) -> str:
+        return graph.add("Slice", "rows", *(np.array([at], np.int64) for at in (first, last, 1)))
+
+    z = classes = "rows"
+    if config.classes:
+        z, classes = columns(0, config.z_dim), columns(config.z_dim, input_dim(config))
+
+    def convolution(source: str, name: str) -> str:
+        return _convolution(graph, source, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def norm(source: str, name: str) -> str:
+        layer = fold_class_norm(weights, name)
+        for operation, values in (("Mul", layer.weight), ("Add", layer.bias)):
+            if values.ndim == 1:
+                source = graph.add(operation, source, values[:, None, None])
+            else:
+                own = graph.add("Gemm", classes, values, transB=1)
+                own = graph.add("Reshape", own, np.array([-1, len(values), 1, 1], np.int64))
+                source = graph.join(operation, source, own)
+        return source
+
+    def doubled(source: str) -> str:
+        modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return _doubled(graph, source, mode="nearest", **modes)
+
+    x = _dense(graph, config.width, weights["dense.weight"], weights["dense.bias"], z)
+    for stage, side in enumerate(config.sides):
+        name = f"stages.{stage}"
+        inner = doubled(graph.add("Relu", norm(x, f"{name}.first_norm")))
+        if config.classes:
+            inner = norm(convolution(inner, f"{name}.first"), f"{name}.second_norm")
+        else:
+            layer = fold_convolution(weights, f"{name}.first", f"{name}.second_norm")
+            inner = _convolution(graph, inner, layer.weight, layer.bias)
+        inner = convolution(graph.add("Relu", inner), f"{name}.second")
+        x = graph.join("Add", inner, doubled(convolution(x, f"{name}.shortcut")))
+        if side == config.attention:
+            x = _attention(graph, x, side, weights)
+    return convolution(graph.add("Relu", norm(x, "norm")), "picture")
+
+
+def _attention(graph: _Graph, x: str, side: int, weights: Weights) -> str:
+    """The gate is folded into the last convolution."""
+
+    def looked_at(part: str, pooled: bool) -> str:
+        weight, bias = (weights[f"attention.{part}.{kind}"] for kind in ("weight", "bias"))
+        found, places = _convolution(graph, x, weight, bias), side**2
+        if pooled:
+            found = graph.add("MaxPool", found, kernel_shape=[2, 2], strides=[2, 2])
+            places //= 4
+        return graph.add("Reshape", found, np.array([0, len(weight), places], np.int64))
+
+    query = graph.add("Transpose", looked_at("query", False), perm=[0, 2, 1])
+    value = graph.add("Transpose", looked_at("value", True), perm=[0, 2, 1])
+    likeness = graph.add("Softmax", graph.join("MatMul", query, looked_at("key", True)), axis=2)
+    found = graph.add("Transpose", graph.join("MatMul", likeness, value), perm=[0, 2, 1])
+    weight, bias = (weights[f"attention.out.{part}"] for part in ("weight", "bias"))
+    gate = weights["attention.gate"]
+    found = graph.add("Reshape", found, np.array([0, weight.shape[1], side, side], np.int64))
+    return graph.join("Add", x, _convolution(graph, found, weight * gate, bias * gate))
+
+
+def _convolution(graph: _Graph, source: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:
+    side = weight.shape[2]
+    pads = [side // 2] * 4
+    return graph.add("Conv", source, weight, bias, kernel_shape=[side, side], pads=pads)
+
+
+def _doubled(graph: _Graph, source: str, **modes: str) -> str:
+    """Twice the side."""
     target = f"Resize{len(graph.nodes)}"
     graph.constants[f"{target}.scales"] = np.array([1, 1, 2, 2], np.float32)
     graph.nodes.append(
-        helper.make_node(
-            "Resize",
-            [source, "", f"{target}.scales"],
-            [target],
-            mode="linear",
-            coordinate_transformation_mode="half_pixel",
-        )
+        helper.make_node("Resize", [source, "", f"{target}.scales"], [target], **modes)
     )
     return target

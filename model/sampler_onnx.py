@@ -8,6 +8,7 @@ Runtime draws the same bits in any batch and with any number of threads.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,8 @@ class OnnxSampler:
         self._shape = (file.config.crop, file.config.crop, file.config.network.channels)
         self._threads = threads
         graph = onnx_graph(file)
-        self._alone = _session(graph, 1)
-        self._shared = _session(graph, threads) if threads > 1 else self._alone
+        self._alone = session(graph, 1)
+        self._shared = session(graph, threads) if threads > 1 else self._alone
         self._helpers = ThreadPoolExecutor(max(1, threads - 1), "generator")
 
     def __str__(self) -> str:
@@ -49,14 +50,15 @@ class OnnxSampler:
             return np.empty((0, *self._shape), np.uint8)
         longest = -(-len(rows) // self._threads)
         if longest * self._threads > MOST_WASTE * len(rows):
-            return _draw(self._shared, rows)
+            return draw(self._shared, rows)
         first, *others = [rows[start : start + longest] for start in range(0, len(rows), longest)]
-        running = [self._helpers.submit(_draw, self._alone, part) for part in others]
-        parts = [_draw(self._alone, first), *(part.result() for part in running)]
+        running = [self._helpers.submit(draw, self._alone, part) for part in others]
+        parts = [draw(self._alone, first), *(part.result() for part in running)]
         return np.concatenate(parts) if others else parts[0]
 
 
-def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+def session(graph: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
+    """ONNX Runtime with a model, or with the file of one."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -65,6 +67,7 @@ def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _draw(session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+def draw(session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Pictures (N, side, side, C) of rows (N, input_dim)."""
     pixels: NDArray[np.uint8] = session.run(["pixels"], {"rows": rows})[0]
     return pixels

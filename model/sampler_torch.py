@@ -6,6 +6,7 @@ network always runs on batches of one size, short ones filled up with zeros.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 from model import images
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile
-from model.networks.config import FIRST_SIDE, DCGANConfig, input_dim
+from model.networks.config import FIRST_SIDE, DCGANConfig, SNGANConfig, input_dim
 from model.networks.families import Generator, new_generator
 from model.networks.folding import fold
 from model.sampler_cuda import CudaSampler
@@ -130,7 +131,10 @@ def _as_trained(
 
 def load_generator(file: GeneratorFile) -> Generator:
     """The network of a checked generator file, with its weights."""
-    generator = new_generator(file.config.network)
+    config = file.config.network
+    if isinstance(config, SNGANConfig):
+        config = replace(config, generator_spectral=0)  # files hold the weights as they act
+    generator = new_generator(config)
     tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not
     return generator

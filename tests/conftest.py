@@ -13,12 +13,16 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from model.generator_file import write_generator_file
-from model.networks.config import DCGANConfig, ResidualConfig
+from model.networks.config import DCGANConfig, ResidualConfig, SNGANConfig
 from model.networks.families import new_generator
 from model.sampler_torch import generator_weights
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
 TINY_RESIDUAL = ResidualConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)
+TINY_SNGAN = SNGANConfig(
+    z_dim=8, classes=3, width=32, discriminator_width=16, halved=1, attention=16,
+    generator_spectral=1,
+)  # fmt: skip
 CLASSES = ("cat", "dog", "red panda")
 SHA = "0" * 64
 

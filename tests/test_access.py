@@ -54,6 +54,51 @@ def test_settings_close_the_application() -> None:
     problem_of(closed.get("/generate?seed=1", headers=bearer(KEY)), 503)  # in, but not started
 
 
+# --- the description ---
+
+BY_KEY = [{"key": []}]
+BY_URL = [{"signature": []}, {"signature": [], "expires": []}]
+DOORS = [
+    pytest.param({}, [], None, None, id="open"),
+    pytest.param({"rate_limit": 1}, [], None, None, id="rate-limit"),
+    pytest.param({"api_key_hashes": HASHES}, ["key"], BY_KEY, BY_KEY, id="keys"),
+    pytest.param(
+        {"url_secrets": SECRET}, ["expires", "signature"], BY_URL, "left out", id="signatures"
+    ),
+    pytest.param(
+        {"api_key_hashes": HASHES, "url_secrets": SECRET},
+        ["expires", "key", "signature"],
+        BY_KEY + BY_URL,
+        BY_KEY,
+        id="both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "schemes", "get", "post"), DOORS)
+def test_description_says_what_opens_each_operation(
+    settings: dict[str, Any], schemes: list[str], get: Any, post: Any
+) -> None:
+    document = create_app(Settings(**settings)).openapi()
+    assert sorted(document["components"].get("securitySchemes", {})) == schemes
+    found = document["paths"]["/generate"]
+    assert found["get"].get("security") == get
+    assert found.get("post", {"security": "left out"}).get("security") == post
+    assert "security" not in document["paths"]["/livez"]["get"]
+
+
+@pytest.mark.parametrize(("settings", "schemes", "get", "post"), DOORS)
+def test_description_and_door_agree_on_what_is_open(
+    settings: dict[str, Any], schemes: list[str], get: Any, post: Any
+) -> None:
+    app = create_app(Settings(**{**settings, "rate_limit": 0}))
+    client = TestClient(app)  # not started: what is let in is 503 at most
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            answer = client.request(method, re.sub(r"\{\w+\}", "x", path))
+            assert (answer.status_code in (401, 403)) is ("security" in operation), path
+
+
 # --- keys ---
 
 

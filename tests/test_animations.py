@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoding import animations
-from app.encoding.animations import (
+from model.encoding import animations
+from model.encoding.animations import (
     ANIMATIONS,
     HAS_VIDEO,
     VideoNotInstalled,
     durations,
     encode_animation,
 )
-from app.encoding.formats import PictureTooLarge
+from model.encoding.formats import PictureTooLarge
 
 video = pytest.mark.skipif(not HAS_VIDEO, reason="av is not installed")
 ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")

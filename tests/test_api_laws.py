@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from app.encoding.marking import read_recipe
+from app.limits import DEFAULT
 from app.negotiation import best
 from app.problems import NotAcceptable
-from app.schemas import MAX_BULK, SeedRanges
+from app.schemas import SeedRanges
+from model.encoding.marking import read_recipe
 from model.latents import SEED_LIMIT, text_seed
 
 LAW = settings(
@@ -105,6 +106,7 @@ def test_text_like_a_number_is_that_number_in_a_query_or_refused(
 
 # Ranges
 
+MAX_BULK = DEFAULT.max_bulk
 spans = st.tuples(seeds, st.integers(0, 30)).map(
     lambda span: (span[0], min(span[0] + span[1], SEED_LIMIT - 1))
 )
@@ -322,6 +324,38 @@ def test_content_location_leads_to_the_same_file(
     assert again.content == first.content
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {"seed": 3}),
+        ("/generate", {"seed": "ada", "n": 4, "columns": 1, "format": "webp", "quality": 30}),
+        ("/generate", {"seed": 3, "truncation": 0.5, "scale": 2, "download": True}),
+        ("/generate", {"seeds": "1-4"}),
+        ("/generate", {"seeds": "1-4", "format": "zip"}),
+        ("/interpolate", {"seeds": [1, 2], "frames": 3}),
+        ("/interpolate", {"seeds": [1, 2], "frames": 3, "format": "npy"}),
+    ],
+)
+def test_answer_to_post_is_kept_by_nobody_and_that_of_a_seed_says_where_it_stays(
+    client: TestClient, path: str, body: dict[str, Any]
+) -> None:
+    first = client.post(path, json=body)
+    assert first.status_code == 200, first.text
+    assert first.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in first.headers
+    assert ("Content-Location" in first.headers) is ("seed" in body)
+    if "seed" in body:
+        again = client.get(first.headers["Content-Location"])
+        assert again.content == first.content
+        assert again.headers["Cache-Control"].startswith("public")
+
+
+@pytest.mark.parametrize("path", ["/generate.webp?quality=30", "/generate.jpg?quality=30&scale=2"])
+def test_content_location_names_the_quality_too(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    assert client.get(first.headers["Content-Location"]).content == first.content
+
+
 # Tags
 
 
@@ -391,6 +425,23 @@ def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
     assert dict(head.headers) == dict(get.headers)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/generate.png?seed=1", "/generate?seed=1&n=2", "/generate.webp?seed=1", "/latents/3.npy",
+     "/plane.png?seeds=1,2,3,4", "/interpolate.apng?seeds=1,2", "/interpolate.zip?seeds=1,2"],
+)  # fmt: skip
+@pytest.mark.parametrize("wanted", ["bytes=0-9", "bytes=-5", "bytes=99999999-", "lines=1", "x"])
+def test_range_is_ignored_and_the_whole_file_sent(
+    client: TestClient, path: str, wanted: str
+) -> None:
+    """RFC 9110, section 14.2: a server may."""
+    whole = client.get(path)
+    headers = {"Range": wanted, "If-Range": whole.headers["ETag"]}
+    answer = client.get(path, headers=headers)
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert not {"Content-Range", "Accept-Ranges"} & {*map(str.title, answer.headers)}
+
+
 @pytest.mark.parametrize("path", ["/generate", "/generate.png", "/models/tiny", "/plane", "/"])
 def test_options_and_405_name_the_same_methods(client: TestClient, path: str) -> None:
     options, refused = client.options(path), client.delete(path)
@@ -413,7 +464,7 @@ def test_whole_number_may_have_a_point_in_json(
         "/generate", json={"seed": float(seed), "n": float(n), "scale": float(scale)}
     )
     assert pointed.content == plain.content
-    assert pointed.headers["ETag"] == plain.headers["ETag"]
+    assert pointed.headers["Content-Location"] == plain.headers["Content-Location"]
 
 
 @LAW

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoding.marking import read_recipe
-from app.settings import ZOO
+from model.encoding.marking import read_recipe
+from model.generators import ZOO
 from tests.test_start import fetch, service
 
 MANY = {"seeds": "0-9999", "format": "zip"}

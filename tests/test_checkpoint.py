@@ -38,6 +38,17 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert len(names) == KEEP
 
 
+def test_as_many_are_kept_as_asked_for_and_the_best(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint-000000064.safetensors.tmp").touch()  # of a process that was killed
+    for images_seen in (128, 256, 384, 512, 640):
+        one = checkpoint(images_seen)
+        one.state["best"]["images_seen"] = 256
+        write_checkpoint(tmp_path, one, keep=1 if images_seen < 640 else 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"checkpoint-{images_seen:09d}.safetensors" for images_seen in (256, 512, 640)
+    ]
+
+
 @pytest.mark.parametrize("position", [0, 5, 100, -10, -1])
 def test_one_flipped_bit_is_noticed(tmp_path: Path, position: int) -> None:
     path = write_checkpoint(tmp_path, checkpoint(128))

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoding.animations import HAS_VIDEO
-from app.encoding.marking import SOURCE_TYPE
-from app.settings import ZOO
+from model.encoding.animations import HAS_VIDEO
+from model.encoding.marking import SOURCE_TYPE
+from model.generators import ZOO
 from tests.test_start import fetch, service
 
 FRAMES, FPS = 12, 25

@@ -1,13 +1,16 @@
 """The training commands as a person types them."""
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from PIL import Image, ImageSequence
 
@@ -110,7 +113,8 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     (classifier,) = (finished / "classifiers").iterdir()
     output = tmp_path / "zoo" / "digits"
     arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
-    assert main([*arguments, "--classifier", str(classifier), "--licence", "Ours."]) == 0
+    arguments += ["--classifier", str(classifier), "--licence", "Ours.", "--onnx"]
+    assert main(arguments) == 0
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
     assert exported.config.weights_sha256 == best.config.weights_sha256
@@ -120,6 +124,8 @@ def test_export_writes_a_generator_file_with_card_and_samples(
         assert fact in card
     with Image.open(output / "samples.png") as samples:
         assert samples.size == (16 * 28, 4 * 28)
+    session = onnxruntime.InferenceSession(output / "model.onnx")
+    assert session.get_modelmeta().custom_metadata_map["name"] == exported.config.name
 
 
 @pytest.mark.parametrize("ending", ["webp", "gif", "png"])
@@ -151,7 +157,7 @@ def command(arguments: list[str]) -> list[str]:
 
 def wait_for_rows(path: Path, count: int) -> None:
     """Until a running command has written so many rows."""
-    for _ in range(1200):
+    for _ in range(6000):  # a busy machine starts a process in minutes
         if path.exists() and path.read_text().count("\n") >= count:
             return
         time.sleep(0.05)
@@ -224,12 +230,28 @@ BROKEN = {
     "unknown-command": (["paint"], "invalid choice"),
     "no-preset": (["train"], "--preset"),
     "unknown-preset": (["train", "--preset", "x"], "dcgan-svhn"),
+    "article-with-modern-option": (
+        ["train", "--preset", "dcgan-mnist", "--gamma", "1"],
+        "gamma is no part of preset dcgan-mnist",
+    ),
+    "hinge-with-penalty": (
+        ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
+        "penalty-interval is no part of preset sngan-32, whose game is hinge",
+    ),
     "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
     "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),
     "data-of-other-preset": (
         ["train", "--preset", "dcgan-svhn", "--data", "DIGITS"],
         "this preset wants 32x32 with 3",
     ),
+    "data-too-broken": (
+        ["train", "--preset", "dcgan-mnist", "--data", "BROKEN"],
+        "18 picture files of the train part cannot be read, and of 60 at most 6 are skipped: 01",
+    ),
+    "fit-unknown": (["train", "--preset", "dcgan-mnist", "--fit", "squeeze"], "invalid choice"),
+    "data-no-source": (["data"], "source"),
+    "data-no-side": (["data", "PLAIN", "--output", "SET"], "say --side"),
+    "data-no-such": (["data", "/no/where"], "no such file"),
     "batch-zero": (["train", "--preset", "dcgan-mnist", "--batch", "0"], "allowed: 2 to 65536"),
     "batch-text": (["train", "--preset", "dcgan-mnist", "--batch", "many"], "a whole number"),
     "batch-larger-than-data": (
@@ -297,10 +319,17 @@ def test_mistake_on_the_command_line_is_one_clear_error(
     (tmp_path / "plain").mkdir()
     for index in range(10):
         Image.new("L", (28, 28), index).save(tmp_path / "plain" / f"{index}.png")
+    (tmp_path / "broken").mkdir()
+    for index in range(60):
+        Image.new("L", (28, 28), index).save(tmp_path / "broken" / f"{index:02d}.png")
+        if index % 3 == 1:
+            (tmp_path / "broken" / f"{index:02d}.png").write_bytes(b"nothing")
     (tmp_path / "file").touch()
     places = {
         "EMPTY": tmp_path / "empty",
         "PLAIN": tmp_path / "plain",
+        "BROKEN": tmp_path / "broken",
+        "SET": tmp_path / "set.zip",
         "OUT": tmp_path / "out",
         "FILE": tmp_path / "file",
         "DIGITS": digits,
@@ -409,3 +438,66 @@ def test_report_is_written_again_on_demand(
     assert main(["report", str(finished / RUN), *more]) == 0
     assert str(page) in capsys.readouterr().out
     assert "frechet200_test240" in page.read_text()
+
+
+@pytest.fixture
+def untidy(digits: Path, tmp_path: Path) -> Path:
+    """90 pictures without classes, 3 of them broken and the others 40 wide and 28 high."""
+    data = load(digits, "train", side=28, channels=1)
+    (tmp_path / "untidy").mkdir()
+    for index, picture in enumerate(data.images[:90]):
+        file = tmp_path / "untidy" / f"{index:03d}.png"
+        Image.fromarray(picture[..., 0]).resize((40, 28)).save(file)
+        if index in (5, 9, 30):  # the tenth would be held out
+            file.write_bytes(b"nothing")
+    return tmp_path / "untidy"
+
+
+def test_log_says_what_was_done_to_the_pictures_and_a_file_which_are_broken(
+    untidy: Path, tmp_path: Path
+) -> None:
+    arguments = train_arguments(untidy, tmp_path / "runs", "--kimg", "0.06")
+    for _ in range(2):
+        assert main(arguments) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    log = (run / "log.txt").read_text()
+    assert log.count("untidy: of 79 pictures: 79 cropped to their centre square") == 1
+    assert log.count("broken files, skipped: 3") == 1
+    broken = (run / "broken.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in broken] == ["005.png", "009.png", "030.png"]
+    assert all(line in log for line in broken)
+
+
+def test_fit_is_part_of_what_a_run_is(
+    untidy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = []
+    for more in ((), ("--fit", "crop"), ("--fit", "pad")):
+        assert main(train_arguments(untidy, tmp_path, "--dry-run", *more)) == 0
+        records.append(json.loads(capsys.readouterr().out))
+    plain, crop, pad = records
+    assert plain["fingerprint"] == crop["fingerprint"] != pad["fingerprint"]
+    assert pad["config"]["fit"] == "pad"
+    assert plain["data"]["sha256"] != pad["data"]["sha256"]
+
+
+def test_runs_from_before_there_was_a_fit_go_on() -> None:
+    config = PRESETS["dcgan-svhn"].config
+    record = config.record()
+    assert record.pop("fit") == "crop"
+    before = hashlib.sha256(json.dumps([record, "0"], sort_keys=True).encode()).hexdigest()
+    assert config.fingerprint("0") == before
+    assert replace(config, fit="pad").fingerprint("0") != before
+
+
+def test_classifier_tells_which_pictures_are_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(60):
+        (tmp_path / "set" / str(index % 2)).mkdir(parents=True, exist_ok=True)
+        file = tmp_path / "set" / str(index % 2) / f"{index}.png"
+        Image.new("L", (28, 28), 100 * (index % 2)).save(file)
+    file.write_bytes(b"nothing")
+    data = ["--data", str(tmp_path / "set"), "--output", str(tmp_path / "classifier")]
+    assert main(["classifier", *data, "--epochs", "1", "--device", "cpu"]) == 0
+    assert "1/59.png: no picture in a known format" in capsys.readouterr().err

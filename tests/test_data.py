@@ -5,6 +5,8 @@ reason.
 import gzip
 import io
 import json
+import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from model.training.album import Broken, allowed_broken, broken_notes, open_album
 from model.training.data import DataError, load
 from tests.conftest import blobs, idx_bytes, write_idx
 
@@ -121,11 +124,243 @@ def test_pictures_without_classes_have_no_labels(tmp_path: Path) -> None:
     assert dataset.images.shape == (1, 16, 16, 1)
 
 
-def test_wide_pictures_are_cropped_to_their_centre(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (96, 32), (0, 0, 0))
-    picture.paste((255, 255, 255), (32, 0, 64, 32))
-    picture.save(tmp_path / "wide.png")
-    assert (load(tmp_path, "all", side=32, channels=3).images == 255).all()
+def test_dataset_json_may_name_classes_and_the_test_part(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "set")
+    names = [f"{c}/{i}.png" for c in ("blue", "red") for i in range(10)]
+    index = {
+        "labels": [[name, 2] for name in names],
+        "classes": ["a", "b", "c", "d"],
+        "test": ["red/0.png", "blue/7.png"],
+    }
+    (folder / "dataset.json").write_text(json.dumps(index))
+    test = load(folder, "test", side=32, channels=3)
+    assert test.classes == ("a", "b", "c", "d")
+    assert test.images[:, 0, 0].tolist() == [[0, 0, 255], [255, 0, 0]]
+    assert len(load(folder, "train", side=32, channels=3)) == 18
+
+
+def test_dataset_json_without_labels_is_no_classes(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "set")  # its subfolders are mere folders then
+    (folder / "dataset.json").write_text('{"labels": null}')
+    dataset = load(folder, "all", side=32, channels=3)
+    assert dataset.labels is None
+    assert dataset.classes == ()
+
+
+def write_mixed(folder: Path) -> Path:
+    """A wide grey, a tall RGB, a square transparent and a small palette picture."""
+    folder.mkdir()
+    wide = Image.new("L", (96, 32), 0)
+    wide.paste(200, (32, 0, 64, 32))
+    wide.save(folder / "a.jpg", quality=100)
+    tall = Image.new("RGB", (32, 96), (255, 0, 0))
+    tall.paste((0, 255, 0), (0, 32, 32, 64))
+    tall.save(folder / "b.webp", lossless=True)
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(folder / "c.PNG")
+    Image.new("P", (8, 8), 0).save(folder / "d.gif")
+    return folder
+
+
+def test_mixed_pictures_become_one_form_and_the_notes_say_how(tmp_path: Path) -> None:
+    folder = write_mixed(tmp_path / "mixed")
+    colour = load(folder, "all", side=32, channels=3)
+    expected = [(200, 200, 200), (0, 255, 0), (255, 255, 255), (0, 0, 0)]
+    for picture, pixel in zip(colour.images, expected, strict=True):
+        assert np.abs(picture.astype(int) - pixel).max() <= 2
+    assert colour.notes == (
+        "mixed: of 4 pictures: 2 cropped to their centre square, 1 enlarged, being smaller than "
+        "32x32, 1 reduced to 32x32, 1 laid on white where transparent",
+    )
+    grey = load(folder, "all", side=32, channels=1)
+    assert np.abs(grey.images[:, 16, 16, 0] - np.array([200, 150, 255, 0.0])).max() <= 2
+
+
+def test_padded_pictures_are_whole_beside_white(tmp_path: Path) -> None:
+    folder = write_mixed(tmp_path / "mixed")
+    dataset = load(folder, "all", side=96, channels=3, fit="pad")
+    tall = dataset.images[1]
+    assert (tall[:, :32] == 255).all()
+    assert (tall[:32, 32:64] == (255, 0, 0)).all()
+    assert (tall[32:64, 32:64] == (0, 255, 0)).all()
+    assert "2 padded with white to a square" in dataset.notes[0]
+
+
+def test_prepared_pictures_leave_nothing_to_say(tmp_path: Path) -> None:
+    assert load(write_pictures(tmp_path / "set"), "all", side=40, channels=3).notes == ()
+
+
+def numbered(folder: Path, count: int, broken: Callable[[int], bool] = lambda _: False) -> Path:
+    """Pictures whose grey value is their number, some of them broken."""
+    folder.mkdir(parents=True)
+    for index in range(count):
+        content = png((index, index, index), (32, 32))
+        (folder / f"{index:03d}.png").write_bytes(content[:60] if broken(index) else content)
+    return folder
+
+
+def test_order_is_that_of_the_names_whatever_thread_reads_them(tmp_path: Path) -> None:
+    dataset = load(numbered(tmp_path / "many", 200), "all", side=32, channels=1)
+    assert dataset.images[:, 0, 0, 0].tolist() == list(range(200))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_folder_and_zip_of_it_are_the_same_set(tmp_path: Path, form: str) -> None:
+    names = ("b/1.png", "b-2/1.png", "b 3/1.png", "B/1.png", "b/c/1.png", "\u00e9/1.png")
+    for index, name in enumerate(names):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(png((index, 0, 0), (32, 32)))
+    path = tmp_path / "set"
+    path = zipped(path, tmp_path / "set.zip") if form == "zip" else path
+    dataset = load(path, "all", side=32, channels=3)
+    assert dataset.classes == ("B", "b", "b 3", "b-2", "b/c", "\u00e9")
+    assert dataset.images[:, 0, 0, 0].tolist() == [3, 2, 1, 0, 4, 5]
+
+
+def test_folder_around_everything_is_no_class(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "outer" / "inner" / "colours")
+    (tmp_path / "outer" / "readme.txt").touch()
+    outer = load(tmp_path / "outer", "all", side=32, channels=3)
+    assert outer.classes == ("blue", "red")
+    one = load(tmp_path / "outer" / "inner" / "colours" / "red", "all", side=32, channels=3)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (tmp_path / "outer" / "inner" / "colours" / "red").rename(alone / "red")
+    assert load(alone, "all", side=32, channels=3).fingerprint == one.fingerprint
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_hidden_files_and_what_macos_packs_are_left_alone(tmp_path: Path, form: str) -> None:
+    folder = write_pictures(tmp_path / "set")
+    for name in ("__MACOSX/red/._0.png", "red/._0.png", ".cache/1.png", ".DS_Store", "Thumbs.db"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"nothing")
+    path = zipped(folder, tmp_path / "set.zip") if form == "zip" else folder
+    dataset = load(path, "all", side=32, channels=3)
+    assert len(dataset) == dataset.files == 20
+    assert dataset.broken == ()
+    with open_album(path) as album:
+        assert album.others == {".db": 1}
+
+
+# --- broken files ---
+
+
+@pytest.mark.parametrize(
+    ("files", "allowed"),
+    [(1, 0), (9, 0), (10, 1), (20, 2), (100, 10), (999, 10), (1100, 11), (100_000, 1000)],
+)
+def test_broken_files_are_allowed_for_by_the_size_of_the_set(files: int, allowed: int) -> None:
+    assert allowed_broken(files) == allowed
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_few_broken_files_are_skipped_and_listed(tmp_path: Path, form: str) -> None:
+    path = numbered(tmp_path / "set", 40, lambda index: index in (3, 9, 20, 39))
+    path = zipped(path, tmp_path / "set.zip") if form == "zip" else path
+    dataset = load(path, "all", side=32, channels=1)
+    kept = [index for index in range(40) if index not in (3, 9, 20, 39)]
+    assert dataset.images[:, 0, 0, 0].tolist() == kept
+    assert [one.name for one in dataset.broken] == ["003.png", "009.png", "020.png", "039.png"]
+    assert all("truncated" in one.reason.lower() for one in dataset.broken)
+
+
+def test_broken_files_do_not_move_the_test_part(tmp_path: Path) -> None:
+    folder = numbered(tmp_path / "set", 40, lambda index: index in (3, 9, 20))
+    test = load(folder, "test", side=32, channels=1)
+    train = load(folder, "train", side=32, channels=1)
+    assert test.images[:, 0, 0, 0].tolist() == [19, 29, 39]
+    assert [one.name for one in test.broken] == ["009.png"]
+    assert len(train) == 34
+    assert [one.name for one in train.broken] == ["003.png", "020.png"]
+
+
+def test_classes_stay_with_their_pictures_beside_broken_ones(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "set")
+    (folder / "blue" / "0.png").write_bytes(b"")
+    dataset = load(folder, "all", side=32, channels=3)
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [0] * 9 + [1] * 10
+    assert dataset.images[9, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_damaged_member_of_a_zip_is_one_broken_file(tmp_path: Path) -> None:
+    path = zipped(write_pictures(tmp_path / "set"), tmp_path / "set.zip")
+    content = bytearray(path.read_bytes())
+    content[60:90] = b"\xff" * 30
+    path.write_bytes(content)
+    dataset = load(path, "all", side=32, channels=3)
+    assert [one.name for one in dataset.broken] == ["blue/0.png"]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "large", "named"])
+def test_file_that_cannot_be_read_is_one_broken_file(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_pictures(tmp_path / "set")
+    if kind == "link":
+        (folder / "red" / "x.png").symlink_to(tmp_path / "nowhere")
+    elif kind == "pipe":
+        os.mkfifo(folder / "red" / "x.png")
+    elif kind == "large":
+        monkeypatch.setattr("model.training.album.MAX_FILE_BYTES", 1000)
+        (folder / "red" / "x.png").write_bytes(b"x" * 1001)
+    else:
+        (folder / "red" / "x\n\udcff.png").write_bytes(b"")
+    dataset = load(folder, "all", side=32, channels=3)
+    assert len(dataset) == 20
+    (line,) = map(str, dataset.broken)
+    assert line.startswith("red/x")
+    assert line.isprintable()
+
+
+def test_log_names_ten_broken_files_and_counts_the_rest(tmp_path: Path) -> None:
+    folder = numbered(tmp_path / "set", 130, lambda index: index % 12 == 5)
+    with pytest.raises(DataError) as refusal:
+        load(folder, "all", side=32, channels=1)
+    assert str(refusal.value).startswith(
+        f"{folder}: 11 picture files cannot be read, and of 130 at most 10 are skipped: 005.png: "
+    )
+    assert str(refusal.value).endswith("and 8 more")
+    notes = broken_notes([Broken(str(index), "why") for index in range(10)])
+    assert notes[:2] == ["broken files, skipped: 10", "  0: why"]
+    assert len(notes) == 11
+    more = broken_notes([Broken(str(index), "why") for index in range(13)])
+    assert more[10:] == ["  9: why", "  and 3 more"]
+    assert broken_notes(()) == []
+
+
+# --- memory ---
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_pictures_are_held_once_while_they_are_read(tmp_path: Path, form: str) -> None:
+    random = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+    for index in range(300):
+        noise = random.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / "set" / f"{index}.png")
+    path = tmp_path / "set"
+    path = zipped(path, tmp_path / "set.zip") if form == "zip" else path
+    load(path, "test", side=64, channels=3)  # what is imported on the way does not count
+    tracemalloc.start()
+    try:
+        dataset = load(path, "all", side=64, channels=3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.6 * dataset.images.nbytes  # files are as large again, and would make it 2
+
+
+def test_more_memory_than_there_is_gives_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(shape: object, kind: object) -> None:
+        raise MemoryError
+
+    folder = write_pictures(tmp_path / "set")
+    monkeypatch.setattr("model.training.data.np.empty", none)
+    with pytest.raises(DataError, match=r"20 pictures of 512x512 need 0\.0 GiB of memory"):
+        load(folder, "all", side=512, channels=3)
 
 
 # --- broken sources ---
@@ -178,7 +413,8 @@ def other_size(folder: Path) -> None:
 
 def broken_picture(tmp_path: Path) -> Path:
     folder = write_pictures(tmp_path / "set")
-    (folder / "red" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    for index in (3, 5, 7):
+        (folder / "red" / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     return folder
 
 
@@ -204,10 +440,27 @@ def broken_zip(tmp_path: Path) -> Path:
 
 def damaged_zip(tmp_path: Path) -> Path:
     path = zipped(write_pictures(tmp_path / "set"), tmp_path / "set.zip")
+    cut(path)
+    return path
+
+
+def locked_zip(tmp_path: Path) -> Path:
+    """A zip whose files are said to have a password."""
+    path = zipped(write_pictures(tmp_path / "set"), tmp_path / "set.zip")
     content = bytearray(path.read_bytes())
-    content[60:90] = b"\xff" * 30
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + flags] |= 1
+            at = content.find(mark, at + 1)
     path.write_bytes(content)
     return path
+
+
+def layers_zip(tmp_path: Path) -> Path:
+    folder = write_pictures(tmp_path / "set")
+    (folder / "layers.json").write_text("{}")
+    return zipped(folder, tmp_path / "set.zip")
 
 
 def foreign_mat(tmp_path: Path) -> Path:
@@ -271,14 +524,30 @@ BROKEN = {
         "12 pictures, but 11 labels",
     ),
     "mat-for-grey-preset": (lambda tmp: write_svhn(tmp / "svhn"), "this preset wants 28x28"),
-    "picture-broken": (broken_picture, "red/3.png is not a readable picture"),
+    "pictures-broken": (
+        broken_picture,
+        "3 picture files of the train part cannot be read, and of 20 at most 2 .*red/3.png",
+    ),
     "picture-loose": (loose_picture, "beside class folders"),
     "json-broken": (listed("{"), "is wanted"),
+    "json-list": (listed("[]"), "is wanted"),
+    "json-bad-test": (listed('{"labels": null, "test": 5}'), "is wanted"),
+    "json-few-classes": (
+        listed(
+            json.dumps(
+                {"labels": [[f"{c}/{i}.png", 3] for c in ("blue", "red") for i in range(10)]}
+                | {"classes": ["a", "b"]}
+            )
+        ),
+        "names 2 classes, but has label 3",
+    ),
     "json-other": (listed('{"labels": 5}'), "is wanted"),
     "json-incomplete": (listed('{"labels": [["red/0.png", 0]]}'), "has no label for"),
     "json-bad-label": (listed('{"labels": [["red/0.png", -1]]}'), "from 0 to 999"),
     "zip-broken": (broken_zip, "zip"),
     "zip-damaged": (damaged_zip, "set.zip"),
+    "zip-locked": (locked_zip, "18 picture files of the train part cannot be read.*has a password"),
+    "zip-of-layers": (layers_zip, "make a set of them with the data command"),
 }
 
 

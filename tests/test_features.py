@@ -264,24 +264,24 @@ def test_network_is_found_by_its_kind_and_kept(digits: Path, tmp_path: Path) -> 
     train, test = (load(digits, part, side=28, channels=1) for part in ("train", "test"))
     said: list[str] = []
     find = (tmp_path, train, test, CPU, said.append)
-    first = find_network("auto", "auto", *find)
+    first = find_network("auto", *find)
     assert first is not None
     assert "-classifier-" in first.name
     assert first.classes == train.classes
-    without = find_network("selfsup", "auto", *find)
+    without = find_network("selfsup", *find)
     assert without is not None
     assert "-selfsup-" in without.name
     spoken = len(said)
     for kind, network in (("classifier", first), ("selfsup", without)):
-        again = find_network(kind, "auto", *find)  # type: ignore[arg-type]
+        again = find_network(kind, *find)
         assert again is not None
         assert again.name == network.name
     assert len(said) == spoken  # they were read, not trained again
-    assert find_network("auto", "none", *find) is None
+    assert find_network("none", *find) is None
 
 
 def test_pictures_without_labels_get_the_network_without(tmp_path: Path) -> None:
-    found = find_network("auto", "auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
+    found = find_network("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
     assert found is not None
     assert found.name.startswith("scenes-selfsup-")
 

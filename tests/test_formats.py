@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoding.formats import STILLS, PictureTooLarge, check_size, encode_still, enlarge
+from model.encoding.formats import STILLS, PictureTooLarge, check_size, encode_still, enlarge
 
 LOSSLESS = ["png", "webp", "npy"]
 LOSSY = ["webp", "avif", "jpeg"]
@@ -74,7 +74,7 @@ def test_same_pixels_are_the_same_bytes_in_another_process(format: str) -> None:
     """And so whatever the order of the array in memory."""
     pixels = (np.arange(40 * 30 * 3) % 241).astype(np.uint8).reshape(40, 30, 3)
     code = (
-        "import sys, numpy as np; from app.encoding.formats import encode_still;"
+        "import sys, numpy as np; from model.encoding.formats import encode_still;"
         "pixels = (np.arange(40 * 30 * 3) % 241).astype(np.uint8).reshape(40, 30, 3);"
         f"print(encode_still(pixels, {format!r}, recipe='{{}}').hex())"
     )

@@ -42,7 +42,8 @@ def test_model_never_imports_the_service() -> None:
 
 def test_what_serving_shares_needs_no_torch() -> None:
     shared = (
-        "model.latents, model.images, model.generator_file, model.networks.config, model.metrics"
+        "model.latents, model.images, model.generator_file, model.networks.config, model.metrics, "
+        "model.encoding.animations, model.generators"
     )
     code = f"import sys, {shared}, app.batcher, app.schemas; print('torch' in sys.modules)"
     assert run(code) == "False"

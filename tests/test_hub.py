@@ -17,6 +17,7 @@ import pytest
 
 from model import hub
 from model.generator_file import CARD, CONFIG, WEIGHTS, GeneratorFileError, read_generator_file
+from model.pretrained import PretrainedGenerator
 from tests.test_start import fetch, free_port, service, start_and_fail
 
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
@@ -120,6 +121,34 @@ def test_commit_and_tag_give_the_same_generator(
     folder = hub.fetch(f"hf:owner/tiny@{revision}")
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, CARD}
     assert read_generator_file(folder).config == read_generator_file(generator_folder).config
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1", COMMIT])
+def test_library_takes_a_branch_too(
+    here: Hub, generator_folder: Path, revision: str | None
+) -> None:
+    found = PretrainedGenerator.from_pretrained("owner/tiny", revision=revision, device="cpu")
+    assert found.config == read_generator_file(generator_folder).config
+    assert found.folder.name == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "reason"),
+    [
+        ("owner/tiny", "v9", "neither a tag nor a branch v9"),
+        ("owner/tiny", OTHER, "no such revision"),
+        ("owner/tiny", "../x", "a commit, a tag or a branch"),
+        ("owner/none", None, "no such repository"),
+        ("owner/..", None, "owner/name is wanted"),
+        ("none", None, "neither a folder, nor in the zoo, nor owner/name"),
+        ("a/b/c", None, "neither a folder, nor in the zoo, nor owner/name"),
+    ],
+)
+def test_what_the_library_cannot_find_is_refused(
+    here: Hub, name: str, revision: str | None, reason: str
+) -> None:
+    with pytest.raises(GeneratorFileError, match=reason):
+        PretrainedGenerator.from_pretrained(name, revision=revision)
 
 
 def test_commit_that_is_here_needs_no_network(here: Hub) -> None:

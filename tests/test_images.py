@@ -33,6 +33,11 @@ def test_padding_is_minus_one_and_the_crop_takes_it_off() -> None:
     assert np.array_equal(crop_center(padded, 28), pixels)
 
 
+def test_pictures_that_need_no_padding_are_not_copied() -> None:
+    pixels = np.zeros((2, 32, 32, 3), np.uint8)
+    assert pad_to(pixels, 32) is pixels
+
+
 @pytest.mark.parametrize("side", [27, 29])
 def test_padding_that_cannot_be_even_is_refused(side: int) -> None:
     with pytest.raises(ValueError, match="cannot be centred"):

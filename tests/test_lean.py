@@ -9,11 +9,16 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from app import lean
 from app.caching import ENTRY_OVERHEAD, PictureCache, matches
-from app.lean import QUERY
+from app.main import create_app
+from app.routes import images
+from app.settings import Settings
+from tests.conftest import write_tiny_residual
 
 fresh_seed = itertools.count(1_000_000)
 
@@ -44,6 +49,14 @@ def watched(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wat
     spy.gate.set()
 
 
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    folder = write_tiny_residual(tmp_path_factory.mktemp("generators") / "pets")
+    settings = Settings(generator=str(folder), device="cpu")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
 SLOW = "&n=1"  # says the same, and is not the short way's form
 
 
@@ -61,6 +74,50 @@ def test_short_way_answers_as_its_slow_twin(client: TestClient, seed: int, path:
     short, slow = (client.get(f"{path}?seed={seed}{more}", headers=tag) for more in ("", SLOW))
     assert short.status_code == 304
     assert facts(short) == facts(slow)
+
+
+PNG, WEBP, HALF = ("Accept", "image/png"), ("Accept", "image/webp"), ("Accept", "image/png;q=0.5")
+SAME, OTHER = ("If-None-Match", "TAG"), ("If-None-Match", '"other"')
+
+
+@pytest.mark.parametrize("path", ["/generate", "/generate.png"])
+@pytest.mark.parametrize(
+    ("lines", "negotiated", "status"),
+    [
+        pytest.param([PNG, PNG], "image/png", 200, id="same-twice"),
+        pytest.param([HALF, WEBP], "image/webp", 200, id="first-of-two"),
+        pytest.param([WEBP, HALF], "image/webp", 200, id="last-of-two"),
+        # each line alone prefers PNG; together the more specific range counts
+        pytest.param(
+            [("Accept", "image/png;q=0.1"), ("Accept", "*/*")], "image/webp", 200, id="together"
+        ),
+        pytest.param([OTHER, SAME], "image/png", 304, id="known-by-the-last-line"),
+        pytest.param([SAME, OTHER], "image/png", 304, id="known-by-the-first-line"),
+        pytest.param([OTHER, OTHER], "image/png", 200, id="known-by-neither"),
+        pytest.param([("If-None-Match", ""), SAME], "image/png", 304, id="empty-line"),
+        pytest.param([PNG, OTHER, SAME], "image/png", 304, id="both-headers"),
+    ],
+)
+def test_short_way_reads_headers_of_several_lines_as_its_slow_twin(
+    client: TestClient, path: str, lines: list[tuple[str, str]], negotiated: str, status: int
+) -> None:
+    tag = client.get("/generate?seed=7").headers["ETag"]
+    headers = [(name, value.replace("TAG", tag)) for name, value in lines]
+    short, slow = (client.get(f"{path}?seed=7{more}", headers=headers) for more in ("", SLOW))
+    assert facts(short) == facts(slow)
+    assert short.status_code == status
+    if status == 200:
+        named = path.endswith(".png")
+        assert short.headers["Content-Type"] == ("image/png" if named else negotiated)
+
+
+@pytest.mark.parametrize("path", ["/latents/7.json", "/i/MODEL/7.json", "/plane?seeds=1,2,3,4"])
+def test_any_line_of_if_none_match_may_name_the_tag(client: TestClient, path: str) -> None:
+    path = path.replace("MODEL", client.get("/models").json()["default"])
+    tag = client.get(path).headers["ETag"]
+    for lines in ([tag, '"other"'], ['"other"', tag]):
+        headers = [("If-None-Match", line) for line in lines]
+        assert client.get(path, headers=headers).status_code == 304
 
 
 def test_short_way_refuses_as_its_slow_twin(
@@ -84,9 +141,86 @@ def test_short_way_fails_as_its_slow_twin(
     assert caplog.text.count("GET /generate failed") == 2
 
 
-@pytest.mark.parametrize("query", ["seed=-1", "seed=", "seed=1.0", "seed=1&seed=2", "seed=%31", ""])
-def test_short_way_leaves_everything_else_to_the_application(query: str) -> None:
-    assert QUERY.fullmatch(query.encode()) is None
+@pytest.fixture
+def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The query strings that the slow twin has answered or refused."""
+    seen: list[str] = []
+    real = images.sheet
+
+    async def spy(request: Request, *rest: Any) -> Any:
+        seen.append(request.url.query)
+        return await real(request, *rest)
+
+    monkeypatch.setattr(images, "sheet", spy)
+    return seen
+
+
+TEXTS = [
+    "ada",
+    "Ada+Lovelace",
+    "Ada%20Lovelace",
+    "%C3%A4",
+    "a%2Fb",
+    "7%20",
+    "x7",
+    "-",
+    "%31",
+    "%zz",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_goes_the_short_way_to_the_same_answer(
+    client: TestClient, slow_answers: list[str], text: str
+) -> None:
+    short = client.get(f"/generate?seed={text}")
+    if short.status_code == 200:
+        assert slow_answers == []
+    slow = client.get(f"/generate?seed={text}{SLOW}")
+    assert facts(short) == facts(slow)
+
+
+@pytest.mark.parametrize("class_", ["cat", "red+panda", "red%20panda", "1", "bird", "3", "%ff"])
+@pytest.mark.parametrize("seed", ["7", "ada", "-1"])
+def test_class_goes_the_short_way_to_the_same_answer(
+    pets: TestClient, slow_answers: list[str], seed: str, class_: str
+) -> None:
+    short = pets.get(f"/generate?seed={seed}&class={class_}")
+    assert (slow_answers == []) or short.status_code == 422
+    slow = pets.get(f"/generate?seed={seed}&class={class_}{SLOW}")
+    assert facts(short) == facts(slow)
+    assert short.status_code == (422 if seed == "-1" or class_ in ("bird", "3", "%ff") else 200)
+
+
+def test_class_of_another_seed_is_another_picture(pets: TestClient) -> None:
+    """Kept pictures are told apart by both."""
+    answers = [pets.get(f"/generate?seed={s}&class={c}") for s in (1, 2) for c in ("cat", "dog")]
+    again = [pets.get(f"/generate?seed={s}&class={c}") for s in (1, 2) for c in ("cat", "dog")]
+    assert len({answer.content for answer in answers}) == 4
+    assert [answer.content for answer in answers] == [answer.content for answer in again]
+    assert len({answer.headers["ETag"] for answer in answers}) == 4
+
+
+LEFT = ["seed=-1", "seed=1.0", "seed=1&n=2", "seed=9223372036854775808", "", "class=1&seed=1"]
+
+
+@pytest.mark.parametrize("query", [*LEFT, "seed=", "seed=1&seed=2", "seed=%ED%A0%80", "seed=1&x=2"])
+def test_short_way_leaves_everything_else_to_the_application(
+    client: TestClient, query: str
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/generate",
+        "query_string": query.encode(),
+        "headers": [],
+    }
+    state = client.app.state  # type: ignore[attr-defined]
+    assert asyncio.run(lean.answered(state.generation, [], scope, never, never)) == 0
+
+
+async def never(*_: object) -> Any:
+    raise AssertionError
 
 
 @pytest.mark.parametrize("path", ["/generate?seed=4&n=3", "/interpolate?seeds=1,2"])
@@ -100,6 +234,18 @@ def test_unchanged_sheet_is_304_without_touching_the_device(
     assert answer.headers["ETag"] == tag
     assert watched.pictures == before
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("extension", ["zip", "npy"])
+def test_head_of_what_is_streamed_draws_nothing(
+    client: TestClient, watched: Watched, extension: str
+) -> None:
+    path = f"/interpolate.{extension}?seeds=1,{next(fresh_seed)}&frames=5"
+    head = client.head(path)
+    assert (head.status_code, head.content, watched.pictures) == (200, b"", 0)
+    get = client.get(path)
+    assert watched.pictures == 5
+    assert dict(head.headers) == dict(get.headers)
 
 
 def test_tags_differ_by_every_parameter(client: TestClient) -> None:

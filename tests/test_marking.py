@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
-from app.encoding.formats import STILLS, encode_still
-from app.encoding.marking import (
+from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
+from model.encoding.formats import STILLS, encode_still
+from model.encoding.marking import (
     LONGEST_RECIPE,
     SOURCE_TYPE,
     mark_gif,
@@ -25,7 +25,7 @@ from app.encoding.marking import (
     packet,
     read_recipe,
 )
-from app.encoding.png import encode_png
+from model.encoding.png import encode_png
 
 RECIPE = '{"model":"mnist@fc1d398b3ee3","seed":42}'
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"

@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.encoding.marking import read_recipe
 from app.generation import Generators
 from app.main import check_names, create_app, load
 from app.settings import Settings
+from model.encoding.marking import read_recipe
 from model.generator_file import GeneratorFileError
 from model.networks.config import DCGANConfig
 from tests.conftest import edit_json, write_tiny_generator

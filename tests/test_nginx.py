@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.settings import ZOO
+from model.generators import ZOO
 from tests import test_bulk
 from tests.test_start import free_port, service
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoding import png
-from app.encoding.marking import read_recipe
-from app.encoding.png import encode_png, encode_pngs
-from app.settings import ZOO
+from model.encoding import png
+from model.encoding.marking import read_recipe
+from model.encoding.png import encode_png, encode_pngs
+from model.generators import ZOO
 
 
 def pictures(count: int, side: int, channels: int) -> np.ndarray:

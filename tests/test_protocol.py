@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app import protocol
 from app.disconnection import watching
-from app.protocol import LARGEST_HEAD, Protocol
+from app.protocol import Protocol, protocol
+from app.settings import Settings
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 
@@ -42,17 +43,22 @@ class Recorder:
     def resume_reading(self) -> None: ...
 
 
+def configured(app: Any, **settings: Any) -> uvicorn.Config:
+    http = protocol(Settings(**settings))
+    return uvicorn.Config(app, http=http, lifespan="off", log_config=None)
+
+
 @asynccontextmanager
-async def connection(app: Any) -> AsyncIterator[tuple[Protocol, Recorder]]:
-    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+async def connection(app: Any, **settings: Any) -> AsyncIterator[tuple[Protocol, Recorder]]:
+    config = configured(app, **settings)
     config.load()
     server = uvicorn.Server(config)
-    protocol = Protocol(config, server.server_state, {})
+    line = protocol(Settings(**settings))(config, server.server_state, {})
     recorder = Recorder()
-    protocol.connection_made(recorder)  # type: ignore[arg-type]
-    yield protocol, recorder
+    line.connection_made(recorder)  # type: ignore[arg-type]
+    yield line, recorder
     if recorder.closed is False:
-        protocol.connection_lost(None)
+        line.connection_lost(None)
 
 
 def answering(body: bytes, *headers: tuple[bytes, bytes], status: int = 200, parts: int = 1) -> Any:
@@ -69,9 +75,9 @@ def talk(app: Any, *requests: bytes) -> tuple[list[bytes], bool]:
     """The writes that requests, sent one after another, are answered with; whether we closed."""
 
     async def main() -> tuple[list[bytes], bool]:
-        async with connection(app) as (protocol, recorder):
+        async with connection(app) as (line, recorder):
             for request in requests:
-                protocol.data_received(request)
+                line.data_received(request)
                 await asyncio.sleep(0.01)
             return recorder.writes, recorder.closed
 
@@ -147,8 +153,8 @@ def test_pipelined_requests_are_answered_in_their_order() -> None:
         await send({"type": "http.response.body", "body": body})
 
     async def main() -> list[bytes]:
-        async with connection(app) as (protocol, recorder):
-            protocol.data_received(GET.replace(b"/ ", b"/slow ") + GET.replace(b"/ ", b"/fast "))
+        async with connection(app) as (line, recorder):
+            line.data_received(GET.replace(b"/ ", b"/slow ") + GET.replace(b"/ ", b"/fast "))
             await asyncio.sleep(0.1)
             return recorder.writes
 
@@ -192,10 +198,10 @@ def test_bell_rings_for_every_request_of_a_lost_connection_and_for_no_other() ->
         await send({"type": "http.response.body"})
 
     async def main() -> None:
-        async with connection(app) as (protocol, _):
-            protocol.data_received(GET.replace(b"/ ", b"/done "))
+        async with connection(app) as (line, _):
+            line.data_received(GET.replace(b"/ ", b"/done "))
             await asyncio.sleep(0.05)
-            protocol.data_received(GET.replace(b"/ ", b"/waiting "))
+            line.data_received(GET.replace(b"/ ", b"/waiting "))
             await asyncio.sleep(0.05)
             assert left == []
         assert left == ["/waiting"]
@@ -211,8 +217,7 @@ def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
             with watching(scope, receive)(gone.set):
                 await gone.wait()
 
-        config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configured(app))
         listener = socket.create_server(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve([listener]))
         _, writer = await asyncio.open_connection(*listener.getsockname())
@@ -232,9 +237,8 @@ def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
     ("reads", "given_up"), [(False, True), (True, False)], ids=["never", "slowly"]
 )
 def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
-    monkeypatch: pytest.MonkeyPatch, reads: bool, given_up: bool
+    reads: bool, given_up: bool
 ) -> None:
-    monkeypatch.setattr(protocol, "STALLED_SECONDS", 0.3)
     gone = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -245,8 +249,7 @@ def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
                 await send({"type": "http.response.body", "body": part, "more_body": True})
 
     async def main() -> bool:
-        config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configured(app, stalled_seconds=0.3))
         listener = socket.create_server(("127.0.0.1", 0))
         # little room in the kernel: what the client takes is soon seen
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**14)
@@ -266,6 +269,7 @@ def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
     assert asyncio.run(main()) is given_up
 
 
+LARGEST_HEAD = 16 * 2**10  # by default
 LONG = b"a" * (LARGEST_HEAD + 1)
 
 
@@ -289,9 +293,9 @@ def test_long_head_is_431_and_never_reaches_the_application(parts: list[bytes]) 
         await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
 
     async def main() -> tuple[bytes, bool]:
-        async with connection(app) as (protocol, recorder):
+        async with connection(app) as (line, recorder):
             for part in parts:
-                protocol.data_received(part)
+                line.data_received(part)
                 if len(parts) > 1 and part is GET:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
@@ -304,20 +308,57 @@ def test_long_head_is_431_and_never_reaches_the_application(parts: list[bytes]) 
     assert seen == ["/"] * parts.count(GET)
 
 
+def test_two_applications_of_one_process_have_bounds_of_their_own() -> None:
+    async def main() -> list[tuple[bytes, bool]]:
+        app = answering(b"ab", (b"content-length", b"2"))
+        request = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 3000 + b"\r\n\r\n"
+        answers = []
+        async with connection(app, max_head_kib=2) as one, connection(app, max_head_kib=4) as two:
+            for line, recorder in (one, two):
+                line.data_received(request)
+                await asyncio.sleep(0.01)
+                answers.append((recorder.writes[0], recorder.closed))
+        return answers
+
+    (small, closed), (large, open_) = asyncio.run(main())
+    assert small.startswith(b"HTTP/1.1 431 ")
+    assert b"allowed: up to 2048 bytes" in small
+    assert large.startswith(b"HTTP/1.1 200 ")
+    assert (closed, open_) == (True, False)
+
+
+def test_connection_is_kept_between_requests_as_long_as_the_setting_says() -> None:
+    async def main() -> float:
+        app = answering(b"ab", (b"content-length", b"2"))
+        server = uvicorn.Server(configured(app, keep_alive_seconds=1))
+        listener = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(GET)
+        await reader.readuntil(b"ab")
+        start = time.monotonic()
+        assert await reader.read() == b""
+        seconds = time.monotonic() - start
+        writer.close()
+        server.should_exit = True
+        await serving
+        return seconds
+
+    assert 0.5 < asyncio.run(main()) < 3
+
+
 @pytest.mark.parametrize(
     "begun", [b"", b"GET /", GET[:-2], b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"]
 )
-def test_request_that_does_not_arrive_is_408(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.protocol.RECEIPT_SECONDS", 0.05)
-
+def test_request_that_does_not_arrive_is_408(begun: bytes) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
     async def main() -> tuple[list[bytes], bool]:
-        async with connection(app) as (protocol, recorder):
+        async with connection(app, receipt_seconds=0.05) as (line, recorder):
             if begun:
-                protocol.data_received(begun)
+                line.data_received(begun)
             await asyncio.sleep(0.2)
             return recorder.writes, recorder.closed
 
@@ -327,16 +368,14 @@ def test_request_that_does_not_arrive_is_408(begun: bytes, monkeypatch: pytest.M
         assert writes[0].startswith(b"HTTP/1.1 408 ")
 
 
-def test_slow_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.protocol.RECEIPT_SECONDS", 0.05)
-
+def test_slow_answer_is_waited_for() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.2)
         await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
 
     async def main() -> list[bytes]:
-        async with connection(app) as (protocol, recorder):
-            protocol.data_received(GET)
+        async with connection(app, receipt_seconds=0.05) as (line, recorder):
+            line.data_received(GET)
             await asyncio.sleep(0.4)
             return recorder.writes
 
@@ -355,9 +394,9 @@ def test_answered_request_leaves_nothing_to_the_garbage_collector(
         await answering(b"ab", *headers)(scope, receive, send)
 
     async def main() -> list[object]:
-        async with connection(app) as (protocol, _):
+        async with connection(app) as (line, _):
             for _ in range(3):
-                protocol.data_received(GET)
+                line.data_received(GET)
                 await asyncio.sleep(0.01)
             return [cycle() for cycle in cycles[:-1]]  # the last is still the connection's
 

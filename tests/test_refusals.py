@@ -63,11 +63,13 @@ QUERIES = {
     "loop-1": ("/interpolate?seeds=1,2&loop=1", "true or false"),
     "ease-other": ("/interpolate?seeds=1,2&ease=bounce", "linear"),
     "live-with-parameter": ("/livez?a=1", "unknown parameter"),
+    "problem-with-parameter": ("/problems/not-found?a=1", "unknown parameter"),
+    "problem-with-parameter-twice": ("/problems/not-found?a=1&a=1", "more than once"),
     "permalink-with-query": ("/i/tiny@0/1.png?a=1", "unknown parameter"),
     "interpolate-nothing": ("/interpolate", "required"),
-    "interpolate-one-seed": ("/interpolate?seeds=1", "at least 2"),
+    "interpolate-one-seed": ("/interpolate?seeds=1", "2 to 32 entries"),
     "interpolate-gap": ("/interpolate?seeds=1,,2", SEEDS),
-    "interpolate-33-seeds": ("/interpolate?seeds=" + ",".join("1" * 33), "at most 32"),
+    "interpolate-33-seeds": ("/interpolate?seeds=" + ",".join("1" * 33), "2 to 32 entries"),
     "interpolate-too-few-frames": (
         "/interpolate?seeds=1,2,3&frames=2",
         "from 3 (one a seed) to 256",
@@ -88,8 +90,8 @@ BODIES = {
     "boolean-z": ('{"z": [[true, 0, 0, 0, 0, 0, 0, 0]]}', 422, "number"),
     "flat-z": ('{"z": [1, 2]}', 422, "list"),
     "short-z": ('{"z": [[1, 2]]}', 422, "generator tiny wants 8"),
-    "empty-z": ('{"z": []}', 422, "at least 1"),
-    "many-z": (json.dumps({"z": [[0] * 8] * 10_001}), 422, "at most 10000"),
+    "empty-z": ('{"z": []}', 422, "1 to 10000 entries"),
+    "many-z": (json.dumps({"z": [[0] * 8] * 10_001}), 422, "1 to 10000 entries"),
     "large-sheet": (json.dumps({"z": [[0] * 8] * 257}), 422, "257 pictures on one sheet"),
     "many-seeds": ('{"seeds": "0-10000"}', 422, "1 to 10000 seeds"),
     "many-ranges": ('{"seeds": "0-5000,0-5000"}', 422, "1 to 10000 seeds"),
@@ -137,6 +139,13 @@ def test_bad_query_is_refused_and_told_what_is_allowed(client: TestClient, kind:
     path, allowed = QUERIES[kind]
     problem = problem_of(client.get(path), 422)
     assert allowed in problem["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/page.css", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("query", ["a=1", "seed=1&seed=2", "seed=%ff&&=", "x" * 5000])
+def test_page_takes_any_query_and_is_the_same(client: TestClient, path: str, query: str) -> None:
+    answer = client.get(f"{path}?{query}")
+    assert (answer.status_code, answer.content) == (200, client.get(path).content)
 
 
 @pytest.mark.parametrize("kind", BODIES)

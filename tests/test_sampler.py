@@ -8,11 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.settings import ZOO
 from model import images
 from model.cores import usable_cores
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile, read_generator_file
+from model.generators import ZOO
 from model.latents import sample_latents
 from model.networks.config import DCGANConfig
 from model.networks.dcgan import Generator

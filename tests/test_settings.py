@@ -1,6 +1,7 @@
 """Settings and the command line: everything is said once, shown by --help, and checked at start."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,17 @@ from pydantic import ValidationError
 
 from app.__main__ import HELP_WIDTH, main
 from app.main import create_app
-from app.settings import Settings, SettingsError, described, read_settings, variables
+from app.settings import (
+    Settings,
+    SettingsError,
+    described,
+    known_variables,
+    read_settings,
+    variables,
+)
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +51,35 @@ def test_help_shows_every_setting_with_its_default_and_meaning(
     assert all(cell in text for cell in row[:3])
     assert row[3] in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= HELP_WIDTH
+
+
+def table_rows(document: Path) -> list[list[str]]:
+    """The cells of every line of a table that begins with a setting, without backquotes."""
+    lines = [line for line in document.read_text().splitlines() if re.match(r"\| `GAN_\w+`", line)]
+    return [
+        [cell.strip() for cell in line.strip("|").replace("`", "").split(" | ")] for line in lines
+    ]
+
+
+def test_document_of_the_settings_says_what_help_says() -> None:
+    said = table_rows(ROOT / "docs" / "settings.md")
+    assert sorted(said) == sorted([cell.replace("`", "") for cell in row] for row in described())
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
+def test_other_documents_say_the_same_defaults(document: str) -> None:
+    defaults = {name: row[1] for row in described() for name in row[0].split(" or ")}
+    rows = [row for row in table_rows(ROOT / document) if row[1] != "off"]
+    assert len(rows) > 10
+    for names, default, *_ in rows:
+        given = re.split(r", (?=\d)", default)
+        for name, value in zip(re.findall("GAN_[A-Z_]+", names), given, strict=True):
+            assert value.replace(",", "") == defaults[name], name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_no_setting_that_there_is_not(document: Path) -> None:
+    assert set(re.findall(r"\bGAN_[A-Z0-9_]+", document.read_text())) <= set(known_variables())
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
-from app.encoding.formats import STILLS, encode_still
-from app.encoding.marking import SOURCE_TYPE, SigningError, read_recipe
-from app.encoding.png import encode_png
 from app.main import create_app
 from app.settings import Settings
+from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
+from model.encoding.formats import STILLS, encode_still
+from model.encoding.marking import SOURCE_TYPE, SigningError, read_recipe
+from model.encoding.png import encode_png
 from tests.test_start import free_port, start_and_fail
 
 pytest.importorskip("c2pa", reason="needs the extra 'c2pa'")
@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from app.encoding.signing import HOLDERS, Signer
+from app.signing import HOLDERS, Signer
 
 KEYS = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
@@ -350,7 +350,7 @@ def test_half_of_the_settings_ends_the_start_with_one_line(
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.encoding.signing.HAS_C2PA", False)
+    monkeypatch.setattr("app.signing.HAS_C2PA", False)
     with pytest.raises(SigningError, match=r"pip install 'ganserve\[c2pa\]'"):
         Signer(b"", b"")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import ZOO
+from model.generators import ZOO
 from tests.conftest import edit_json
 
 

@@ -25,6 +25,11 @@ OPEN_FOLDERS = ("/problems/", "/page/")
 MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 
 
+def is_open(path: str) -> bool:
+    """Whether a path is open to all, on closed hosts too."""
+    return path in OPEN or path.startswith(OPEN_FOLDERS)
+
+
 class AccessControl:
     """Refuses those who may not ask."""
 
@@ -32,6 +37,7 @@ class AccessControl:
         self, keys: ApiKeys | None, urls: SignedUrls | None, limit: RateLimit | None
     ) -> None:
         self._keys, self._urls, self._limit = keys, urls, limit
+        self.takes_keys, self.takes_signatures = keys is not None, urls is not None
 
     def admit(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
         """What to go on with: the scope without the signature's parameters, and a `send` that lets
@@ -43,7 +49,7 @@ class AccessControl:
             RateLimited: the client has asked too often.
         """
         path: str = scope["path"]
-        if path in OPEN or path.startswith(OPEN_FOLDERS) or scope["method"] == "OPTIONS":
+        if is_open(path) or scope["method"] == "OPTIONS":
             return scope, send  # a browser asks with OPTIONS first, and cannot add a key to that
         owner = self._keys.owner(scope["headers"]) if self._keys else None
         parameters: Parameters = []

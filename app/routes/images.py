@@ -21,14 +21,12 @@ from app.answers import (
 from app.batcher import Latents, Rows
 from app.bulk import Items
 from app.disconnection import Watch
-from app.encoding.formats import STILLS
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.recipes import Words, latent_words, output_words, vector_words
+from app.recipes import latent_words, output_words
 from app.schemas import (
     BULK_FORMATS,
-    MAX_PICTURES,
     GenerateBody,
     GenerateQuery,
     LatentParameters,
@@ -36,10 +34,12 @@ from app.schemas import (
     SheetParameters,
     sheet_columns,
 )
+from model.encoding.formats import STILLS
 from model.images import tile
 from model.latents import SEED_LIMIT
+from model.recipes import Words, vector_words
 
-RANDOM_SEEDS = 2**32 - MAX_PICTURES  # a random seed is below, so that a sheet of them is too
+RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BULK_TYPES = {
     "zip": "application/zip",
     "json": "application/json",
@@ -137,9 +137,9 @@ async def generate_from_json(
     if name in BULK_FORMATS or name == "npy":
         return await _many(generation, parameters, items, name, watch, bounds)
     check_quality(STILLS[name], parameters.quality)
-    if items.count > MAX_PICTURES:
+    if items.count > bounds.max_pictures:
         raise InvalidRequest(
-            f"{items.count} pictures on one sheet; allowed: up to {MAX_PICTURES}; "
+            f"{items.count} pictures on one sheet; allowed: up to {bounds.max_pictures}; "
             f"{', '.join(BULK_FORMATS)} and npy take more"
         )
     words: Words = {
@@ -176,12 +176,15 @@ async def sheet(
     )
     seed = parameters.seed
     if seed is None:
-        seed = secrets.randbelow(RANDOM_SEEDS)
+        seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
     words: Words = {"model": generation.id, "seed": seed}
     if parameters.n > 1:
         columns = sheet_columns(parameters.columns, parameters.n)
         words |= {"n": parameters.n, "columns": columns}
     words |= latent_words(parameters) | output_words(parameters)
+    # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET elsewhere
+    lasting = parameters.seed is not None and request.method == "GET"
+    quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
         generation,
         words,
@@ -191,18 +194,18 @@ async def sheet(
         parameters.quality,
         parameters.download,
         seed=seed,
-        lasting=parameters.seed is not None,
+        lasting=lasting,
         location=None
-        if parameters.seed is not None
-        else permanent_url(generation, words, seed, format.extensions[0]),
+        if lasting
+        else permanent_url(generation, words | quality, seed, format.extensions[0]),
     )
     if unchanged := answer.unchanged(request):
         return unchanged
-    rows = generation.rows(range(seed, seed + parameters.n), parameters)
-    plain = isinstance(rows, range) and len(rows) == 1 and parameters.scale == 1
-    if plain and format.name == "png":
-        content, timing = await generation.picture(seed, watch)
+    plain = parameters.truncation == 1 and parameters.edit is None
+    if plain and parameters.n == parameters.scale == 1 and format.name == "png":
+        content, timing = await generation.picture(seed, parameters.class_, watch)
         return answer.response(content, timing)
+    rows = generation.rows(range(seed, seed + parameters.n), parameters)
     return await _sheet(answer, rows, parameters, watch, max_pixels)
 
 
@@ -283,7 +286,7 @@ def _items(generation: Generation, parameters: GenerateBody) -> Items:
 def _following(parameters: SheetParameters) -> range:
     first = parameters.seed
     if first is None:
-        first = secrets.randbelow(RANDOM_SEEDS)
+        first = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
     assert first + parameters.n <= SEED_LIMIT
     return range(first, first + parameters.n)
 

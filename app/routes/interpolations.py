@@ -10,16 +10,18 @@ from fastapi.responses import StreamingResponse
 from app import bulk, negotiation
 from app.answers import Answer, check_pixels, check_quality, enlarged
 from app.bulk import Items
+from app.crossorigin import HEAD
 from app.disconnection import Watch
-from app.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
-from app.encoding.formats import Format
 from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
-from app.recipes import Words, latent_words, output_words
+from app.recipes import latent_words, output_words
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
+from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
+from model.encoding.formats import Format
 from model.paths import default_mode, interpolate_rows
+from model.recipes import Words
 
 FRAME_FORMATS = {
     format.name: format
@@ -115,6 +117,7 @@ async def _way(
         parameters.quality,
         parameters.download,
         seed=parameters.seeds[0],
+        lasting=request.method == "GET",
     )
     side = generation.side * parameters.scale
     width = side * frames if name == "strip" else side
@@ -143,7 +146,7 @@ async def _way(
         content = (
             bulk.as_zip(generation, items, made) if name == "zip" else bulk.as_npy(shape, made)
         )
-        begun = await bulk.begun(content)
+        begun = bulk.unseen() if HEAD in request.scope else await bulk.begun(content)
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
         return StreamingResponse(begun, media_type=format.media_type, headers=headers)

@@ -11,10 +11,10 @@ from app import caching
 from app.batcher import Latents
 from app.generation import Generation, GeneratorsDep
 from app.problems import InvalidRequest, NotFound
-from app.recipes import vector_words
 from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.schemas import ModelQuery
 from model.latents import SEED_LIMIT
+from model.recipes import vector_words
 
 EXTENSIONS = ("json", "npy")
 
@@ -52,7 +52,7 @@ async def latent(
         class_ = generation.config.classes[generation.class_place(class_)]
     tag = generation.tag(f"latent {number} {class_}", extension)
     headers = caching.headers(tag) | {"Image-Seed": str(number), "Image-Model": generation.id}
-    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+    if caching.unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     row = generation.latents([number], class_)[0]
     z = generation.z(row)

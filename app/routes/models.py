@@ -9,18 +9,12 @@ from app.answers import Answer, check_pixels, enlarged, still_format
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import NO_STORE, NotFound
-from app.recipes import Words, output_words
+from app.recipes import output_words
 from app.routes.images import STILL_RESPONSES, Extension
-from app.schemas import (
-    MAX_BULK,
-    MAX_KEYS,
-    MAX_PICTURES,
-    Z_BOUND,
-    NoQuery,
-    PreviewQuery,
-)
+from app.schemas import Z_BOUND, NoQuery, PreviewQuery
 from model.images import tile
 from model.latents import SEED_LIMIT
+from model.recipes import Words
 
 ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]
 
@@ -47,6 +41,7 @@ async def model_card(
     model: ModelPath,
     parameters: Annotated[NoQuery, Query()],
     generators: GeneratorsDep,
+    bounds: BoundsDep,
     response: Response,
 ) -> dict[str, Any]:
     """The card of one generator: what it draws, from what it has learnt, how good it is."""
@@ -81,15 +76,16 @@ async def model_card(
             "truncation": [0, 1],
             "z": [-Z_BOUND, Z_BOUND],
             "edit": [-config.direction_range, config.direction_range],
-            "pictures": MAX_PICTURES,
-            "pictures_of_a_post": MAX_BULK,
-            "seeds_of_a_path": MAX_KEYS,
+            "pictures": bounds.max_pictures,
+            "pictures_of_a_post": bounds.max_bulk,
+            "frames": bounds.max_frames,
+            "seeds_of_a_path": bounds.max_way,
         },
         "directions": f"/models/{generation.id}/directions",
         "samples": [
             f"/i/{generation.id}/42@4x.png",
-            f"/generate.png{query}&seed=0&n=64",
-            f"/interpolate.webp{query}&seeds=1,2,3&loop=true",
+            f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}",
+            f"/interpolate.webp{query}&seeds=1,2&loop=true",
         ],
     }
 

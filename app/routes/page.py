@@ -1,4 +1,7 @@
-"""/: a page that shows what the service draws, with nothing from elsewhere and no script."""
+"""/: a page that shows what the service draws, with nothing from elsewhere and no script.
+
+It takes any query string: that is the page's own, and the service ignores it.
+"""
 
 from pathlib import Path
 

@@ -8,15 +8,15 @@ from fastapi.responses import JSONResponse
 
 from app import caching
 from app.answers import permanent_url
-from app.encoding.formats import STILLS
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.negotiation import extensions_of
 from app.problems import NotFound
-from app.recipes import Words
 from app.routes.images import STILL_RESPONSES, sheet
 from app.schemas import GenerateQuery, NoQuery
+from model.encoding.formats import STILLS
 from model.latents import SEED_LIMIT
+from model.recipes import Words
 
 FILE = re.compile(r"([0-9]{1,19})(?:@([0-9]{1,2})x)?\.([a-z0-9]{1,8})")
 
@@ -72,7 +72,7 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
     words: Words = {"model": generation.id, "seed": seed} | ({"scale": scale} if scale > 1 else {})
     tag = generation.tag(str(words), "json")
     headers = caching.headers(tag) | {"Image-Seed": str(seed), "Image-Model": generation.id}
-    if caching.matches(request.headers.get("If-None-Match", ""), tag):
+    if caching.unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     side = generation.side * scale
     content = {

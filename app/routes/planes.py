@@ -9,11 +9,12 @@ from app.answers import Answer, check_pixels, enlarged, still_format
 from app.disconnection import Watch
 from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
-from app.recipes import Words, latent_words, output_words, plain
+from app.recipes import latent_words, output_words
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import PlaneQuery
 from model.images import tile
 from model.paths import default_mode, plane_rows
+from model.recipes import Words, plain
 
 router = APIRouter(tags=["pictures"])
 

@@ -3,9 +3,10 @@
 from html import escape
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from app.problems import KINDS, NotFound
+from app.schemas import NoQuery
 
 HEADERS = {
     "Cache-Control": "no-cache",
@@ -21,6 +22,7 @@ router = APIRouter(tags=["problems"])
 )
 async def problem_page(
     kind: Annotated[str, Path(max_length=60, json_schema_extra={"enum": [*KINDS]})],
+    parameters: Annotated[NoQuery, Query()],
 ) -> Response:
     """What a problem means, and what to do."""
     found = KINDS.get(kind)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 FIRST_SIDE = 4  # pixels per side of the first feature map
 MAX_CLASSES = 1000
+MAX_ATTENTION = 64  # pixels per side: 64 MiB of weights a picture and 1024 there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +136,110 @@ class ResidualConfig:
         return shapes
 
 
-NetworkConfig = DCGANConfig | ResidualConfig
+@dataclass(frozen=True, kw_only=True)
+class SNGANConfig:
+    """Shape of the residual generator and discriminator of SNGAN and SAGAN: a block a doubling from
+    4x4 up, a block a halving down to 8x8 and two more there.
+    """
+
+    z_dim: int = 128
+    classes: int = 0  # 0: unconditional
+    resolution: int = 32  # pixels per side that the generator draws: 4 times a power of two
+    channels: int = 3  # 3: RGB, 1: grey
+    width: int = 256  # generator channels at 4x4
+    discriminator_width: int = 128  # its channels at 8x8
+    halved: int = 0  # 1: at each doubling of the side half the channels (SAGAN), 0: as many (SNGAN)
+    attention: int = 0  # pixels per side of the maps that attend to themselves; 0: none do
+    generator_spectral: int = 0  # 1: spectral norm while the generator learns (SAGAN), 0: none
+
+    family: ClassVar[str] = "sngan"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if self.resolution < 16:
+            raise ValueError(f"resolution is {self.resolution}; allowed: 16, 32, 64, 128, 256")
+        if not 0 <= self.classes <= MAX_CLASSES:
+            raise ValueError(f"classes is {self.classes}; allowed: 0 to {MAX_CLASSES}")
+        for name in ("halved", "generator_spectral"):
+            if getattr(self, name) not in (0, 1):
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0, 1")
+        step = 2**self.doublings if self.halved else 1
+        for name in ("width", "discriminator_width"):
+            if not 1 <= (width := getattr(self, name)) <= 4096 or width % step:
+                raise ValueError(f"{name} is {width}; allowed: 1 to 4096, a multiple of {step}")
+        sides = [side for side in self.sides[:-1] if side <= MAX_ATTENTION]
+        if self.attention not in (0, *sides):
+            allowed = ", ".join(map(str, (0, *sides)))
+            raise ValueError(f"attention is {self.attention}; allowed: {allowed}")
+        if self.attention:
+            place = self.sides.index(self.attention)
+            found = self.generator_widths[place], self.discriminator_widths[::-1][place]
+            if any(width % 8 for width in found):
+                raise ValueError(f"channels that attend are {found}; allowed: multiples of 8")
+
+    @property
+    def doublings(self) -> int:
+        """How often the side doubles on the way from 4x4 to `resolution`."""
+        return (self.resolution // FIRST_SIDE).bit_length() - 1
+
+    @property
+    def sides(self) -> list[int]:
+        """Pixels per side after each of the generator's stages."""
+        return [FIRST_SIDE << (stage + 1) for stage in range(self.doublings)]
+
+    @property
+    def generator_widths(self) -> list[int]:
+        """Channels after each of the generator's stages, from 8x8 up."""
+        return [self.width >> self.halved * (stage + 1) for stage in range(self.doublings)]
+
+    @property
+    def discriminator_widths(self) -> list[int]:
+        """Channels after each of the discriminator's halvings, from half the resolution to 8x8."""
+        stages = range(self.doublings - 1)
+        return [self.discriminator_width >> self.halved * stage for stage in stages][::-1]
+
+    def generator_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor of the generator, in the order of its layers."""
+        first = self.width * FIRST_SIDE**2
+        shapes: dict[str, tuple[int, ...]] = {
+            "dense.weight": (first, self.z_dim),
+            "dense.bias": (first,),
+        }
+
+        def norm(name: str, width: int, classes: int) -> None:
+            for part in ("gain", "offset"):
+                shapes[f"{name}.{part}"] = (width, classes) if classes else (width,)
+            for part in ("running_mean", "running_var"):
+                shapes[f"{name}.statistics.{part}"] = (width,)
+
+        def convolution(name: str, out: int, into: int, side: int) -> None:
+            shapes[f"{name}.weight"] = (out, into, side, side)
+            shapes[f"{name}.bias"] = (out,)
+
+        widths = [self.width, *self.generator_widths]
+        for stage, (before, width) in enumerate(itertools.pairwise(widths)):
+            name = f"stages.{stage}"
+            norm(f"{name}.first_norm", before, self.classes)
+            convolution(f"{name}.first", width, before, 3)
+            norm(f"{name}.second_norm", width, self.classes)
+            convolution(f"{name}.second", width, width, 3)
+            convolution(f"{name}.shortcut", width, before, 1)
+            if self.sides[stage] == self.attention:
+                shapes["attention.gate"] = (1,)
+                convolution("attention.query", width // 8, width, 1)
+                convolution("attention.key", width // 8, width, 1)
+                convolution("attention.value", width // 2, width, 1)
+                convolution("attention.out", width, width // 2, 1)
+        norm("norm", widths[-1], 0)
+        convolution("picture", self.channels, widths[-1], 3)
+        return shapes
+
+
+NetworkConfig = DCGANConfig | ResidualConfig | SNGANConfig
 FAMILIES: dict[str, type[NetworkConfig]] = {
     DCGANConfig.family: DCGANConfig,
     ResidualConfig.family: ResidualConfig,
+    SNGANConfig.family: SNGANConfig,
 }
 
 

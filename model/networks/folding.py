@@ -1,7 +1,7 @@
-"""The article's generator without batch norm: in inference it is a scale and a shift, and the
-weights can hold both.
+"""Generators without batch norm: in inference it is a scale and a shift, and where a layer comes
+before it, that layer's weights can hold both.
 
-    weights by name, from the generator file  ->  dense and transposed convolutions alone, in NumPy
+    weights by name, from the generator file  ->  layers, scales and shifts alone, in NumPy
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[L
     What followed a layer, y * scale + shift per channel, is folded into it: between two layers only
     a ReLU is left, after the last one the tanh. Computed in float64, rounded once.
     """
-    norms = [_scale_and_shift(weights, level) for level in range(config.doublings)]
+    norms = [
+        _scale_and_shift(weights, f"norms.{level}", ("weight", "bias"), f"norms.{level}")
+        for level in range(config.doublings)
+    ]
     scale, shift = (np.repeat(values, FIRST_SIDE**2) for values in norms[0])
     dense = weights["dense.weight"].astype(np.float64) * scale[:, None]
     layers = [_layer(dense, weights["dense.bias"] * scale + shift)]
@@ -43,15 +46,32 @@ def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[L
     return layers
 
 
+def fold_class_norm(weights: dict[str, NDArray[np.float32]], name: str) -> Layer:
+    """What a norm of `sngan` does after it has learnt: x * weight + bias per channel, both (C,), or
+    (C, classes), a column a class.
+    """
+    return _layer(*_scale_and_shift(weights, name, ("gain", "offset"), f"{name}.statistics"))
+
+
+def fold_convolution(weights: dict[str, NDArray[np.float32]], name: str, norm: str) -> Layer:
+    """A convolution of `sngan` (weight (out, in, H, W)) and the norm without classes after it, as
+    one convolution.
+    """
+    scale, shift = _scale_and_shift(weights, norm, ("gain", "offset"), f"{norm}.statistics")
+    weight = weights[f"{name}.weight"] * scale[:, None, None, None]
+    return _layer(weight, weights[f"{name}.bias"] * scale + shift)
+
+
 def _scale_and_shift(
-    weights: dict[str, NDArray[np.float32]], level: int
+    weights: dict[str, NDArray[np.float32]], name: str, parts: tuple[str, str], statistics: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    gain, offset, mean, variance = (
-        weights[f"norms.{level}.{part}"].astype(np.float64)
-        for part in ("weight", "bias", "running_mean", "running_var")
+    """(C,), or (C, classes) where the parts are."""
+    gain, offset = (weights[f"{name}.{part}"].astype(np.float64).T for part in parts)
+    mean, variance = (
+        weights[f"{statistics}.running_{part}"].astype(np.float64) for part in ("mean", "var")
     )
     scale = gain / np.sqrt(variance + EPSILON)
-    return scale, offset - mean * scale
+    return scale.T, (offset - mean * scale).T
 
 
 def _layer(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Layer:

@@ -95,7 +95,9 @@ class Shrinking(nn.Module):
         """(N, width, 2 H, 2 W) to (N, after, H, W); the last stage keeps its side."""
         for block in self.blocks:
             x = block(x)
-        return x if self.widen is None else self.widen(functional.avg_pool2d(x, 2))
+        if self.widen is not None:
+            x = self.widen(functional.avg_pool2d(x, 2))
+        return x
 
 
 class Discriminator(nn.Module):
@@ -131,7 +133,8 @@ class Discriminator(nn.Module):
         if self.classes is None:
             logits: Tensor = found.squeeze(1)
             return logits
-        return (found * self.classes(classes)).sum(1) / math.sqrt(EMBEDDING)
+        projected: Tensor = (found * self.classes(classes)).sum(1) / math.sqrt(EMBEDDING)
+        return projected
 
 
 def _init(module: nn.Module) -> None:
@@ -148,7 +151,7 @@ def _init(module: nn.Module) -> None:
 
 def _init_dense(weight: Tensor, config: ResidualConfig) -> None:
     """A map of unit variance, half of it the latent's, half the class's."""
-    latent, classes = weight.split([config.z_dim, config.classes], dim=1)
+    latent, classes = weight[:, : config.z_dim], weight[:, config.z_dim :]
     share = 0.5 if config.classes else 1.0
     latent.normal_(0.0, math.sqrt(share / config.z_dim))
     classes.normal_(0.0, math.sqrt(share))

@@ -5,7 +5,7 @@ import json
 import shlex
 import signal
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,37 +15,39 @@ from PIL import Image
 
 from model import images
 from model.devices import DeviceError
+from model.files import OutputError
 from model.generator_file import (
     COMPUTED,
+    ONNX,
+    SAMPLES,
     GeneratorFileError,
     read_generator_file,
     write_generator_file,
 )
 from model.latents import PRIORS
-from model.networks.config import ResidualConfig
+from model.networks.config import DCGANConfig
+from model.onnx_file import write_onnx
+from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, loop, report, run_folder
-from model.training.card import SAMPLES, model_card
+from model.training import evaluate, generate, interpolate, loop, project, report, run_folder, share
+from model.training.album import broken_notes, check_broken, write_broken
+from model.training.arguments import Number as _Number
+from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.evaluate import FeatureNetwork, Figures
-from model.training.feature_networks import (
-    FEATURE_KINDS,
-    find_network,
-    thinned,
-    train_features,
-)
+from model.training.feature_networks import AUTO, find_network, thinned, train_features
 from model.training.features import (
     ExtractorError,
     sensible_epochs,
     train_extractor,
     train_selfsup,
 )
-from model.training.layers import Layers
+from model.training.pictures import FITS, Fit
 from model.training.plots import draw_plots
-from model.training.prepare import stacked, write_set
+from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
 
@@ -55,6 +57,8 @@ MISTAKES = (
     DeviceError,
     ExtractorError,
     GeneratorFileError,
+    OutputError,
+    RecipeError,
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
@@ -88,7 +92,7 @@ def _train(options: argparse.Namespace) -> int:
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     path = _data_path(options.data or config.data, options)
     data = _part(path, config.split, config)
-    if isinstance(config.network, ResidualConfig) and not options.unconditional:
+    if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
     sha256 = data.fingerprint
@@ -117,6 +121,9 @@ def _train(options: argparse.Namespace) -> int:
         run_folder.write_options(folder, record)
         train_part = data if config.split == "train" else _part(path, "train", config)
         test = _part(path, "test", config)
+        broken = sorted({*data.broken, *test.broken})
+        check_broken(path, broken, data.files)
+        write_broken(folder / "broken.txt", broken)
         eyes = _network(options, options.outdir, train_part, test, device)
         if eyes is None:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
@@ -124,6 +131,7 @@ def _train(options: argparse.Namespace) -> int:
             config=config,
             schedule=schedule,
             data=data,
+            notes=(*data.notes, *broken_notes(broken)),
             data_sha256=sha256,
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
@@ -169,15 +177,31 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
         "split": options.split,
         "seed": options.seed,
         "batch": options.batch,
+        "fit": options.fit,
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    wrong = [name for name in modern if name in changes]
-    if config.game == "article" and wrong:
+    widths = {"width": options.width, "discriminator_width": options.discriminator_width}
+    widths = {name: value for name, value in widths.items() if value is not None}
+    parts = {
+        "article": (),
+        "hinge": ("learning_rate", "mirror", *widths),
+    }.get(config.game, (*modern, *widths))
+    wrong = [name for name in (*modern, *widths) if name in {**changes, **widths}]
+    wrong = [name for name in wrong if name not in parts]
+    if wrong:
         option = wrong[0].replace("_", "-")
-        raise loop.TrainingError(f"{option} is no part of preset {config.preset}, the article's")
+        raise loop.TrainingError(
+            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+        )
+    if config.discriminator_learning_rate and options.learning_rate:
+        ratio = config.discriminator_learning_rate / config.learning_rate
+        changes["discriminator_learning_rate"] = options.learning_rate * ratio
     changes["bf16"] = options.precision == "bf16"
-    return replace(config, **changes)
+    try:
+        return replace(config, **changes, network=replace(config.network, **widths))
+    except ValueError as error:
+        raise loop.TrainingError(str(error)) from None
 
 
 def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
@@ -190,12 +214,13 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
     if kimg is not None:
         steps = max(1, round(kimg * 1000 / config.batch))
     else:
-        steps = (options.epochs or preset.epochs) * (pictures // config.batch)
+        steps = (options.epochs or preset.epochs or 1) * (pictures // config.batch)
     between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
     return Schedule(
         images=steps * config.batch,
         grid_steps=options.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
+        keep=options.keep,
         figure_images=options.figure_images,
         snapshot_images=between or preset.snapshot_images,
     )
@@ -205,7 +230,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = _figures(options.generator, options.data, options)
+    metrics = _figures(options.generator, options.data, options.fit, options)
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -219,7 +244,8 @@ def _export(options: argparse.Namespace) -> int:
         )
     file = read_generator_file(source)
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
-    metrics = _figures(source, options.data or record["data"]["path"], options)
+    fit: Fit = record["config"].get("fit", "crop")
+    metrics = _figures(source, options.data or record["data"]["path"], fit, options)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     fields |= {
@@ -234,19 +260,21 @@ def _export(options: argparse.Namespace) -> int:
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
     (options.output / "README.md").write_text(card)
+    if options.onnx:
+        write_onnx(read_generator_file(options.output), options.output / ONNX)
     print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
     return 0
 
 
-def _figures(generator: Path, data: str, options: argparse.Namespace) -> Figures:
+def _figures(generator: Path, data: str, fit: Fit, options: argparse.Namespace) -> Figures:
     device = resolve_device(options.device)
     file = read_generator_file(generator)
-    side, channels = file.config.crop, file.config.network.channels
-    path = _data_path(data, options)
-    train, test = (load(path, part, side=side, channels=channels) for part in ("train", "test"))
+    train, test = _parts(
+        _data_path(data, options), file.config.crop, file.config.network.channels, fit
+    )
     network = _network(options, Path("runs"), train, test, device)
     if network is None:
-        raise ExtractorError(f"{path}: without a feature network there is no measuring")
+        raise ExtractorError(f"{data}: without a feature network there is no measuring")
     return evaluate.evaluate(
         load_sampler(file, options.device),
         file.config.rows,
@@ -261,8 +289,8 @@ def _report(options: argparse.Namespace) -> int:
     file = read_generator_file(report.best_or_last(options.run))
     record = json.loads((options.run / run_folder.OPTIONS).read_text())
     path = _data_path(options.data or record["data"]["path"], options)
-    size = {"side": file.config.crop, "channels": file.config.network.channels}
-    train, test = (load(path, part, **size) for part in ("train", "test"))
+    fit: Fit = record["config"].get("fit", "crop")
+    train, test = _parts(path, file.config.crop, file.config.network.channels, fit)
     device = resolve_device(options.device)
     network = _network(options, options.run.parent, train, test, device)
     real = evaluate.reference(network, test, train) if network else None
@@ -275,19 +303,23 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    pictures = stacked(Layers(options.source), options.count, options.side, options.seed)
-    counts = write_set(options.output, pictures)
-    for name, count in counts.items():
-        print(f"{name}: {count:,}")
-    print(f"{options.output}: {sum(counts.values()):,} pictures of {options.side}x{options.side}")
+    lines = prepare(
+        _data_path(options.source, options),
+        options.output,
+        side=options.side,
+        channels=options.channels,
+        fit=options.fit,
+        count=options.count,
+        seed=options.seed,
+    )
+    print("\n".join(lines))
     return 0
 
 
 def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = _data_path(options.data, options)
-    size = {"side": options.side, "channels": options.channels}
-    train, test = (load(path, part, **size) for part in ("train", "test"))
+    train, test = _parts(path, options.side, options.channels, options.fit)
     learn = train_selfsup if options.without_labels else train_extractor
     extractor = learn(
         train,
@@ -322,36 +354,28 @@ def _data_path(data: str, options: argparse.Namespace) -> Path:
 
 
 def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
-    return load(path, part, side=config.picture_side, channels=config.network.channels)
+    side, channels = config.picture_side, config.network.channels
+    return load(path, part, side=side, channels=channels, fit=config.fit)
+
+
+def _parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
+    """The training and the test part; says on stderr what of them is broken."""
+    names: tuple[Split, ...] = ("train", "test")
+    parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
+    broken = sorted({one for part in parts for one in part.broken})
+    check_broken(path, broken, parts[0].files)
+    for line in broken_notes(broken):
+        print(line, file=sys.stderr)
+    return parts
 
 
 def _network(
     options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
 ) -> FeatureNetwork | None:
-    return find_network(options.features, options.classifier, outdir, train, test, device)
+    return find_network(options.features, outdir, train, test, device)
 
 
 # --- the command line ---
-
-
-@dataclass(frozen=True)
-class _Number:
-    """An argument type: a number within bounds, and a clear word where it is not."""
-
-    kind: type[int] | type[float]
-    low: float
-    high: float
-
-    def __call__(self, text: str) -> int | float:
-        allowed = f"allowed: {self.low:g} to {self.high:g}"
-        try:
-            value = self.kind(text)
-        except ValueError:
-            word = "a whole number" if self.kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {word}; {allowed}") from None
-        if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
-        return value
 
 
 def _name(text: str) -> str:
@@ -413,6 +437,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--checkpoint-seconds", type=_Number(float, 0, 86400), default=120.0)
     train.add_argument(
+        "--keep",
+        type=_Number(int, 1, 10**6),
+        default=2,
+        help="newest checkpoints to keep, beside that of the best snapshot (default: 2)",
+    )
+    train.add_argument(
         "--figure-images",
         type=_Number(int, 200, 100_000),
         default=5000,
@@ -437,12 +467,23 @@ def _parser() -> argparse.ArgumentParser:
     modern.add_argument(
         "--penalty-interval", type=_Number(int, 1, 64), help="steps between penalties"
     )
-    modern.add_argument("--learning-rate", type=_Number(float, 1e-7, 1), help="at the start")
+    for option, network in (("--width", "generator"), ("--discriminator-width", "discriminator")):
+        modern.add_argument(
+            option,
+            type=_Number(int, 4, 4096),
+            help=f"channels of the {network} at 4x4 (default: 256)",
+        )
+    modern.add_argument(
+        "--learning-rate",
+        type=_Number(float, 1e-7, 1),
+        help="at the start; of the generator, where the two differ",
+    )
     modern.add_argument(
         "--burn-in-kimg",
         type=_Number(float, 0, 1e6),
         help="thousands of images after which rates, gamma and augmentation stay",
     )
+    _fit(train)
     _common(train)
     train.set_defaults(command=_train)
 
@@ -455,6 +496,7 @@ def _parser() -> argparse.ArgumentParser:
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
     _against(measure)
+    _fit(measure)
     _common(measure)
     measure.set_defaults(command=_evaluate)
 
@@ -472,6 +514,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    export.add_argument("--onnx", action="store_true", help="and model.onnx, checked")
     _against(export)
     _common(export)
     export.set_defaults(command=_export)
@@ -485,17 +528,21 @@ def _parser() -> argparse.ArgumentParser:
     _common(page)
     page.set_defaults(command=_report)
 
-    prepare = commands.add_parser("data", help="stack layers to a set of pictures")
-    prepare.add_argument("source", type=Path, help="zip file with layers and a layers.json")
-    prepare.add_argument("--output", type=Path, required=True, help="zip file to write")
-    prepare.add_argument(
-        "--side", type=_Number(int, 8, 1024), default=64, help="pixels per side (default: 64)"
+    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
+    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
+    data.add_argument("--side", type=_Number(int, 8, 1024), help="pixels per side, with --output")
+    data.add_argument(
+        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
     )
-    prepare.add_argument(
+    _fit(data)
+    layers = data.add_argument_group("of layers")
+    layers.add_argument(
         "--count", type=_Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
     )
-    prepare.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
-    prepare.set_defaults(command=_prepare)
+    layers.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
+    data.add_argument("--base-url", help="download official files from here instead")
+    data.set_defaults(command=_prepare)
 
     classifier = commands.add_parser(
         "classifier", help="train the classifier whose features measure quality"
@@ -515,7 +562,8 @@ def _parser() -> argparse.ArgumentParser:
         "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
     )
     classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
-    _common(classifier, classifier=False)
+    _fit(classifier)
+    _common(classifier, measures=False)
     classifier.set_defaults(command=_classifier)
 
     video = commands.add_parser("video", help="the grids of a run as an animation")
@@ -527,6 +575,9 @@ def _parser() -> argparse.ArgumentParser:
         "--fps", type=_Number(float, 0.1, 60), default=8.0, help="grids per second (default: 8)"
     )
     video.set_defaults(command=_video)
+
+    for tool in (generate, interpolate, project, share):
+        tool.add_command(commands)
     return parser
 
 
@@ -538,24 +589,32 @@ def _against(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
+def _fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="pictures that are not square: their centre, or all of them beside white "
+        "(default: crop)",
+    )
+
+
+def _common(parser: argparse.ArgumentParser, measures: bool = True) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     parser.add_argument("--base-url", help="download official files from here instead")
-    if classifier:
-        parser.add_argument(
-            "--classifier",
-            default="auto",
-            help="folder of a classifier, or none (default: shipped or trained here)",
-        )
+    if measures:
         parser.add_argument(
             "--features",
-            choices=FEATURE_KINDS,
-            default="auto",
-            help="network that measures: classifier, selfsup (learns without labels), inception "
-            "(the public one; needs ganserve[fidelity] and its weights). Default: classifier "
-            "where pictures have labels, else selfsup",
+            "--classifier",
+            dest="features",
+            metavar="NETWORK",
+            default=AUTO,
+            help="that measures quality: classifier, selfsup (learns without labels), inception "
+            "(the public one; needs ganserve[fidelity] and its weights), the folder of one, or "
+            "none. Default: classifier where pictures have labels, else selfsup; shipped, or "
+            "trained here once",
         )
 
 

@@ -1,16 +1,42 @@
 """The model card: a generator file's README.md, from its config and what only the exporter knows."""
 
-from model.generator_file import GeneratorConfig
+from collections.abc import Mapping
 
-SAMPLES = "samples.png"
+from model.generator_file import SAMPLES, GeneratorConfig
+
+Figures = Mapping[str, float | int | list[int]]
+
+# those of the Hub's identifiers that data is likely to have
+LICENCES = (
+    *("apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "odc-by", "pddl"),
+    *(f"cc-by{terms}-{version}" for version in ("2.0", "3.0", "4.0") for terms in ("", "-sa")),
+    *(f"cc-by-{terms}-{version}" for version in ("2.0", "3.0", "4.0") for terms in ("nc", "nc-sa")),
+)
+
+NAMED_CLASSES = 20
+
+
+def front_matter(config: GeneratorConfig) -> str:
+    """What the Hugging Face Hub reads of a card, as YAML."""
+    licence = config.licence.strip().lower().replace(" ", "-")
+    known = [f"license: {licence}"] if licence in LICENCES else []
+    tags = ["gan", config.network.family, "image-generation"]
+    tags += ["class-conditional"] if config.classes else []
+    lines = [
+        *known,
+        "library_name: ganserve",
+        "pipeline_tag: unconditional-image-generation",
+        "tags:",
+        *(f"- {tag}" for tag in tags),
+    ]
+    return "\n".join(["---", *lines, "---", "", ""])
 
 
 def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
     """Markdown for people: what it draws, what it learnt from, how it was made, how good it is."""
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
-    metrics = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in config.metrics.items())
-    return f"""# {config.name}
+    return f"""{front_matter(config)}# {config.name}
 
 ![{samples}]({SAMPLES})
 
@@ -18,12 +44,21 @@ def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
 
 | | |
 | --- | --- |
-| draws | {side}x{side} {colour} pictures |
+| draws | {side}x{side} {colour} pictures{_of_classes(config)} |
 | network | {network.family}, preset `{config.preset}`, z of {network.z_dim} values, {config.prior} prior |
 | weights | exponential moving average of the generator, batch-norm statistics re-estimated, {config.weights_dtype} |
 | SHA-256 of the weights | `{config.weights_sha256}` |
 | learnt from | {config.data.name}, part `{config.data.split}`, {config.data.images:,} pictures |
 | images seen | {config.images_seen:,} ({config.images_seen / config.data.images:.1f} epochs) |
+
+## Use it
+
+```python
+from model.pretrained import PretrainedGenerator  # of ganserve
+
+generator = PretrainedGenerator.from_pretrained(".")  # this folder, or owner/name at the Hub
+pixels = generator.generate(range(16))  # (16, {side}, {side}, {network.channels}) uint8
+```
 
 ## Data and licence
 
@@ -36,7 +71,25 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 {command}
 ```
 
-## Quality
+{_quality(config.metrics)}
+## Limits
+
+It draws what it has seen and nothing else; now and then it draws a shape that is no member of any class.
+"""
+
+
+def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
+    """Markdown for a generator of a run that goes on."""
+    quality = _quality(metrics) if metrics else "Not measured.\n"
+    return (
+        f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"
+        f"{quality}"
+    )
+
+
+def _quality(metrics: Figures) -> str:
+    rows = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in metrics.items())
+    return f"""## Quality
 
 Each name holds its protocol: the figure, the number of generated pictures, the real ones they are compared with, and
 the network whose features are used, with the first digits of its hash. Only those through `inception` are FID and KID
@@ -44,12 +97,14 @@ as they are published.
 
 | figure | value |
 | --- | --- |
-{metrics}
-
-## Limits
-
-It draws what it has seen and nothing else; now and then it draws a shape that is no member of any class.
+{rows}
 """
+
+
+def _of_classes(config: GeneratorConfig) -> str:
+    names = ", ".join(config.classes[:NAMED_CLASSES])
+    more = ", ..." * (len(config.classes) > NAMED_CLASSES)
+    return f" of {len(config.classes)} classes: {names}{more}" if config.classes else ""
 
 
 def _shown(value: float | int | list[int]) -> str:

@@ -1,8 +1,8 @@
 """Checkpoints: everything needed to resume, in one safetensors file, there whole or not at all.
 
 checkpoint-000128000.safetensors: networks, average, both optimisers; images seen and the run's
-fingerprint in the header. Written to a temporary name, flushed to the disk, renamed; the newest two
-are kept.
+fingerprint in the header. Written to a temporary name, flushed to the disk, renamed; the newest few
+and that of the best snapshot are kept.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 PATTERN = "checkpoint-*.safetensors"
-KEEP = 2
+KEEP = 2  # of the newest
 
 
 class CheckpointError(Exception):
@@ -39,17 +39,21 @@ class Checkpoint:
         return int(self.state["images_seen"])
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes the checkpoint and removes all but the newest two. Returns its path."""
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
+    """Writes the checkpoint; removes all but the newest `keep` and the best. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
     state = {**checkpoint.state, "sha256": _digest(tensors)}
-    path = folder / f"checkpoint-{checkpoint.images_seen:09d}.safetensors"
+    path = _path(folder, checkpoint.images_seen)
+    for unfinished in folder.glob(f".{PATTERN}.tmp"):
+        unfinished.unlink()
     write_atomically(path, save(tensors, {"state": json.dumps(state)}))
-    for old in sorted(folder.glob(PATTERN))[:-KEEP]:
-        old.unlink()
+    best = (state.get("best") or {}).get("images_seen")
+    for old in newest_first(folder)[keep:]:
+        if best is None or old != _path(folder, best):
+            old.unlink()
     return path
 
 
@@ -74,6 +78,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints of a run, newest first."""
     return sorted(folder.glob(PATTERN), reverse=True)
+
+
+def _path(folder: Path, images_seen: int) -> Path:
+    return folder / f"checkpoint-{images_seen:09d}.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -4,31 +4,29 @@ numbers.
     load("data/mnist", "train")  ->  Dataset(images (N, H, W, C) uint8, labels (N,) or None, class
     names)
 
-Known forms: MNIST and Fashion-MNIST idx files, SVHN .mat files, a folder or a zip of pictures.
-Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does that).
+Known forms: MNIST and Fashion-MNIST idx files, SVHN .mat files, a folder or a zip of pictures
+(`album`). Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does that).
 """
 
 import gzip
 import hashlib
-import io
-import json
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
+from tqdm import tqdm
 
-Split = Literal["train", "test", "all"]
-HELD_OUT = 10  # where the source has no test part, every tenth picture (by sorted name) is one
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from model.training.album import Broken, DataError, Split, check_broken, open_album
+from model.training.pictures import Fit, Found, decode, square, what_was_done
+
+__all__ = ("DataError", "Dataset", "Split", "load", "read_official")
+
 MAX_IDX_BYTES = 2**31
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
@@ -40,10 +38,6 @@ SVHN_FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 DIGITS = tuple("0123456789")
 
 
-class DataError(Exception):
-    """The data cannot be used; the message says which file, what is wrong and what is wanted."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A whole set in memory."""
@@ -52,6 +46,9 @@ class Dataset:
     images: NDArray[np.uint8]  # (N, H, W, C), C is 1 or 3
     labels: NDArray[np.int64] | None  # (N,), positions in `classes`
     classes: tuple[str, ...] = ()
+    files: int = 0  # picture files of the source, all parts together; 0: an official set
+    broken: tuple[Broken, ...] = ()  # files of this part that were skipped
+    notes: tuple[str, ...] = ()  # what was done to the pictures, for the log
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,17 +63,19 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load(path: Path, split: Split, *, side: int, channels: int) -> Dataset:
+def load(path: Path, split: Split, *, side: int, channels: int, fit: Fit = "crop") -> Dataset:
     """The pictures of `path` as `side` x `side` pixels in `channels` channels.
 
-    Pictures from a folder or zip are cropped to their centre square and resized (Lanczos); the
-    official sets have one size, and must have it already.
+    Pictures from a folder or zip are made so by `pictures`; a few broken files among them are left
+    out. The official sets have one size, and must have it already.
 
     Raises:
-        DataError: the path is missing, is of no known form, is damaged, or holds pictures of
-        another shape.
+        DataError: the path is missing, is of no known form, is damaged, holds pictures of another
+        shape or too many broken files, or needs more memory than there is.
     """
-    dataset = _read(path, split, side, channels)
+    dataset = read_official(path, split)
+    if dataset is None:
+        dataset = _read_album(path, split, side, channels, fit)
     if len(dataset) == 0:
         raise DataError(f"{path}: the {split} part holds no pictures")
     if dataset.images.shape[1:] != (side, side, channels):
@@ -88,19 +87,24 @@ def load(path: Path, split: Split, *, side: int, channels: int) -> Dataset:
     return dataset
 
 
-def _read(path: Path, split: Split, side: int, channels: int) -> Dataset:
+def read_official(path: Path, split: Split) -> Dataset | None:
+    """A set in one of the official forms, in its own size; None for folders and zips of pictures.
+
+    Raises:
+        DataError: the path is missing, neither folder nor zip, or the set is damaged.
+    """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    if path.is_file() and path.suffix == ".zip":
-        return _read_zip(path, split, side, channels)
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return None
+    if not path.is_dir():
         raise DataError(f"{path}: a folder or a .zip file is wanted")
     names = {entry.name.removesuffix(".gz") for entry in path.iterdir()}
     if names & {name for pair in IDX_FILES.values() for name in pair}:
         return _join(split, lambda part: _read_idx(path, part))
     if names & set(SVHN_FILES.values()):
         return _join(split, lambda part: _read_svhn(path, part))
-    return _read_folder(path, split, side, channels)
+    return None
 
 
 def _join(split: Split, read: Callable[[str], Dataset]) -> Dataset:
@@ -203,135 +207,46 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
 # --- a folder or a zip of pictures ---
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One picture file of a folder or zip."""
+def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) -> Dataset:
+    """One array, filled while the files are read: neither files nor pictures are held twice."""
 
-    name: str  # path inside the source, with forward slashes
-    content: bytes
+    def pixels(content: bytes) -> tuple[NDArray[np.uint8], Found]:
+        image, held = decode(content)
+        return square(image, side, channels, fit), held
 
-
-@dataclass(frozen=True)
-class Listed:
-    """What a dataset.json says."""
-
-    labels: dict[str, int]  # by file
-    classes: tuple[str, ...]  # their names; none: no names are given
-
-
-def _read_folder(folder: Path, split: Split, side: int, channels: int) -> Dataset:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-    names = [file.relative_to(folder).as_posix() for file in files]
-    index = folder / "dataset.json"
-    listed = _listed(index.read_bytes(), index) if index.is_file() else None
-    contents = (Picture(name, file.read_bytes()) for name, file in zip(names, files, strict=True))
-    return _pictures(folder, names, contents, listed, split, side, channels)
-
-
-def _read_zip(path: Path, split: Split, side: int, channels: int) -> Dataset:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(
-                name for name in archive.namelist() if name.lower().endswith(IMAGE_SUFFIXES)
-            )
-            listed = None
-            if "dataset.json" in archive.namelist():
-                listed = _listed(archive.read("dataset.json"), path / "dataset.json")
-            contents = (Picture(name, archive.read(name)) for name in names)
-            return _pictures(path, names, contents, listed, split, side, channels)
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: damaged or unreadable zip file ({error})") from None
-
-
-def _pictures(
-    source: Path,
-    names: list[str],
-    pictures: Iterator[Picture],
-    listed: Listed | None,
-    split: Split,
-    side: int,
-    channels: int,
-) -> Dataset:
-    if not names:
-        raise DataError(
-            f"{source}: neither idx files, nor SVHN .mat files, nor pictures "
-            f"({', '.join(IMAGE_SUFFIXES)})"
-        )
-    labels, classes = _labels(source, names, listed)
-    keep = np.ones(len(names), bool)
-    if split != "all":
-        keep[HELD_OUT - 1 :: HELD_OUT] = False
-        keep = keep if split == "train" else ~keep
-    images = [
-        _decode(source, picture, side, channels)
-        for wanted, picture in zip(keep, pictures, strict=True)
-        if wanted
-    ]
+    with open_album(path) as album:
+        places = album.places(split)
+        images = _room(path, (len(places), side, side, channels))
+        kept: list[int] = []
+        broken: list[Broken] = []
+        found: Counter[Found] = Counter()
+        items = album.each(places, pixels)
+        for place, seen in tqdm(items, total=len(places), unit="img", disable=None, leave=False):
+            if isinstance(seen, Broken):
+                broken.append(seen)
+                continue
+            images[len(kept)], held = seen
+            found[held] += 1
+            kept.append(place)
+    check_broken(path, broken, len(album.names), split)
+    done = what_was_done(found, side, fit)
     return Dataset(
-        name=source.stem,
-        images=np.stack(images) if images else np.empty((0, side, side, channels), np.uint8),
-        labels=None if labels is None else labels[keep],
-        classes=classes,
+        name=path.stem,
+        images=images[: len(kept)],
+        labels=None if album.labels is None else album.labels[kept],
+        classes=album.classes,
+        files=len(album.names),
+        broken=tuple(broken),
+        notes=(f"{path.name}: {done}",) if done else (),
     )
 
 
-def _labels(
-    source: Path, names: list[str], listed: Listed | None
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Classes from dataset.json, else from the subfolders, else none."""
-    if listed is not None:
-        missing = [name for name in names if name not in listed.labels]
-        if missing:
-            raise DataError(
-                f"{source}: dataset.json has no label for {missing[0]} and {len(missing) - 1} more"
-            )
-        labels = np.array([listed.labels[name] for name in names], np.int64)
-        count = int(labels.max()) + 1
-        if listed.classes and len(listed.classes) < count:
-            raise DataError(
-                f"{source}: dataset.json names {len(listed.classes)} classes, but has label "
-                f"{count - 1}"
-            )
-        return labels, listed.classes or tuple(str(label) for label in range(count))
-    parents = [PurePosixPath(name).parent.as_posix() for name in names]
-    classes = tuple(sorted(set(parents)))
-    if classes == (".",):
-        return None, ()
-    if "." in classes:
-        loose = names[parents.index(".")]
+def _room(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError:
+        count, side = shape[:2]
+        size = np.prod(shape, dtype=float) / 2**30
         raise DataError(
-            f"{source}: {loose} lies beside class folders; put every picture in one, or none"
-        )
-    return np.array([classes.index(parent) for parent in parents], np.int64), classes
-
-
-def _listed(content: bytes, path: Path) -> Listed | None:
-    """StyleGAN's `{"labels": [["a.png", 0], ...]}`, perhaps with `"classes": ["cat", ...]`;
-    `"labels": null` is no labels.
-    """
-    try:
-        index = json.loads(content)
-        if index["labels"] is None:
-            return None
-        labels, classes = dict(index["labels"]), tuple(map(str, index.get("classes") or ()))
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f'{path}: {{"labels": [["a.png", 0], ...]}} is wanted') from None
-    for name, label in labels.items():
-        if type(label) is not int or not 0 <= label < 1000:
-            raise DataError(
-                f"{path}: the label of {name} is {label!r}; a whole number from 0 to 999 is wanted"
-            )
-    return Listed(labels, classes)
-
-
-def _decode(source: Path, picture: Picture, side: int, channels: int) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(picture.content), formats=IMAGE_FORMATS) as image:
-            square = ImageOps.fit(
-                image.convert("L" if channels == 1 else "RGB"),
-                (side, side),
-                Image.Resampling.LANCZOS,
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source}: {picture.name} is not a readable picture ({error})") from None
-    return np.asarray(square, np.uint8).reshape(side, side, channels)
+            f"{path}: {count:,} pictures of {side}x{side} need {size:,.1f} GiB of memory"
+        ) from None

@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from model.latents import Prior, sample_latents
+from model.latents import Prior, sample_rows
+from model.networks import spectral
 from model.networks.families import Generator
 
 BATCH_NORM_LATENTS = 5120  # latents that re-estimate batch-norm statistics
@@ -32,7 +33,9 @@ def decay(batch: int, images_seen: int, half_life: float, ramp: float) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, source: nn.Module, keep: float) -> None:
-    """Moves weights towards the source; copies batch-norm statistics, already averages."""
+    """Moves weights towards the source; copies the rest, such as batch-norm statistics, which are
+    averages already.
+    """
     for slow, fast in zip(average.parameters(), source.parameters(), strict=True):
         slow.lerp_(fast, 1.0 - keep)
     for stale, fresh in zip(average.buffers(), source.buffers(), strict=True):
@@ -41,12 +44,14 @@ def update(average: nn.Module, source: nn.Module, keep: float) -> None:
 
 @torch.no_grad()
 def with_own_statistics(average: Generator, prior: Prior) -> Generator:
-    """A copy in inference mode whose batch-norm statistics belong to the averaged weights.
+    """A copy in inference mode whose batch-norm statistics and spectral norms belong to the
+    averaged weights.
 
     The statistics in `average` are those of the fast weights; here the plain mean over 5,120
-    latents replaces them.
+    latents replaces them. Spectral norms are folded into the weights.
     """
     generator = copy.deepcopy(average)
+    spectral.fold(generator)
     if not any(isinstance(module, nn.BatchNorm2d) for module in generator.modules()):
         return generator.eval()
     for module in generator.modules():
@@ -56,6 +61,7 @@ def with_own_statistics(average: Generator, prior: Prior) -> Generator:
     generator.train()
     device = next(generator.parameters()).device
     for first in range(FIRST_SEED, FIRST_SEED + BATCH_NORM_LATENTS, BATCH_NORM_BATCH):
-        z = sample_latents(range(first, first + BATCH_NORM_BATCH), generator.config.z_dim, prior)
-        generator(torch.from_numpy(z).to(device))
+        seeds, config = range(first, first + BATCH_NORM_BATCH), generator.config
+        rows = sample_rows(seeds, config.z_dim, prior, config.classes)
+        generator(torch.from_numpy(rows).to(device))
     return generator.eval()

@@ -5,7 +5,6 @@ was trained here before, or one that is trained now and kept.
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from model.metrics import Features
 from model.training.data import Dataset, Split
 from model.training.evaluate import FeatureNetwork
 from model.training.features import (
+    CONFIG,
     Extractor,
     load_extractor,
     sensible_epochs,
@@ -25,12 +25,10 @@ from model.training.inception import load_inception
 TRAIN_IMAGES = 60_000  # among which the nearest is looked for
 SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
 
-FeatureKind = Literal["auto", "classifier", "selfsup", "inception"]
-FEATURE_KINDS: tuple[FeatureKind, ...] = get_args(FeatureKind)
+AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = "auto", "none", "classifier", "selfsup", "inception"
 
 
 def find_network(
-    kind: FeatureKind,
     asked: str,
     outdir: Path,
     train: Dataset,
@@ -38,52 +36,40 @@ def find_network(
     device: torch.device,
     say: Callable[[str], None] = print,
 ) -> FeatureNetwork | None:
-    """The network in the folder `asked`, none where that is "none", or, where it is "auto", the one
-    of this kind: auto is the classifier where the pictures have labels, else selfsup.
+    """The network of the kind `asked`, or in the folder of that name: auto is the classifier where
+    the pictures have labels, else selfsup.
 
     Raises:
         ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
         pictures without labels.
     """
-    if asked == "none":
+    if asked == NONE:
         return None
-    if asked != "auto":
-        return load_extractor(Path(asked), device)
-    if kind == "inception":
+    if asked == INCEPTION:
         return load_inception(device)
+    if asked not in (AUTO, CLASSIFIER, SELFSUP):
+        return load_extractor(Path(asked), device)
     labelled = train.labels is not None and len(train.classes) > 1
-    if kind == "classifier" or (kind == "auto" and labelled):
-        return _classifier(outdir, train, test, device, say)
-    folder = outdir / "classifiers" / f"{train.fingerprint[:12]}-selfsup"
-    if folder.exists():
-        return load_extractor(folder, device)
-    say(f"training the network that measures quality, kept in {folder}")
-    epochs = sensible_epochs(len(train), labelled=False)
-    network = train_selfsup(train, test, epochs=epochs, seed=0, device=device, say=say)
+    classifies = asked == CLASSIFIER or (asked == AUTO and labelled)
+    shipped = _shipped(train, device) if classifies else None
+    folder = outdir / "classifiers" / (train.fingerprint[:12] + ("" if classifies else "-selfsup"))
+    if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
+        return shipped or load_extractor(folder, device)
+    say(f"training the network that measures quality, kept in {folder}; --features none: without")
+    learn = train_extractor if classifies else train_selfsup
+    epochs = sensible_epochs(len(train), labelled=classifies)
+    network = learn(train, test, epochs=epochs, seed=0, device=device, say=say)
     network.save(folder)
     return network
 
 
-def _classifier(
-    outdir: Path,
-    train: Dataset,
-    test: Dataset,
-    device: torch.device,
-    say: Callable[[str], None],
-) -> Extractor:
-    sha256 = train.fingerprint
+def _shipped(train: Dataset, device: torch.device) -> Extractor | None:
+    """The classifier of exactly these pictures that comes with the project, if there is one."""
     for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
         extractor = load_extractor(folder, device)
-        if extractor.config.data_sha256 == sha256:
+        if extractor.config.data_sha256 == train.fingerprint:
             return extractor
-    folder = outdir / "classifiers" / sha256[:12]
-    if folder.exists():
-        return load_extractor(folder, device)
-    say(f"training the classifier that measures quality, kept in {folder}")
-    epochs = sensible_epochs(len(train), labelled=True)
-    extractor = train_extractor(train, test, epochs=epochs, seed=0, device=device, say=say)
-    extractor.save(folder)
-    return extractor
+    return None
 
 
 def thinned(train: Dataset) -> Dataset:

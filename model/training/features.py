@@ -25,9 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.images import HALF_RANGE
+from model.training.checkpoint import write_atomically
 from model.training.data import Dataset
 from model.training.pretext import DAMAGES, clusters, damage
 
+CONFIG = "config.json"
 FEATURES = 128
 BATCH = 128
 SHIFT = 2  # pixels; pictures move by up to so much while the network learns
@@ -160,11 +162,11 @@ class Extractor:
         return float((probabilities.argmax(1) == dataset.labels).mean())
 
     def save(self, folder: Path) -> None:
-        """Writes model.safetensors and config.json."""
+        """Writes model.safetensors, then config.json: where that is, all is."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.safetensors").write_bytes(save(_tensors(self._network)))
+        write_atomically(folder / "model.safetensors", save(_tensors(self._network)))
         fields = {"kind": self.config.kind, **asdict(self.config), "sha256": self._digest}
-        (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+        write_atomically(folder / CONFIG, (json.dumps(fields, indent=2) + "\n").encode())
 
 
 def load_extractor(folder: Path, device: torch.device) -> Extractor:
@@ -174,7 +176,7 @@ def load_extractor(folder: Path, device: torch.device) -> Extractor:
         ExtractorError: a file is missing, damaged or of another kind.
     """
     try:
-        fields = json.loads((folder / "config.json").read_text())
+        fields = json.loads((folder / CONFIG).read_text())
         content = (folder / "model.safetensors").read_bytes()
         kind, sha256 = fields.pop("kind"), fields.pop("sha256")
         fields["classes"] = tuple(fields["classes"])

@@ -78,8 +78,9 @@ def new_players(config: TrainConfig, device: torch.device, seed: int) -> Players
         generator = new_generator(config.network).to(device)
         discriminator = new_discriminator(config.network).to(device)
     if config.channels_last:
-        generator.to(memory_format=torch.channels_last)
-        discriminator.to(memory_format=torch.channels_last)
+        for parameter in (*generator.parameters(), *discriminator.parameters()):
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
         betas = config.betas

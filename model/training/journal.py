@@ -109,4 +109,6 @@ def _drop_rows_after(path: Path, images_seen: int) -> None:
             break
         if row["images_seen"] <= images_seen and line.endswith("\n"):
             kept.append(line)
-    path.write_text("".join(kept))
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(kept))
+    temporary.replace(path)

@@ -9,14 +9,15 @@ import json
 import zipfile
 from collections.abc import Iterator
 from functools import cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from model.training.data import DataError
+from model.training.album import LAYERS, DataError
 
-INDEX = "layers.json"
+PATIENCE = 50  # draws for each stack that is wanted; by chance alone nothing takes so many
 Stack = tuple[str, ...]  # files, bottom first
 
 
@@ -29,45 +30,71 @@ class Layers:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._archive = zipfile.ZipFile(path)
-            index = json.loads(self._archive.read(INDEX))["classes"]
+            self._path, self._archive = path, zipfile.ZipFile(path)
+            index = json.loads(self._archive.read(LAYERS))["classes"]
             self.classes: dict[str, dict[str, list[list[str]]]] = {
                 name: {
                     variant: [slot["files"] for slot in slots] for variant, slots in kinds.items()
                 }
                 for name, kinds in index.items()
             }
-            slots = [s for c in self.classes.values() for v in c.values() for s in v]
+            kinds = self.classes.values()
+            slots = [s for c in kinds for v in c.values() for s in v]
             names = set(self._archive.namelist())
             missing = [file for slot in slots for file in slot if file not in names]
         except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f"{path}: a zip file with layers and a {INDEX} is wanted") from None
-        if missing or not all(slots) or not slots:
-            raise DataError(f"{path}: {INDEX} names {missing[:1] or 'an empty slot'}")
+            raise DataError(f"{path}: a zip file with layers and a {LAYERS} is wanted") from None
+        empty = not slots or not all(slots) or not all(v for c in kinds for v in c.values())
+        if missing or empty:
+            raise DataError(f"{path}: {LAYERS} names {missing[0] if missing else 'an empty slot'}")
         self._layer = cache(self._read)
 
-    def stacks(self, count: int, seed: int) -> Iterator[tuple[str, Stack]]:
-        """`count` stacks of each class, each another; of small classes all that there are."""
-        for place, (name, variants) in enumerate(self.classes.items()):
-            random = np.random.default_rng([seed, place])
-            names = sorted(variants)
-            sizes = np.array([np.prod([len(slot) for slot in variants[v]]) for v in names], float)
-            seen: set[Stack] = set()
-            while len(seen) < min(count, sizes.sum()):
-                variant = variants[names[random.choice(len(names), p=sizes / sizes.sum())]]
-                stack = tuple(slot[random.integers(len(slot))] for slot in variant)
-                if stack not in seen:
-                    seen.add(stack)
-                    yield name, stack
+    def combinations(self) -> dict[str, int]:
+        """How many stacks each class has, in the order of the index."""
+        return {
+            name: sum(prod(len(slot) for slot in slots) for slots in variants.values())
+            for name, variants in self.classes.items()
+        }
 
-    def picture(self, stack: Stack, side: int) -> Image.Image:
-        """The layers over white, `side` pixels a side, RGB."""
+    def stacks(self, name: str, count: int, seed: int) -> Iterator[Stack]:
+        """`count` stacks of one class, each another; of a small class all that there are."""
+        variants = self.classes[name]
+        random = np.random.default_rng([seed, list(self.classes).index(name)])
+        names = sorted(variants)
+        sizes = np.array([np.prod([len(slot) for slot in variants[v]]) for v in names], float)
+        wanted = int(min(count, sizes.sum()))
+        seen: set[Stack] = set()
+        for _ in range(PATIENCE * (wanted + PATIENCE)):  # an index may name a file twice
+            if len(seen) == wanted:
+                break
+            variant = variants[names[random.choice(len(names), p=sizes / sizes.sum())]]
+            stack = tuple(slot[random.integers(len(slot))] for slot in variant)
+            if stack not in seen:
+                seen.add(stack)
+                yield stack
+
+    def size(self, stack: Stack) -> tuple[int, int]:
+        """Width and height of its picture, in pixels."""
+        return self._layer(stack[0]).size
+
+    def picture(self, stack: Stack) -> Image.Image:
+        """The layers over white, RGB.
+
+        Raises:
+            DataError: a layer is no picture, or not of the size of the others.
+        """
         first = self._layer(stack[0])
         whole = Image.new("RGBA", first.size, "white")
         for file in stack:
-            whole.alpha_composite(self._layer(file))
-        return whole.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+            layer = self._layer(file)
+            if layer.size != first.size:
+                raise DataError(f"{self._path}: {file} and {stack[0]} differ in size")
+            whole.alpha_composite(layer)
+        return whole.convert("RGB")
 
     def _read(self, file: str) -> Image.Image:
-        with self._archive.open(file) as stream, Image.open(stream) as image:
-            return image.convert("RGBA")
+        try:
+            with self._archive.open(file) as stream, Image.open(stream) as image:
+                return image.convert("RGBA")
+        except Exception as error:  # a damaged file makes Pillow raise nearly anything
+            raise DataError(f"{self._path}: {file} is not a readable picture ({error})") from None

@@ -26,6 +26,7 @@ from model.sampler import Sampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
+from model.training.card import snapshot_card
 from model.training.data import Dataset
 from model.training.games import Stats, new_players, play
 from model.training.journal import Journal
@@ -42,7 +43,7 @@ class TrainingError(Exception):
 
 
 class DivergedError(Exception):
-    """A loss is no longer finite."""
+    """A loss or a weight is no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Run:
     real: evaluate.Reference | None  # None: no feature network and so no quality figure
     folder: Path
     device: torch.device
+    notes: tuple[str, ...] = ()  # on the data, for the log
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
@@ -85,7 +87,7 @@ def _try_again(run: Run, error: DivergedError) -> None:
     if last is None or attempt > MAX_ATTEMPTS:
         raise TrainingError(f"{error}; the run has diverged") from None
     last.state["attempt"] = attempt
-    checkpoint.write_checkpoint(run.folder / "checkpoints", last)
+    checkpoint.write_checkpoint(run.folder / "checkpoints", last, run.schedule.keep)
     with Journal(run.folder, run.schedule.images, last.images_seen) as journal:
         journal.say(
             f"warning: {error}; back to {last.images_seen:,} images, with other batches from there "
@@ -112,7 +114,7 @@ class _Training:
         """To the schedule's end (true) or until `stop()`.
 
         Raises:
-            DivergedError: a loss is no longer finite.
+            DivergedError: a loss or a weight is no longer finite.
         """
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
         step = state["images_seen"] // config.batch
@@ -126,6 +128,8 @@ class _Training:
             verb = "resuming" if step else "starting"
             journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images")
             if step == 0:
+                for note in run.notes:
+                    journal.say(note)
                 self._grid(self._fast_sampler(), 0)
                 _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])
                 self._save()
@@ -146,6 +150,7 @@ class _Training:
                     self._grid(self._fast_sampler(), images_seen)
                 last = images_seen >= schedule.images
                 if step % snapshot_steps == 0 or last:
+                    self._check_finite()
                     self._snapshot(journal)
                 interrupted = not last and stop()
                 due = time.monotonic() - saved_at >= schedule.checkpoint_seconds
@@ -167,7 +172,7 @@ class _Training:
 
     def _means(self) -> dict[str, float | int]:
         """Of the last few steps, which are then forgotten."""
-        self._check_finite()
+        self._check_losses()
         names = dict.fromkeys(name for stats in self._recent for name in stats)
         row: dict[str, float | int] = {
             name: float(torch.stack([s[name] for s in self._recent if name in s]).mean())
@@ -176,16 +181,23 @@ class _Training:
         self._recent.clear()
         return row
 
-    def _check_finite(self) -> None:
+    def _check_losses(self) -> None:
         values = [value for stats in self._recent for value in stats.values()]
         if values and not math.isfinite(float(torch.stack(values).sum())):
+            raise DivergedError(f"a loss is not finite after {self._state['images_seen']:,} images")
+
+    def _check_finite(self) -> None:
+        """Before anything is kept: the losses, and what the last step has left."""
+        self._check_losses()
+        if not all(bool(value.isfinite().all()) for value in self._players.tensors().values()):
             seen = self._state["images_seen"]
-            raise DivergedError(f"a loss is not finite after {seen:,} images")
+            raise DivergedError(f"a weight is not finite after {seen:,} images")
 
     def _save(self) -> None:
         checkpoint.write_checkpoint(
             self._run.folder / "checkpoints",
             checkpoint.Checkpoint(self._players.tensors(), self._state),
+            self._schedule.keep,
         )
 
     def _snapshot(self, journal: Journal) -> None:
@@ -201,13 +213,17 @@ class _Training:
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
+            start = time.monotonic()
             figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
             name, figure = next(iter(figures.items()))
             journal.metrics(figures)
             metrics |= figures
-            better = state["best"] is None or figure < state["best"]["figure"]
+            best = state["best"]
+            # one of another protocol is no measure for this one; old checkpoints do not name theirs
+            better = best is None or best.get("name", name) != name or figure < best["figure"]
             journal.say(
-                f"{images_seen:,} images: {name} {figure:.3f}{' (best so far)' if better else ''}"
+                f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
+                f"(measured in {time.monotonic() - start:.1f} s)"
             )
         fields = {
             "name": slug(run.data.name),
@@ -225,13 +241,11 @@ class _Training:
             "images_seen": images_seen,
             "metrics": metrics,
         }
-        card = (
-            f"# {config.preset}\n\nA snapshot after {images_seen:,} images, without a full card.\n"
-        )
+        card = snapshot_card(config.preset, images_seen, metrics)
         write_generator_file(run.folder / "last", weights, card, **fields)
         if better:
             write_generator_file(run.folder / "best", weights, card, **fields)
-            state["best"] = {"figure": figure, "images_seen": images_seen}
+            state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
         draw_plots(run.folder, journal.say)
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:

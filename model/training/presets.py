@@ -6,10 +6,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from model.latents import Prior
-from model.networks.config import DCGANConfig, NetworkConfig, ResidualConfig, network_to_dict
+from model.networks.config import (
+    DCGANConfig,
+    NetworkConfig,
+    ResidualConfig,
+    SNGANConfig,
+    network_to_dict,
+)
 from model.training.data import Split
+from model.training.pictures import Fit
 
 Game = Literal["article", "relativistic", "hinge"]
+LATER = {"fit": "crop"}  # fields that came later, with what held before: older runs can go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,7 @@ class TrainConfig:
     picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
     prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
+    fit: Fit = "crop"  # of pictures that are not square
     game: Game = "article"  # see `games`
     batch: int = 128
     learning_rate: float = 2e-4
@@ -54,8 +63,9 @@ class TrainConfig:
 
     def fingerprint(self, data_sha256: str) -> str:
         """SHA-256 of the config and the data: runs with equal ones are the same run."""
+        fields = {k: v for k, v in self.record().items() if k not in LATER or v != LATER[k]}
         return hashlib.sha256(
-            json.dumps([self.record(), data_sha256], sort_keys=True).encode()
+            json.dumps([fields, data_sha256], sort_keys=True).encode()
         ).hexdigest()
 
 
@@ -67,6 +77,7 @@ class Schedule:
     log_steps: int = 10
     grid_steps: int = 100
     checkpoint_seconds: float = 120.0
+    keep: int = 2  # newest checkpoints
     figure_images: int = 5000  # generated pictures in the quality figure of each snapshot
     snapshot_images: int | None = None  # between snapshots; None: an epoch
 
@@ -118,6 +129,28 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
     return name, Preset(config=config, kimg=2000, snapshot_images=20_000, about=about)
 
 
+def _sequel(name: str, network: SNGANConfig, *, about: str) -> tuple[str, Preset]:
+    """What the article's author did next: hinge loss, spectral norm, two speeds (Heusel et al.,
+    "GANs Trained by a Two Time-Scale Update Rule", 2017), one update each; 100,000 steps.
+    """
+    config = TrainConfig(
+        preset=name,
+        network=network,
+        data="",
+        picture_side=network.resolution,
+        prior="normal",
+        game="hinge",
+        batch=64,
+        learning_rate=1e-4,
+        discriminator_learning_rate=4e-4,
+        betas=(0.0, 0.9),
+        final_beta2=0.9,
+        ema_half_life=44_339,  # a step keeps 0.999
+        channels_last=True,
+    )
+    return name, Preset(config=config, kimg=6400, snapshot_images=50_000, about=about)
+
+
 PRESETS: dict[str, Preset] = dict(
     [
         _article(
@@ -139,5 +172,22 @@ PRESETS: dict[str, Preset] = dict(
         _modern(32, gamma=0.5),
         _modern(64, gamma=2.0),
         _modern(128, gamma=8.0),
+        _sequel(
+            "sngan-32",
+            SNGANConfig(),
+            about="SNGAN: spectral norm and hinge loss, your pictures at 32x32",
+        ),
+        _sequel(
+            "sagan-64",
+            SNGANConfig(
+                resolution=64,
+                width=512,
+                discriminator_width=256,
+                halved=1,
+                attention=32,
+                generator_spectral=1,
+            ),
+            about="SAGAN: the same with self-attention, your pictures at 64x64",
+        ),
     ]
 )

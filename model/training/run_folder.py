@@ -6,7 +6,9 @@ runs/00000-mnist-dcgan-mnist-batch128/
 
 import fcntl
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +47,7 @@ def open_run(folder: Path, fingerprint: str) -> Path:
 
 
 def create_run(outdir: Path, description: str, options: dict[str, Any]) -> Path:
-    """A new numbered folder with its options.
+    """A new numbered folder, there with its options or not at all.
 
     Raises:
         RunError: the folder cannot be made.
@@ -53,11 +55,14 @@ def create_run(outdir: Path, description: str, options: dict[str, Any]) -> Path:
     runs = _runs(outdir)
     number = int(runs[-1].name[:5]) + 1 if runs else 0
     folder = outdir / f"{number:05d}-{slug(description)}"
+    temporary = outdir / f".{folder.name}.{os.getpid()}.tmp"
     try:
-        folder.mkdir(parents=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        write_options(temporary, options)
+        temporary.rename(folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror})") from None
-    write_options(folder, options)
     return folder
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.encoding import marking, png
-from app.encoding.formats import Format, check_size, to_image, webp_quality
+from model.encoding import marking, png
+from model.encoding.formats import Format, check_size, to_image, webp_quality
 from model.images import tile
 
 try:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.encoding import marking, png
+from model.encoding import marking, png
 
 LARGEST_SCALE = 16
 

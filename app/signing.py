@@ -20,8 +20,8 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from app.encoding.marking import SOURCE_TYPE, SigningError
-from app.encoding.png import APNG_MEDIA_TYPE, MEDIA_TYPE, encode_png, encode_pngs
+from model.encoding.marking import SOURCE_TYPE, SigningError
+from model.encoding.png import APNG_MEDIA_TYPE, MEDIA_TYPE, encode_png, encode_pngs
 
 try:
     import c2pa

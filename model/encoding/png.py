@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.encoding import marking
+from model.encoding import marking
 
 try:
     from isal.isal_zlib import compress

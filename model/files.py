@@ -1,0 +1,41 @@
+"""Files that are there whole or not at all, whatever ends the writing."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class OutputError(Exception):
+    """A file cannot be written, or must not be; the message says which and why."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to, which becomes `path` when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    temporary = path.with_name(
+        f".{path.name}.{secrets.token_hex(4)}.tmp"
+    )  # others may write it too
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    with whole(path) as temporary:
+        temporary.write_bytes(content)

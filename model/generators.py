@@ -1,0 +1,24 @@
+"""A generator by its name: in the zoo, at a path, or at the Hugging Face Hub.
+
+name -> folder of its generator file, unchecked
+"""
+
+import importlib
+from pathlib import Path
+
+from model.generator_file import CONFIG
+
+ZOO = Path(__file__).parent / "zoo"  # the generators that ship
+
+
+def generator_folder(name: str) -> Path:
+    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
+
+    Raises:
+        GeneratorFileError: the Hub does not give it.
+    """
+    if name.startswith("hf:"):
+        # imported by name: the Hub's library costs time and memory, and few hosts want it
+        fetched: Path = importlib.import_module("model.hub").fetch(name)
+        return fetched
+    return ZOO / name if (ZOO / name / CONFIG).is_file() else Path(name)

@@ -1,0 +1,313 @@
+"""`generate` writes what a service serves: a folder, a zip, a sheet; alone or by several processes.
+
+The service is held beside it, byte for byte.
+"""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from model.files import whole, write_whole
+from model.generator_file import read_generator_file
+from model.sampler import load_sampler
+from model.training import generate
+from model.training.__main__ import main
+from tests.conftest import write_tiny_generator, write_tiny_residual
+
+ROOT = Path(__file__).parent.parent
+TINY, PETS = "tiny", "pets"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generators: one without classes, one with."""
+    folder = tmp_path_factory.mktemp("generators")
+    write_tiny_generator(folder / TINY)
+    write_tiny_residual(folder / PETS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[TestClient]:
+    settings = Settings(
+        generator=str(folder / TINY), models=(str(folder / PETS),), device="cpu", max_batch=16
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_folder_holds_the_very_files_that_are_served(
+    folder: Path, service: TestClient, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["generate", str(folder / TINY), "--seeds", "0-5,77", "--output", str(out)]
+    assert main([*arguments, "--batch", "3", "--device", "cpu"]) == 0
+    seeds = [0, 1, 2, 3, 4, 5, 77]
+    assert names(out) == ["manifest.json", *(f"seed{seed:06d}.png" for seed in seeds)]
+    for seed in seeds:
+        served = service.get(f"/generate?seed={seed}").content
+        assert (out / f"seed{seed:06d}.png").read_bytes() == served
+
+
+def test_pixels_are_those_of_the_sampler(folder: Path, tmp_path: Path) -> None:
+    file = read_generator_file(folder / TINY)
+    arguments = ["generate", str(folder / TINY), "--n", "4", "--first-seed", "9"]
+    assert main([*arguments, "--output", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    for seed, wanted in zip(
+        range(9, 13), load_sampler(file, "cpu")(file.config.rows(range(9, 13))), strict=True
+    ):
+        with Image.open(tmp_path / "out" / f"seed{seed:06d}.png") as image:
+            assert np.array_equal(np.asarray(image), wanted[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        (["--class", "red panda"], "class=red panda"),
+        (["--class", "1", "--scale", "3"], "class=dog&scale=3"),
+        (["--truncation", "0.7", "--edit", "d3:-1,d0:1.25"], "truncation=0.7&edit=d0:1.25,d3:-1"),
+        (["--truncation", "0", "--class", "cat"], "truncation=0&class=cat"),
+    ],
+)
+def test_options_do_what_the_services_parameters_do(
+    folder: Path, service: TestClient, tmp_path: Path, options: list[str], query: str
+) -> None:
+    arguments = ["generate", str(folder / PETS), "--seeds", "6,3", "--device", "cpu", *options]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    for seed in (3, 6):
+        served = service.get(f"/generate?model={PETS}&seed={seed}&{query}")
+        assert served.status_code == 200, served.text
+        assert (tmp_path / "out" / f"seed{seed:06d}.png").read_bytes() == served.content
+
+
+def test_manifest_names_generator_seed_and_class(folder: Path, tmp_path: Path) -> None:
+    config = read_generator_file(folder / PETS).config
+    arguments = ["generate", str(folder / PETS), "--n", "5", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--device", "cpu", "--truncation", "0.5"]) == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    files = manifest.pop("files")
+    assert manifest == {
+        "model": config.id,
+        "weights_sha256": config.weights_sha256,
+        "precision": "fp32",
+        "truncation": 0.5,
+        "pictures": 5,
+    }
+    places = config.rows(range(5))[:, 8:].argmax(axis=1)
+    assert [(entry["seed"], entry["class"]) for entry in files] == [
+        (seed, config.classes[place]) for seed, place in enumerate(places)
+    ]
+    assert [entry["file"] for entry in files] == names(tmp_path / "out")[1:]
+
+
+def test_zip_holds_the_same_files_and_the_same_order_gives_the_same_zip(
+    folder: Path, tmp_path: Path
+) -> None:
+    arguments = ["generate", str(folder / TINY), "--seeds", "7,2", "--device", "cpu", "--output"]
+    for name in ("a.zip", "b.zip", "folder"):
+        assert main([*arguments, str(tmp_path / name)]) == 0
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["seed000007.png", "seed000002.png", "manifest.json"]
+        for name in archive.namelist():
+            assert archive.read(name) == (tmp_path / "folder" / name).read_bytes()
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_sheet_is_the_sheet_that_is_served(
+    folder: Path, service: TestClient, tmp_path: Path
+) -> None:
+    arguments = ["generate", str(folder / TINY), "--device", "cpu"]
+    plain, few = tmp_path / "plain.png", tmp_path / "few.png"
+    assert main([*arguments, "--n", "7", "--columns", "3", "--output", str(plain)]) == 0
+    assert plain.read_bytes() == service.get("/generate?seed=0&n=7&columns=3").content
+    assert main([*arguments, "--seeds", "5,1,9", "--scale", "2", "--output", str(few)]) == 0
+    body = {"seeds": "5,1,9", "scale": 2, "format": "png"}
+    assert few.read_bytes() == service.post("/generate", json=body).content
+    one = tmp_path / "one.png"
+    assert main([*arguments, "--seeds", "5", "--output", str(one)]) == 0
+    assert one.read_bytes() == service.get("/generate?seed=5").content
+
+
+def test_interrupted_folder_goes_on_and_a_whole_one_is_left_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [
+        "generate",
+        str(folder / TINY),
+        "--n",
+        "9",
+        "--device",
+        "cpu",
+        "--output",
+        str(out),
+    ]
+    assert main(arguments) == 0
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
+    for name in ("seed000003.png", "seed000008.png"):
+        (out / name).unlink()
+    (out / ".seed000003.png.tmp").write_bytes(b"half of it")
+    assert main(arguments) == 0
+    assert "2 of 9 pictures drawn now" in capsys.readouterr().out
+    for name, (content, time) in before.items():
+        assert (out / name).read_bytes() == content
+        if name not in ("seed000003.png", "seed000008.png"):
+            assert (out / name).stat().st_mtime_ns == time
+    assert main(arguments) == 0
+    assert "0 of 9 pictures drawn now" in capsys.readouterr().out
+
+
+def test_broken_off_zip_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generate.Order, "manifest", interrupted)
+    arguments = ["generate", str(folder / TINY), "--n", "3", "--output", str(tmp_path / "x.zip")]
+    assert main([*arguments, "--device", "cpu"]) == 1
+    assert names(tmp_path) == []
+
+
+def test_each_process_of_torchrun_draws_its_share(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    arguments = ["generate", str(folder / TINY), "--count", "7", "--device", "cpu", "--output"]
+    assert main([*arguments, str(alone)]) == 0
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    shares = []
+    for rank in ("2", "0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        before = set(names(together)) if together.exists() else set()
+        assert main([*arguments, str(together)]) == 0
+        shares.append(set(names(together)) - before - {"manifest.json"})
+    assert [len(share) for share in shares] == [2, 3, 2]
+    assert "3 of 7 pictures drawn now by process 0 of 3" in capsys.readouterr().out
+    assert names(together) == names(alone)
+    for name in names(alone):
+        assert (together / name).read_bytes() == (alone / name).read_bytes()
+    for name in ("x.zip", "x.png"):
+        assert main([*arguments, str(tmp_path / name)]) == 2
+        assert "3 processes cannot share it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_torchrun_fills_one_folder(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "model.training", "generate", str(folder / TINY)]
+    command += ["--count", "20", "--device", "cpu", "--output", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=240)
+    assert len(names(tmp_path / "out")) == 21
+
+
+BROKEN = {
+    "no-output": (["TINY", "--n", "3"], "--output"),
+    "no-seeds": (["TINY", "--output", "OUT"], "one of the arguments --seeds --n"),
+    "seeds-and-n": (["TINY", "--seeds", "1", "--n", "2", "--output", "OUT"], "not allowed with"),
+    "seeds-and-first-seed": (
+        ["TINY", "--seeds", "1", "--first-seed", "2", "--output", "OUT"],
+        "goes with --n",
+    ),
+    "seeds-text": (["TINY", "--seeds", "ada", "--output", "OUT"], "seeds such as 0-35,77"),
+    "seed-too-large": (["TINY", "--seeds", str(2**63), "--output", "OUT"], "out of bounds"),
+    "seed-negative": (["TINY", "--seeds=-1", "--output", "OUT"], "seeds such as 0-35,77"),
+    "seeds-too-many": (["TINY", "--seeds", "0-1000000", "--output", "OUT"], "up to 1,000,000"),
+    "seeds-twice": (["TINY", "--seeds", "1,1", "--output", "OUT"], "each once is wanted"),
+    "seeds-twice-in-a-zip": (["TINY", "--seeds", "1,1", "--output", "X.zip"], "each once"),
+    "n-zero": (["TINY", "--n", "0", "--output", "OUT"], "allowed: 1 to 1e+06"),
+    "n-beyond-the-last": (
+        ["TINY", "--n", "2", "--first-seed", str(2**63 - 1), "--output", "OUT"],
+        "is out of bounds",
+    ),
+    "class-unknown": (
+        ["PETS", "--n", "1", "--class", "bird", "--output", "OUT"],
+        "pets has cat, dog, red panda, or by number 0 to 2",
+    ),
+    "class-of-none": (["TINY", "--n", "1", "--class", "0", "--output", "OUT"], "has no classes"),
+    "truncation-too-large": (
+        ["TINY", "--n", "1", "--truncation", "1.5", "--output", "OUT"],
+        "allowed: 0 to 1",
+    ),
+    "edit-unknown": (["TINY", "--n", "1", "--edit", "d9:1", "--output", "OUT"], "no direction d9"),
+    "edit-unread": (["TINY", "--n", "1", "--edit", "x", "--output", "OUT"], "edits such as"),
+    "scale-too-large": (["TINY", "--n", "1", "--scale", "99", "--output", "OUT"], "allowed: 1 to"),
+    "no-generator": (["/no/where", "--n", "1", "--output", "OUT"], "no such folder"),
+    "device-unknown": (["TINY", "--n", "1", "--device", "tpu", "--output", "OUT"], "allowed: auto"),
+    "ending-unknown": (["TINY", "--n", "1", "--output", "X.webp"], "a .png (one sheet), a .zip or"),
+    "columns-of-a-folder": (["TINY", "--n", "1", "--columns", "2", "--output", "OUT"], "a sheet"),
+    "sheet-too-large": (
+        ["TINY", "--n", "100000", "--scale", "8", "--output", "X.png"],
+        "allowed: up to 268,435,456",
+    ),
+    "sheet-is-there": (["TINY", "--n", "1", "--output", "THERE.png"], "it is there already"),
+    "zip-is-there": (["TINY", "--n", "1", "--output", "THERE.zip"], "it is there already"),
+    "folder-of-others": (["TINY", "--n", "1", "--output", "OTHERS"], "it holds other files"),
+    "folder-of-another-order": (["TINY", "--n", "2", "--output", "ONE"], "tells of another"),
+    "folder-is-a-file": (["TINY", "--n", "1", "--output", "FILE"], "cannot be used as a folder"),
+    "zip-in-a-file": (["TINY", "--n", "1", "--output", "FILE/x.zip"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_mistake_is_one_clear_line(
+    kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("THERE.png", "THERE.zip", "FILE"):
+        (tmp_path / name).touch()
+    (tmp_path / "OTHERS").mkdir()
+    (tmp_path / "OTHERS" / "holiday.jpg").touch()
+    if kind == "folder-of-another-order":
+        one = ["generate", str(folder / TINY), "--n", "1", "--output", str(tmp_path / "ONE")]
+        assert main([*one, "--device", "cpu"]) == 0
+    arguments, reason = BROKEN[kind]
+    places = {"TINY": str(folder / TINY), "PETS": str(folder / PETS)}
+    typed = [places.get(text, text) for text in arguments]
+    after = typed.index("--output") + 1 if "--output" in typed else None
+    if after:
+        typed[after] = str(tmp_path / typed[after])
+    before = names(tmp_path)
+    try:
+        status = main(["generate", *typed])
+    except SystemExit as exit:  # how argparse ends
+        status = int(exit.code or 0)
+    error = capsys.readouterr().err
+    assert status == 2
+    assert reason in error
+    assert "Traceback" not in error
+    assert len(error.splitlines()[-1]) < 500
+    assert names(tmp_path) == before
+
+
+def test_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.png"
+
+    def break_off() -> None:
+        with whole(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert names(path.parent) == []
+    write_whole(path, b"whole")
+    assert path.read_bytes() == b"whole"

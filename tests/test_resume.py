@@ -1,0 +1,236 @@
+"""Runs that stop, die or diverge: what comes after is what would have come without."""
+
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.training import checkpoint, loop
+from model.training.data import Dataset, load
+from model.training.games import Batch, Players, Stats
+from model.training.presets import Schedule, TrainConfig
+from tests.conftest import SHA
+from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_main
+
+CPU = torch.device("cpu")
+STEPS = 24
+SCHEDULE = Schedule(images=STEPS * 32, log_steps=3, grid_steps=10**6, snapshot_images=320)
+ARTICLE = replace(TINY_PRESET.config, batch=32)
+MODERN, SEQUEL = TINY_MODERN.config, TINY_SEQUEL.config
+GAMES = {
+    "modern": MODERN,
+    "modern-bf16": replace(MODERN, bf16=True, mirror=True),
+    "modern-unordered": replace(MODERN, channels_last=False, penalty_interval=1),
+    "hinge": SEQUEL,
+    "hinge-bf16": replace(SEQUEL, bf16=True, channels_last=False),
+}
+
+
+@pytest.fixture(scope="module")
+def data(digits: Path) -> Dataset:
+    return load(digits, "train", side=28, channels=1)
+
+
+def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: object) -> loop.Run:
+    folder.mkdir()
+    return loop.Run(
+        config=config,
+        schedule=replace(SCHEDULE, **schedule),
+        data=data,
+        data_sha256=SHA,
+        real=None,
+        folder=folder,
+        device=CPU,
+    )
+
+
+def newest(run: loop.Run) -> Path:
+    return checkpoint.newest_first(run.folder / "checkpoints")[0]
+
+
+def never() -> bool:
+    return False
+
+
+def after(*counts: int) -> Callable[[], bool]:
+    """Stops after so many steps, then after so many more."""
+    asked = (answer for count in counts for answer in [False] * (count - 1) + [True])
+    return lambda: next(asked, False)
+
+
+# --- stopped ---
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_resumed_run_equals_unbroken_run_in_every_game(
+    data: Dataset, tmp_path: Path, name: str
+) -> None:
+    """Schedules move, penalties come every fourth step: the stops lie between them."""
+    config, seldom = GAMES[name], {"snapshot_images": 10**6}  # snapshots of many parts are slow
+    plain = run_in(tmp_path / "plain", data, config, **seldom)
+    assert loop.train(plain, never)
+    run = run_in(tmp_path / "run", data, config, **seldom)
+    stop = after(1, 6, 3, 8)
+    while not loop.train(run, stop):
+        pass
+    assert newest(run).name == newest(plain).name
+    assert newest(run).read_bytes() == newest(plain).read_bytes()
+    log = (run.folder / "log.txt").read_text()
+    assert log.count("resuming at") == 4
+
+
+# --- diverged ---
+
+
+class Poison:
+    """Plays as it should, but at certain steps, so many times each, something is not a number."""
+
+    def __init__(self, steps: dict[int, int], kind: str) -> None:
+        self._left, self._kind, self._play = dict(steps), kind, loop.play
+        self.seen: list[tuple[int, bytes]] = []  # step, its real pictures
+
+    def __call__(self, players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+        self.seen.append((step, batch.real.numpy().tobytes()))
+        stats = self._play(players, batch, config, step)
+        if self._left.get(step, 0) > 0:
+            self._left[step] -= 1
+            if self._kind == "loss":
+                return stats | {"loss_d": torch.tensor(float("nan"))}
+            next(players.generator.parameters()).data[0] = float(self._kind)
+        return stats
+
+
+@pytest.mark.parametrize("kind", ["loss", "nan", "inf"])
+@pytest.mark.parametrize("step", [13, 19])
+def test_diverged_run_goes_back_once_and_on_with_other_batches(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
+) -> None:
+    poison = Poison({step: 1}, kind)
+    monkeypatch.setattr(loop, "play", poison)
+    run = run_in(tmp_path / "run", data, ARTICLE)
+    assert loop.train(run, never)
+    end = checkpoint.read_checkpoint(newest(run))
+    assert (end.images_seen, end.state["attempt"]) == (SCHEDULE.images, 1)
+    assert all(bool(value.isfinite().all()) for value in end.tensors.values())
+    assert (
+        "back to 320 images, with other batches from there (attempt 1 of 3)"
+        in (run.folder / "log.txt").read_text()
+    )
+    steps = [seen for seen, _ in poison.seen]
+    again = steps.index(10, 11)  # after the snapshot of 320 images
+    assert steps[again:] == list(range(10, STEPS))
+    first, second = dict(poison.seen[:again]), dict(poison.seen[again:])
+    assert all(first[seen] != second[seen] for seen in range(10, step))
+
+
+def test_other_batches_are_the_same_for_everyone_who_goes_back(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt is in the checkpoint: a stop after it changes nothing."""
+    ends = []
+    for name, stop in (("plain", never), ("stopped", after(20, 5))):
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "play", Poison({13: 1}, "nan"))
+            run = run_in(tmp_path / name, data, ARTICLE)
+            while not loop.train(run, stop):
+                pass
+        ends.append(newest(run).read_bytes())
+    assert ends[0] == ends[1]
+
+
+def test_run_that_diverges_a_fourth_time_ends_with_a_reason(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "play", Poison({5: 1, 12: 2, 22: 1}, "loss"))
+    run = run_in(tmp_path / "run", data, ARTICLE)
+    with pytest.raises(loop.TrainingError, match=r"not finite after .*; the run has diverged"):
+        loop.train(run, never)
+    log = (run.folder / "log.txt").read_text()
+    assert [f"(attempt {count} of 3)" in log for count in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+# --- kept ---
+
+
+def test_newest_checkpoints_and_that_of_the_best_snapshot_are_kept(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([3.0, 1.0, 2.0, 2.5])
+    monkeypatch.setattr(loop.evaluate, "quality", lambda *_: ("figure", next(figures)))
+    run = run_in(tmp_path / "run", data, ARTICLE, snapshot_images=192, keep=1)
+    assert loop.train(replace(run, real=object()), never)  # type: ignore[arg-type]
+    names = [path.name for path in checkpoint.newest_first(run.folder / "checkpoints")]
+    assert names == ["checkpoint-000000768.safetensors", "checkpoint-000000384.safetensors"]
+    kept = checkpoint.read_checkpoint(run.folder / "checkpoints" / names[1])
+    assert kept.state["best"] == {"figure": 1.0, "images_seen": 384}
+
+
+# --- killed ---
+
+
+def log_of(outdir: Path) -> str:
+    return "".join(path.read_text() for path in outdir.glob("[0-9]*/log.txt"))
+
+
+def rows_of(outdir: Path) -> int:
+    return sum(path.read_text().count("\n") for path in outdir.glob("[0-9]*/stats.jsonl"))
+
+
+def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None:
+    """Killed at random moments, some while it starts, the others spread over its length.
+
+    The processes are forked from one that has imported everything, which saves seconds for each.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.tiny_training"])
+    plain = ["train", "--preset", "modern-32", "--data", str(digits), "--device", "cpu"]
+    plain += ["--classifier", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
+    plain += ["--kimg", str(steps * 32 / 1000), "--snapshot-kimg", "0.96"]
+
+    def started(name: str) -> BaseProcess:
+        arguments = [*plain, "--outdir", str(folder / name)]
+        process = context.Process(target=tiny_main, args=(arguments,))
+        process.start()
+        return process
+
+    moments = random.Random(5)
+    for kill in range(kills):
+        process = started("killed")
+        if moments.random() < 0.8:
+            furthest = steps // 10 * (kill + moments.random()) / (kills + 1)
+            while rows_of(folder / "killed") < furthest:
+                time.sleep(0.002)
+            time.sleep(moments.uniform(0.0, 0.1))
+        else:
+            time.sleep(moments.uniform(0.0, 1.0))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    ends = []
+    for name in ("killed", "plain"):
+        process = started(name)
+        process.join()
+        assert process.exitcode == 0
+        (run,) = (folder / name).glob("[0-9]*")  # one run, not one a kill
+        ends.append(checkpoint.newest_first(run / "checkpoints")[0])
+    assert log_of(folder / "killed").count("resuming at ") >= kills // 2
+    assert ends[0].name == ends[1].name == f"checkpoint-{steps * 32:09d}.safetensors"
+    assert ends[0].read_bytes() == ends[1].read_bytes()
+
+
+def test_killed_run_ends_with_the_bytes_of_an_unbroken_one(digits: Path, tmp_path: Path) -> None:
+    check_killed_run(digits, tmp_path, kills=3, steps=60)
+
+
+@pytest.mark.slow
+def test_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
+    digits: Path, tmp_path: Path
+) -> None:
+    check_killed_run(digits, tmp_path, kills=20, steps=250)
