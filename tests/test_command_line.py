@@ -88,7 +88,7 @@ def test_evaluate_prints_every_figure_with_its_protocol(
 ) -> None:
     (classifier,) = (finished / "classifiers").iterdir()
     arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
-    assert main([*arguments, "--images", "240", "--classifier", str(classifier)]) == 0
+    assert main([*arguments, "--images", "240", "--features", str(classifier)]) == 0
     figures = json.loads(capsys.readouterr().out)
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
@@ -113,7 +113,7 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     (classifier,) = (finished / "classifiers").iterdir()
     output = tmp_path / "zoo" / "digits"
     arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
-    arguments += ["--classifier", str(classifier), "--licence", "Ours.", "--onnx"]
+    arguments += ["--features", str(classifier), "--licence", "Ours.", "--onnx"]
     assert main(arguments) == 0
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
@@ -168,7 +168,7 @@ def wait_for_rows(path: Path, count: int) -> None:
 def test_killed_run_continues_with_the_same_command_and_ends_the_same(
     digits: Path, tmp_path: Path
 ) -> None:
-    more = ("--epochs", "12", "--checkpoint-seconds", "0.2", "--classifier", "none")
+    more = ("--epochs", "12", "--checkpoint-seconds", "0.2", "--features", "none")
     broken = command(train_arguments(digits, tmp_path / "broken", *more))
     for rows in (2, 7):
         with subprocess.Popen(broken, stdout=subprocess.DEVNULL) as process:
@@ -191,7 +191,7 @@ def test_killed_run_continues_with_the_same_command_and_ends_the_same(
 def test_interrupted_run_saves_says_so_and_exits_1(
     digits: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    endless = train_arguments(digits, tmp_path, "--epochs", "1000", "--classifier", "none")
+    endless = train_arguments(digits, tmp_path, "--epochs", "1000", "--features", "none")
     with subprocess.Popen(command(endless), stdout=subprocess.PIPE, text=True) as process:
         wait_for_rows(tmp_path / RUN / "stats.jsonl", 1)
         process.send_signal(number)
@@ -219,7 +219,7 @@ def test_same_command_after_the_end_trains_no_more(digits: Path, finished: Path)
 
 
 def test_fresh_starts_another_run_and_other_options_do_too(digits: Path, tmp_path: Path) -> None:
-    short = ("--kimg", "0.03", "--classifier", "none")
+    short = ("--kimg", "0.03", "--features", "none")
     for more in ((), (), ("--fresh",), ("--seed", "7")):
         assert main(train_arguments(digits, tmp_path, *short, *more)) == 0
     assert len(list(tmp_path.iterdir())) == 3
@@ -281,7 +281,7 @@ BROKEN = {
         "cannot be made",
     ),
     "classifier-missing": (
-        ["evaluate", "TINY", "--data", "DIGITS", "--classifier", "EMPTY"],
+        ["evaluate", "TINY", "--data", "DIGITS", "--features", "EMPTY"],
         "config.json is missing",
     ),
     "evaluate-no-generator": (["evaluate", "EMPTY", "--data", "DIGITS"], "no such file"),
@@ -291,7 +291,7 @@ BROKEN = {
     "report-no-run": (["report", "EMPTY"], "no generator there"),
     "features-unknown": (
         ["evaluate", "TINY", "--data", "DIGITS", "--features", "vgg"],
-        "invalid choice",
+        "allowed: auto, none, classifier, selfsup, inception, or the folder of one",
     ),
     "classifier-of-unlabelled": (
         ["evaluate", "TINY", "--data", "PLAIN", "--features", "classifier"],
@@ -389,7 +389,7 @@ def test_pictures_without_classes_have_a_quality_figure_and_a_best(
     figures = read_generator_file(run / "best").config.metrics
     assert next(iter(figures)).startswith("frechet200_all80_plain-selfsup-")
     assert (run / "report.html").exists()
-    output = ["--output", str(tmp_path / "out"), "--images", "200", "--classifier", str(folder)]
+    output = ["--output", str(tmp_path / "out"), "--images", "200", "--features", str(folder)]
     assert main(["export", str(run), *output]) == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert "plain-selfsup-" in card
@@ -399,7 +399,7 @@ def test_pictures_without_classes_have_a_quality_figure_and_a_best(
 def test_run_without_a_feature_network_has_a_last_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:
-    more = ("--kimg", "0.06", "--classifier", "none")
+    more = ("--kimg", "0.06", "--features", "none")
     assert main(train_arguments(digits, tmp_path / "runs", *more)) == 0
     assert "no quality figure" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
@@ -413,7 +413,7 @@ def test_training_set_may_stand_for_the_real_pictures(
 ) -> None:
     (classifier,) = (finished / "classifiers").iterdir()
     arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
-    more = ["--images", "200", "--against", "train", "--classifier", str(classifier)]
+    more = ["--images", "200", "--against", "train", "--features", str(classifier)]
     assert main([*arguments, *more]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert next(iter(figures)).startswith("frechet200_train320_")
@@ -434,7 +434,7 @@ def test_report_is_written_again_on_demand(
     page = finished / RUN / "report.html"
     page.unlink()
     (classifier,) = (finished / "classifiers").iterdir()
-    more = ["--images", "200", "--classifier", str(classifier)]
+    more = ["--images", "200", "--features", str(classifier)]
     assert main(["report", str(finished / RUN), *more]) == 0
     assert str(page) in capsys.readouterr().out
     assert "frechet200_test240" in page.read_text()
@@ -456,7 +456,8 @@ def untidy(digits: Path, tmp_path: Path) -> Path:
 def test_log_says_what_was_done_to_the_pictures_and_a_file_which_are_broken(
     untidy: Path, tmp_path: Path
 ) -> None:
-    arguments = train_arguments(untidy, tmp_path / "runs", "--kimg", "0.06")
+    more = ("--kimg", "0.06", "--features", "none")
+    arguments = train_arguments(untidy, tmp_path / "runs", *more)
     for _ in range(2):
         assert main(arguments) == 0
     (run,) = (tmp_path / "runs").iterdir()

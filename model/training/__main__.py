@@ -38,7 +38,7 @@ from model.training.checkpoint import CheckpointError
 from model.training.data import DataError, Dataset, Split, load
 from model.training.downloads import OFFICIAL, fetch
 from model.training.evaluate import FeatureNetwork, Figures
-from model.training.feature_networks import AUTO, find_network, thinned, train_features
+from model.training.feature_networks import AUTO, KINDS, find_network, thinned, train_features
 from model.training.features import (
     ExtractorError,
     sensible_epochs,
@@ -386,6 +386,14 @@ def _name(text: str) -> str:
     return text
 
 
+def _feature_network(text: str) -> str:
+    if text not in KINDS and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no feature network; allowed: {', '.join(KINDS)}, or the folder of one"
+        )
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model.training", description="Train and measure generators."
@@ -610,6 +618,7 @@ def _common(parser: argparse.ArgumentParser, measures: bool = True) -> None:
             "--classifier",
             dest="features",
             metavar="NETWORK",
+            type=_feature_network,
             default=AUTO,
             help="that measures quality: classifier, selfsup (learns without labels), inception "
             "(the public one; needs ganserve[fidelity] and its weights), the folder of one, or "

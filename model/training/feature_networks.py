@@ -25,7 +25,13 @@ from model.training.inception import load_inception
 TRAIN_IMAGES = 60_000  # among which the nearest is looked for
 SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
 
-AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = "auto", "none", "classifier", "selfsup", "inception"
+KINDS = AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = (
+    "auto",
+    "none",
+    "classifier",
+    "selfsup",
+    "inception",
+)
 
 
 def find_network(
