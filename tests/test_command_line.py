@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
+from model.training import features
 from model.training.__main__ import main
 from model.training.checkpoint import newest_first
 from model.training.data import load
@@ -30,6 +31,7 @@ RUN = "00000-digits-dcgan-mnist-batch32"
 def tiny_preset() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "dcgan-mnist", TINY_PRESET)
+        patch.setattr(features, "MOST_PASSES", 4)
         yield
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from model.metrics import frechet_distance
+from model.training import features
 from model.training.data import Dataset, load
 from model.training.evaluate import FEW_TEST_IMAGES, evaluate, reference
 from model.training.feature_networks import SHIPPED_CLASSIFIERS, find_network, thinned
@@ -254,13 +255,16 @@ def test_number_of_passes_suits_the_number_of_pictures() -> None:
     assert sensible_epochs(60_000, labelled=True) == 3
     assert sensible_epochs(7_200, labelled=False) == 8
     assert sensible_epochs(500_000, labelled=False) == 1
-    assert sensible_epochs(10, labelled=False) == 20
+    assert sensible_epochs(10, labelled=False) == 60
 
 
 # --- which network ---
 
 
-def test_network_is_found_by_its_kind_and_kept(digits: Path, tmp_path: Path) -> None:
+def test_network_is_found_by_its_kind_and_kept(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "MOST_PASSES", 2)
     train, test = (load(digits, part, side=28, channels=1) for part in ("train", "test"))
     said: list[str] = []
     find = (tmp_path, train, test, CPU, said.append)
@@ -280,7 +284,24 @@ def test_network_is_found_by_its_kind_and_kept(digits: Path, tmp_path: Path) -> 
     assert find_network("none", *find) is None
 
 
-def test_pictures_without_labels_get_the_network_without(tmp_path: Path) -> None:
+def test_network_that_was_killed_while_it_was_written_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "MOST_PASSES", 1)
+    find = ("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
+    first = find_network(*find)
+    (config,) = tmp_path.glob("classifiers/*/config.json")
+    config.unlink()
+    again = find_network(*find)
+    assert first is not None
+    assert again is not None
+    assert again.name == first.name
+
+
+def test_pictures_without_labels_get_the_network_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "MOST_PASSES", 1)
     found = find_network("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
     assert found is not None
     assert found.name.startswith("scenes-selfsup-")

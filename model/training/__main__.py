@@ -46,7 +46,6 @@ from model.training.features import (
     train_selfsup,
 )
 from model.training.pictures import FITS, Fit
-from model.training.plots import draw_plots
 from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
@@ -294,7 +293,6 @@ def _report(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     network = _network(options, options.run.parent, train, test, device)
     real = evaluate.reference(network, test, train) if network else None
-    draw_plots(options.run, print)
     print(report.report_run(options.run, real, train, options.images, options.device))
     return 0
 

@@ -36,6 +36,7 @@ SHIFT = 2  # pixels; pictures move by up to so much while the network learns
 FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels into channels
 WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # of what a network learns
 LEARNT_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
+MOST_PASSES = 60
 
 Layout = Literal["dense", "folded"]
 
@@ -197,10 +198,10 @@ def load_extractor(folder: Path, device: torch.device) -> Extractor:
 
 
 def sensible_epochs(pictures: int, labelled: bool) -> int:
-    """Passes over so many pictures: LEARNT_PICTURES in all, at most 20; three at least where there
-    are classes to learn.
+    """Passes over so many pictures: LEARNT_PICTURES in all, at most MOST_PASSES; three at least
+    where there are classes to learn.
     """
-    return int(np.clip(LEARNT_PICTURES // pictures, 3 if labelled else 1, 20))
+    return int(np.clip(LEARNT_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
 
 
 def train_extractor(

@@ -35,6 +35,7 @@ from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
+PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
@@ -109,6 +110,7 @@ class _Training:
             self._state |= found.state
         self._batches = Batches(run.config, run.data, run.device, self._state["attempt"])
         self._recent: list[Stats] = []
+        self._drawn_at = time.monotonic()
 
     def go_on(self, stop: Callable[[], bool]) -> bool:
         """To the schedule's end (true) or until `stop()`.
@@ -246,7 +248,9 @@ class _Training:
         if better:
             write_generator_file(run.folder / "best", weights, card, **fields)
             state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
-        draw_plots(run.folder, journal.say)
+        if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
+            draw_plots(run.folder, journal.say)
+            self._drawn_at = time.monotonic()
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:
         network = self._config.network

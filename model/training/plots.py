@@ -1,4 +1,4 @@
-"""A run's curves as pictures, drawn anew at each snapshot: losses.png and metrics.png.
+"""A run's curves as pictures, drawn anew at snapshots: losses.png and metrics.png.
 
 stats.jsonl, metrics.jsonl  ->  thinned to some hundred points  ->  one panel a kind of figure
 """

@@ -33,7 +33,7 @@ from model.training.evaluate import (
     explain,
 )
 from model.training.feature_networks import thinned, train_features
-from model.training.plots import LOSSES_PLOT, METRICS_PLOT
+from model.training.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
 from model.training.run_folder import OPTIONS, RunError
 
 REPORT = "report.html"
@@ -107,7 +107,10 @@ def best_or_last(run_dir: Path) -> Path:
 def report_run(
     run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str
 ) -> Path:
-    """Measures the best generator of a run with `count` pictures, and writes the page on it."""
+    """Draws the curves of a run, measures its best generator with `count` pictures, and writes the
+    page on it.
+    """
+    draw_plots(run_dir, print)
     file = read_generator_file(best_or_last(run_dir))
     config, sampler = file.config, load_sampler(file, device)
     network = real.network if real else None
