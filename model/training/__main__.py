@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import signal
 import sys
@@ -45,6 +46,7 @@ from model.training.features import (
     train_extractor,
     train_selfsup,
 )
+from model.training.peers import Peers, PeersError, joined
 from model.training.pictures import FITS, Fit
 from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
@@ -57,6 +59,7 @@ MISTAKES = (
     ExtractorError,
     GeneratorFileError,
     OutputError,
+    PeersError,
     RecipeError,
     loop.TrainingError,
     run_folder.RunError,
@@ -85,11 +88,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    device = resolve_device(options.device)
+    with joined() as peers:
+        return _train_with(peers, options)
+
+
+def _train_with(peers: Peers, options: argparse.Namespace) -> int:
+    device = resolve_device(peers.device(options.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     config = _resolved(options)
+    peers.share(config.batch)
     if not (options.data or config.data):
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
-    path = _data_path(options.data or config.data, options)
+    with peers.one_before_the_others():
+        path = _data_path(options.data or config.data, options)
     data = _part(path, config.split, config)
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
@@ -107,10 +119,24 @@ def _train(options: argparse.Namespace) -> int:
         "torch": str(torch.__version__),
     }
     if options.dry_run:
-        print(json.dumps(record, indent=2))
+        if peers.first:
+            print(json.dumps(record, indent=2))
         return 0
+    run = loop.Run(
+        config=config,
+        schedule=schedule,
+        data=data,
+        data_sha256=sha256,
+        real=None,
+        folder=options.outdir,  # the first process's own is found or made below
+        device=device,
+        peers=peers,
+    )
+    if not peers.first:  # it writes nothing and measures nothing
+        return 0 if loop.train(run, _Stop()) else 1
 
-    folder = None if options.fresh else run_folder.find_run(options.outdir, fingerprint)
+    fresh = options.fresh and not peers.restarted
+    folder = None if fresh else run_folder.find_run(options.outdir, fingerprint)
     if options.resume:
         folder = run_folder.open_run(options.resume, fingerprint)
     if folder is None:
@@ -126,15 +152,11 @@ def _train(options: argparse.Namespace) -> int:
         eyes = _network(options, options.outdir, train_part, test, device)
         if eyes is None:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
-        run = loop.Run(
-            config=config,
-            schedule=schedule,
-            data=data,
+        run = replace(
+            run,
             notes=(*data.notes, *broken_notes(broken)),
-            data_sha256=sha256,
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
-            device=device,
         )
         if not loop.train(run, _Stop()):
             return 1
@@ -144,20 +166,23 @@ def _train(options: argparse.Namespace) -> int:
 
 class _Stop:
     """Becomes true at Ctrl-C or SIGTERM: the loop then ends its step and saves. A second Ctrl-C
-    ends at once.
+    ends at once. Under torchrun, which passes Ctrl-C on once more, it does not; and its end counts
+    as SIGTERM.
     """
 
     def __init__(self) -> None:
         self._asked = False
+        self._agent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         signal.signal(signal.SIGINT, self._ask)
         signal.signal(signal.SIGTERM, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._agent is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def __call__(self) -> bool:
-        return self._asked
+        return self._asked or (self._agent is not None and os.getppid() != self._agent)
 
 
 def _resolved(options: argparse.Namespace) -> TrainConfig:

@@ -97,6 +97,28 @@ class Journal:
                 self._board.add_scalar(name, value, self._seen)
 
 
+class Silence(Journal):
+    """What a process says that leaves the writing to another."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, images_seen: int) -> None:
+        """Nothing."""
+
+    def stats(self, row: Row) -> None:
+        """Nothing."""
+
+    def metrics(self, row: Mapping[str, float | int]) -> None:
+        """Nothing."""
+
+
 def _drop_rows_after(path: Path, images_seen: int) -> None:
     """Keeps whole rows up to `images_seen`; a half-written last row goes too."""
     if not path.exists():
