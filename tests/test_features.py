@@ -370,6 +370,21 @@ def test_training_pictures_drawn_again_are_called_copies(selfsup: Extractor) -> 
     assert figures[f"nearest_below1pc_{protocol}"] == 1
 
 
+def test_copies_of_a_small_set_are_seen_too(selfsup: Extractor) -> None:
+    train, test = scenes(300, 0), scenes(40, 1)
+    figures = evaluate(
+        drawing(train.images[:200]),  # type: ignore[arg-type]
+        lambda seeds: np.zeros((len(seeds), 8), np.float32),
+        reference(selfsup, test, train),
+        200,
+        train=selfsup(train.images)[0],
+    )
+    near = {name: figure for name, figure in figures.items() if name.startswith("nearest")}
+    (name,) = near  # forty have no percentiles
+    assert name == f"nearest_ratio_200_test40_train300_{selfsup.name}"
+    assert near[name] == pytest.approx(0, abs=1e-3)
+
+
 def test_few_test_pictures_are_joined_by_the_training_ones(selfsup: Extractor) -> None:
     train, test = scenes(60, 0), scenes(20, 1)
     joined = reference(selfsup, test, train)

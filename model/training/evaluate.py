@@ -81,6 +81,7 @@ class Reference:
     network: FeatureNetwork
     features: Features  # (N, D)
     part: Split  # of the data that they are of
+    held_out: Features | None  # of test pictures, against which copies are seen
 
 
 def reference(
@@ -92,7 +93,8 @@ def reference(
     """Features of the part that generated pictures are held against: unless `against` says which,
     the test part, with the training part where it is given and the test part is small.
     """
-    part = against or ("all" if train and len(test) < FEW_TEST_IMAGES else "test")
+    few = train is not None and len(test) < FEW_TEST_IMAGES
+    part = against or ("all" if few else "test")
     parts = [
         half for half, name in ((train, "train"), (test, "test")) if half and part in (name, "all")
     ]
@@ -101,7 +103,10 @@ def reference(
     if part != "test" or labels is None or (np.diff(labels) >= 0).all():
         # they come class by class, or film by film: mixed, so that the first ones stand for all
         pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]
-    return Reference(network, network(pictures)[0], part)
+    features = network(pictures)[0]
+    if part == "test":
+        return Reference(network, features, part, held_out=features)
+    return Reference(network, features, part, network(test.images)[0] if few else None)
 
 
 def quality(sampler: Sampler, rows: Rows, real: Reference, count: int) -> dict[str, float]:
@@ -129,8 +134,8 @@ def evaluate(
     network = real.network
     features, probabilities = network(draw(sampler, rows, count))
     figures: Figures = {**compare(real, features)}
-    if train is not None and real.part == "test":  # others have been seen in training
-        figures |= _nearness(real, features, train)
+    if train is not None and real.held_out is not None:
+        figures |= _nearness(network, features, train, real.held_out)
     if network.classes:
         asked = _asked(rows, count, classes, network.classes)
         figures |= _of_classes(network, probabilities, asked)
@@ -179,16 +184,17 @@ def _neighbours(real: Reference, features: Features, most: int) -> dict[str, flo
     }
 
 
-def _nearness(real: Reference, features: Features, train: Features) -> dict[str, float]:
-    few, held_out = features[:NEIGHBOUR_IMAGES], real.features[:NEIGHBOUR_IMAGES]
+def _nearness(
+    network: FeatureNetwork, features: Features, train: Features, held_out: Features
+) -> dict[str, float]:
+    few, held_out = features[:NEIGHBOUR_IMAGES], held_out[:NEIGHBOUR_IMAGES]
     near = nearness(train, held_out, few)
     counts = f"{_thousands(len(few))}_test{_thousands(len(held_out))}_train{_thousands(len(train))}"
-    return {
-        f"nearest_ratio_{counts}_{real.network.name}": round(near.ratio, 4),
-        f"nearest_below{CLOSE:.0%}_{counts}_{real.network.name}".replace("%", "pc"): round(
-            near.close, 4
-        ),
-    }
+    figures = {f"nearest_ratio_{counts}_{network.name}": round(near.ratio, 4)}
+    if len(held_out) >= FEW_TEST_IMAGES:  # fewer have no percentiles
+        close = f"nearest_below{CLOSE * 100:.0f}pc_{counts}_{network.name}"
+        figures[close] = round(near.close, 4)
+    return figures
 
 
 def _of_classes(

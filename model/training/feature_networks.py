@@ -2,6 +2,7 @@
 was trained here before, or one that is trained now and kept.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,10 +63,12 @@ def find_network(
     if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
         return shipped or load_extractor(folder, device)
     say(f"training the network that measures quality, kept in {folder}; --features none: without")
+    start = time.monotonic()
     learn = train_extractor if classifies else train_selfsup
     epochs = sensible_epochs(len(train), labelled=classifies)
     network = learn(train, test, epochs=epochs, seed=0, device=device, say=say)
     network.save(folder)
+    say(f"trained in {time.monotonic() - start:.0f} s")
     return network
 
 

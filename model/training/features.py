@@ -37,6 +37,7 @@ FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels 
 WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # of what a network learns
 LEARNT_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
 MOST_PASSES = 60
+SAID = 5  # times, while it learns, how well it does
 
 Layout = Literal["dense", "folded"]
 
@@ -325,8 +326,9 @@ def _learn(
                 torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
-            accuracy = judge(network, damages)
-            say(f"{config.kind} epoch {epoch + 1} of {config.epochs}: {word} {accuracy:.2%}")
+            if (epoch + 1) % -(-config.epochs // SAID) == 0 or epoch + 1 == config.epochs:
+                accuracy = judge(network, damages)
+                say(f"{config.kind} epoch {epoch + 1} of {config.epochs}: {word} {accuracy:.2%}")
     return Extractor(replace(config, test_accuracy=accuracy), network, device)
 
 
