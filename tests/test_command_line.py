@@ -74,6 +74,9 @@ def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
 def test_classifier_is_trained_once_and_kept(finished: Path) -> None:
     (folder,) = (finished / "classifiers").iterdir()
     assert (folder / "model.safetensors").exists()
+    log = (finished / RUN / "log.txt").read_text()
+    assert log.count("quality is measured through digits-classifier-") == 1
+    assert "best so far (measured in " in log
 
 
 def test_dry_run_prints_the_options_and_writes_nothing(
@@ -86,12 +89,18 @@ def test_dry_run_prints_the_options_and_writes_nothing(
 
 
 def test_evaluate_prints_every_figure_with_its_protocol(
-    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+    digits: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (classifier,) = (finished / "classifiers").iterdir()
+    monkeypatch.chdir(tmp_path)  # where no classifier is kept yet
     arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
-    assert main([*arguments, "--images", "240", "--features", str(classifier)]) == 0
-    figures = json.loads(capsys.readouterr().out)
+    assert main([*arguments, "--images", "240", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert "kept in runs/classifiers/" in printed.err
+    figures = json.loads(printed.out)
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
         "frechet240_test240",

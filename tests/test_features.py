@@ -288,7 +288,7 @@ def test_network_that_was_killed_while_it_was_written_is_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "MOST_PASSES", 1)
-    find = ("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
+    find = ("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU, print)
     first = find_network(*find)
     (config,) = tmp_path.glob("classifiers/*/config.json")
     config.unlink()
@@ -302,7 +302,7 @@ def test_pictures_without_labels_get_the_network_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "MOST_PASSES", 1)
-    found = find_network("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU)
+    found = find_network("auto", tmp_path, scenes(60, 0), scenes(20, 1), CPU, print)
     assert found is not None
     assert found.name.startswith("scenes-selfsup-")
 

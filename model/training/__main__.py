@@ -150,11 +150,12 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         check_broken(path, broken, data.files)
         write_broken(folder / "broken.txt", broken)
         eyes = _network(options, options.outdir, train_part, test, device)
+        seen_through = [f"quality is measured through {eyes.name}"] if eyes else []
         if eyes is None:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*data.notes, *broken_notes(broken)),
+            notes=(*data.notes, *broken_notes(broken), *seen_through),
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
         )
@@ -395,7 +396,10 @@ def _parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
 def _network(
     options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
 ) -> FeatureNetwork | None:
-    return find_network(options.features, outdir, train, test, device)
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    return find_network(options.features, outdir, train, test, device, say)
 
 
 # --- the command line ---

@@ -41,7 +41,7 @@ def find_network(
     train: Dataset,
     test: Dataset,
     device: torch.device,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None],
 ) -> FeatureNetwork | None:
     """The network of the kind `asked`, or in the folder of that name: auto is the classifier where
     the pictures have labels, else selfsup.
