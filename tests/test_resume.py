@@ -191,7 +191,7 @@ def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.tiny_training"])
     plain = ["train", "--preset", "modern-32", "--data", str(digits), "--device", "cpu"]
-    plain += ["--classifier", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
+    plain += ["--features", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
     plain += ["--kimg", str(steps * 32 / 1000), "--snapshot-kimg", "0.96"]
 
     def started(name: str) -> BaseProcess:

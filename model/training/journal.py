@@ -8,6 +8,7 @@ them again.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -84,11 +85,11 @@ class Journal:
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left  {values}"
             )
 
-    def metrics(self, row: Row) -> None:
+    def metrics(self, row: Mapping[str, float | int]) -> None:
         """Quality figures."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
-    def _write(self, stream: TextIO, row: Row) -> None:
+    def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
         for name, value in row.items():
@@ -114,7 +115,7 @@ class Silence(Journal):
     def stats(self, row: Row) -> None:
         """Nothing."""
 
-    def metrics(self, row: Row) -> None:
+    def metrics(self, row: Mapping[str, float | int]) -> None:
         """Nothing."""
 
 
