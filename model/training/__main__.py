@@ -46,6 +46,7 @@ from model.training.features import (
     train_extractor,
     train_selfsup,
 )
+from model.training.journal import seconds_spent
 from model.training.peers import Peers, PeersError, joined
 from model.training.pictures import FITS, Fit
 from model.training.prepare import prepare
@@ -297,7 +298,10 @@ def _export(options: argparse.Namespace) -> int:
     sampler = load_sampler(file, options.device)
     pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
-    card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
+    hours = seconds_spent(options.run, config.images_seen) / 3600
+    cost = f"{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
+    samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
+    card = model_card(config, record["command"], cost, samples)
     (options.output / "README.md").write_text(card)
     if options.onnx:
         write_onnx(read_generator_file(options.output), options.output / ONNX)
