@@ -16,7 +16,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -110,6 +111,8 @@ class Batcher:
         self._open, self._closed = False, True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
+        self._jobs: set[Job] = set()  # accepted and not yet answered
+        self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
         self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
         self.seconds = 0.0  # that they took
@@ -132,6 +135,25 @@ class Batcher:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         self._threads = []
+
+    def failure(self, hang_seconds: float) -> str | None:
+        """What keeps it from ever answering again: a thread that has ended, or has been at one
+        batch for too long. None if nothing does.
+        """
+        now = time.monotonic()
+        for thread in self._threads:
+            if not thread.is_alive():
+                return f"the {thread.name} thread has ended"
+            busy = now - self._begun.get(thread.name, now)
+            if busy > hang_seconds:
+                return f"the {thread.name} thread has been at one batch for {busy:.0f} s"
+        return None
+
+    def give_up(self) -> None:
+        """Refuses new requests and all that wait: another process may answer them."""
+        self._open, self._closed = False, True
+        for job in tuple(self._jobs):
+            _refuse(job, NotReady("The generator has stopped working."))
 
     @property
     def max_queue(self) -> int:
@@ -161,7 +183,8 @@ class Batcher:
         deadline = math.inf if goes_on else now + self._max_wait
         job = Job(rows, notes, now, deadline, self._loop.create_future())
         self.pending += count
-        job.reply.add_done_callback(lambda _: self._leave(count))
+        self._jobs.add(job)
+        job.reply.add_done_callback(lambda _: self._leave(job))
         self._arrivals.put(job)
         return job
 
@@ -176,8 +199,9 @@ class Batcher:
                 retry_after=max(1, math.ceil(wait)),
             )
 
-    def _leave(self, count: int) -> None:
-        self.pending -= count
+    def _leave(self, job: Job) -> None:
+        self.pending -= len(job.rows)
+        self._jobs.discard(job)
 
     # --- the device thread ---
 
@@ -188,7 +212,8 @@ class Batcher:
                 closing |= self._collect(wait=not (self._small or self._large))
                 batch = self._form()
                 if batch:
-                    self._work(batch)
+                    with self._busy("device"):
+                        self._work(batch)
         except Exception as error:  # our own mistake: nobody may wait for ever for it
             log.critical("the device thread has failed", exc_info=error)
             self._open, self._closed = False, True
@@ -296,7 +321,8 @@ class Batcher:
     def _encode(self) -> None:
         while (batch := self._finished.get()) is not None:
             try:
-                self._finish(batch)
+                with self._busy("encoder"):
+                    self._finish(batch)
             finally:
                 self._encoder_free.release()
 
@@ -333,6 +359,14 @@ class Batcher:
         wanted = [piece.job.notes is not None for piece in batch.pieces]
         rows = np.repeat(wanted, [piece.end - piece.start for piece in batch.pieces])
         return self._encode_pictures(batch.pixels[rows], notes) if notes else []
+
+    @contextmanager
+    def _busy(self, thread: str) -> Iterator[None]:
+        self._begun[thread] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._begun[thread]
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None

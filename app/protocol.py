@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from app.disconnection import BELL
 from app.problems import KINDS, Kind, problem_response
+from app.readiness import Readiness
 from app.settings import Settings
 
 BODILESS = (204, 304)
@@ -31,6 +32,7 @@ class Protocol(HttpToolsProtocol):
     receipt_seconds: float  # from a connection, or a request's first byte, to the request's last
     stalled_seconds: float  # without one byte taken, until a connection is given up
     keep_alive_seconds: int  # from an answer to the next request
+    readiness: Readiness | None  # while draining, each answer is the last of its connection
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -142,17 +144,21 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.send = OneWrite(cycle)  # type: ignore[method-assign]
+        if self.readiness and self.readiness.draining:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
 
-def protocol(settings: Settings) -> type[Protocol]:
+def protocol(settings: Settings, readiness: Readiness | None = None) -> type[Protocol]:
     """The connections of one application, which know its bounds: uvicorn makes each of a class."""
+    ready = readiness
 
     class Bounded(Protocol):
         largest_head = settings.max_head_kib * 2**10
         receipt_seconds = settings.receipt_seconds
         stalled_seconds = settings.stalled_seconds
         keep_alive_seconds = settings.keep_alive_seconds
+        readiness = ready
 
     return Bounded
 

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -134,6 +142,26 @@ class Settings(BaseSettings):
         description="seconds that a connection is kept without a request; behind a load balancer,"
         " more than it keeps its own",
     )
+    drain_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=600,
+        description="seconds from SIGTERM, still serving but not ready, to the last new connection:"
+        " three checks of the load balancer",
+    )
+    grace_seconds: float = Field(
+        25.0,
+        gt=0,
+        le=3600,
+        validate_default=True,
+        description="seconds from SIGTERM to the end at the latest; what is not answered is cut",
+    )
+    hang_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="seconds that one batch may take; then the process ends itself",
+    )
     max_streams: int = Field(
         16, ge=1, le=4096, description="answers in many parts on their way at once; above it 429"
     )
@@ -186,6 +214,15 @@ class Settings(BaseSettings):
     rate_burst: int = Field(
         100, ge=1, le=1_000_000, description="requests at once before the rate limit counts"
     )
+
+    @field_validator("grace_seconds")
+    @classmethod
+    def _longer_than_the_drain(cls, seconds: float, info: ValidationInfo) -> float:
+        drain: float = info.data.get("drain_seconds", 0.0)
+        if seconds <= drain:
+            message = "more than GAN_DRAIN_SECONDS ({drain}) is wanted"
+            raise PydanticCustomError("too_short", message, {"drain": f"{drain:g}"})
+        return seconds
 
     @property
     def generators(self) -> list[str]:

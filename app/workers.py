@@ -8,6 +8,7 @@ The kernel hands each connection to whichever worker accepts it. All draw the sa
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -19,12 +20,13 @@ import uvicorn
 
 from app.main import create_app
 from app.protocol import protocol
+from app.readiness import Readiness
+from app.server import GIVEN_UP, START_FAILED, Server, end_at_once
 from app.settings import Settings
 from model.cores import usable_cores
 
 log = logging.getLogger("ganserve")
 
-START_FAILED = 3  # uvicorn's exit status where the application did not start
 LOG_FORMAT = "%(levelname)s:     %(message)s"
 RESTART_SECONDS = 1.0
 
@@ -65,24 +67,32 @@ def _bound(settings: Settings) -> socket.socket:
 
 
 def _work(settings: Settings, listener: socket.socket) -> None:
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
     raise SystemExit(_serve_alone(settings, listener))
+
+
+def _end_with_the_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    assert supervisor
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     app, host, port = create_app(settings), settings.host, settings.port
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=protocol(settings))
-    server = uvicorn.Server(config)
+    readiness: Readiness = app.state.readiness
+    http = protocol(settings, readiness)
+    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=http)
+    server = Server(config, settings, readiness)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn ends in good order and then raises the signal once more: that one is not news
-        signal.signal(number, _already_known)
+        signal.signal(number, end_at_once)  # before the server has its own, and after
     server.run(sockets=[listener] if listener else None)
-    return 0 if server.started else START_FAILED
-
-
-def _already_known(number: int, frame: FrameType | None) -> None:
-    pass
+    if server.status == GIVEN_UP:
+        logging.shutdown()
+        os._exit(GIVEN_UP)  # a thread that hangs would be waited for
+    return server.status
 
 
 class _Supervisor:
