@@ -5,6 +5,7 @@ name -> folder -> checked file -> sampler on its device -> warm -> Generation
 
 import gc
 import importlib
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,21 @@ from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.generators import generator_folder
-from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
+from model.sampler import (
+    Sampler,
+    UnequalBytesError,
+    WrongPictureError,
+    check_bytes,
+    check_golden,
+    load_sampler,
+)
 
 if TYPE_CHECKING:
     from app.signing import Signer
 
-START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, SigningError)
+log = logging.getLogger("ganserve")
+
+START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, WrongPictureError, SigningError)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
@@ -74,11 +84,13 @@ def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Ge
     """A generator file, checked, on its device and warm; its files signed, if anything signs.
 
     Raises:
-        GeneratorFileError, DeviceError, UnequalBytesError: it cannot be served.
+        one of START_ERRORS: it cannot be served.
     """
     file = read_generator_file(folder)
     threads = settings.threads or usable_cores()
     sampler = load_sampler(file, settings.device, settings.precision, threads)
+    if not check_golden(sampler, file, settings.precision):
+        log.warning("%s remembers no pictures, so none was compared", file.config.id)
     warm_up(sampler, settings.max_batch)
     encode = signer.encode_pngs if signer else encode_pngs
     batcher = Batcher(
