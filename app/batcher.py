@@ -112,6 +112,7 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
         self._jobs: set[Job] = set()  # accepted and not yet answered
+        self._holders = 0  # answers of several requests
         self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
         self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
@@ -154,6 +155,20 @@ class Batcher:
         self._open, self._closed = False, True
         for job in tuple(self._jobs):
             _refuse(job, NotReady("The generator has stopped working."))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile more requests of one answer may come."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody waits, or is in the midst of an answer."""
+        return bool(self.pending or self._holders)
 
     @property
     def max_queue(self) -> int:

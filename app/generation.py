@@ -43,7 +43,7 @@ class Shared:
     waiting: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Generation:
     """A generator that is loaded and warm. Lives on the event loop."""
 
@@ -253,9 +253,17 @@ def _refused() -> Iterator[None]:
 
 @dataclass
 class Generators:
-    """All generators that are served, the default first."""
+    """All generators that are served, the default first; and those that others have replaced,
+    which answer to name@hash alone.
+    """
 
     loaded: list[Generation]
+    former: list[Generation] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Generation]:
+        """Both."""
+        return [*self.loaded, *self.former]
 
     @property
     def default(self) -> Generation:
@@ -266,7 +274,10 @@ class Generators:
         """The one of a name, or of name@hash."""
         if name is None:
             return self.default
-        return next((one for one in self.loaded if name in (one.name, one.id)), None)
+        for one in self.loaded:
+            if name in (one.name, one.id):
+                return one
+        return next((one for one in self.former if name == one.id), None)
 
     def parameter(self, name: str | None) -> Generation:
         """The one that a `model` parameter names.

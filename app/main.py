@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import crossorigin, description, lean, problems
 from app.access.control import AccessControl, access_control
-from app.generation import ClientGoneError
+from app.access.keys import ApiKeys
+from app.generation import ClientGoneError, Generators
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
-from app.loading import START_ERRORS, load_all, quieten_collector
+from app.loading import START_ERRORS, quieten_collector
 from app.problems import Problem
 from app.readiness import Readiness
+from app.reloading import Reloader
 from app.routes import (
+    admin,
     health,
     images,
     interpolations,
@@ -92,14 +95,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read_settings()
     readiness = Readiness(settings.hang_seconds)
 
+    def swapped(generators: Generators) -> None:
+        app.state.generators, app.state.generation = generators, generators.default
+        readiness.generators = generators
+
+    reloader = Reloader(settings, swapped)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        generators = load_all(settings)
-        for generation in generators.loaded:
-            generation.batcher.start()
-        app.state.generators, app.state.generation = generators, generators.default
-        readiness.generators = generators
+        generators = reloader.start()
         app.state.telemetry.watch(generators)
         quieten_collector()
         seconds = time.monotonic() - start
@@ -107,8 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         log.info("ready after %.1f s: %s", seconds, names)
         yield
         app.state.generators = app.state.generation = readiness.generators = None
-        for generation in generators.loaded:
-            await generation.batcher.stop()
+        await reloader.stop()
 
     app = Service(
         title="ganserve",
@@ -120,7 +124,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
-    app.state.readiness = readiness
+    app.state.readiness, app.state.reloader = readiness, reloader
+    admins = settings.admin_key_hashes
+    app.state.admin_keys = ApiKeys(admins) if admins else None
     app.state.telemetry = Telemetry()
     app.state.bounds = Bounds.of(settings)
     problems.install(app)
@@ -130,7 +136,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages):
+    for room in (*rooms, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)

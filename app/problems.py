@@ -77,6 +77,12 @@ KINDS = {
             "The request did not arrive whole in the time that there is. Send it at once.",
         ),
         Kind(
+            "reload-refused",
+            HTTPStatus.CONFLICT,
+            "The generator files as they are now cannot take the place of those that are served, "
+            "or another reload is under way. Nothing has changed.",
+        ),
+        Kind(
             "content-too-large",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "The body is larger than this host reads. Ask for fewer pictures at once; seeds are "
@@ -162,6 +168,12 @@ class NotInstalled(Problem):
     """An optional part is missing here."""
 
     kind = KINDS["not-installed"]
+
+
+class ReloadRefused(Problem):
+    """What is served stays as it is."""
+
+    kind = KINDS["reload-refused"]
 
 
 class Unauthorized(Problem):

@@ -25,7 +25,7 @@ from model.devices import Precision
 
 PREFIX = "GAN_"
 FILE = "_FILE"
-SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too
+SECRETS = ("api_key_hashes", "admin_key_hashes", "url_secrets")  # may come in a file too
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -62,6 +62,15 @@ class Settings(BaseSettings):
         (),
         max_length=64,
         description="further generators, as names, paths or hf: too; each by its own name",
+    )
+    former: Annotated[tuple[Text, ...], *Words] = Field(
+        (),
+        max_length=64,
+        description="generators that others have replaced, named in the same ways: they answer to"
+        " name@hash alone",
+    )
+    keep_reloaded: int = Field(
+        1, ge=0, le=64, description="replaced by a reload and kept as former ones, the latest"
     )
     device: str = Field(
         "auto",
@@ -194,6 +203,14 @@ class Settings(BaseSettings):
         repr=False,
         description="SHA-256 of each API key that opens the host, as `python -m app new-key` prints"
         " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
+    )
+
+    admin_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
+        (),
+        max_length=100,
+        repr=False,
+        description="SHA-256 of each key that opens /admin; none: /admin is closed."
+        " GAN_ADMIN_KEY_HASHES_FILE may name a file of them",
     )
 
     url_secrets: Annotated[tuple[Secret, ...], *Words] = Field(

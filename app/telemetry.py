@@ -69,7 +69,7 @@ class _Batchers(Collector):
             "ganserve_generate_seconds", "Seconds that the device was at work.", labels=["model"]
         )
         info = InfoMetricFamily("ganserve_model", "The generators that are served.")
-        for one in self._generators.loaded:
+        for one in self._generators.all:
             pending.add_metric([one.id], one.batcher.pending)
             pictures.add_metric([one.id], one.batcher.pictures)
             batches.add_metric([one.id], one.batcher.batches)

@@ -85,7 +85,7 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     readiness: Readiness = app.state.readiness
     http = protocol(settings, readiness)
     config = uvicorn.Config(app, host=host, port=port, access_log=False, http=http)
-    server = Server(config, settings, readiness)
+    server = Server(config, settings, readiness, app.state.reloader.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_at_once)  # before the server has its own, and after
     server.run(sockets=[listener] if listener else None)
@@ -95,20 +95,30 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     return server.status
 
 
+def _tell(worker: SpawnProcess, number: int) -> None:
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
+
+
 class _Supervisor:
     """Starts the workers, replaces those that die, and ends with them."""
 
     def __init__(self, plans: list[Settings], listener: socket.socket) -> None:
         self._plans, self._listener = plans, listener
-        self._stop = threading.Event()
+        self._stop, self._reload = threading.Event(), False
         self._context = multiprocessing.get_context("spawn")
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
+        signal.signal(signal.SIGHUP, self._asked_to_reload)
         workers = [self._start(plan) for plan in self._plans]
         status = 0
         while not self._stop.wait(0.1):
+            if self._reload:
+                self._reload = False
+                for worker in workers:
+                    _tell(worker, signal.SIGHUP)
             for place, worker in enumerate(workers):
                 if worker.exitcode is None:
                     continue
@@ -127,8 +137,14 @@ class _Supervisor:
 
     def _start(self, plan: Settings) -> SpawnProcess:
         worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
+        # one that is still starting must not end by it: it comes once the worker minds it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         worker.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         return worker
+
+    def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload = True
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()
