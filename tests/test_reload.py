@@ -1,4 +1,4 @@
-"""Generator files again while serving: nothing is lost, and a name and hash mean the same for ever."""
+"""Generator files again while serving: nothing is lost, and name@hash means the same for ever."""
 
 import contextlib
 import gc
@@ -210,10 +210,7 @@ def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -
             seed = 0
             while not stop.is_set():
                 seed += 1
-                with urllib.request.urlopen(
-                    f"{address}/generate?seed={seed}", timeout=10
-                ) as answer:
-                    models.append(answer.headers["Image-Model"])
+                models.append(fetch_model(address, seed))
 
         askers = [threading.Thread(target=ask) for _ in range(4)]
         for asker in askers:
@@ -244,6 +241,6 @@ def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -
     assert process.returncode == 0
 
 
-def fetch_model(address: str) -> str:
-    with urllib.request.urlopen(f"{address}/generate?seed=1", timeout=10) as answer:
+def fetch_model(address: str, seed: int = 1) -> str:
+    with urllib.request.urlopen(f"{address}/generate?seed={seed}", timeout=10) as answer:
         return str(answer.headers["Image-Model"])
