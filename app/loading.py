@@ -131,6 +131,7 @@ def load(
         encode=encode,
         sign=signer.sign if signer else None,
         signed_by=signer.id if signer else "",
+        device_memory=getattr(sampler, "device_memory", None),
     )
 
 

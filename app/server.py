@@ -14,10 +14,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
@@ -70,8 +73,26 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Loads, listens, and from then on minds SIGHUP."""
         await super().startup(sockets)
+        if self._settings.admin_port:
+            await self._listen_for_the_operator()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked_to_reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    async def _listen_for_the_operator(self) -> None:
+        connection: Callable[[], asyncio.Protocol] = partial(
+            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        host, port = self._settings.admin_host or self._settings.host, self._settings.admin_port
+        try:
+            server = await asyncio.get_running_loop().create_server(connection, host, port)
+        except OSError as error:
+            log.error("cannot listen on %s port %d: %s", host, port, error.strerror)
+            await self.lifespan.shutdown()
+            sys.exit(START_FAILED)
+        self.servers.append(server)
 
     def _asked_to_reload(self) -> None:
         task = asyncio.create_task(self._reload_and_tell())

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.logs import LogFormat
 from model.devices import Precision
 
 PREFIX = "GAN_"
@@ -96,6 +97,16 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("GAN_PORT", "PORT"),
         description="port to bind",
     )
+    admin_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="of its own for /metrics, /docs and /admin, one more for each further worker;"
+        " 0: they are on the other port",
+    )
+    admin_host: str = Field(
+        "", max_length=4096, description="address to bind for it; none: as GAN_HOST"
+    )
     max_batch: int = Field(64, ge=1, le=4096, description="pictures in one device batch")
     max_queue: int = Field(
         1024, ge=1, le=1_000_000, description="pictures accepted, unanswered; above it 429"
@@ -131,6 +142,15 @@ class Settings(BaseSettings):
     )
     max_head_kib: int = Field(
         16, ge=1, le=1024, description="KiB of a request's line and headers; above it 431"
+    )
+    log_format: LogFormat = Field("text", description="of the log on stderr: json for machines")
+    access_log: bool = Field(
+        False, description="whether every answer is a line of the log, without its query"
+    )
+    traces: bool = Field(
+        False,
+        description="whether every request is a span of OpenTelemetry (extra otel), sent to where"
+        " OTEL_EXPORTER_OTLP_ENDPOINT says",
     )
     receipt_seconds: float = Field(
         20.0,
@@ -231,6 +251,13 @@ class Settings(BaseSettings):
     rate_burst: int = Field(
         100, ge=1, le=1_000_000, description="requests at once before the rate limit counts"
     )
+
+    @field_validator("admin_port")
+    @classmethod
+    def _another_port(cls, port: int, info: ValidationInfo) -> int:
+        if port == info.data.get("port"):
+            raise PydanticCustomError("same_port", "another port than GAN_PORT is wanted")
+        return port
 
     @field_validator("grace_seconds")
     @classmethod

@@ -18,6 +18,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.logs import configure
 from app.main import create_app
 from app.protocol import protocol
 from app.readiness import Readiness
@@ -27,7 +28,6 @@ from model.cores import usable_cores
 
 log = logging.getLogger("ganserve")
 
-LOG_FORMAT = "%(levelname)s:     %(message)s"
 RESTART_SECONDS = 1.0
 
 
@@ -36,7 +36,7 @@ def serve(settings: Settings) -> int:
     plans = worker_settings(settings)
     if len(plans) == 1:
         return _serve_alone(plans[0])
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     try:
         listener = _bound(settings)
     except OSError as error:
@@ -47,14 +47,19 @@ def serve(settings: Settings) -> int:
 
 
 def worker_settings(settings: Settings) -> list[Settings]:
-    """One settings a worker: its device, and its share of the cores."""
+    """One settings a worker: its device, its share of the cores, and its admin port."""
     devices = settings.device.split(",")
     count = settings.workers * len(devices)
     threads = settings.threads or max(1, usable_cores() // count)
     return [
-        settings.model_copy(update={"device": device, "threads": threads})
-        for device in devices
-        for _ in range(settings.workers)
+        settings.model_copy(
+            update={
+                "device": devices[place // settings.workers],
+                "threads": threads,
+                "admin_port": settings.admin_port and settings.admin_port + place,
+            }
+        )
+        for place in range(count)
     ]
 
 
@@ -80,11 +85,18 @@ def _end_with_the_supervisor() -> None:
 
 def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     app, host, port = create_app(settings), settings.host, settings.port
     readiness: Readiness = app.state.readiness
-    http = protocol(settings, readiness)
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=http)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol(settings, readiness, app.state.telemetry),
+        ws="none",
+        access_log=False,
+        log_config=None,
+    )
     server = Server(config, settings, readiness, app.state.reloader.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_at_once)  # before the server has its own, and after
