@@ -18,9 +18,7 @@ from app.problems import Forbidden, RateLimited, Unauthorized
 from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures
-OPEN = frozenset(
-    ("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/", "/page.css")
-)
+OPEN = frozenset(("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/"))
 OPEN_FOLDERS = ("/problems/", "/page/")
 MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 
