@@ -46,6 +46,7 @@ export function button(label, drawing, onclick, { shown = true, keys = "", ...wo
 
 /** A label with the field that it is of. */
 export function field(label, input, after = null) {
+  input.setAttribute("aria-label", label) // not what stands after it, too
   return h("label", { class: "field" }, h("span", { class: "name" }, label), input, after)
 }
 

@@ -59,7 +59,7 @@ class Explorer {
     this.#modelList()
     this.state = history.state?.page ?? stateOf(location.search)
     await this.#render()
-    VIEWS.focus[2]() // what is wanted next, most likely
+    VIEWS.focus[2]().catch(() => {}) // what is wanted next, most likely
   }
 
   /** Shows a state that differs by some words; the one before is what Back leads to. */
@@ -157,8 +157,9 @@ class Explorer {
     if (state !== this.state) return // something later is shown by now
     Object.assign(this, found, { searches: Boolean(found.card.projection) })
     if (!(await this.#settled(state))) return
-    const view = await this.#viewOf(state.view)
+    const view = await this.#viewOf(state.view).catch(() => null)
     if (state !== this.state) return
+    if (!view) return this.#broken(new Error("This part of the page did not arrive."))
     this.view = view
     if (this.view !== before) {
       before?.hide?.()
@@ -248,7 +249,8 @@ class Explorer {
 
   #enter() {
     announce(document.title)
-    const start = this.view.root.querySelector("[data-start]") ?? main
+    const places = [...this.view.root.querySelectorAll("[data-start]")]
+    const start = places.find((place) => place.checkVisibility()) ?? main
     start.focus({ preventScroll: true })
   }
 

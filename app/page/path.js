@@ -53,7 +53,7 @@ export class Path {
       "div",
       { class: "empty" },
       icon("pin"),
-      h("h2", {}, "Pin two pictures or more"),
+      h("h1", { tabIndex: -1, "data-start": true }, "Pin two pictures or more"),
       h("p", {}, "Open one and press Pin, or begin with four at random. The way between them becomes a film."),
       button("Four at random", "dice", () => this.#commit({ pins: [0, 1, 2, 3].map(() => randomSeed()) }), {
         class: "button primary",
