@@ -5,6 +5,8 @@
  * whoever listens is told meanwhile. A refusal is an error that says what the service said.
  */
 
+import { session } from "./kept.js"
+
 const MOST_TRIES = 20
 const LONGEST_WAIT = 30 // seconds
 const MOST_IMAGES = 600 // that are kept, of small pictures
@@ -30,7 +32,7 @@ export class Api {
   constructor(onWait, askKey) {
     this.onWait = onWait
     this.askKey = askKey
-    this.#key = sessionStorage.getItem("ganserve-key") ?? ""
+    this.#key = session.getItem("ganserve-key") ?? ""
   }
 
   /** The JSON at a path. */
@@ -105,7 +107,7 @@ export class Api {
 
   async #newKey() {
     this.#key = await this.askKey()
-    if (this.#key) sessionStorage.setItem("ganserve-key", this.#key)
+    if (this.#key) session.setItem("ganserve-key", this.#key)
     return this.#key !== ""
   }
 }

@@ -40,6 +40,7 @@ export class Focus {
     this.trouble = h("p", { class: "problem", role: "alert", hidden: true })
     this.favourite = button("Favourite", "saved", () => app.toggleFavourite(this.draft), { keys: "F" })
     this.pin = button("Pin", "pin", () => app.togglePin(this.draft), { keys: "P" })
+    this.smooth = button("Smooth", "smooth", () => app.toggleSmooth(), { keys: "X" })
     this.directions = h("div", { class: "directions" })
     this.seed = h("input", { inputMode: "text", autocomplete: "off", autocapitalize: "off", spellcheck: false })
     this.classField = h("div")
@@ -72,7 +73,7 @@ export class Focus {
         "div",
         { class: "stage" },
         h("div", { class: "frame" }, this.canvas, this.trouble),
-        h("div", { class: "row between" }, h("div", { class: "row" }, walk), h("div", { class: "row" }, this.favourite, this.pin)),
+        h("div", { class: "row between" }, h("div", { class: "row" }, walk), h("div", { class: "row" }, this.smooth, this.favourite, this.pin)),
       ),
       h(
         "div",
@@ -114,6 +115,8 @@ export class Focus {
   marks() {
     const { app, draft } = this
     this.favourite.setAttribute("aria-pressed", String(app.favourites.has(draft)))
+    const smooth = document.documentElement.classList.contains("smooth")
+    this.smooth.setAttribute("aria-pressed", String(smooth))
     this.pin.setAttribute("aria-pressed", String(app.state.path.pins.includes(draft.seed)))
   }
 

@@ -5,6 +5,35 @@ import { checkedPicture, keyOf } from "./picture.js"
 export const MOST_FAVOURITES = 500
 const MOST_SEEN = 40
 
+export const local = storage("localStorage")
+export const session = storage("sessionStorage")
+
+/** The browser's storage, or one that forgets where the browser keeps nothing. */
+function storage(name) {
+  try {
+    globalThis[name].setItem("ganserve", "1")
+    return globalThis[name]
+  } catch {
+    const entries = new Map()
+    return {
+      getItem: (key) => entries.get(key) ?? null,
+      setItem: (key, value) => entries.set(key, value),
+      removeItem: (key) => entries.delete(key),
+    }
+  }
+}
+
+/** Keeps a wish for the next visit. */
+export function remember(name, wish) {
+  if (wish) local.setItem(name, "1")
+  else local.removeItem(name)
+}
+
+/** Whether a wish was kept. */
+export function remembered(name) {
+  return local.getItem(name) !== null
+}
+
 /** A list of pictures, the newest first, each once, kept under a name. */
 export class Kept {
   #storage
@@ -57,11 +86,11 @@ export class Kept {
   }
 }
 
-export function favourites(storage) {
+export function favourites(storage = local) {
   return new Kept(storage, "favourites", MOST_FAVOURITES)
 }
 
-export function lastSeen(storage) {
+export function lastSeen(storage = session) {
   return new Kept(storage, "seen", MOST_SEEN)
 }
 

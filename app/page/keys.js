@@ -1,6 +1,7 @@
 /** One key each for what is done often, and the list of them. */
 
 import { h } from "./dom.js"
+import { remember, remembered } from "./kept.js"
 
 const SHOWN = { ArrowLeft: "←", ArrowRight: "→", " ": "Space", Enter: "Enter" }
 const OFF = "ganserve-no-keys"
@@ -21,7 +22,7 @@ export class Keys {
       h("button", { type: "button", class: "button primary", onclick: () => this.dialog.close() }, "Close"),
     )
     document.body.append(this.dialog)
-    this.on = localStorage.getItem(OFF) === null
+    this.on = !remembered(OFF)
     addEventListener("keydown", (event) => this.#pressed(event))
   }
 
@@ -42,8 +43,7 @@ export class Keys {
 
   #set(on) {
     this.on = on
-    if (on) localStorage.removeItem(OFF)
-    else localStorage.setItem(OFF, "1")
+    remember(OFF, !on)
   }
 
   #pressed(event) {

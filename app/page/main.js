@@ -9,7 +9,7 @@
 import { Api } from "./api.js"
 import { announce, button, choice, h, icon, toast } from "./dom.js"
 import { Grid } from "./grid.js"
-import { favourites, lastSeen } from "./kept.js"
+import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
 import { describe, plainPicture, titleOf, urlOf } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
@@ -26,16 +26,19 @@ const VIEWS = {
   models: ["Models", "models", async () => (await import("./models.js")).Models],
   focus: ["Picture", "grid", async () => (await import("./focus.js")).Focus],
 }
+const FINE = 48 // pixels a side, from which small pictures are hardly enlarged
+const SMOOTH = "ganserve-smooth"
 const LAST = "ganserve-last" // the place in the history of what came last
 
 class Explorer {
   constructor() {
     this.api = new Api((wait) => this.#wait(wait), () => this.#key())
-    this.favourites = favourites(localStorage)
-    this.seen = lastSeen(sessionStorage)
+    this.favourites = favourites()
+    this.seen = lastSeen()
     this.cards = new Map()
     this.views = new Map()
     this.index = history.state?.index ?? 0
+    document.documentElement.classList.toggle("smooth", remembered(SMOOTH))
     this.#header()
     this.keyboard = new Keys(this, this.#keys())
     addEventListener("popstate", ({ state }) => {
@@ -90,7 +93,7 @@ class Explorer {
   }
 
   redo() {
-    if (this.index < Number(sessionStorage.getItem(LAST))) history.forward()
+    if (this.index < Number(session.getItem(LAST))) history.forward()
     else toast("Nothing to redo")
   }
 
@@ -139,6 +142,14 @@ class Explorer {
     const look = path.pins.length === 0 ? { class: class_, truncation, edit } : {}
     this.commit({ path: { ...path, pins, ...look } })
     toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path`)
+  }
+
+  /** Shows enlarged pixels as squares, or smoothly. */
+  toggleSmooth() {
+    const smooth = document.documentElement.classList.toggle("smooth")
+    remember(SMOOTH, smooth)
+    toast(smooth ? "Enlarged smoothly" : "Every pixel a square")
+    this.#marks()
   }
 
   say(text) {
@@ -229,13 +240,14 @@ class Explorer {
     const address = addressOf(this.state)
     if (replace) history.replaceState(entry, "", address)
     else history.pushState(entry, "", address)
-    if (!replace) sessionStorage.setItem(LAST, String(this.index))
+    if (!replace) session.setItem(LAST, String(this.index))
   }
 
   #title({ view, picture }) {
     const name = view === "focus" ? describe(picture) : VIEWS[view][0]
     document.title = `${name} · ganserve`
     document.body.dataset.view = view
+    document.body.classList.toggle("fine", this.card.width >= FINE)
     const current = view === "focus" ? "grid" : view
     for (const link of this.links) {
       if (link.dataset.view === current) link.setAttribute("aria-current", "page")
@@ -296,6 +308,7 @@ class Explorer {
     const views = Object.keys(VIEWS).filter((view) => view !== "focus")
     return {
       ...Object.fromEntries(views.map(go)),
+      x: ["Smooth or square pixels", () => this.toggleSmooth()],
       f: ["Favourite", () => current() && this.toggleFavourite(current())],
       p: ["Pin to the path", () => current() && this.togglePin(current())],
       z: ["Undo", () => this.undo()],
