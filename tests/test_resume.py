@@ -17,7 +17,7 @@ from model.training.data import Dataset, load
 from model.training.games import Batch, Players, Stats
 from model.training.presets import Schedule, TrainConfig
 from tests.conftest import SHA
-from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_main
+from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_process
 
 CPU = torch.device("cpu")
 STEPS = 24
@@ -191,12 +191,12 @@ def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.tiny_training"])
     plain = ["train", "--preset", "modern-32", "--data", str(digits), "--device", "cpu"]
-    plain += ["--classifier", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
+    plain += ["--features", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
     plain += ["--kimg", str(steps * 32 / 1000), "--snapshot-kimg", "0.96"]
 
     def started(name: str) -> BaseProcess:
         arguments = [*plain, "--outdir", str(folder / name)]
-        process = context.Process(target=tiny_main, args=(arguments,))
+        process = context.Process(target=tiny_process, args=(arguments,))
         process.start()
         return process
 

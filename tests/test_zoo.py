@@ -16,8 +16,8 @@ from app.settings import Settings
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.networks.config import DCGANConfig
-from model.training.__main__ import SHIPPED_CLASSIFIERS
 from model.training.evaluate import CONFIDENT
+from model.training.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.features import load_extractor
 
 SIDE = 28

@@ -1,7 +1,9 @@
 """The training commands with tiny presets, for tests that need a process of their own."""
 
+import os
 import sys
 from dataclasses import replace
+from typing import NoReturn
 
 import torch
 
@@ -51,6 +53,12 @@ def tiny_main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     PRESETS.update(TINY_PRESETS)
     return main(arguments)
+
+
+def tiny_process(arguments: list[str], environment: dict[str, str] | None = None) -> NoReturn:
+    """The same as the whole of a process."""
+    os.environ.update(environment or {})
+    sys.exit(tiny_main(arguments))
 
 
 if __name__ == "__main__":

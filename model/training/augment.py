@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LARGEST_MOVE = 1 / 8  # of a side
@@ -34,20 +35,27 @@ class Augmentation:
 
 
 def draw_augmentation(
-    random: np.random.Generator, count: int, side: int, probability: float, device: torch.device
+    random: np.random.Generator,
+    count: int,
+    side: int,
+    probability: float,
+    device: torch.device,
+    places: NDArray[np.int64] | None = None,
 ) -> Augmentation:
-    """An augmentation for `count` images of `side` pixels; each image is moved, and each is cut,
-    with this probability.
+    """An augmentation for `count` images of `side` pixels, or for those of them at `places`; each
+    image is moved, and each is cut, with this probability.
     """
     reach = int(side * LARGEST_MOVE)
     moves = random.integers(-reach, reach + 1, (2, count))
     moves[:, random.random(count) >= probability] = 0
     middles = random.integers(0, side + 1, (2, count))
     cut = random.random(count) < probability
-    places = np.arange(side)
-    inside = np.abs(places + 0.5 - middles[..., None]) < side * CUT_SIDE / 2
+    if places is not None:
+        moves, middles, cut = moves[:, places], middles[:, places], cut[places]
+    pixels = np.arange(side)
+    inside = np.abs(pixels + 0.5 - middles[..., None]) < side * CUT_SIDE / 2
     gone = inside[0][:, :, None] & inside[1][:, None, :] & cut[:, None, None]
-    sources = np.clip(places + moves[..., None], 0, side - 1)  # (2, count, side)
-    matrices = (sources[..., None] == places).astype(np.float32)
+    sources = np.clip(pixels + moves[..., None], 0, side - 1)  # (2, count, side)
+    matrices = (sources[..., None] == pixels).astype(np.float32)
     rows, columns = torch.from_numpy(matrices).to(device)
     return Augmentation(rows, columns, torch.from_numpy(~gone[:, None]).to(device, torch.float32))

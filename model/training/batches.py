@@ -25,12 +25,21 @@ def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Gene
 
 
 class Batches:
-    """Deals the batches of a run; the pictures lie on the device as bytes."""
+    """Deals the batches of a run, or one share of each; the pictures lie on the device as bytes.
+
+    A share is cut from the whole batch's random numbers: together the shares are that batch.
+    """
 
     def __init__(
-        self, config: TrainConfig, data: Dataset, device: torch.device, attempt: int = 0
+        self,
+        config: TrainConfig,
+        data: Dataset,
+        device: torch.device,
+        attempt: int = 0,
+        share: slice = slice(None),
     ) -> None:
         self._config, self._device, self._attempt = config, device, attempt
+        self._share = np.arange(config.batch)[share]
         padded = images.pad_to(data.images, config.network.resolution)
         self._pixels = torch.from_numpy(padded).to(device)
         self._labels = data.labels
@@ -41,16 +50,16 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
         config, device = self._config, self._device
-        chosen = self._chosen(step)
+        chosen = self._chosen(step)[self._share]
         real = to_input(self._pixels[torch.from_numpy(chosen).to(device)])
         if config.mirror:
-            turned = self._stream(MIRROR, step).random(config.batch) < 0.5
+            turned = self._stream(MIRROR, step).random(config.batch)[self._share] < 0.5
             where = torch.from_numpy(turned).to(device)[:, None, None, None]
             real = torch.where(where, real.flip(3), real)
-        classes = np.zeros((config.batch, config.network.classes), np.float32)
+        classes = np.zeros((len(chosen), config.network.classes), np.float32)
         if config.network.classes:
             assert self._labels is not None
-            classes[np.arange(config.batch), self._labels[chosen]] = 1.0
+            classes[np.arange(len(chosen)), self._labels[chosen]] = 1.0
         rows = self._rows(LATENTS, step, classes)
         if config.game == "article":
             return Batch(
@@ -67,6 +76,7 @@ class Batches:
                 config.network.resolution,
                 probability,
                 device,
+                np.concatenate([self._share, self._share + config.batch]),
             )
             if config.augmentation
             else None
@@ -95,7 +105,7 @@ class Batches:
             z = random.random(shape, np.float32) * 2 - 1
         else:
             z = random.standard_normal(shape, np.float32)
-        return torch.from_numpy(np.concatenate([z, classes], axis=1)).to(self._device)
+        return torch.from_numpy(np.concatenate([z[self._share], classes], axis=1)).to(self._device)
 
     def _stream(self, name: int, index: int) -> np.random.Generator:
         return stream(self._config.seed, name, index, self._attempt)

@@ -64,14 +64,25 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: the file is missing, truncated, or its content does not match its hash.
     """
     try:
-        content = path.read_bytes()
+        return parse_checkpoint(path.read_bytes())
+    except (OSError, CheckpointError) as error:
+        raise CheckpointError(f"{path}: damaged or not a checkpoint ({error})") from None
+
+
+def parse_checkpoint(content: bytes) -> Checkpoint:
+    """Checks the content of a checkpoint's file.
+
+    Raises:
+        CheckpointError: it is truncated, or does not match its hash.
+    """
+    try:
         tensors = load(content)
         (header_bytes,) = struct.unpack("<Q", content[:8])
         state = json.loads(json.loads(content[8 : 8 + header_bytes])["__metadata__"]["state"])
         if state.pop("sha256") != _digest(tensors):
-            raise CheckpointError(f"{path}: damaged: its tensors do not match its hash")
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise CheckpointError(f"{path}: damaged or not a checkpoint ({error})") from None
+            raise CheckpointError("its tensors do not match its hash")
+    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise CheckpointError(str(error)) from None
     return Checkpoint(tensors, state)
 
 

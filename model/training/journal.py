@@ -8,6 +8,7 @@ them again.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -84,16 +85,38 @@ class Journal:
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left  {values}"
             )
 
-    def metrics(self, row: Row) -> None:
+    def metrics(self, row: Mapping[str, float | int]) -> None:
         """Quality figures."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
-    def _write(self, stream: TextIO, row: Row) -> None:
+    def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
         for name, value in row.items():
             if name != "images_seen":
                 self._board.add_scalar(name, value, self._seen)
+
+
+class Silence(Journal):
+    """What a process says that leaves the writing to another."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, images_seen: int) -> None:
+        """Nothing."""
+
+    def stats(self, row: Row) -> None:
+        """Nothing."""
+
+    def metrics(self, row: Mapping[str, float | int]) -> None:
+        """Nothing."""
 
 
 def _drop_rows_after(path: Path, images_seen: int) -> None:

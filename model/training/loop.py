@@ -7,10 +7,9 @@ have drawn.
 """
 
 import copy
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,17 @@ from model.sampler import Sampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
+from model.training.card import snapshot_card
 from model.training.data import Dataset
 from model.training.games import Stats, new_players, play
-from model.training.journal import Journal
+from model.training.journal import Journal, Silence
+from model.training.peers import Peers, share_batch_norms
+from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
+PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
@@ -52,10 +55,11 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no labels, so no extractor and no quality figure
+    real: evaluate.Reference | None  # None: no feature network and so no quality figure
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
+    peers: Peers = field(default_factory=Peers)
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
@@ -66,6 +70,7 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
 
     Raises:
         TrainingError: fewer pictures than a batch has, or diverged too often.
+        PeersError: the batch does not divide among the processes, or one of them has ended.
     """
     if len(run.data) < run.config.batch:
         raise TrainingError(
@@ -84,6 +89,8 @@ def _try_again(run: Run, error: DivergedError) -> None:
     attempt = (last.state["attempt"] if last else 0) + 1
     if last is None or attempt > MAX_ATTEMPTS:
         raise TrainingError(f"{error}; the run has diverged") from None
+    if not run.peers.first:
+        return
     last.state["attempt"] = attempt
     checkpoint.write_checkpoint(run.folder / "checkpoints", last, run.schedule.keep)
     with Journal(run.folder, run.schedule.images, last.images_seen) as journal:
@@ -105,8 +112,19 @@ class _Training:
         if found := _newest(run, self._warnings):
             self._players.load(found.tensors)
             self._state |= found.state
-        self._batches = Batches(run.config, run.data, run.device, self._state["attempt"])
+        share, attempt = run.peers.share(run.config.batch), self._state["attempt"]
+        self._batches = Batches(run.config, run.data, run.device, attempt, share)
+        if run.peers.size > 1:
+            self._play_together(run.peers)
         self._recent: list[Stats] = []
+        self._drawn_at = time.monotonic()
+
+    def _play_together(self, peers: Peers) -> None:
+        players = self._players
+        for network in (players.generator, players.discriminator):
+            share_batch_norms(network)
+        for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
+            optimizer.register_step_pre_hook(peers.average_gradients)
 
     def go_on(self, stop: Callable[[], bool]) -> bool:
         """To the schedule's end (true) or until `stop()`.
@@ -115,17 +133,19 @@ class _Training:
             DivergedError: a loss or a weight is no longer finite.
         """
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
+        first = run.peers.first
         step = state["images_seen"] // config.batch
         epoch_steps = self._batches.epoch_steps
         snapshot_steps = max(1, round((schedule.snapshot_images or 0) / config.batch))
         if schedule.snapshot_images is None:
             snapshot_steps = epoch_steps
-        with Journal(run.folder, schedule.images, state["images_seen"]) as journal:
+        with self._journal() as journal:
             for warning in self._warnings:
                 journal.say(warning)
             verb = "resuming" if step else "starting"
-            journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images")
-            if step == 0:
+            company = f", {run.peers.size} processes" if run.peers.size > 1 else ""
+            journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images{company}")
+            if step == 0 and first:
                 for note in run.notes:
                     journal.say(note)
                 self._grid(self._fast_sampler(), 0)
@@ -144,14 +164,15 @@ class _Training:
                 # looking up
                 if step % schedule.log_steps == 0:
                     journal.stats(self._means())
-                if step % schedule.grid_steps == 0:
+                if step % schedule.grid_steps == 0 and first:
                     self._grid(self._fast_sampler(), images_seen)
                 last = images_seen >= schedule.images
                 if step % snapshot_steps == 0 or last:
                     self._check_finite()
-                    self._snapshot(journal)
-                interrupted = not last and stop()
+                    if first:
+                        self._snapshot(journal)
                 due = time.monotonic() - saved_at >= schedule.checkpoint_seconds
+                interrupted, due = run.peers.any(not last and stop(), due)
                 if due or last or interrupted or step % snapshot_steps == 0:
                     self._check_finite()
                     self._save()
@@ -172,26 +193,32 @@ class _Training:
         """Of the last few steps, which are then forgotten."""
         self._check_losses()
         names = dict.fromkeys(name for stats in self._recent for name in stats)
-        row: dict[str, float | int] = {
-            name: float(torch.stack([s[name] for s in self._recent if name in s]).mean())
-            for name in names
-        }
+        means = [torch.stack([s[name] for s in self._recent if name in s]).mean() for name in names]
         self._recent.clear()
-        return row
+        return dict(zip(names, self._run.peers.mean(torch.stack(means)).tolist(), strict=True))
 
     def _check_losses(self) -> None:
         values = [value for stats in self._recent for value in stats.values()]
-        if values and not math.isfinite(float(torch.stack(values).sum())):
+        if values and not self._run.peers.mean(torch.stack(values).sum()).isfinite():
             raise DivergedError(f"a loss is not finite after {self._state['images_seen']:,} images")
 
     def _check_finite(self) -> None:
         """Before anything is kept: the losses, and what the last step has left."""
         self._check_losses()
-        if not all(bool(value.isfinite().all()) for value in self._players.tensors().values()):
+        sound = all(bool(value.isfinite().all()) for value in self._players.tensors().values())
+        if self._run.peers.any(not sound) == [True]:
             seen = self._state["images_seen"]
             raise DivergedError(f"a weight is not finite after {seen:,} images")
 
+    def _journal(self) -> Journal:
+        run = self._run
+        if not run.peers.first:
+            return Silence()
+        return Journal(run.folder, run.schedule.images, self._state["images_seen"])
+
     def _save(self) -> None:
+        if not self._run.peers.first:
+            return
         checkpoint.write_checkpoint(
             self._run.folder / "checkpoints",
             checkpoint.Checkpoint(self._players.tensors(), self._state),
@@ -211,14 +238,17 @@ class _Training:
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
-            name, figure = evaluate.quality(
-                sampler, self._rows, run.real, run.schedule.figure_images
-            )
-            journal.metrics({name: figure})
-            metrics[name] = figure
-            better = state["best"] is None or figure < state["best"]["figure"]
+            start = time.monotonic()
+            figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
+            name, figure = next(iter(figures.items()))
+            journal.metrics(figures)
+            metrics |= figures
+            best = state["best"]
+            # one of another protocol is no measure for this one; old checkpoints do not name theirs
+            better = best is None or best.get("name", name) != name or figure < best["figure"]
             journal.say(
-                f"{images_seen:,} images: {name} {figure:.3f}{' (best so far)' if better else ''}"
+                f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
+                f"(measured in {time.monotonic() - start:.1f} s)"
             )
         fields = {
             "name": slug(run.data.name),
@@ -236,13 +266,14 @@ class _Training:
             "images_seen": images_seen,
             "metrics": metrics,
         }
-        card = (
-            f"# {config.preset}\n\nA snapshot after {images_seen:,} images, without a full card.\n"
-        )
+        card = snapshot_card(config.preset, images_seen, metrics)
         write_generator_file(run.folder / "last", weights, card, **fields)
         if better:
             write_generator_file(run.folder / "best", weights, card, **fields)
-            state["best"] = {"figure": figure, "images_seen": images_seen}
+            state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
+        if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
+            draw_plots(run.folder, journal.say)
+            self._drawn_at = time.monotonic()
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:
         network = self._config.network
@@ -259,10 +290,16 @@ class _Training:
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
-    """The newest sound checkpoint; says what went wrong on the way."""
+    """The newest sound checkpoint of the first process; says what went wrong on the way."""
+    content = run.peers.hear(_newest_content(run, warnings) if run.peers.first else None)
+    return None if content is None else checkpoint.parse_checkpoint(content)
+
+
+def _newest_content(run: Run, warnings: list[str]) -> bytes | None:
     for path in checkpoint.newest_first(run.folder / "checkpoints"):
         try:
-            return checkpoint.read_checkpoint(path)
+            checkpoint.read_checkpoint(path)
+            return path.read_bytes()
         except checkpoint.CheckpointError as error:
             warnings.append(f"warning: {error}; trying the one before")
     return None
