@@ -33,7 +33,7 @@ def shipped() -> Iterator[TestClient]:
 
 
 def served(client: TestClient, query: str, count: int) -> NDArray[np.uint8]:
-    """The pictures of seeds as they come over HTTP, cut out of one sheet, (count, side, side, C)."""
+    """Pictures of seeds as they come over HTTP, cut out of one sheet, (count, side, side, C)."""
     answer = client.get(f"/generate?{query}&n={count}&columns=1")
     with Image.open(io.BytesIO(answer.content)) as sheet:
         return np.array(sheet).reshape(count, sheet.width, sheet.width, -1)
