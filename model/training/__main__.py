@@ -225,7 +225,8 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     if config.discriminator_learning_rate and options.learning_rate:
         ratio = config.discriminator_learning_rate / config.learning_rate
         changes["discriminator_learning_rate"] = options.learning_rate * ratio
-    changes["bf16"] = options.precision == "bf16"
+    if options.precision:
+        changes["bf16"] = options.precision == "bf16"
     try:
         return replace(config, **changes, network=replace(config.network, **widths))
     except ValueError as error:
@@ -479,7 +480,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
     train.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the convolutions"
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the convolutions (default: bf16 for the modern presets, fp32 for the others)",
     )
     train.add_argument(
         "--grid-steps", type=_Number(int, 1, 10**9), default=100, help="steps between sample grids"
@@ -525,7 +528,7 @@ def _parser() -> argparse.ArgumentParser:
         modern.add_argument(
             option,
             type=_Number(int, 4, 4096),
-            help=f"channels of the {network} at 4x4 (default: 256)",
+            help=f"channels of the {network} at 4x4 (default: the preset's)",
         )
     modern.add_argument(
         "--learning-rate",
