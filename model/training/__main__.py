@@ -1,6 +1,7 @@
 """The commands: `python -m model.training train|evaluate|export|report|classifier|video --help`."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -66,6 +67,7 @@ MISTAKES = (
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CARD_SEEDS = 64
 
 
@@ -79,6 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.command(options)
     except MISTAKES as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or "the disk"
+        print(f"error: {place}: {error.strerror}; what was saved is whole", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
