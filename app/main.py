@@ -23,6 +23,7 @@ from app.caching import PictureCache
 from app.generation import ClientGoneError, Generation, Generators, gather_rows
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.problems import Problem
+from app.projection import ProjectionError, projector
 from app.routes import (
     health,
     images,
@@ -33,6 +34,7 @@ from app.routes import (
     permalinks,
     planes,
     problem_pages,
+    projections,
 )
 from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
@@ -49,7 +51,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ganserve")
 
-START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, SigningError)
+START_ERRORS = (
+    GeneratorFileError,
+    DeviceError,
+    UnequalBytesError,
+    SigningError,
+    ProjectionError,
+)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
@@ -113,6 +121,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
         signer = file_signer(settings)
+        if settings.projection:
+            app.state.projector = projector()
         loaded = [load(generator_folder(name), settings, signer) for name in settings.generators]
         generators = Generators(loaded)
         check_names(generators)
@@ -128,6 +138,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.generators = app.state.generation = None
         for generation in loaded:
             await generation.batcher.stop()
+        if app.state.projector:
+            app.state.projector.stop()
 
     app = Service(
         title="ganserve",
@@ -139,6 +151,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
+    app.state.projector = None
     app.state.telemetry = Telemetry()
     app.state.bounds = Bounds.of(settings)
     problems.install(app)
@@ -148,7 +161,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages):
+    asked_for = (projections,) if settings.projection else ()
+    for room in (*rooms, *asked_for, health, problem_pages):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)

@@ -1,6 +1,6 @@
 /** From a file back to its picture: by the recipe in it, or, where the host searches, by looking. */
 
-import { button, h, icon, paint } from "./dom.js"
+import { button, h, icon } from "./dom.js"
 import { describe } from "./picture.js"
 import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
 import { Search } from "./search.js"
@@ -13,7 +13,6 @@ export class Find {
     this.search = new Search(app)
     this.input = h("input", { type: "file", accept: "image/*,video/mp4", hidden: true, onchange: () => this.#chosen() })
     this.answer = h("div", { class: "answer", role: "status" })
-    this.given = h("canvas", { class: "given", role: "img", "aria-label": "The picture you gave", width: 1, height: 1 })
     this.zone = h(
       "div",
       { class: "drop" },
@@ -93,13 +92,12 @@ export class Find {
   async #foreign(file) {
     const image = await createImageBitmap(file).catch(() => null)
     if (!image) return this.#say("No picture", "This file is none that the browser can show.")
-    paint(this.given, image)
     if (!this.app.searches) {
       this.#say("No recipe in this file", "It is not from here, or somebody has stripped it. Looking for the nearest picture is turned off on this host; its operator turns it on with GAN_PROJECTION=true.")
       return
     }
     this.answer.replaceChildren()
-    this.search.begin(file, this.given)
+    this.search.begin(image)
   }
 
   #say(title, text) {
