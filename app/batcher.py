@@ -16,7 +16,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.problems import InvalidRequest, NotReady, QueueFull
+from app.tally import PICTURES, Tally
 
 log = logging.getLogger("ganserve")
 
@@ -110,9 +112,15 @@ class Batcher:
         self._open, self._closed = False, True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
+        self._jobs: set[Job] = set()  # accepted and not yet answered
+        self._holders = 0  # answers of several requests
+        self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
         self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
-        self.seconds = 0.0  # that they took
+        # the loop's: where time went, and what was given up by those who waited
+        self.queue_seconds, self.generate_seconds, self.encode_seconds = Tally(), Tally(), Tally()
+        self.batch_pictures = Tally(PICTURES)
+        self.dropped = 0
 
     def start(self) -> None:
         """Begins to accept and to work."""
@@ -132,6 +140,39 @@ class Batcher:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         self._threads = []
+
+    def failure(self, hang_seconds: float) -> str | None:
+        """What keeps it from ever answering again: a thread that has ended, or has been at one
+        batch for too long. None if nothing does.
+        """
+        now = time.monotonic()
+        for thread in self._threads:
+            if not thread.is_alive():
+                return f"the {thread.name} thread has ended"
+            busy = now - self._begun.get(thread.name, now)
+            if busy > hang_seconds:
+                return f"the {thread.name} thread has been at one batch for {busy:.0f} s"
+        return None
+
+    def give_up(self) -> None:
+        """Refuses new requests and all that wait: another process may answer them."""
+        self._open, self._closed = False, True
+        for job in tuple(self._jobs):
+            _refuse(job, NotReady("The generator has stopped working."))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile more requests of one answer may come."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody waits, or is in the midst of an answer."""
+        return bool(self.pending or self._holders)
 
     @property
     def max_queue(self) -> int:
@@ -161,7 +202,8 @@ class Batcher:
         deadline = math.inf if goes_on else now + self._max_wait
         job = Job(rows, notes, now, deadline, self._loop.create_future())
         self.pending += count
-        job.reply.add_done_callback(lambda _: self._leave(count))
+        self._jobs.add(job)
+        job.reply.add_done_callback(lambda _: self._leave(job))
         self._arrivals.put(job)
         return job
 
@@ -169,15 +211,38 @@ class Batcher:
         if count > self._max_queue:
             raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
         wait = self.pending * self._pace
-        if self.pending + count > self._max_queue or wait > self._max_wait:
+        full = self.pending + count > self._max_queue
+        if full or wait > self._max_wait:
             raise QueueFull(
                 f"{self.pending} pictures wait already, for about {wait:.1f} s; allowed: up to "
                 f"{self._max_queue} pictures and {self._max_wait:g} s",
                 retry_after=max(1, math.ceil(wait)),
+                reason="queue-full" if full else "wait-too-long",
             )
 
-    def _leave(self, count: int) -> None:
-        self.pending -= count
+    def _leave(self, job: Job) -> None:
+        self.pending -= len(job.rows)
+        self._jobs.discard(job)
+        if job.reply.cancelled():
+            self.dropped += len(job.rows)
+
+    def _deliver(
+        self, results: list[tuple[Piece, Pixels | list[bytes]]], batch: _Batch, encode: float
+    ) -> None:
+        """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
+        self.generate_seconds.add(batch.seconds)
+        self.encode_seconds.add(encode)
+        self.batch_pictures.add(len(batch.pixels))
+        for piece, part in results:
+            job = piece.job
+            if piece.start == 0:
+                self.queue_seconds.add(job.timing.queue)
+            job.timing.generate += batch.seconds
+            job.timing.encode += encode
+            job.parts[piece.start] = part
+            job.answered += piece.end - piece.start
+            if job.answered == len(job.rows) and not job.reply.done():
+                job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
 
     # --- the device thread ---
 
@@ -188,7 +253,8 @@ class Batcher:
                 closing |= self._collect(wait=not (self._small or self._large))
                 batch = self._form()
                 if batch:
-                    self._work(batch)
+                    with self._busy("device"):
+                        self._work(batch)
         except Exception as error:  # our own mistake: nobody may wait for ever for it
             log.critical("the device thread has failed", exc_info=error)
             self._open, self._closed = False, True
@@ -241,7 +307,7 @@ class Batcher:
         if job.failed or job.reply.done():
             return True
         if job.taken == 0 and time.monotonic() > job.deadline:
-            late = QueueFull(f"Not begun within {self._max_wait:g} s.", retry_after=1)
+            late = QueueFull(f"Not begun within {self._max_wait:g} s.", reason="too-late")
             self._later(_refuse, job, late)
             return True
         return False
@@ -277,7 +343,6 @@ class Batcher:
         pixels = self._run(z)
         seconds = time.perf_counter() - start
         self.pictures, self.batches = self.pictures + len(z), self.batches + 1
-        self.seconds += seconds
         pace = seconds / len(z)
         self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
         return pixels
@@ -296,7 +361,8 @@ class Batcher:
     def _encode(self) -> None:
         while (batch := self._finished.get()) is not None:
             try:
-                self._finish(batch)
+                with self._busy("encoder"):
+                    self._finish(batch)
             finally:
                 self._encoder_free.release()
 
@@ -320,7 +386,7 @@ class Batcher:
                 results.append((piece, files[file : file + count]))
                 file += count
             row += count
-        self._later(_deliver, results, batch.seconds, encode)
+        self._later(self._deliver, results, batch, encode)
 
     def _files(self, batch: _Batch) -> list[bytes]:
         """The files of the batch's pictures, in its order, less those that are wanted as pixels."""
@@ -333,6 +399,14 @@ class Batcher:
         wanted = [piece.job.notes is not None for piece in batch.pieces]
         rows = np.repeat(wanted, [piece.end - piece.start for piece in batch.pieces])
         return self._encode_pictures(batch.pixels[rows], notes) if notes else []
+
+    @contextmanager
+    def _busy(self, thread: str) -> Iterator[None]:
+        self._begun[thread] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._begun[thread]
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
@@ -349,20 +423,6 @@ def _cut(job: Job, rows: int) -> Piece:
 def _refuse(job: Job, error: Exception) -> None:
     if not job.reply.done():
         job.reply.set_exception(error)
-
-
-def _deliver(
-    results: list[tuple[Piece, Pixels | list[bytes]]], generate: float, encode: float
-) -> None:
-    """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
-    for piece, part in results:
-        job = piece.job
-        job.timing.generate += generate
-        job.timing.encode += encode
-        job.parts[piece.start] = part
-        job.answered += piece.end - piece.start
-        if job.answered == len(job.rows) and not job.reply.done():
-            job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
 
 
 def _joined(parts: list[Any]) -> Pixels | list[bytes]:

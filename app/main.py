@@ -1,30 +1,32 @@
 """The application: settings in, a FastAPI application with a loaded generator out."""
 
-import gc
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import crossorigin, description, lean, problems
+from app.access import ports
 from app.access.control import AccessControl, access_control
-from app.batcher import Batcher
-from app.caching import PictureCache
-from app.generation import ClientGoneError, Generation, Generators, gather_rows
+from app.access.keys import ApiKeys
+from app.facts import Facts, current, facts_of
+from app.generation import ClientGoneError, Generators
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
-from app.problems import Problem
+from app.loading import START_ERRORS, quieten_collector
+from app.logs import log_answer
+from app.problems import NotFound, Problem
 from app.projection import ProjectionError, projector
+from app.readiness import Readiness
+from app.reloading import Reloader
 from app.routes import (
+    admin,
     health,
     images,
     interpolations,
@@ -38,27 +40,10 @@ from app.routes import (
 )
 from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
-from model.cores import usable_cores
-from model.devices import DeviceError
-from model.encoding.marking import SigningError
-from model.encoding.png import encode_pngs
-from model.generator_file import GeneratorFileError, read_generator_file
-from model.generators import generator_folder
-from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 
-if TYPE_CHECKING:
-    from app.signing import Signer
+Trace = Callable[[str, str, int, Facts, float], None]
 
 log = logging.getLogger("ganserve")
-
-START_ERRORS = (
-    GeneratorFileError,
-    DeviceError,
-    UnequalBytesError,
-    SigningError,
-    ProjectionError,
-)
-CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
 class Service(FastAPI):
@@ -68,40 +53,68 @@ class Service(FastAPI):
 
     access: AccessControl | None = None
     constant: crossorigin.RawHeaders
+    telemetry: Telemetry
+    span: Trace | None = None
+    admin_port = 0
+    access_log = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if self.access:
+        facts = facts_of(scope["headers"])
+        token = current.set(facts)
+        start = time.perf_counter()
+        self.telemetry.in_flight += 1
+        try:
+            with enforced(self.state.bounds):
+                route, status = await self._serve(scope, receive, send, facts)
+            self._tell(scope, facts, route, status, time.perf_counter() - start)
+        finally:
+            self.telemetry.in_flight -= 1
+            current.reset(token)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, facts: Facts
+    ) -> tuple[str, int]:
+        """The route and the status of the answer."""
+        constant = [(b"x-request-id", facts.id.encode()), *self.constant]
+        on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
+        if self.admin_port and not ports.answers(scope["path"], on_admin_port):
+            refusal = NotFound("This path is not on this port.").response()
+            await refusal(scope, receive, crossorigin.with_headers(send, constant))
+            return "door", refusal.status_code
+        if self.access and not on_admin_port:
             try:
                 scope, send = self.access.admit(scope, send)
             except Problem as problem:
-                refuse = crossorigin.with_headers(send, self.constant)
-                await problem.response()(scope, receive, refuse)
-                return
-        with enforced(self.state.bounds):
-            await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        telemetry: Telemetry = self.state.telemetry
-        status = await lean.answered(self.state.generation, self.constant, scope, receive, send)
+                refusal = problem.response()
+                await refusal(scope, receive, crossorigin.with_headers(send, constant))
+                return "door", refusal.status_code
+        status = await lean.answered(self.state.generation, constant, scope, receive, send)
         if status:
-            telemetry.count(lean.ROUTE, status)
-            return
+            return lean.ROUTE, status
         if scope["method"] == "OPTIONS":
             allowed = crossorigin.methods(self.openapi(), scope["path"])
-            await crossorigin.preflight(send, self.constant, allowed)
-            return
+            await crossorigin.preflight(send, constant, allowed)
+            return "preflight", 204
         statuses: list[int] = []
-        send = crossorigin.with_headers(send, self.constant, statuses)
+        send = crossorigin.with_headers(send, constant, statuses)
         if scope["method"] == "HEAD":
             scope, send = crossorigin.as_head(scope, send)
         await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
-        for status in statuses:
-            telemetry.count(route, status)
+        return route, statuses[-1] if statuses else problems.CLIENT_GONE
+
+    def _tell(self, scope: Scope, facts: Facts, route: str, status: int, seconds: float) -> None:
+        self.telemetry.answered(route, status, seconds)
+        if facts.reason:
+            self.telemetry.refused(facts.reason)
+        if self.access_log:
+            log_answer(scope["method"], scope["path"], status, facts, seconds)
+        if self.span:
+            self.span(scope["method"], route, status, facts, seconds)
 
     def openapi(self) -> dict[str, Any]:
         """The document of /openapi.json, made once."""
@@ -116,28 +129,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     starts.
     """
     settings = settings or read_settings()
+    readiness = Readiness(settings.hang_seconds)
+
+    def swapped(generators: Generators) -> None:
+        app.state.generators, app.state.generation = generators, generators.default
+        readiness.generators = generators
+
+    reloader = Reloader(settings, swapped)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        signer = file_signer(settings)
         if settings.projection:
             app.state.projector = projector()
-        loaded = [load(generator_folder(name), settings, signer) for name in settings.generators]
-        generators = Generators(loaded)
-        check_names(generators)
-        for generation in loaded:
-            generation.batcher.start()
-        app.state.generators, app.state.generation = generators, generators.default
-        app.state.telemetry.watch(generators)
+        generators = reloader.start()
         quieten_collector()
         seconds = time.monotonic() - start
-        names = ", ".join(f"{one.id} on {one.sampler}" for one in loaded)
+        names = ", ".join(f"{one.id} on {one.sampler}" for one in generators.loaded)
         log.info("ready after %.1f s: %s", seconds, names)
         yield
-        app.state.generators = app.state.generation = None
-        for generation in loaded:
-            await generation.batcher.stop()
+        app.state.generators = app.state.generation = readiness.generators = None
+        await reloader.stop()
         if app.state.projector:
             app.state.projector.stop()
 
@@ -152,7 +164,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
     app.state.projector = None
-    app.state.telemetry = Telemetry()
+    app.state.readiness, app.state.reloader = readiness, reloader
+    admins = settings.admin_key_hashes
+    app.state.admin_keys = ApiKeys(admins) if admins else None
+    app.state.telemetry = app.telemetry = Telemetry(readiness, reloader)
+    app.admin_port = settings.admin_port
+    app.access_log = settings.access_log
+    app.span = tracer(settings)
     app.state.bounds = Bounds.of(settings)
     problems.install(app)
 
@@ -162,7 +180,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
     asked_for = (projections,) if settings.projection else ()
-    for room in (*rooms, *asked_for, health, problem_pages):
+    for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
@@ -171,93 +189,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def file_signer(settings: Settings) -> "Signer | None":
-    """What signs the files of this host, if anything does.
+def tracer(settings: Settings) -> Trace | None:
+    """What sends each request away as a span, if anything does.
 
     Raises:
-        SigningError: one setting lacks the other, or no valid signature comes of them.
+        SettingsError: the extra is not installed.
     """
-    paths = {
-        "GAN_C2PA_CERTIFICATE": settings.c2pa_certificate,
-        "GAN_C2PA_KEY": settings.c2pa_key,
-    }
-    if not any((*paths.values(), settings.c2pa_timestamp_url)):
+    if not settings.traces:
         return None
-    pems = []
-    for name, path in paths.items():
-        if not path:
-            raise SigningError(f"{name} is not set; signing needs a certificate and its key")
-        try:
-            pems.append(Path(path).read_bytes())
-        except OSError as error:
-            raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
-    certificate, key = pems
-    # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.signing")
-    signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
-    return signer
-
-
-def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Generation:
-    """A generator file, checked, on its device and warm; its files signed, if anything signs.
-
-    Raises:
-        GeneratorFileError, DeviceError, UnequalBytesError: it cannot be served.
-    """
-    file = read_generator_file(folder)
-    threads = settings.threads or usable_cores()
-    sampler = load_sampler(file, settings.device, settings.precision, threads)
-    warm_up(sampler, settings.max_batch)
-    encode = signer.encode_pngs if signer else encode_pngs
-    batcher = Batcher(
-        sampler,
-        encode,
-        partial(gather_rows, config=file.config),
-        max_batch=settings.max_batch,
-        max_queue=settings.max_queue,
-        max_wait=settings.max_wait,
-    )
-    cache = PictureCache(settings.cache_mib * 2**20)
-    return Generation(
-        file,
-        batcher,
-        cache,
-        sampler=str(sampler),
-        precision=settings.precision,
-        recipes_in_files=settings.recipes,
-        encode=encode,
-        sign=signer.sign if signer else None,
-        signed_by=signer.id if signer else "",
-    )
-
-
-def check_names(generators: Generators) -> None:
-    """Raises GeneratorFileError where two generators have one name."""
-    names = [one.name for one in generators.loaded]
-    for name in names:
-        if names.count(name) > 1:
-            raise GeneratorFileError(f"two generators are named {name}; each needs its own name")
-
-
-def quieten_collector() -> None:
-    """Takes all that lives now out of the garbage collector's rounds, and makes them rarer.
-
-    A full round over a few hundred thousand objects of the libraries halts every request for 50 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-def warm_up(sampler: Sampler, max_batch: int) -> None:
-    """Generates and encodes, alone and in company: no client pays for a library's first time.
-
-    Raises:
-        UnequalBytesError: a picture's bytes depend on its company.
-    """
-    sizes = [size for size in CHECKED_BATCHES if size <= max_batch]
-    check_bytes(sampler, [*sizes, min(max_batch, CHECKED_BATCHES[-1])])
-    encode_pngs(sampler(np.zeros((1, sampler.input_dim), np.float32)))
+    # imported by name: the library costs time and memory, and few hosts trace
+    trace: Trace
+    trace, _ = importlib.import_module("app.tracing").tracer()
+    return trace
 
 
 class OneLineStart:
@@ -283,7 +226,7 @@ class OneLineStart:
 
         try:
             await self._app(scope, receive, hold)
-        except START_ERRORS as error:
+        except (*START_ERRORS, ProjectionError) as error:
             await send({**failure, "message": f"cannot start: {error}"})
         except BaseException:
             await send(failure)

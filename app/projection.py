@@ -45,7 +45,9 @@ class Projector:
             QueueFull: another search is under way.
         """
         if self._busy:
-            raise QueueFull("another picture is being looked for; one at a time", BUSY_SECONDS)
+            raise QueueFull(
+                "another picture is being looked for; one at a time", BUSY_SECONDS, "searching"
+            )
         self._busy = True
         return self._reports(self._search(file, picture, steps=steps, class_=class_))
 

@@ -8,6 +8,7 @@ The kernel hands each connection to whichever worker accepts it. All draw the sa
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -17,15 +18,16 @@ from types import FrameType
 
 import uvicorn
 
+from app.logs import configure
 from app.main import create_app
 from app.protocol import protocol
+from app.readiness import Readiness
+from app.server import GIVEN_UP, START_FAILED, Server, end_at_once
 from app.settings import Settings
 from model.cores import usable_cores
 
 log = logging.getLogger("ganserve")
 
-START_FAILED = 3  # uvicorn's exit status where the application did not start
-LOG_FORMAT = "%(levelname)s:     %(message)s"
 RESTART_SECONDS = 1.0
 
 
@@ -34,7 +36,7 @@ def serve(settings: Settings) -> int:
     plans = worker_settings(settings)
     if len(plans) == 1:
         return _serve_alone(plans[0])
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     try:
         listener = _bound(settings)
     except OSError as error:
@@ -45,14 +47,19 @@ def serve(settings: Settings) -> int:
 
 
 def worker_settings(settings: Settings) -> list[Settings]:
-    """One settings a worker: its device, and its share of the cores."""
+    """One settings a worker: its device, its share of the cores, and its admin port."""
     devices = settings.device.split(",")
     count = settings.workers * len(devices)
     threads = settings.threads or max(1, usable_cores() // count)
     return [
-        settings.model_copy(update={"device": device, "threads": threads})
-        for device in devices
-        for _ in range(settings.workers)
+        settings.model_copy(
+            update={
+                "device": devices[place // settings.workers],
+                "threads": threads,
+                "admin_port": settings.admin_port and settings.admin_port + place,
+            }
+        )
+        for place in range(count)
     ]
 
 
@@ -65,24 +72,44 @@ def _bound(settings: Settings) -> socket.socket:
 
 
 def _work(settings: Settings, listener: socket.socket) -> None:
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
     raise SystemExit(_serve_alone(settings, listener))
+
+
+def _end_with_the_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    assert supervisor
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     app, host, port = create_app(settings), settings.host, settings.port
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=protocol(settings))
-    server = uvicorn.Server(config)
+    readiness: Readiness = app.state.readiness
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol(settings, readiness, app.state.telemetry),
+        ws="none",
+        access_log=False,
+        log_config=None,
+    )
+    server = Server(config, settings, readiness, app.state.reloader.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn ends in good order and then raises the signal once more: that one is not news
-        signal.signal(number, _already_known)
+        signal.signal(number, end_at_once)  # before the server has its own, and after
     server.run(sockets=[listener] if listener else None)
-    return 0 if server.started else START_FAILED
+    if server.status == GIVEN_UP:
+        logging.shutdown()
+        os._exit(GIVEN_UP)  # a thread that hangs would be waited for
+    return server.status
 
 
-def _already_known(number: int, frame: FrameType | None) -> None:
-    pass
+def _tell(worker: SpawnProcess, number: int) -> None:
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
 
 
 class _Supervisor:
@@ -90,15 +117,20 @@ class _Supervisor:
 
     def __init__(self, plans: list[Settings], listener: socket.socket) -> None:
         self._plans, self._listener = plans, listener
-        self._stop = threading.Event()
+        self._stop, self._reload = threading.Event(), False
         self._context = multiprocessing.get_context("spawn")
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
+        signal.signal(signal.SIGHUP, self._asked_to_reload)
         workers = [self._start(plan) for plan in self._plans]
         status = 0
         while not self._stop.wait(0.1):
+            if self._reload:
+                self._reload = False
+                for worker in workers:
+                    _tell(worker, signal.SIGHUP)
             for place, worker in enumerate(workers):
                 if worker.exitcode is None:
                     continue
@@ -117,8 +149,14 @@ class _Supervisor:
 
     def _start(self, plan: Settings) -> SpawnProcess:
         worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
+        # one that is still starting must not end by it: it comes once the worker minds it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         worker.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         return worker
+
+    def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload = True
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()

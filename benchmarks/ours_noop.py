@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-import app.main
-from app.__main__ import main
+import app.loading
+from app.commands import main
 from benchmarks.noop import NoopGenerator
 
 
@@ -14,7 +14,7 @@ def load_noop(*_arguments: Any, **_options: Any) -> NoopGenerator:
 
 
 # not below: further worker processes import this file again, under another name
-app.main.load_sampler = load_noop
+app.loading.load_sampler = load_noop
 
 if __name__ == "__main__":
     sys.exit(main())

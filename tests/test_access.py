@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.__main__ import main
 from app.access.control import access_control
 from app.access.keys import key_hash, new_key
 from app.access.rate_limit import MAX_BUCKETS, SECOND, RateLimit
 from app.access.signing import SignedUrls
+from app.commands import main
 from app.main import create_app
 from app.settings import Settings
 from tests.test_refusals import problem_of

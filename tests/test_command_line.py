@@ -132,7 +132,8 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     assert exported.config.weights_sha256 == best.config.weights_sha256
     assert len(exported.config.metrics) == 11
     card = (output / "README.md").read_text()
-    for fact in ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist"):
+    facts = ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist")
+    for fact in (*facts, "hours of training on cpu, PyTorch"):
         assert fact in card
     with Image.open(output / "samples.png") as samples:
         assert samples.size == (16 * 28, 4 * 28)

@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.generation import Generators
-from app.main import check_names, create_app, load
+from app.loading import check_names, load
+from app.main import create_app
 from app.settings import Settings
 from model.encoding.marking import read_recipe
 from model.generator_file import GeneratorFileError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.__main__ import HELP_WIDTH, main
+from app.commands import HELP_WIDTH, main
 from app.main import create_app
 from app.settings import (
     Settings,
@@ -25,7 +25,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting is there, and no server starts where a test expects a mistake."""
-    monkeypatch.setattr("app.__main__.serve", lambda settings: 0)
+    monkeypatch.setattr("app.commands.serve", lambda settings: 0)
     for name in os.environ:
         if name.upper().startswith("GAN_"):
             monkeypatch.delenv(name)

@@ -357,8 +357,8 @@ def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.Monk
 
 def test_library_is_not_loaded_where_nothing_signs() -> None:
     code = (
-        "import sys, app.main; from app.settings import Settings;"
-        "print(app.main.file_signer(Settings()), 'c2pa' in sys.modules)"
+        "import sys, app.loading; from app.settings import Settings;"
+        "print(app.loading.file_signer(Settings()), 'c2pa' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None False"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.conftest import edit_json
 
 def environment(**settings: str) -> dict[str, str]:
     plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_")}
-    return plain | {"GAN_DEVICE": "cpu"} | settings
+    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0"} | settings
 
 
 def start_and_fail(**settings: str) -> list[str]:
@@ -94,13 +94,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(folder: Path | str, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def service(
+    folder: Path | str, command: Sequence[str] = (sys.executable, "-m", "app"), **more: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running service and its address; ready when the block begins."""
     port = free_port()
     settings = environment(GAN_GENERATOR=str(folder), PORT=str(port), **more)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"], env=settings, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from app.generation import GeneratorsDep
-from app.problems import NO_STORE
+from app.problems import NO_STORE, NotReady
+from app.readiness import Readiness
 from app.schemas import NoQuery
 from app.telemetry import MEDIA_TYPE, Telemetry
 
@@ -26,9 +27,17 @@ async def livez(parameters: Annotated[NoQuery, Query()], response: Response) -> 
 
 @router.get("/readyz")
 async def readyz(
-    parameters: Annotated[NoQuery, Query()], response: Response, generators: GeneratorsDep
+    request: Request,
+    parameters: Annotated[NoQuery, Query()],
+    response: Response,
+    generators: GeneratorsDep,
 ) -> dict[str, str]:
-    """200 once every generator is loaded and warm; 503 before that and while shutting down."""
+    """200 once every generator is loaded and warm; 503 before that, while shutting down, and when
+    a generator does not work any more.
+    """
+    readiness: Readiness = request.app.state.readiness
+    if reason := readiness.reason():
+        raise NotReady(reason)
     response.headers.update(NO_STORE)
     return {"status": "ready", "generator": generators.default.name}
 

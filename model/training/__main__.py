@@ -31,6 +31,7 @@ from model.onnx_file import write_onnx
 from model.pictures import FITS, Fit
 from model.recipes import RecipeError
 from model.sampler import load_sampler
+from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, generate, interpolate, loop, project, report, run_folder, share
 from model.training.album import broken_notes, check_broken, write_broken
@@ -47,6 +48,7 @@ from model.training.features import (
     train_extractor,
     train_selfsup,
 )
+from model.training.journal import seconds_spent
 from model.training.peers import Peers, PeersError, joined
 from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
@@ -293,11 +295,14 @@ def _export(options: argparse.Namespace) -> int:
         "name": options.name or file.config.name,
         "network": file.config.network,
     }
-    config = write_generator_file(options.output, dict(file.weights), "", **fields)
+    config = write_generator_file(options.output, dict(file.weights), "", OnnxSampler, **fields)
     sampler = load_sampler(file, options.device)
     pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
-    card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
+    hours = seconds_spent(options.run, config.images_seen) / 3600
+    cost = f"{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
+    samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
+    card = model_card(config, record["command"], cost, samples)
     (options.output / "README.md").write_text(card)
     if options.onnx:
         write_onnx(read_generator_file(options.output), options.output / ONNX)

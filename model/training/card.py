@@ -32,8 +32,10 @@ def front_matter(config: GeneratorConfig) -> str:
     return "\n".join(["---", *lines, "---", "", ""])
 
 
-def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
-    """Markdown for people: what it draws, what it learnt from, how it was made, how good it is."""
+def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -> str:
+    """Markdown for people: what it draws, what it learnt from, how it was made and at what cost, how
+    good it is.
+    """
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
     return f"""{front_matter(config)}# {config.name}
@@ -70,6 +72,8 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 ```
 {command}
 ```
+
+{cost}
 
 {_quality(config.metrics)}
 ## Limits

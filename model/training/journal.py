@@ -119,6 +119,20 @@ class Silence(Journal):
         """Nothing."""
 
 
+def seconds_spent(run_dir: Path, images_seen: int) -> float:
+    """What so many images took, by the rates in stats.jsonl: training alone, pauses between starts
+    left out.
+    """
+    path, seconds, before = run_dir / STATS, 0.0, 0
+    for line in path.read_text().splitlines() if path.exists() else ():
+        row = json.loads(line)
+        if row["images_seen"] > images_seen:
+            break
+        seconds += (row["images_seen"] - before) / row["images_per_second"]
+        before = row["images_seen"]
+    return seconds
+
+
 def _drop_rows_after(path: Path, images_seen: int) -> None:
     """Keeps whole rows up to `images_seen`; a half-written last row goes too."""
     if not path.exists():

@@ -22,6 +22,7 @@ from model import images
 from model.generator_file import write_generator_file
 from model.latents import sample_rows
 from model.sampler import Sampler
+from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
@@ -267,9 +268,9 @@ class _Training:
             "metrics": metrics,
         }
         card = snapshot_card(config.preset, images_seen, metrics)
-        write_generator_file(run.folder / "last", weights, card, **fields)
+        write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
         if better:
-            write_generator_file(run.folder / "best", weights, card, **fields)
+            write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
             state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
         if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
             draw_plots(run.folder, journal.say)

@@ -1,0 +1,94 @@
+"""The commands of `python -m app`: settings from the environment, then the workers."""
+
+import argparse
+import sys
+import textwrap
+from typing import NoReturn
+
+from app.access.keys import key_hash, new_key
+from app.access.signing import SignedUrls
+from app.server import START_FAILED
+from app.settings import SettingsError, described, read_settings
+from app.workers import serve
+
+HELP_WIDTH = 100  # characters
+MAX_SECONDS = 10**9  # 31 years, for one who signs
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 3 a wrong setting, one line per mistake. A wrong
+    argument exits with 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            print(f"error: {mistake}", file=sys.stderr)
+        return START_FAILED
+    return status
+
+
+def _serve(options: argparse.Namespace) -> int:
+    return serve(read_settings())
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    key = new_key()
+    print(f"key, for the client alone: {key}")
+    print(f"hash, for GAN_API_KEY_HASHES: {key_hash(key)}")
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    secrets = [secret.get_secret_value() for secret in read_settings().url_secrets]
+    if not secrets:
+        raise SettingsError(["setting GAN_URL_SECRETS: not set, and nothing else can sign"])
+    try:
+        print(SignedUrls(secrets).sign(options.url, options.expires_in))
+    except ValueError as error:
+        options.refuse(str(error))
+    return 0
+
+
+def _seconds(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) <= MAX_SECONDS):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MAX_SECONDS} is wanted")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help tells what is known\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m app",
+        description="Without a command: serves pictures until it is told to stop.",
+        epilog=f"settings, from the environment:\n\n{_settings_table()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    signed = commands.add_parser("sign", help="print a URL with its signature")
+    signed.add_argument("url", metavar="URL", help="https://host/path?query, or /path?query")
+    signed.add_argument("--expires-in", metavar="SECONDS", type=_seconds, help="of its life")
+    signed.set_defaults(command=_sign, refuse=signed.error)
+    made = commands.add_parser("new-key", help="print a random API key, and its hash")
+    made.set_defaults(command=_new_key)
+    return parser
+
+
+def _settings_table() -> str:
+    rows = [("variable", "default", "allowed", "meaning"), *described()]
+    widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:3]]
+    lines = []
+    for *cells, meaning in rows:
+        start = "  " + "".join(map(str.ljust, cells, widths))
+        room = HELP_WIDTH - len(start)
+        for line in textwrap.wrap(meaning, room):
+            lines.append(start + line)
+            start = " " * len(start)
+    return "\n".join(lines)

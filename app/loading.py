@@ -1,0 +1,171 @@
+"""Generator files in, loaded and checked generators out.
+
+name -> folder -> checked file -> sampler on its device -> warm -> Generation
+"""
+
+import gc
+import importlib
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.batcher import Batcher
+from app.caching import PictureCache
+from app.generation import Generation, Generators, gather_rows
+from app.settings import Settings
+from model.cores import usable_cores
+from model.devices import DeviceError
+from model.encoding.marking import SigningError
+from model.encoding.png import encode_pngs
+from model.generator_file import GeneratorConfig, GeneratorFileError, read_generator_file
+from model.generators import generator_folder
+from model.sampler import (
+    Sampler,
+    UnequalBytesError,
+    WrongPictureError,
+    check_bytes,
+    check_golden,
+    load_sampler,
+)
+
+if TYPE_CHECKING:
+    from app.signing import Signer
+
+log = logging.getLogger("ganserve")
+
+START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, WrongPictureError, SigningError)
+CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
+
+
+def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators:
+    """Every generator of the settings, loaded and warm; of the `known` those that have not changed.
+    None that is new accepts anything yet.
+
+    Raises:
+        one of START_ERRORS: something cannot be served.
+    """
+    signer = file_signer(settings)
+
+    def loaded(names: Sequence[str]) -> list[Generation]:
+        return [load(generator_folder(name), settings, signer, known) for name in names]
+
+    generators = Generators(loaded(settings.generators), loaded(settings.former))
+    check_names(generators)
+    return generators
+
+
+def file_signer(settings: Settings) -> "Signer | None":
+    """What signs the files of this host, if anything does.
+
+    Raises:
+        SigningError: one setting lacks the other, or no valid signature comes of them.
+    """
+    paths = {
+        "GAN_C2PA_CERTIFICATE": settings.c2pa_certificate,
+        "GAN_C2PA_KEY": settings.c2pa_key,
+    }
+    if not any((*paths.values(), settings.c2pa_timestamp_url)):
+        return None
+    pems = []
+    for name, path in paths.items():
+        if not path:
+            raise SigningError(f"{name} is not set; signing needs a certificate and its key")
+        try:
+            pems.append(Path(path).read_bytes())
+        except OSError as error:
+            raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
+    certificate, key = pems
+    # imported by name: the library costs time and memory, and few hosts sign
+    signing = importlib.import_module("app.signing")
+    signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
+    return signer
+
+
+def load(
+    folder: Path,
+    settings: Settings,
+    signer: "Signer | None" = None,
+    known: Sequence[Generation] = (),
+) -> Generation:
+    """A generator file, checked, on its device and warm, or the one of the `known` that it is; its
+    files signed, if anything signs.
+
+    Raises:
+        one of START_ERRORS: it cannot be served.
+    """
+    file = read_generator_file(folder)
+    for one in known:
+        if one.config == file.config:
+            return one
+        if one.id == file.config.id and not _draws_the_same(one.config, file.config):
+            raise GeneratorFileError(
+                f"{folder}: other pictures than those of {one.id}, which is served, by the same "
+                "weights; a name@hash means one picture a seed for ever"
+            )
+    threads = settings.threads or usable_cores()
+    sampler = load_sampler(file, settings.device, settings.precision, threads)
+    if not check_golden(sampler, file, settings.precision):
+        log.warning("%s remembers no pictures, so none was compared", file.config.id)
+    warm_up(sampler, settings.max_batch)
+    encode = signer.encode_pngs if signer else encode_pngs
+    batcher = Batcher(
+        sampler,
+        encode,
+        partial(gather_rows, config=file.config),
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        max_wait=settings.max_wait,
+    )
+    cache = PictureCache(settings.cache_mib * 2**20)
+    return Generation(
+        file,
+        batcher,
+        cache,
+        sampler=str(sampler),
+        precision=settings.precision,
+        recipes_in_files=settings.recipes,
+        encode=encode,
+        sign=signer.sign if signer else None,
+        signed_by=signer.id if signer else "",
+        device_memory=getattr(sampler, "device_memory", None),
+    )
+
+
+def _draws_the_same(one: GeneratorConfig, other: GeneratorConfig) -> bool:
+    fields = ("network", "prior", "crop", "classes", "directions", "direction_range")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
+def check_names(generators: Generators) -> None:
+    """Raises GeneratorFileError where two generators have one name; of those that others have
+    replaced, one name and hash.
+    """
+    names = [one.name for one in generators.loaded] + [one.id for one in generators.all]
+    for name in names:
+        if names.count(name) > 1:
+            raise GeneratorFileError(f"two generators are named {name}; each needs its own name")
+
+
+def quieten_collector() -> None:
+    """Takes all that lives now out of the garbage collector's rounds, and makes them rarer.
+
+    A full round over a few hundred thousand objects of the libraries halts every request for 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def warm_up(sampler: Sampler, max_batch: int) -> None:
+    """Generates and encodes, alone and in company: no client pays for a library's first time.
+
+    Raises:
+        UnequalBytesError: a picture's bytes depend on its company.
+    """
+    sizes = [size for size in CHECKED_BATCHES if size <= max_batch]
+    check_bytes(sampler, [*sizes, min(max_batch, CHECKED_BATCHES[-1])])
+    encode_pngs(sampler(np.zeros((1, sampler.input_dim), np.float32)))

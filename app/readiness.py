@@ -1,0 +1,29 @@
+"""Whether requests should come to this process: it is loaded, works, and is not about to end."""
+
+from app.generation import Generators
+
+
+class Readiness:
+    """What /readyz tells, and what the server ends itself for."""
+
+    def __init__(self, hang_seconds: float) -> None:
+        self._hang_seconds = hang_seconds
+        self.generators: Generators | None = None  # once they are loaded
+        self.draining = False  # still serving, but not for long
+
+    def reason(self) -> str | None:
+        """Why no new request should come here; None if they may."""
+        if self.generators is None:
+            return "The generator is not loaded yet, or the service is shutting down."
+        if self.draining:
+            return "The service is shutting down."
+        return self.failure()
+
+    def failure(self) -> str | None:
+        """What is broken for good; None if nothing is."""
+        if self.generators is None:
+            return None
+        for one in self.generators.all:
+            if failure := one.batcher.failure(self._hang_seconds):
+                return f"{one.id}: {failure}"
+        return None

@@ -1,0 +1,273 @@
+"""The end of a process: drained, cut off, given up; and as process 1."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from app.access.keys import key_hash
+from app.server import GIVEN_UP
+from tests.test_start import (
+    environment,
+    fetch,
+    free_port,
+    service,
+    start_and_fail,
+    worker_ids,
+)
+
+# the real service, but that seed 13 hangs and seed 14 ends the device's thread
+BROKEN = """
+import sys, time
+import app.batcher, app.loading
+from app.commands import main
+
+load_sampler = app.loading.load_sampler
+
+class Fragile:
+    def __init__(self, *arguments):
+        self._sampler = load_sampler(*arguments)
+        self.input_dim = self._sampler.input_dim
+        self._unlucky = {seed: self._row(seed) for seed in (13, 14)}
+
+    def _row(self, seed):
+        from model.latents import sample_rows
+        return sample_rows([seed], 8, "uniform", 0, None)[0].tolist()
+
+    def __call__(self, rows):
+        for row in rows.tolist():
+            if row == self._unlucky[13]:
+                time.sleep(3600)
+            if row == self._unlucky[14]:
+                raise SystemExit("the thread ends")
+        return self._sampler(rows)
+
+app.loading.load_sampler = Fragile
+sys.exit(main())
+"""
+FRAGILE = (sys.executable, "-c", BROKEN)
+
+
+def status(url: str) -> int:
+    """Of a GET on a connection of its own; 0 if there is no answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+def wait_until(wanted: int, url: str) -> None:
+    for _ in range(200):
+        if status(url) == wanted:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{url} is not {wanted}")
+
+
+def test_sigterm_makes_it_not_ready_while_it_still_serves(generator_folder: Path) -> None:
+    with service(generator_folder, GAN_DRAIN_SECONDS="2") as (process, address):
+        kept = HTTPConnection(address.removeprefix("http://"), timeout=10)
+        kept.request("GET", "/generate?seed=1")
+        picture = kept.getresponse().read()
+        process.send_signal(signal.SIGTERM)
+        wait_until(503, f"{address}/readyz")
+        assert status(f"{address}/livez") == 200
+        assert fetch(f"{address}/generate?seed=1") == picture
+        kept.request("GET", "/generate?seed=1")
+        answer = kept.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert answer.read() == picture
+        wait_until(0, f"{address}/livez")
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_second_sigterm_ends_the_drain(generator_folder: Path) -> None:
+    long = {"GAN_DRAIN_SECONDS": "600", "GAN_GRACE_SECONDS": "601"}
+    with service(generator_folder, **long) as (process, address):
+        process.send_signal(signal.SIGTERM)
+        wait_until(503, f"{address}/readyz")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_sigint_leaves_the_drain_out(generator_folder: Path) -> None:
+    long = {"GAN_DRAIN_SECONDS": "600", "GAN_GRACE_SECONDS": "601"}
+    with service(generator_folder, **long) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(13, "at one batch for"), (14, "the device thread has ended")]
+)
+def test_generator_that_hangs_or_dies_ends_the_process(
+    generator_folder: Path, seed: int, reason: str
+) -> None:
+    bounds = {"GAN_HANG_SECONDS": "0.5", "GAN_DRAIN_SECONDS": "1"}
+    with service(generator_folder, FRAGILE, **bounds) as (process, address):
+        assert status(f"{address}/generate?seed=1") == 200
+        assert status(f"{address}/generate?seed={seed}") == 503  # somebody else may answer it
+        assert status(f"{address}/readyz") == 503
+        assert status(f"{address}/livez") == 200
+        assert status(f"{address}/generate?seed=2") == 503
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == GIVEN_UP
+    assert f"giving up: tiny@{log.partition('tiny@')[2][:12]}: " in log
+    assert reason in log
+
+
+def test_what_hangs_is_cut_off_when_the_grace_time_is_over(generator_folder: Path) -> None:
+    with service(generator_folder, FRAGILE, GAN_GRACE_SECONDS="1.5") as (process, address):
+        asking = threading.Thread(target=status, args=(f"{address}/generate?seed=13",))
+        asking.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+        asking.join()
+    assert process.returncode == GIVEN_UP
+    assert "not finished in the grace time" in log
+
+
+def test_workers_end_with_their_supervisor(generator_folder: Path) -> None:
+    with service(generator_folder, GAN_WORKERS="2") as (process, address):
+        workers = worker_ids(process.pid)
+        assert len(workers) == 2
+        process.kill()
+        wait_until(0, f"{address}/livez")
+        for _ in range(200):
+            if not any(alive(worker) for worker in workers):
+                return
+            time.sleep(0.05)
+    pytest.fail("workers are left")
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_admin_port_answers_the_operator_and_the_other_everybody(generator_folder: Path) -> None:
+    admin, hashes = free_port(), key_hash("gan_client")
+    settings = {"GAN_ADMIN_PORT": str(admin), "GAN_API_KEY_HASHES": hashes}
+    with service(generator_folder, **settings) as (process, public):
+        private = f"http://127.0.0.1:{admin}"
+        for path in ("/metrics", "/docs", "/openapi.json", "/redoc"):
+            assert (status(private + path), status(public + path)) == (200, 404)
+        for path in ("/livez", "/readyz"):
+            assert (status(private + path), status(public + path)) == (200, 200)
+        public_ones = {"/generate?seed=1": 401, "/models": 401, "/problems/not-found": 200}
+        for path, code in public_ones.items():
+            assert (status(private + path), status(public + path)) == (404, code)
+        assert b'route="door",status="404"' in fetch(f"{private}/metrics")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
+    first = free_port()
+    settings = {"GAN_ADMIN_PORT": str(first), "GAN_WORKERS": "2"}
+    with service(generator_folder, **settings) as (process, address):
+        for _ in range(10):
+            assert status(f"{address}/generate?seed=1") == 200
+        wait_until(200, f"http://127.0.0.1:{first}/readyz")
+        wait_until(200, f"http://127.0.0.1:{first + 1}/readyz")
+        own = [f"http://127.0.0.1:{port}/metrics" for port in (first, first + 1)]
+        for _ in range(3):
+            fetch(own[0])
+        scraped = re.compile(rb'requests_total{route="/metrics",status="200"} (\S+)')
+        assert scraped.findall(fetch(own[0])) == [b"3.0"]
+        assert scraped.findall(fetch(own[1])) == []
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_admin_port_in_use_ends_the_start_with_one_line(generator_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        lines = start_and_fail(GAN_GENERATOR=str(generator_folder), GAN_ADMIN_PORT=port)
+    assert sum(f"port {port}: address already in use" in line.lower() for line in lines) == 1
+
+
+def in_namespace(*command: str) -> list[str]:
+    """The command as process 1."""
+    return ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+
+
+def may_unshare() -> bool:
+    tried = shutil.which("unshare") and subprocess.run(
+        in_namespace("true"), capture_output=True, check=False
+    )
+    return bool(tried) and tried.returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(not may_unshare(), reason="needs PID namespaces")
+
+
+def first_process(parent: int) -> int:
+    for _ in range(200):
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise AssertionError("no child")
+
+
+@needs_namespaces
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_process_1_ends_on_sigterm(generator_folder: Path, workers: str) -> None:
+    command = in_namespace(sys.executable, "-m", "app")
+    with service(generator_folder, command, GAN_WORKERS=workers) as (process, address):
+        assert status(f"{address}/generate?seed=1") == 200
+        os.kill(first_process(process.pid), signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@needs_namespaces
+@pytest.mark.parametrize("seconds", [0.15, 0.6, 1.2])
+def test_process_1_ends_on_sigterm_while_it_starts(generator_folder: Path, seconds: float) -> None:
+    settings = environment(GAN_GENERATOR=str(generator_folder), PORT=str(free_port()))
+    process = subprocess.Popen(in_namespace(sys.executable, "-m", "app"), env=settings)
+    try:
+        first = first_process(process.pid)
+        time.sleep(seconds)
+        os.kill(first, signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_connection_without_a_request_does_not_keep_the_process(generator_folder: Path) -> None:
+    with service(generator_folder) as (process, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as idle:
+            idle.sendall(b"GET /generate")
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=10)
+    assert process.returncode == 0
