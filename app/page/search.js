@@ -1,4 +1,4 @@
-/** Looking for the latent whose picture is nearest to a given one: the host's work, with progress. */
+/** The search for the latent whose picture is nearest to a given one; the host does it. */
 
 import { button, h, paint, toast } from "./dom.js"
 import { drawing } from "./picture.js"
@@ -10,15 +10,29 @@ export class Search {
     this.app = app
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the search" })
     this.line = h("p", { class: "detail" })
-    this.canvas = h("canvas", { class: "given", role: "img", "aria-label": "The nearest so far", width: 1, height: 1 })
+    this.canvas = h("canvas", {
+      class: "given",
+      role: "img",
+      "aria-label": "The nearest so far",
+      width: 1,
+      height: 1,
+    })
     this.given = h("div")
-    this.open = button("Open it", "right", () => app.open(this.picture), { class: "button primary" })
+    this.open = button("Open it", "right", () => app.open(this.picture), {
+      class: "button primary",
+    })
     this.stop = button("Stop", null, () => this.leave())
     this.root = h(
       "div",
       { class: "search", hidden: true },
       h("h2", {}, "Nearest picture"),
-      h("div", { class: "sum" }, this.given, h("span", { class: "sign", "aria-hidden": "true" }, "≈"), this.canvas),
+      h(
+        "div",
+        { class: "sum" },
+        this.given,
+        h("span", { class: "sign", "aria-hidden": "true" }, "≈"),
+        this.canvas,
+      ),
       this.bar,
       this.line,
       h("div", { class: "row" }, this.open, this.stop),
@@ -63,7 +77,7 @@ export class Search {
     const url = `/project?model=${card.id}`
     const response = await api.answer({ url, body: file }, { signal, headers })
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
-    for (let rest = ""; ; ) {
+    for (let rest = ""; ;) {
       const { done, value } = await reader.read()
       if (done) return
       const lines = (rest + value).split("\n")
@@ -88,7 +102,13 @@ function middleOf(image) {
   const side = Math.min(image.width, image.height)
   const [x, y] = [(image.width - side) / 2, (image.height - side) / 2]
   const sent = Math.min(side, SENT)
-  const canvas = h("canvas", { class: "given", role: "img", "aria-label": "The picture you gave", width: sent, height: sent })
+  const canvas = h("canvas", {
+    class: "given",
+    role: "img",
+    "aria-label": "The picture you gave",
+    width: sent,
+    height: sent,
+  })
   const context = canvas.getContext("2d")
   context.imageSmoothingQuality = "high"
   context.drawImage(image, x, y, side, side, 0, 0, sent, sent)
