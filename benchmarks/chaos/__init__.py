@@ -1,1 +1,1 @@
-"""Kills, freezes, restarts and floods, with the balancer of deploy/ in front: what do clients lose?"""
+"""Kills, freezes, restarts and floods, with the balancers of deploy/ in front: what is lost?"""

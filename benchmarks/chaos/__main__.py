@@ -1,5 +1,5 @@
-"""`python -m benchmarks.chaos TRIAL`: two replicas behind HAProxy under load, and what is done to
-them. Ends with status 1 where a client has lost anything.
+"""`python -m benchmarks.chaos TRIAL`: two replicas behind a balancer under load, killed, frozen or
+restarted. Ends with status 1 where a client has lost anything.
 """
 
 import argparse
@@ -11,8 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.chaos import trials
-from benchmarks.chaos.cluster import ClusterFailed, Container, Process, Replica, haproxy, started
-from benchmarks.chaos.trials import NO_RETRIES, Outcome, Size
+from benchmarks.chaos.cluster import (
+    Balancer,
+    ClusterFailed,
+    Container,
+    Process,
+    Replica,
+    haproxy,
+    nginx,
+    started,
+)
+from benchmarks.chaos.trials import NO_RETRIES, Size
 
 TRIALS = ("kill", "roll", "freeze")
 
@@ -24,10 +33,13 @@ def main() -> int:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             replicas = stack.enter_context(started([_replica(arguments, folder) for _ in "ab"]))
-            changes = NO_RETRIES if arguments.no_retries else {}
-            balancer = stack.enter_context(haproxy(replicas, folder, changes))
+            balancer: Balancer
+            if arguments.nginx:
+                balancer = stack.enter_context(nginx(replicas, folder))
+            else:
+                changes = NO_RETRIES if arguments.no_retries else {}
+                balancer = stack.enter_context(haproxy(replicas, folder, changes))
             size = Size(arguments.clients, arguments.seeds, arguments.between)
-            outcome: Outcome
             if arguments.trial == "kill":
                 run = trials.kill(replicas, balancer, size, arguments.blows, arguments.requests)
             elif arguments.trial == "roll":
@@ -61,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="of rolling restarts")
     parser.add_argument("--requests", type=int, default=0, help="in all, at least")
     parser.add_argument("--seconds", type=float, default=9.0, help="of a freeze")
-    parser.add_argument("--no-retries", action="store_true", help="of the balancer, at all")
+    before = parser.add_mutually_exclusive_group()
+    before.add_argument("--no-retries", action="store_true", help="of HAProxy, at all")
+    before.add_argument("--nginx", action="store_true", help="in HAProxy's place")
     parser.add_argument("--image", help="replicas are containers of it, not processes")
     parser.add_argument("--engine", default="docker", help="that runs them, such as podman")
     return parser

@@ -1,9 +1,9 @@
-"""Replicas, as processes or as containers, and HAProxy before them, all on the loopback interface.
+"""Replicas, as processes or as containers, and a balancer before them, all on loopback.
 
-    Process or Container (start, kill, terminate, freeze) -> cluster -> Haproxy (its port, its view)
+    Process or Container (start, signals) -> started -> haproxy or nginx (its port, its view)
 
-HAProxy runs `deploy/haproxy/haproxy.cfg`, with nothing in it changed but the addresses, and what a
-trial says.
+The balancers run the files of `deploy/`, with nothing in them changed but where things are, and
+what a trial says.
 """
 
 import contextlib
@@ -16,18 +16,21 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.servers import HOST, ROOT, free_port
 
-CONFIG = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
-HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+HAPROXY_FILE = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
+NGINX_FILE = ROOT / "deploy" / "nginx" / "nginx.conf"
+HAPROXY, NGINX = (
+    shutil.which(name) or shutil.which(name, path="/usr/sbin") for name in ("haproxy", "nginx")
+)
 READY_SECONDS = 90.0
-NAMES = ("a", "b")  # of the servers in HAProxy's file
+NAMES = ("a", "b")  # of the replicas in the files of deploy/
 # what a replica is told behind a balancer: the same as in deploy/compose.yaml
 SETTINGS = {"GAN_KEEP_ALIVE_SECONDS": "75", "GAN_MAX_WAIT": "3"}
 
@@ -168,16 +171,31 @@ class Container(Replica):
         return done.stdout.strip()
 
 
-class Haproxy:
+@dataclass
+class Balancer:
+    """A running balancer that tells nothing of what it sees, such as nginx."""
+
+    port: int
+
+    def up(self, place: int) -> bool:
+        """Whether new requests go to a replica."""
+        return True
+
+    def retries(self) -> int:
+        """Requests that it has sent a second time, as far as it counts them."""
+        return 0
+
+
+@dataclass
+class Haproxy(Balancer):
     """A running HAProxy."""
 
-    def __init__(self, port: int, control: Path) -> None:
-        self.port, self._control = port, control
+    control: Path  # its socket
 
     def rows(self) -> list[dict[str, str]]:
         """Its statistics: one row a frontend, backend and server."""
         with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(self._control))
+            control.connect(str(self.control))
             control.sendall(b"show stat\n")
             with control.makefile() as answer:
                 text = answer.read()
@@ -231,46 +249,74 @@ def haproxy(
     Raises:
         ClusterFailed: it is not installed, or does not start.
     """
-    if HAPROXY is None:
-        raise ClusterFailed("haproxy is not installed")
-    port, stats = free_port(), free_port()
-    text = CONFIG.read_text()
-    addresses = {
-        "bind :8000": f"bind {HOST}:{port}",
-        "bind :8404": f"bind {HOST}:{stats}",
-        **{
-            f"replica-{name}:8000": f"{HOST}:{replica.port}"
-            for name, replica in zip(NAMES, replicas, strict=True)
-        },
-    }
-    for old, new in {**addresses, **(changes or {})}.items():
-        if old not in text:
-            raise ClusterFailed(f"{CONFIG.name} has no {old!r}")
-        text = text.replace(old, new)
-    file, control = folder / f"haproxy-{port}.cfg", folder / f"{port}.sock"
-    more = folder / f"control-{port}.cfg"
-    file.write_text(text)
+    port = free_port()
+    control, more = folder / f"{port}.sock", folder / f"control-{port}.cfg"
     more.write_text(f"global\n    stats socket {control}\n")
-    with (folder / f"haproxy-{port}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [HAPROXY, "-db", "-f", str(file), "-f", str(more)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        balancer = Haproxy(port, control)
+    places = {"bind :8000": f"bind {HOST}:{port}", "bind :8404": f"bind {HOST}:{free_port()}"}
+    file = _placed(HAPROXY_FILE, replicas, folder, {**places, **(changes or {})})
+    balancer = Haproxy(port, control)
+    with _running(HAPROXY, ["-db", "-f", str(file), "-f", str(more)], folder, port):
         for place in range(len(replicas)):
-            wait_for(lambda place=place: _up(process, balancer, place), "the balancer", 20)
+            wait_for(lambda place=place: balancer.up(place), "the balancer to see a replica", 20)
         yield balancer
+
+
+@contextlib.contextmanager
+def nginx(replicas: Sequence[Replica], folder: Path) -> Iterator[Balancer]:
+    """nginx before two ready replicas, with an empty cache.
+
+    Raises:
+        ClusterFailed: it is not installed, or does not start.
+    """
+    port = free_port()
+    places = {
+        "listen 8000;": f"listen {HOST}:{port};",
+        " /tmp/": f" {folder}/",
+        "/var/cache/nginx/ganserve": f"{folder}/cache-{port}",
+    }
+    file = _placed(NGINX_FILE, replicas, folder, places)
+    foreground = "daemon off; master_process off;"
+    words = ["-p", str(folder), "-e", "stderr", "-c", str(file), "-g", foreground]
+    with _running(NGINX, words, folder, port):
+        yield Balancer(port)
+
+
+def _placed(
+    file: Path, replicas: Sequence[Replica], folder: Path, places: Mapping[str, str]
+) -> Path:
+    """A file of deploy/ with other places in it."""
+    text = file.read_text()
+    addresses = {
+        f"replica-{name}:8000": f"{HOST}:{replica.port}"
+        for name, replica in zip(NAMES, replicas, strict=True)
+    }
+    for old, new in {**addresses, **places}.items():
+        if old not in text:
+            raise ClusterFailed(f"{file.name} has no {old!r}")
+        text = text.replace(old, new)
+    placed = folder / file.name
+    placed.write_text(text)
+    return placed
+
+
+@contextlib.contextmanager
+def _running(program: str | None, words: list[str], folder: Path, port: int) -> Iterator[None]:
+    """A balancer's process, once it listens."""
+    if program is None:
+        raise ClusterFailed("the balancer is not installed")
+    log = folder / f"balancer-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, *words], stdout=output, stderr=subprocess.STDOUT)
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise ClusterFailed(f"{program} has ended:\n{log.read_text()[-1000:]}")
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, port)) == 0
+
+    try:
+        wait_for(listens, program, 20)
+        yield
     finally:
         process.terminate()
         process.wait()
-
-
-def _up(process: "subprocess.Popen[bytes]", balancer: Haproxy, place: int) -> bool:
-    if process.poll() is not None:
-        raise ClusterFailed(f"haproxy has ended with {process.returncode}")
-    try:
-        return balancer.up(place)
-    except OSError:  # it does not listen yet
-        return False

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.chaos.clients import Tally, load
-from benchmarks.chaos.cluster import Haproxy, Replica, wait_for
+from benchmarks.chaos.cluster import Balancer, Replica, wait_for
 
 OUT_SECONDS = 2.0  # in which a frozen replica must be out of rotation
 # lines of HAProxy's file, and those of one that never asks twice
@@ -65,7 +65,7 @@ class Size:
 
 
 async def kill(
-    replicas: Sequence[Replica], balancer: Haproxy, size: Size, blows: int, requests: int = 0
+    replicas: Sequence[Replica], balancer: Balancer, size: Size, blows: int, requests: int = 0
 ) -> Outcome:
     """kill -9 of each in turn, so often, and at least so many requests; each is started again and
     taken back by the balancer before the next is killed.
@@ -81,7 +81,7 @@ async def kill(
     return await _trial(replicas, balancer, size, blows, blow, requests)
 
 
-async def roll(replicas: Sequence[Replica], balancer: Haproxy, size: Size, rounds: int) -> Outcome:
+async def roll(replicas: Sequence[Replica], balancer: Balancer, size: Size, rounds: int) -> Outcome:
     """SIGTERM to each in turn, its end, its start, in so many rounds."""
     statuses = []
 
@@ -98,7 +98,7 @@ async def roll(replicas: Sequence[Replica], balancer: Haproxy, size: Size, round
 
 
 async def freeze(
-    replicas: Sequence[Replica], balancer: Haproxy, size: Size, blows: int, seconds: float
+    replicas: Sequence[Replica], balancer: Balancer, size: Size, blows: int, seconds: float
 ) -> Outcome:
     """SIGSTOP to each in turn for so long."""
     out = []
@@ -117,19 +117,19 @@ async def freeze(
     return outcome
 
 
-def back(replica: Replica, balancer: Haproxy, place: int) -> None:
+def back(replica: Replica, balancer: Balancer, place: int) -> None:
     """Waits until a replica is ready and the balancer has seen it."""
     replica.wait_until_ready()
     wait_for(lambda: balancer.up(place), "the balancer to take a replica back")
 
 
-def _left_alone(balancer: Haproxy, place: int) -> float:
+def _left_alone(balancer: Balancer, place: int) -> float:
     return wait_for(lambda: not balancer.up(place), "the balancer to leave a replica alone")
 
 
 async def _trial(
     replicas: Sequence[Replica],
-    balancer: Haproxy,
+    balancer: Balancer,
     size: Size,
     blows: int,
     blow: Callable[[int], Awaitable[None]],
