@@ -7,6 +7,7 @@ import asyncio
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from benchmarks.chaos.cluster import (
     nginx,
     started,
 )
-from benchmarks.chaos.trials import NO_RETRIES, Size
+from benchmarks.chaos.trials import NO_RETRIES, SMALL_QUEUE, Cost, Outcome, Size
 
-TRIALS = ("kill", "roll", "freeze")
+TRIALS = ("kill", "roll", "freeze", "refuse")
 
 
 def main() -> int:
@@ -39,14 +40,7 @@ def main() -> int:
             else:
                 changes = NO_RETRIES if arguments.no_retries else {}
                 balancer = stack.enter_context(haproxy(replicas, folder, changes))
-            size = Size(arguments.clients, arguments.seeds, arguments.between)
-            if arguments.trial == "kill":
-                run = trials.kill(replicas, balancer, size, arguments.blows, arguments.requests)
-            elif arguments.trial == "roll":
-                run = trials.roll(replicas, balancer, size, arguments.rounds)
-            else:
-                run = trials.freeze(replicas, balancer, size, arguments.blows, arguments.seconds)
-            outcome = asyncio.run(run)
+            outcome = asyncio.run(_trial(arguments, replicas, balancer))
     except ClusterFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -56,8 +50,23 @@ def main() -> int:
     return 1 if outcome.losses() else 0
 
 
+async def _trial(
+    arguments: argparse.Namespace, replicas: Sequence[Replica], balancer: Balancer
+) -> Outcome | Cost:
+    size = Size(arguments.clients, arguments.seeds, arguments.between)
+    match arguments.trial:
+        case "kill":
+            return await trials.kill(replicas, balancer, size, arguments.blows, arguments.requests)
+        case "roll":
+            return await trials.roll(replicas, balancer, size, arguments.rounds)
+        case "freeze":
+            return await trials.freeze(replicas, balancer, size, arguments.blows, arguments.seconds)
+        case _:
+            return await trials.refuse(replicas, balancer, size, arguments.requests)
+
+
 def _replica(arguments: argparse.Namespace, folder: Path) -> Replica:
-    settings = {"GAN_THREADS": "1"}
+    settings = {"GAN_THREADS": "1"} | (SMALL_QUEUE if arguments.trial == "refuse" else {})
     if arguments.image:
         return Container(settings, shlex.split(arguments.engine), arguments.image)
     return Process(settings, folder / "replicas.log")

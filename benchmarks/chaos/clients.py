@@ -2,8 +2,7 @@
 
     port, clients, seeds -> Load (running beside whatever happens) -> Tally (answers, failures)
 
-A closed loop: each client has one connection and asks again as soon as it is answered. Three in
-four requests are GETs, one is a POST with its seed in the body.
+A closed loop: each client has one connection and asks again as soon as it is answered.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +20,8 @@ import httptools
 
 HOST = "127.0.0.1"
 PATIENCE_SECONDS = 20.0
+SHEET = 48  # pictures
+Ask = Callable[[int, int], bytes]  # a seed, and how many requests the client has sent before
 PNG_BEGIN, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -114,9 +115,9 @@ class _Connection(asyncio.Protocol):
 class Load:
     """Clients at work."""
 
-    def __init__(self, port: int, seeds: int) -> None:
+    def __init__(self, port: int, seeds: int, ask: Ask) -> None:
         self.tally = Tally()
-        self._port, self._seeds = port, seeds
+        self._port, self._seeds, self._ask = port, seeds, ask
         self._stopped = False
 
     async def until(self, asked: int) -> None:
@@ -136,7 +137,7 @@ class Load:
             try:
                 if connection is None or not connection.open:
                     connection = await _connected(self._port)
-                status, body = await connection.ask(_request(seed, post=turn % 4 == 3))
+                status, body = await connection.ask(self._ask(seed, turn))
             except OSError as error:  # timeouts are of this kind too
                 self.tally.failed[str(error) or "no answer in time"] += 1
                 if connection is not None:
@@ -159,9 +160,9 @@ async def _connected(port: int) -> _Connection:
 
 
 @asynccontextmanager
-async def load(port: int, *, clients: int, seeds: int) -> AsyncIterator[Load]:
+async def load(port: int, *, clients: int, seeds: int, ask: Ask) -> AsyncIterator[Load]:
     """Clients that ask while the block runs, for pictures of so many seeds."""
-    running = Load(port, seeds)
+    running = Load(port, seeds, ask)
     tasks = [asyncio.create_task(running.client(number)) for number in range(clients)]
     try:
         yield running
@@ -170,11 +171,17 @@ async def load(port: int, *, clients: int, seeds: int) -> AsyncIterator[Load]:
         await asyncio.gather(*tasks)
 
 
-def _request(seed: int, *, post: bool) -> bytes:
-    if not post:
+def picture(seed: int, turn: int) -> bytes:
+    """Asks for the picture of a seed; every fourth request is a POST."""
+    if turn % 4 < 3:
         return f"GET /generate?seed={seed} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
     body = json.dumps({"seed": seed})
     return (
         f"POST /generate HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
+
+
+def sheet(seed: int, turn: int) -> bytes:
+    """Asks for SHEET pictures at once."""
+    return f"GET /generate?seed={seed}&n={SHEET} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()

@@ -262,8 +262,10 @@ def haproxy(
 
 
 @contextlib.contextmanager
-def nginx(replicas: Sequence[Replica], folder: Path) -> Iterator[Balancer]:
-    """nginx before two ready replicas, with an empty cache.
+def nginx(
+    replicas: Sequence[Replica], folder: Path, changes: Mapping[str, str] | None = None
+) -> Iterator[Balancer]:
+    """nginx before two ready replicas, with an empty cache. `changes` as HAProxy's.
 
     Raises:
         ClusterFailed: it is not installed, or does not start.
@@ -274,7 +276,7 @@ def nginx(replicas: Sequence[Replica], folder: Path) -> Iterator[Balancer]:
         " /tmp/": f" {folder}/",
         "/var/cache/nginx/ganserve": f"{folder}/cache-{port}",
     }
-    file = _placed(NGINX_FILE, replicas, folder, places)
+    file = _placed(NGINX_FILE, replicas, folder, {**places, **(changes or {})})
     foreground = "daemon off; master_process off;"
     words = ["-p", str(folder), "-e", "stderr", "-c", str(file), "-g", foreground]
     with _running(NGINX, words, folder, port):

@@ -1,7 +1,7 @@
 """What is done to a cluster under load, and what its clients may notice of it: nothing.
 
-Each trial takes ready replicas and their balancer, and returns an Outcome; `losses` says what of it
-breaks the promise.
+Each trial takes ready replicas and their balancer, and returns an Outcome or a Cost; `losses` says
+what of it breaks the promise.
 """
 
 import asyncio
@@ -10,9 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.chaos.clients import Tally, load
+from benchmarks.chaos.clients import SHEET, Tally, load, picture, sheet
 from benchmarks.chaos.cluster import Balancer, Replica, wait_for
 
+MOST_TRIES = 1.05  # of the replicas, for each answer to a client
+SMALL_QUEUE = {"GAN_MAX_QUEUE": str(SHEET + 16), "GAN_MAX_PICTURES": str(SHEET)}
 OUT_SECONDS = 2.0  # in which a frozen replica must be out of rotation
 # lines of HAProxy's file, and those of one that never asks twice
 NO_RETRIES = {
@@ -53,6 +55,37 @@ class Outcome:
         if self.out_seconds:
             parts.append(f"out of rotation after {max(self.out_seconds):.1f} s at most")
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What requests beyond the capacity have cost the replicas."""
+
+    pictures: int  # answers with one
+    refused: int  # answers that said 429
+    other: int  # any other end
+    tries: int  # requests that the replicas have answered
+
+    @property
+    def tries_each(self) -> float:
+        """Of the replicas, for each answer to a client."""
+        return self.tries / (self.pictures + self.refused + self.other)
+
+    def losses(self) -> list[str]:
+        """What breaks the promise."""
+        found = [f"{self.other} neither answered nor refused"] if self.other else []
+        if not self.refused:
+            found.append("nothing was refused, so nothing is shown")
+        if self.tries_each > MOST_TRIES:
+            found.append(f"{self.tries_each:.2f} tries a request")
+        return found
+
+    def text(self) -> str:
+        """One line."""
+        return (
+            f"{self.pictures} sheets, {self.refused} refused, {self.other} failed; the replicas "
+            f"were asked {self.tries} times: {self.tries_each:.3f} tries each"
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +150,24 @@ async def freeze(
     return outcome
 
 
+async def refuse(
+    replicas: Sequence[Replica], balancer: Balancer, size: Size, requests: int
+) -> Cost:
+    """Sheets for more clients than the replicas' SMALL_QUEUE has room for."""
+    series = 'ganserve_requests_total{route="/generate"'
+    before = sum(replica.metric(series) for replica in replicas)
+    async with load(balancer.port, clients=size.clients, seeds=size.seeds, ask=sheet) as running:
+        await running.until(requests)
+    tally = running.tally
+    refused = tally.failed["429"]
+    return Cost(
+        pictures=tally.answered,
+        refused=refused,
+        other=tally.failed.total() - refused,
+        tries=round(sum(replica.metric(series) for replica in replicas) - before),
+    )
+
+
 def back(replica: Replica, balancer: Balancer, place: int) -> None:
     """Waits until a replica is ready and the balancer has seen it."""
     replica.wait_until_ready()
@@ -137,7 +188,7 @@ async def _trial(
 ) -> Outcome:
     """So many blows under load, in turn, with requests between them."""
     start, before = time.monotonic(), balancer.retries()
-    async with load(balancer.port, clients=size.clients, seeds=size.seeds) as running:
+    async with load(balancer.port, clients=size.clients, seeds=size.seeds, ask=picture) as running:
         for number in range(blows):
             await running.until(running.tally.asked + size.requests)
             await blow(number % len(replicas))
