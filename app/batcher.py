@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.problems import InvalidRequest, NotReady, QueueFull
+from app.tally import PICTURES, Tally
 
 log = logging.getLogger("ganserve")
 
@@ -112,10 +113,14 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
         self._jobs: set[Job] = set()  # accepted and not yet answered
+        self._holders = 0  # answers of several requests
         self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
         self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
-        self.seconds = 0.0  # that they took
+        # the loop's: where time went, and what was given up by those who waited
+        self.queue_seconds, self.generate_seconds, self.encode_seconds = Tally(), Tally(), Tally()
+        self.batch_pictures = Tally(PICTURES)
+        self.dropped = 0
 
     def start(self) -> None:
         """Begins to accept and to work."""
@@ -155,6 +160,20 @@ class Batcher:
         for job in tuple(self._jobs):
             _refuse(job, NotReady("The generator has stopped working."))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile more requests of one answer may come."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody waits, or is in the midst of an answer."""
+        return bool(self.pending or self._holders)
+
     @property
     def max_queue(self) -> int:
         """Pictures that may wait, and so the most that one request may have."""
@@ -192,16 +211,38 @@ class Batcher:
         if count > self._max_queue:
             raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
         wait = self.pending * self._pace
-        if self.pending + count > self._max_queue or wait > self._max_wait:
+        full = self.pending + count > self._max_queue
+        if full or wait > self._max_wait:
             raise QueueFull(
                 f"{self.pending} pictures wait already, for about {wait:.1f} s; allowed: up to "
                 f"{self._max_queue} pictures and {self._max_wait:g} s",
                 retry_after=max(1, math.ceil(wait)),
+                reason="queue-full" if full else "wait-too-long",
             )
 
     def _leave(self, job: Job) -> None:
         self.pending -= len(job.rows)
         self._jobs.discard(job)
+        if job.reply.cancelled():
+            self.dropped += len(job.rows)
+
+    def _deliver(
+        self, results: list[tuple[Piece, Pixels | list[bytes]]], batch: _Batch, encode: float
+    ) -> None:
+        """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
+        self.generate_seconds.add(batch.seconds)
+        self.encode_seconds.add(encode)
+        self.batch_pictures.add(len(batch.pixels))
+        for piece, part in results:
+            job = piece.job
+            if piece.start == 0:
+                self.queue_seconds.add(job.timing.queue)
+            job.timing.generate += batch.seconds
+            job.timing.encode += encode
+            job.parts[piece.start] = part
+            job.answered += piece.end - piece.start
+            if job.answered == len(job.rows) and not job.reply.done():
+                job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
 
     # --- the device thread ---
 
@@ -266,7 +307,7 @@ class Batcher:
         if job.failed or job.reply.done():
             return True
         if job.taken == 0 and time.monotonic() > job.deadline:
-            late = QueueFull(f"Not begun within {self._max_wait:g} s.", retry_after=1)
+            late = QueueFull(f"Not begun within {self._max_wait:g} s.", reason="too-late")
             self._later(_refuse, job, late)
             return True
         return False
@@ -302,7 +343,6 @@ class Batcher:
         pixels = self._run(z)
         seconds = time.perf_counter() - start
         self.pictures, self.batches = self.pictures + len(z), self.batches + 1
-        self.seconds += seconds
         pace = seconds / len(z)
         self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
         return pixels
@@ -346,7 +386,7 @@ class Batcher:
                 results.append((piece, files[file : file + count]))
                 file += count
             row += count
-        self._later(_deliver, results, batch.seconds, encode)
+        self._later(self._deliver, results, batch, encode)
 
     def _files(self, batch: _Batch) -> list[bytes]:
         """The files of the batch's pictures, in its order, less those that are wanted as pixels."""
@@ -383,20 +423,6 @@ def _cut(job: Job, rows: int) -> Piece:
 def _refuse(job: Job, error: Exception) -> None:
     if not job.reply.done():
         job.reply.set_exception(error)
-
-
-def _deliver(
-    results: list[tuple[Piece, Pixels | list[bytes]]], generate: float, encode: float
-) -> None:
-    """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
-    for piece, part in results:
-        job = piece.job
-        job.timing.generate += generate
-        job.timing.encode += encode
-        job.parts[piece.start] = part
-        job.answered += piece.end - piece.start
-        if job.answered == len(job.rows) and not job.reply.done():
-            job.reply.set_result(_joined([job.parts[start] for start in sorted(job.parts)]))
 
 
 def _joined(parts: list[Any]) -> Pixels | list[bytes]:

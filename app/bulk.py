@@ -73,7 +73,7 @@ async def pieces(
 
     streams.enter()
     try:
-        with watch(give_up):
+        with generation.batcher.held(), watch(give_up):
             submit(0)
             for start in range(0, items.count, step):
                 if start + step < items.count:

@@ -37,12 +37,14 @@ class PictureCache:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._files: OrderedDict[PictureKey, bytes] = OrderedDict()
+        self.hits = 0
 
     def get(self, key: PictureKey) -> bytes | None:
         """The file of a picture, if it is still here."""
         file = self._files.get(key)
         if file is not None:
             self._files.move_to_end(key)
+            self.hits += 1
         return file
 
     def put(self, key: PictureKey, file: bytes) -> None:

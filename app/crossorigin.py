@@ -12,11 +12,16 @@ from starlette.types import Message, Scope, Send
 METHODS = ("GET", "HEAD", "OPTIONS")
 EXPOSED = (
     "Content-Disposition, Content-Location, ETag, Image-Model, Image-Seed, Retry-After, "
-    "Server-Timing"
+    "Server-Timing, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 86400
 HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: nobody will see the body
 
+HTML: dict[bytes, bytes] = {  # of every page
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+}
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -76,6 +81,9 @@ def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = 
                 statuses.append(message["status"])
             own = message["headers"] = list(message["headers"])
             places = {name: place for place, (name, _) in enumerate(own)}
+            kind = places.get(b"content-type")
+            if kind is not None and own[kind][1].startswith(b"text/html"):
+                own += [item for item in HTML.items() if item[0] not in places]
             for name, value in constant:
                 if name not in places:
                     own.append((name, value))

@@ -40,12 +40,16 @@ HEADERS = {
     "Image-Model": "Name and hash of the generator.",
     "Content-Location": "A URL of the same picture for ever, where this one is not.",
     "Server-Timing": "Milliseconds in the queue, the generator and the encoder; or cache.",
+    "X-Request-Id": "The client's own, if it gave one; else the id of its trace, or a random one.",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "Whether other sites may show the answer.",
     "Access-Control-Allow-Origin": "Whose pages may read the answer by script.",
     "Access-Control-Expose-Headers": "The headers that such a script may read.",
     "Timing-Allow-Origin": "Whose pages may read how long it took.",
     "Content-Security-Policy": "That a page loads nothing but its looks.",
+    "X-Frame-Options": "That no page of others may hold it.",
+    "Referrer-Policy": "That the pages it leads to are not told of it.",
+    "Cross-Origin-Opener-Policy": "That pages of others have no hold on it.",
     "Retry-After": "Seconds after which to come again.",
     "WWW-Authenticate": "Bearer, and what was wrong with the key.",
     "Allow": "The methods of the path.",
@@ -53,6 +57,7 @@ HEADERS = {
 ALWAYS = (
     "Cache-Control",
     "Vary",
+    "X-Request-Id",
     "X-Content-Type-Options",
     "Cross-Origin-Resource-Policy",
     "Access-Control-Allow-Origin",
@@ -66,6 +71,12 @@ PICTURE = (
     "Image-Model",
     "Content-Location",
     "Server-Timing",
+)
+PAGE = (
+    "Content-Security-Policy",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Cross-Origin-Opener-Policy",
 )
 OF_STATUS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",)}
 OF_STATUS[503] = OF_STATUS[429]
@@ -196,7 +207,7 @@ def _describe(path: str, method: str, operation: Json) -> None:
     for code in {"200", "304"} & responses.keys():
         names = (*ALWAYS, *(PICTURE if "304" in responses else ()))
         if "text/html" in responses[code].get("content", ()):
-            names += ("Content-Security-Policy",)
+            names += PAGE
         headers = {name: _reference("headers", name) for name in names}
         responses[code] = {**responses[code], "headers": headers}
     if method == "post":

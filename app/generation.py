@@ -19,6 +19,7 @@ from fastapi import Depends, Request
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
+from app.facts import current
 from app.problems import InvalidRequest, NotFound, NotReady
 from app.schemas import LatentParameters, Recipe
 from model.encoding.png import encode_pngs
@@ -43,7 +44,7 @@ class Shared:
     waiting: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Generation:
     """A generator that is loaded and warm. Lives on the event loop."""
 
@@ -56,6 +57,7 @@ class Generation:
     encode: Encoder = encode_pngs
     sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
     signed_by: str = ""
+    device_memory: Callable[[], tuple[str, int]] | None = None  # of its GPU: its name, bytes taken
     _making: dict[PictureKey, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -229,7 +231,12 @@ class Generation:
 
         with watch(leave):
             try:
-                return await reply
+                result = await reply
+                if (facts := current.get()) is not None:
+                    timing = shared.job.timing
+                    facts.queue, facts.generate = timing.queue, timing.generate
+                    facts.encode = timing.encode
+                return result
             except asyncio.CancelledError:
                 if shared.waiting == 0:
                     raise ClientGoneError from None
@@ -253,9 +260,17 @@ def _refused() -> Iterator[None]:
 
 @dataclass
 class Generators:
-    """All generators that are served, the default first."""
+    """All generators that are served, the default first; and those that others have replaced,
+    which answer to name@hash alone.
+    """
 
     loaded: list[Generation]
+    former: list[Generation] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Generation]:
+        """Both."""
+        return [*self.loaded, *self.former]
 
     @property
     def default(self) -> Generation:
@@ -266,7 +281,10 @@ class Generators:
         """The one of a name, or of name@hash."""
         if name is None:
             return self.default
-        return next((one for one in self.loaded if name in (one.name, one.id)), None)
+        for one in self.loaded:
+            if name in (one.name, one.id):
+                return one
+        return next((one for one in self.former if name == one.id), None)
 
     def parameter(self, name: str | None) -> Generation:
         """The one that a `model` parameter names.

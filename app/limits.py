@@ -34,7 +34,8 @@ class Streams:
         """
         if self._open >= self._limit:
             raise QueueFull(
-                f"{self._open} large answers are on their way; allowed: up to {self._limit}"
+                f"{self._open} large answers are on their way; allowed: up to {self._limit}",
+                reason="streams-full",
             )
         self._open += 1
 

@@ -5,6 +5,8 @@ name -> folder -> checked file -> sampler on its device -> warm -> Generation
 
 import gc
 import importlib
+import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,26 +21,39 @@ from model.cores import usable_cores
 from model.devices import DeviceError
 from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
-from model.generator_file import GeneratorFileError, read_generator_file
+from model.generator_file import GeneratorConfig, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
-from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
+from model.sampler import (
+    Sampler,
+    UnequalBytesError,
+    WrongPictureError,
+    check_bytes,
+    check_golden,
+    load_sampler,
+)
 
 if TYPE_CHECKING:
     from app.signing import Signer
 
-START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, SigningError)
+log = logging.getLogger("ganserve")
+
+START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, WrongPictureError, SigningError)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
-def load_all(settings: Settings) -> Generators:
-    """Every generator of the settings, loaded and warm; none accepts anything yet.
+def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators:
+    """Every generator of the settings, loaded and warm; of the `known` those that have not changed.
+    None that is new accepts anything yet.
 
     Raises:
         one of START_ERRORS: something cannot be served.
     """
     signer = file_signer(settings)
-    loaded = [load(generator_folder(name), settings, signer) for name in settings.generators]
-    generators = Generators(loaded)
+
+    def loaded(names: Sequence[str]) -> list[Generation]:
+        return [load(generator_folder(name), settings, signer, known) for name in names]
+
+    generators = Generators(loaded(settings.generators), loaded(settings.former))
     check_names(generators)
     return generators
 
@@ -70,15 +85,31 @@ def file_signer(settings: Settings) -> "Signer | None":
     return signer
 
 
-def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Generation:
-    """A generator file, checked, on its device and warm; its files signed, if anything signs.
+def load(
+    folder: Path,
+    settings: Settings,
+    signer: "Signer | None" = None,
+    known: Sequence[Generation] = (),
+) -> Generation:
+    """A generator file, checked, on its device and warm, or the one of the `known` that it is; its
+    files signed, if anything signs.
 
     Raises:
-        GeneratorFileError, DeviceError, UnequalBytesError: it cannot be served.
+        one of START_ERRORS: it cannot be served.
     """
     file = read_generator_file(folder)
+    for one in known:
+        if one.config == file.config:
+            return one
+        if one.id == file.config.id and not _draws_the_same(one.config, file.config):
+            raise GeneratorFileError(
+                f"{folder}: other pictures than those of {one.id}, which is served, by the same "
+                "weights; a name@hash means one picture a seed for ever"
+            )
     threads = settings.threads or usable_cores()
     sampler = load_sampler(file, settings.device, settings.precision, threads)
+    if not check_golden(sampler, file, settings.precision):
+        log.warning("%s remembers no pictures, so none was compared", file.config.id)
     warm_up(sampler, settings.max_batch)
     encode = signer.encode_pngs if signer else encode_pngs
     batcher = Batcher(
@@ -100,12 +131,20 @@ def load(folder: Path, settings: Settings, signer: "Signer | None" = None) -> Ge
         encode=encode,
         sign=signer.sign if signer else None,
         signed_by=signer.id if signer else "",
+        device_memory=getattr(sampler, "device_memory", None),
     )
 
 
+def _draws_the_same(one: GeneratorConfig, other: GeneratorConfig) -> bool:
+    fields = ("network", "prior", "crop", "classes", "directions", "direction_range")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
 def check_names(generators: Generators) -> None:
-    """Raises GeneratorFileError where two generators have one name."""
-    names = [one.name for one in generators.loaded]
+    """Raises GeneratorFileError where two generators have one name; of those that others have
+    replaced, one name and hash.
+    """
+    names = [one.name for one in generators.loaded] + [one.id for one in generators.all]
     for name in names:
         if names.count(name) > 1:
             raise GeneratorFileError(f"two generators are named {name}; each needs its own name")

@@ -1,8 +1,9 @@
 """The application: settings in, a FastAPI application with a loaded generator out."""
 
+import importlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -12,13 +13,19 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import crossorigin, description, lean, problems
+from app.access import ports
 from app.access.control import AccessControl, access_control
-from app.generation import ClientGoneError
+from app.access.keys import ApiKeys
+from app.facts import Facts, current, facts_of
+from app.generation import ClientGoneError, Generators
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
-from app.loading import START_ERRORS, load_all, quieten_collector
-from app.problems import Problem
+from app.loading import START_ERRORS, quieten_collector
+from app.logs import log_answer
+from app.problems import NotFound, Problem
 from app.readiness import Readiness
+from app.reloading import Reloader
 from app.routes import (
+    admin,
     health,
     images,
     interpolations,
@@ -32,6 +39,8 @@ from app.routes import (
 from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
 
+Trace = Callable[[str, str, int, Facts, float], None]
+
 log = logging.getLogger("ganserve")
 
 
@@ -42,40 +51,68 @@ class Service(FastAPI):
 
     access: AccessControl | None = None
     constant: crossorigin.RawHeaders
+    telemetry: Telemetry
+    span: Trace | None = None
+    admin_port = 0
+    access_log = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if self.access:
+        facts = facts_of(scope["headers"])
+        token = current.set(facts)
+        start = time.perf_counter()
+        self.telemetry.in_flight += 1
+        try:
+            with enforced(self.state.bounds):
+                route, status = await self._serve(scope, receive, send, facts)
+            self._tell(scope, facts, route, status, time.perf_counter() - start)
+        finally:
+            self.telemetry.in_flight -= 1
+            current.reset(token)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, facts: Facts
+    ) -> tuple[str, int]:
+        """The route and the status of the answer."""
+        constant = [(b"x-request-id", facts.id.encode()), *self.constant]
+        on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
+        if self.admin_port and not ports.answers(scope["path"], on_admin_port):
+            refusal = NotFound("This path is not on this port.").response()
+            await refusal(scope, receive, crossorigin.with_headers(send, constant))
+            return "door", refusal.status_code
+        if self.access and not on_admin_port:
             try:
                 scope, send = self.access.admit(scope, send)
             except Problem as problem:
-                refuse = crossorigin.with_headers(send, self.constant)
-                await problem.response()(scope, receive, refuse)
-                return
-        with enforced(self.state.bounds):
-            await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        telemetry: Telemetry = self.state.telemetry
-        status = await lean.answered(self.state.generation, self.constant, scope, receive, send)
+                refusal = problem.response()
+                await refusal(scope, receive, crossorigin.with_headers(send, constant))
+                return "door", refusal.status_code
+        status = await lean.answered(self.state.generation, constant, scope, receive, send)
         if status:
-            telemetry.count(lean.ROUTE, status)
-            return
+            return lean.ROUTE, status
         if scope["method"] == "OPTIONS":
             allowed = crossorigin.methods(self.openapi(), scope["path"])
-            await crossorigin.preflight(send, self.constant, allowed)
-            return
+            await crossorigin.preflight(send, constant, allowed)
+            return "preflight", 204
         statuses: list[int] = []
-        send = crossorigin.with_headers(send, self.constant, statuses)
+        send = crossorigin.with_headers(send, constant, statuses)
         if scope["method"] == "HEAD":
             scope, send = crossorigin.as_head(scope, send)
         await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
-        for status in statuses:
-            telemetry.count(route, status)
+        return route, statuses[-1] if statuses else problems.CLIENT_GONE
+
+    def _tell(self, scope: Scope, facts: Facts, route: str, status: int, seconds: float) -> None:
+        self.telemetry.answered(route, status, seconds)
+        if facts.reason:
+            self.telemetry.refused(facts.reason)
+        if self.access_log:
+            log_answer(scope["method"], scope["path"], status, facts, seconds)
+        if self.span:
+            self.span(scope["method"], route, status, facts, seconds)
 
     def openapi(self) -> dict[str, Any]:
         """The document of /openapi.json, made once."""
@@ -92,23 +129,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read_settings()
     readiness = Readiness(settings.hang_seconds)
 
+    def swapped(generators: Generators) -> None:
+        app.state.generators, app.state.generation = generators, generators.default
+        readiness.generators = generators
+
+    reloader = Reloader(settings, swapped)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
-        generators = load_all(settings)
-        for generation in generators.loaded:
-            generation.batcher.start()
-        app.state.generators, app.state.generation = generators, generators.default
-        readiness.generators = generators
-        app.state.telemetry.watch(generators)
+        generators = reloader.start()
         quieten_collector()
         seconds = time.monotonic() - start
         names = ", ".join(f"{one.id} on {one.sampler}" for one in generators.loaded)
         log.info("ready after %.1f s: %s", seconds, names)
         yield
         app.state.generators = app.state.generation = readiness.generators = None
-        for generation in generators.loaded:
-            await generation.batcher.stop()
+        await reloader.stop()
 
     app = Service(
         title="ganserve",
@@ -120,8 +157,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
-    app.state.readiness = readiness
-    app.state.telemetry = Telemetry()
+    app.state.readiness, app.state.reloader = readiness, reloader
+    admins = settings.admin_key_hashes
+    app.state.admin_keys = ApiKeys(admins) if admins else None
+    app.state.telemetry = app.telemetry = Telemetry(readiness, reloader)
+    app.admin_port = settings.admin_port
+    app.access_log = settings.access_log
+    app.span = tracer(settings)
     app.state.bounds = Bounds.of(settings)
     problems.install(app)
 
@@ -130,13 +172,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages):
+    for room in (*rooms, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
     app.add_middleware(OneLineStart)
 
     return app
+
+
+def tracer(settings: Settings) -> Trace | None:
+    """What sends each request away as a span, if anything does.
+
+    Raises:
+        SettingsError: the extra is not installed.
+    """
+    if not settings.traces:
+        return None
+    # imported by name: the library costs time and memory, and few hosts trace
+    trace: Trace
+    trace, _ = importlib.import_module("app.tracing").tracer()
+    return trace
 
 
 class OneLineStart:

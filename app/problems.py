@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app import crossorigin
+from app.facts import refused
 
 log = logging.getLogger("ganserve")
 
@@ -41,6 +42,11 @@ KINDS = {
             "malformed-body",
             HTTPStatus.BAD_REQUEST,
             "The body is not JSON. Send valid JSON in UTF-8, with Content-Type: application/json.",
+        ),
+        Kind(
+            "malformed-request",
+            HTTPStatus.BAD_REQUEST,
+            "What came is not a request of HTTP/1.1. Let a library write it.",
         ),
         Kind(
             "unauthorized",
@@ -75,6 +81,12 @@ KINDS = {
             "request-timeout",
             HTTPStatus.REQUEST_TIMEOUT,
             "The request did not arrive whole in the time that there is. Send it at once.",
+        ),
+        Kind(
+            "reload-refused",
+            HTTPStatus.CONFLICT,
+            "The generator files as they are now cannot take the place of those that are served, "
+            "or another reload is under way. Nothing has changed.",
         ),
         Kind(
             "content-too-large",
@@ -134,10 +146,13 @@ class Problem(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.reason = self.kind.slug  # for metrics and logs
 
     def response(self) -> Response:
         """The answer to the client."""
-        return problem_response(self.kind, self.detail, self.headers)
+        response = problem_response(self.kind, self.detail, self.headers)
+        refused(self.reason)
+        return response
 
 
 class InvalidRequest(Problem):
@@ -162,6 +177,12 @@ class NotInstalled(Problem):
     """An optional part is missing here."""
 
     kind = KINDS["not-installed"]
+
+
+class ReloadRefused(Problem):
+    """What is served stays as it is."""
+
+    kind = KINDS["reload-refused"]
 
 
 class Unauthorized(Problem):
@@ -197,9 +218,10 @@ class QueueFull(Problem):
 
     kind = KINDS["queue-full"]
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, retry_after: int = 1, reason: str = "queue-full") -> None:
         super().__init__(detail)
         self.headers = {"Retry-After": str(retry_after)}  # seconds
+        self.reason = reason
 
 
 class NotReady(Problem):
@@ -219,6 +241,7 @@ def problem_response(
         "status": int(kind.status),
         "detail": detail,
     }
+    refused(kind.slug)
     # ensure_ascii: a lone surrogate must not break the answer
     content = json.dumps(body | members, ensure_ascii=True, allow_nan=False)
     return Response(

@@ -21,6 +21,7 @@ from app.disconnection import BELL
 from app.problems import KINDS, Kind, problem_response
 from app.readiness import Readiness
 from app.settings import Settings
+from app.telemetry import Telemetry
 
 BODILESS = (204, 304)
 
@@ -33,6 +34,7 @@ class Protocol(HttpToolsProtocol):
     stalled_seconds: float  # without one byte taken, until a connection is given up
     keep_alive_seconds: int  # from an answer to the next request
     readiness: Readiness | None  # while draining, each answer is the last of its connection
+    telemetry: Telemetry | None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -108,6 +110,10 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
         self._end_stall()
 
+    def send_400_response(self, msg: str) -> None:
+        """The parser does not know what it sees."""
+        self._refuse(KINDS["malformed-request"], "This is not HTTP/1.1 as RFC 9112 has it.")
+
     def _await_request(self) -> None:
         self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
 
@@ -123,6 +129,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, kind: Kind, detail: str) -> None:
         """Answers in the application's place, unless it is about to, and closes."""
         self._refused = True
+        if self.telemetry:
+            self.telemetry.refused(kind.slug)
         if self.cycle is None or self.cycle.response_complete:
             refusal = problem_response(kind, detail, {"Connection": "close"})
             lines = b"".join([b"%b: %b\r\n" % header for header in refusal.raw_headers])
@@ -149,16 +157,18 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
 
-def protocol(settings: Settings, readiness: Readiness | None = None) -> type[Protocol]:
+def protocol(
+    settings: Settings, readiness: Readiness | None = None, telemetry: Telemetry | None = None
+) -> type[Protocol]:
     """The connections of one application, which know its bounds: uvicorn makes each of a class."""
-    ready = readiness
+    ready, told = readiness, telemetry
 
     class Bounded(Protocol):
         largest_head = settings.max_head_kib * 2**10
         receipt_seconds = settings.receipt_seconds
         stalled_seconds = settings.stalled_seconds
         keep_alive_seconds = settings.keep_alive_seconds
-        readiness = ready
+        readiness, telemetry = ready, told
 
     return Bounded
 

@@ -23,7 +23,7 @@ class Readiness:
         """What is broken for good; None if nothing is."""
         if self.generators is None:
             return None
-        for one in self.generators.loaded:
+        for one in self.generators.all:
             if failure := one.batcher.failure(self._hang_seconds):
                 return f"{one.id}: {failure}"
         return None

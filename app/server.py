@@ -2,21 +2,29 @@
 
     SIGTERM              -> not ready, still serving -> no new connections -> all answered -> 0
     SIGINT, or SIGTERM again -> the same without the wait
+    SIGHUP               -> generator files are read again
     a generator is broken    -> what waits is refused, not ready for as long -> GIVEN_UP
 
 Balancers need a moment to see that a process is not ready: one that closes at once loses what is
 sent to it meanwhile.
 """
 
+import asyncio
 import logging
 import os
 import signal
+import socket
+import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
+from app.problems import Problem
 from app.readiness import Readiness
 from app.settings import Settings
 
@@ -30,11 +38,18 @@ LAST_SECONDS = 1.0  # of the grace time, to end in good order
 class Server(uvicorn.Server):
     """One process's server."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        readiness: Readiness,
+        reload: Callable[[], Awaitable[object]],
+    ) -> None:
         left = settings.grace_seconds - settings.drain_seconds - LAST_SECONDS
         config.timeout_graceful_shutdown = max(1, int(left))
         super().__init__(config)
-        self._settings, self._readiness = settings, readiness
+        self._settings, self._readiness, self._reload = settings, readiness, reload
+        self._reloads: set[asyncio.Task[None]] = set()
         self._leave_at: float | None = None  # monotonic seconds: the end of the drain
         self._failure: str | None = None
 
@@ -55,6 +70,43 @@ class Server(uvicorn.Server):
         self._leave_at = 0.0
         self.force_exit |= sig == signal.SIGINT  # nor is anything waited for
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Loads, listens, and from then on minds SIGHUP."""
+        await super().startup(sockets)
+        if self._settings.admin_port:
+            await self._listen_for_the_operator()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    async def _listen_for_the_operator(self) -> None:
+        connection: Callable[[], asyncio.Protocol] = partial(
+            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        host, port = self._settings.admin_host or self._settings.host, self._settings.admin_port
+        try:
+            server = await asyncio.get_running_loop().create_server(connection, host, port)
+        except OSError as error:
+            log.error("cannot listen on %s port %d: %s", host, port, error.strerror)
+            await self.lifespan.shutdown()
+            sys.exit(START_FAILED)
+        self.servers.append(server)
+
+    def _asked_to_reload(self) -> None:
+        task = asyncio.create_task(self._reload_and_tell())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload_and_tell(self) -> None:
+        try:
+            await self._reload()
+        except Problem as problem:
+            log.error("SIGHUP: %s", problem.detail)
+        except Exception:
+            log.exception("SIGHUP: the reload has failed")
+
     async def on_tick(self, counter: int) -> bool:
         """Whether to end now; asked ten times a second."""
         if self._failure is None and (failure := self._readiness.failure()):
@@ -74,7 +126,7 @@ class Server(uvicorn.Server):
         self._failure = failure
         log.critical("giving up: %s", failure)
         assert self._readiness.generators
-        for one in self._readiness.generators.loaded:
+        for one in self._readiness.generators.all:
             one.batcher.give_up()
         self.force_exit = True  # a thread that hangs is not waited for
         if self._leave_at is None:

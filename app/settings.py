@@ -21,11 +21,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.logs import LogFormat
 from model.devices import Precision
 
 PREFIX = "GAN_"
 FILE = "_FILE"
-SECRETS = ("api_key_hashes", "url_secrets")  # may come in a file too
+SECRETS = ("api_key_hashes", "admin_key_hashes", "url_secrets")  # may come in a file too
 
 DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -63,6 +64,15 @@ class Settings(BaseSettings):
         max_length=64,
         description="further generators, as names, paths or hf: too; each by its own name",
     )
+    former: Annotated[tuple[Text, ...], *Words] = Field(
+        (),
+        max_length=64,
+        description="generators that others have replaced, named in the same ways: they answer to"
+        " name@hash alone",
+    )
+    keep_reloaded: int = Field(
+        1, ge=0, le=64, description="replaced by a reload and kept as former ones, the latest"
+    )
     device: str = Field(
         "auto",
         pattern=DEVICES,
@@ -86,6 +96,16 @@ class Settings(BaseSettings):
         le=65535,
         validation_alias=AliasChoices("GAN_PORT", "PORT"),
         description="port to bind",
+    )
+    admin_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="of its own for /metrics, /docs and /admin, one more for each further worker;"
+        " 0: they are on the other port",
+    )
+    admin_host: str = Field(
+        "", max_length=4096, description="address to bind for it; none: as GAN_HOST"
     )
     max_batch: int = Field(64, ge=1, le=4096, description="pictures in one device batch")
     max_queue: int = Field(
@@ -122,6 +142,15 @@ class Settings(BaseSettings):
     )
     max_head_kib: int = Field(
         16, ge=1, le=1024, description="KiB of a request's line and headers; above it 431"
+    )
+    log_format: LogFormat = Field("text", description="of the log on stderr: json for machines")
+    access_log: bool = Field(
+        False, description="whether every answer is a line of the log, without its query"
+    )
+    traces: bool = Field(
+        False,
+        description="whether every request is a span of OpenTelemetry (extra otel), sent to where"
+        " OTEL_EXPORTER_OTLP_ENDPOINT says",
     )
     receipt_seconds: float = Field(
         20.0,
@@ -196,6 +225,14 @@ class Settings(BaseSettings):
         " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
     )
 
+    admin_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
+        (),
+        max_length=100,
+        repr=False,
+        description="SHA-256 of each key that opens /admin; none: /admin is closed."
+        " GAN_ADMIN_KEY_HASHES_FILE may name a file of them",
+    )
+
     url_secrets: Annotated[tuple[Secret, ...], *Words] = Field(
         (),
         max_length=2,
@@ -214,6 +251,13 @@ class Settings(BaseSettings):
     rate_burst: int = Field(
         100, ge=1, le=1_000_000, description="requests at once before the rate limit counts"
     )
+
+    @field_validator("admin_port")
+    @classmethod
+    def _another_port(cls, port: int, info: ValidationInfo) -> int:
+        if port == info.data.get("port"):
+            raise PydanticCustomError("same_port", "another port than GAN_PORT is wanted")
+        return port
 
     @field_validator("grace_seconds")
     @classmethod

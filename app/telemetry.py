@@ -1,79 +1,172 @@
 """What the service tells its operator: Prometheus metrics of this process.
 
-Counted where a request ends; everything else is read off the batchers when somebody asks.
+Counted where a request or a batch ends; everything is put into words when somebody asks.
 """
 
-from collections.abc import Iterable
+import platform
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 
-from app.generation import Generators
+from app.generation import Generation
+from app.readiness import Readiness
+from app.reloading import Reloader
+from app.tally import Tally
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
+# of each generator, by name: what it means, and where it is read
+Read = Callable[[Generation], float]
+GAUGES: dict[str, tuple[str, Read]] = {
+    "pictures_pending": ("Accepted and not yet answered.", lambda one: one.batcher.pending),
+    "pictures_limit": ("That may be pending.", lambda one: one.batcher.max_queue),
+}
+COUNTERS: dict[str, tuple[str, Read]] = {
+    "pictures": ("Pictures that were generated.", lambda one: one.batcher.pictures),
+    "batches": ("Batches on the device.", lambda one: one.batcher.batches),
+    "dropped": ("Pictures that nobody waited for any more.", lambda one: one.batcher.dropped),
+    "cache_hits": ("Pictures that were there already.", lambda one: one.cache.hits),
+}
+HISTOGRAMS: dict[str, tuple[str, Callable[[Generation], Tally]]] = {
+    "queue_seconds": ("From acceptance to the first batch.", lambda one: one.batcher.queue_seconds),
+    "generate_seconds": ("Of a batch on the device.", lambda one: one.batcher.generate_seconds),
+    "encode_seconds": ("Of a batch in the encoder.", lambda one: one.batcher.encode_seconds),
+    "batch_pictures": ("Pictures in a batch.", lambda one: one.batcher.batch_pictures),
+}
 
-class Telemetry:
+
+class Telemetry(Collector):
     """One application's metrics."""
 
-    def __init__(self) -> None:
+    def __init__(self, readiness: Readiness, reloader: Reloader) -> None:
+        self._readiness, self._reloader = readiness, reloader
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "ganserve_requests",
-            "Requests that were answered, by route and status.",
-            ["route", "status"],
-            registry=self._registry,
-        )
-        self._children: dict[tuple[str, int], Counter] = {}
+        self._registry.register(self)
+        self._answers: dict[tuple[str, int], int] = {}
+        self._seconds: dict[str, Tally] = {}
+        self._refused: dict[str, int] = {}
+        self.in_flight = 0
 
-    def count(self, route: str, status: int) -> None:
+    def answered(self, route: str, status: int, seconds: float) -> None:
         """One more request has been answered. Routes are templates: there are few."""
-        child = self._children.get((route, status))
-        if child is None:
-            child = self._children[route, status] = self._requests.labels(route, str(status))
-        child.inc()
+        key = (route, status)
+        self._answers[key] = self._answers.get(key, 0) + 1
+        tally = self._seconds.get(route)
+        if tally is None:
+            tally = self._seconds[route] = Tally()
+        tally.add(seconds)
 
-    def watch(self, generators: Generators) -> None:
-        """Tells of these generators from now on."""
-        self._registry.register(_Batchers(generators))
+    def refused(self, reason: str) -> None:
+        """One more request has been refused."""
+        self._refused[reason] = self._refused.get(reason, 0) + 1
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
-
-class _Batchers(Collector):
-    def __init__(self, generators: Generators) -> None:
-        self._generators = generators
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what there is depends on what has been loaded."""
+        return []
 
     def collect(self) -> Iterable[Metric]:
         """Called at each scrape."""
-        pending = GaugeMetricFamily(
-            "ganserve_pictures_pending", "Pictures accepted and not yet answered.", labels=["model"]
+        yield from self._of_requests()
+        yield from self._of_the_process()
+        generators = self._reloader.generators
+        if generators is not None:
+            yield from _of_batchers(generators.all)
+            yield from _of_devices(generators.all)
+            info = InfoMetricFamily("ganserve_model", "The generators that are served.")
+            for one in generators.all:
+                place = "former" if one in generators.former else "served"
+                told = {"model": one.id, "sampler": one.sampler, "place": place}
+                info.add_metric([], told)
+            yield info
+
+    def _of_requests(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "ganserve_requests",
+            "Requests that were answered, by route and status.",
+            labels=["route", "status"],
         )
-        pictures = CounterMetricFamily(
-            "ganserve_pictures", "Pictures that were generated.", labels=["model"]
+        for (route, status), count in self._answers.items():
+            requests.add_metric([route, str(status)], count)
+        seconds = HistogramMetricFamily(
+            "ganserve_request_seconds",
+            "From a request's head to the end of its answer.",
+            labels=["route"],
         )
-        batches = CounterMetricFamily(
-            "ganserve_batches", "Batches on the device.", labels=["model"]
+        for route, tally in self._seconds.items():
+            seconds.add_metric([route], tally.buckets(), tally.total)
+        refused = CounterMetricFamily(
+            "ganserve_refused", "Requests that were refused, by reason.", labels=["reason"]
         )
-        seconds = CounterMetricFamily(
-            "ganserve_generate_seconds", "Seconds that the device was at work.", labels=["model"]
+        for reason, count in self._refused.items():
+            refused.add_metric([reason], count)
+        flying = GaugeMetricFamily(
+            "ganserve_requests_in_flight", "Requests that are being answered.", self.in_flight
         )
-        info = InfoMetricFamily("ganserve_model", "The generators that are served.")
-        for one in self._generators.loaded:
-            pending.add_metric([one.id], one.batcher.pending)
-            pictures.add_metric([one.id], one.batcher.pictures)
-            batches.add_metric([one.id], one.batcher.batches)
-            seconds.add_metric([one.id], one.batcher.seconds)
-            told = {"model": one.id, "sampler": one.sampler, "version": version("ganserve")}
-            info.add_metric([], told)
-        return [pending, pictures, batches, seconds, info]
+        return [requests, seconds, refused, flying]
+
+    def _of_the_process(self) -> Iterable[Metric]:
+        ready = self._readiness.reason() is None
+        reloads = CounterMetricFamily(
+            "ganserve_reloads", "Reloads of the generator files.", labels=["outcome"]
+        )
+        for outcome, count in self._reloader.outcomes.items():
+            reloads.add_metric([outcome], count)
+        build = InfoMetricFamily(
+            "ganserve_build",
+            "What is running.",
+            {"version": version("ganserve"), "python": platform.python_version()},
+        )
+        return [
+            GaugeMetricFamily("ganserve_ready", "1 while /readyz is 200.", int(ready)),
+            reloads,
+            build,
+        ]
+
+
+def _of_batchers(generators: list[Generation]) -> Iterable[Metric]:
+    for name, (meaning, read) in GAUGES.items():
+        gauge = GaugeMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
+        for one in generators:
+            gauge.add_metric([one.id], read(one))
+        yield gauge
+    for name, (meaning, read) in COUNTERS.items():
+        counter = CounterMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
+        for one in generators:
+            counter.add_metric([one.id], read(one))
+        yield counter
+    for name, (meaning, tally_of) in HISTOGRAMS.items():
+        histogram = HistogramMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
+        for one in generators:
+            tally = tally_of(one)
+            histogram.add_metric([one.id], tally.buckets(), tally.total)
+        yield histogram
+
+
+def _of_devices(generators: list[Generation]) -> Iterable[Metric]:
+    memory = GaugeMetricFamily(
+        "ganserve_device_memory_bytes",
+        "Taken by this process on its GPU.",
+        labels=["device"],
+    )
+    taken: dict[str, int] = {}
+    for one in generators:
+        if one.device_memory is not None:
+            device, size = one.device_memory()
+            taken[device] = size  # of all generators on it
+    for device, size in taken.items():
+        memory.add_metric([device], size)
+    return [memory]

@@ -18,6 +18,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.logs import configure
 from app.main import create_app
 from app.protocol import protocol
 from app.readiness import Readiness
@@ -27,7 +28,6 @@ from model.cores import usable_cores
 
 log = logging.getLogger("ganserve")
 
-LOG_FORMAT = "%(levelname)s:     %(message)s"
 RESTART_SECONDS = 1.0
 
 
@@ -36,7 +36,7 @@ def serve(settings: Settings) -> int:
     plans = worker_settings(settings)
     if len(plans) == 1:
         return _serve_alone(plans[0])
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     try:
         listener = _bound(settings)
     except OSError as error:
@@ -47,14 +47,19 @@ def serve(settings: Settings) -> int:
 
 
 def worker_settings(settings: Settings) -> list[Settings]:
-    """One settings a worker: its device, and its share of the cores."""
+    """One settings a worker: its device, its share of the cores, and its admin port."""
     devices = settings.device.split(",")
     count = settings.workers * len(devices)
     threads = settings.threads or max(1, usable_cores() // count)
     return [
-        settings.model_copy(update={"device": device, "threads": threads})
-        for device in devices
-        for _ in range(settings.workers)
+        settings.model_copy(
+            update={
+                "device": devices[place // settings.workers],
+                "threads": threads,
+                "admin_port": settings.admin_port and settings.admin_port + place,
+            }
+        )
+        for place in range(count)
     ]
 
 
@@ -80,12 +85,19 @@ def _end_with_the_supervisor() -> None:
 
 def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
     """Serves in this process, on its own port or the supervisor's; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    configure(settings.log_format)
     app, host, port = create_app(settings), settings.host, settings.port
     readiness: Readiness = app.state.readiness
-    http = protocol(settings, readiness)
-    config = uvicorn.Config(app, host=host, port=port, access_log=False, http=http)
-    server = Server(config, settings, readiness)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol(settings, readiness, app.state.telemetry),
+        ws="none",
+        access_log=False,
+        log_config=None,
+    )
+    server = Server(config, settings, readiness, app.state.reloader.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_at_once)  # before the server has its own, and after
     server.run(sockets=[listener] if listener else None)
@@ -95,20 +107,30 @@ def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> i
     return server.status
 
 
+def _tell(worker: SpawnProcess, number: int) -> None:
+    if worker.pid is not None and worker.is_alive():
+        os.kill(worker.pid, number)
+
+
 class _Supervisor:
     """Starts the workers, replaces those that die, and ends with them."""
 
     def __init__(self, plans: list[Settings], listener: socket.socket) -> None:
         self._plans, self._listener = plans, listener
-        self._stop = threading.Event()
+        self._stop, self._reload = threading.Event(), False
         self._context = multiprocessing.get_context("spawn")
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
+        signal.signal(signal.SIGHUP, self._asked_to_reload)
         workers = [self._start(plan) for plan in self._plans]
         status = 0
         while not self._stop.wait(0.1):
+            if self._reload:
+                self._reload = False
+                for worker in workers:
+                    _tell(worker, signal.SIGHUP)
             for place, worker in enumerate(workers):
                 if worker.exitcode is None:
                     continue
@@ -127,8 +149,14 @@ class _Supervisor:
 
     def _start(self, plan: Settings) -> SpawnProcess:
         worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
+        # one that is still starting must not end by it: it comes once the worker minds it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         worker.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         return worker
+
+    def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload = True
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._stop.set()

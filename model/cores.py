@@ -1,34 +1,55 @@
-"""How many processor cores this process may really use: its affinity, and its container's CPU
-quota.
+"""How many processor cores this process may really use: its affinity, and the CPU quota of its
+container or service.
 """
 
 import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")  # lines such as 0::/system.slice/gan.service
+ALL = 1e9  # cores, where there is no limit
 
 
-def usable_cores(cgroup: Path = CGROUP) -> int:
+def usable_cores(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     """Cores to plan threads for, 1 or more: a quota of 1.5 cores makes 1."""
-    return max(1, min(_affinity(), int(_quota(cgroup))))
+    quota = min(_quota(group) for group in _groups(cgroup, membership))
+    return max(1, min(_affinity(), int(quota)))
 
 
 def _affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _quota(cgroup: Path) -> float:
-    """Cores that the cgroup (version 2, then 1) allows; infinity without a limit."""
+def _groups(cgroup: Path, membership: Path) -> list[Path]:
+    """The groups that the process is in, each of which may have a quota: of version 2, and of
+    version 1's cpu. A container sees its own as the root.
+    """
+    groups = [cgroup, cgroup / "cpu"]
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return groups
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "cpu" in controllers.split(","):
+            root = cgroup / "cpu" if controllers else cgroup
+            inner = Path(path.lstrip("/"))
+            groups += [root / part for part in (inner, *inner.parents)]
+    return groups
+
+
+def _quota(group: Path) -> float:
+    """Cores that one group allows."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
         except OSError:
-            return 1e9
+            return ALL
     try:
         cores = float(quota) / float(period)
     except (ValueError, ZeroDivisionError):
-        return 1e9  # "max"
-    return cores if cores > 0 else 1e9
+        return ALL  # "max"
+    return cores if cores > 0 else ALL

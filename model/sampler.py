@@ -17,15 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.devices import Precision, may_have_cuda
-from model.generator_file import GeneratorFile
+from model.generator_file import GeneratorFile, golden
 from model.latents import sample_latents
 from model.sampler_onnx import OnnxSampler
 
+GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # of 255, that a sixteenth of a picture may be off
 ALONE = 16  # latents that `check_bytes` also draws one by one
 
 
 class UnequalBytesError(Exception):
     """The runtime draws a latent in one way alone, in another in company: it must not serve."""
+
+
+class WrongPictureError(Exception):
+    """A seed's picture is another than it was when the generator file was written."""
 
 
 class Sampler(Protocol):
@@ -56,6 +61,29 @@ def load_sampler(
     pytorch = importlib.import_module("model.sampler_torch")
     sampler: Sampler = pytorch.load_torch_sampler(file, device, precision, threads)
     return sampler
+
+
+def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) -> bool:
+    """Draws the pictures that the file remembers; returns whether it remembers any.
+
+    Raises:
+        WrongPictureError: they are others.
+    """
+    config = file.config
+    if not config.golden:
+        return False
+    found = golden(sampler, config)
+    wanted = np.frombuffer(bytes.fromhex(config.golden), np.uint8)
+    if wanted.size != found.size:
+        raise WrongPictureError(f"{config.id}: its golden pictures are of another size")
+    allowed = GOLDEN_LEVELS[precision]
+    off = int(np.abs(found.ravel().astype(int) - wanted).max())
+    if off > allowed:
+        raise WrongPictureError(
+            f"{config.id}: the pictures of its first seeds are not those that it was written with "
+            f"(up to {off} of 255 levels off; allowed: {allowed})"
+        )
+    return True
 
 
 def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:

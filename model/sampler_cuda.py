@@ -52,6 +52,10 @@ class CudaSampler:
     def __str__(self) -> str:
         return f"{self._device} (CUDA graphs of {', '.join(map(str, self._shapes))})"
 
+    def device_memory(self) -> tuple[str, int]:
+        """The device, and the bytes of it that this process has taken, for whatever generator."""
+        return str(self._device), torch.cuda.memory_reserved(self._device)
+
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
         pixels = np.empty((len(rows), *self._shape), np.uint8)

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.networks.dcgan import Generator
-from model.sampler import load_sampler
+from model.sampler import WrongPictureError, check_golden, load_sampler
 from tests.conftest import TINY, edit_json, write_tiny_generator
 
 
@@ -87,6 +87,16 @@ def folder_for_weights(folder: Path) -> None:
     (folder / "model.safetensors").mkdir()
 
 
+def fifo_for_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+
+
+def flip_config(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"images": 1,', '"images": 3,'))
+
+
 def fifo_for_config(folder: Path) -> None:
     (folder / "config.json").unlink()
     os.mkfifo(folder / "config.json")
@@ -117,6 +127,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no-config": (lambda f: (f / "config.json").unlink(), "no such file"),
     "no-weights": (lambda f: (f / "model.safetensors").unlink(), "no such file"),
     "weights-folder": (folder_for_weights, "not a regular file"),
+    "weights-fifo": (fifo_for_weights, "not a regular file"),
+    "config-changed": (flip_config, "take the field config_sha256 out"),
     "config-fifo": (fifo_for_config, "not a regular file"),
     "config-empty": (lambda f: (f / "config.json").write_text(""), "JSON"),
     "config-binary": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\0"), "config.json"),
@@ -156,3 +168,38 @@ def test_broken_generator_file_is_refused_with_its_reason(folder: Path, kind: st
         read_generator_file(folder)
     assert "\n" not in str(refusal.value)
     assert str(folder) in str(refusal.value)
+
+
+def test_config_that_was_changed_on_purpose_is_read(folder: Path) -> None:
+    edit_json(folder / "config.json", licence="CC0", config_sha256=None)
+    assert read_generator_file(folder).config.licence == "CC0"
+
+
+def test_golden_pictures_are_what_is_drawn(folder: Path) -> None:
+    file = read_generator_file(folder)
+    sampler = load_sampler(file, "cpu")
+    pictures = sampler(file.config.rows(range(4)))
+    remembered = np.frombuffer(bytes.fromhex(file.config.golden), np.uint8).reshape(4, 4, 4, 1)
+    assert remembered[2, 1, 3] == round(float(pictures[2, 7:14, 21:28].mean()))
+    assert check_golden(sampler, file, "fp32")
+    assert check_golden(load_sampler(file, "cpu", "bf16"), file, "bf16")
+
+
+def test_other_pictures_than_the_golden_ones_are_noticed(folder: Path) -> None:
+    file = read_generator_file(folder)
+    sampler = load_sampler(file, "cpu")
+
+    class Mirrored:
+        input_dim = sampler.input_dim
+
+        def __call__(self, rows: np.ndarray) -> np.ndarray:
+            return sampler(rows)[:, :, ::-1]
+
+    with pytest.raises(WrongPictureError, match="not those that it was written with"):
+        check_golden(Mirrored(), file, "fp32")
+
+
+def test_file_that_remembers_nothing_is_not_compared(folder: Path) -> None:
+    edit_json(folder / "config.json", golden=None)
+    file = read_generator_file(folder)
+    assert not check_golden(load_sampler(file, "cpu"), file, "fp32")

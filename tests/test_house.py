@@ -79,3 +79,30 @@ def test_nothing_can_unpickle(package: str) -> None:
         assert "pickle" not in text.replace("never pickle", "")
         assert "torch.load(" not in text
         assert "allow_pickle=True" not in text
+
+
+def test_serving_unpickles_nothing(generator_folder: Path) -> None:
+    """Held by the interpreter itself, through start, pictures and end."""
+    code = """
+import sys
+from fastapi.testclient import TestClient
+from app.main import create_app
+from app.settings import Settings
+
+def watch(event, arguments):
+    if event == "pickle.find_class":
+        seen.append(arguments)
+
+seen = []
+sys.addaudithook(watch)
+with TestClient(create_app(Settings(generator=sys.argv[1], device="cpu"))) as client:
+    for path in ("/generate?seed=1", "/interpolate?seeds=1,2", "/latents/1.json", "/metrics"):
+        assert client.get(path).status_code == 200
+assert seen == []
+import pickle
+pickle.loads(pickle.dumps(print))
+print(len(seen), "seen where there is something to see")
+"""
+    command = [sys.executable, "-c", code, str(generator_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 seen where there is something to see\n"

@@ -194,12 +194,22 @@ def test_gpu_draws_what_the_plain_network_draws(precision: Precision) -> None:
             None,
             id="v1-no-limit",
         ),
+        pytest.param({"gan.slice/one.service/cpu.max": "100000 100000"}, 1, id="v2-service"),
+        pytest.param({"gan.slice/cpu.max": "100000 100000"}, 1, id="v2-slice"),
+        pytest.param({"other.slice/cpu.max": "100000 100000"}, None, id="v2-other"),
+        pytest.param(
+            {"cpu/gan/cpu.cfs_quota_us": "9000", "cpu/gan/cpu.cfs_period_us": "9000"},
+            1,
+            id="v1-group",
+        ),
     ],
 )
 def test_threads_follow_the_containers_quota(
     tmp_path: Path, files: dict[str, str], cores: int | None
 ) -> None:
     for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(content + "\n")
-    assert usable_cores(tmp_path) == (cores or usable_cores(tmp_path / "nothing"))
+    membership = tmp_path / "membership"
+    membership.write_text("4:memory:/x\n1:cpu,cpuacct:/gan/inner\n0::/gan.slice/one.service\n")
+    assert usable_cores(tmp_path, membership) == (cores or usable_cores(tmp_path / "nothing"))

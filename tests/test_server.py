@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,8 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from app.access.keys import key_hash
 from app.server import GIVEN_UP
-from tests.test_start import environment, fetch, free_port, service, worker_ids
+from tests.test_start import (
+    environment,
+    fetch,
+    free_port,
+    service,
+    start_and_fail,
+    worker_ids,
+)
 
 # the real service, but that seed 13 hangs and seed 14 ends the device's thread
 BROKEN = """
@@ -156,6 +165,52 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def test_admin_port_answers_the_operator_and_the_other_everybody(generator_folder: Path) -> None:
+    admin, hashes = free_port(), key_hash("gan_client")
+    settings = {"GAN_ADMIN_PORT": str(admin), "GAN_API_KEY_HASHES": hashes}
+    with service(generator_folder, **settings) as (process, public):
+        private = f"http://127.0.0.1:{admin}"
+        for path in ("/metrics", "/docs", "/openapi.json", "/redoc"):
+            assert (status(private + path), status(public + path)) == (200, 404)
+        for path in ("/livez", "/readyz"):
+            assert (status(private + path), status(public + path)) == (200, 200)
+        public_ones = {"/generate?seed=1": 401, "/models": 401, "/problems/not-found": 200}
+        for path, code in public_ones.items():
+            assert (status(private + path), status(public + path)) == (404, code)
+        assert b'route="door",status="404"' in fetch(f"{private}/metrics")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
+    first = free_port()
+    settings = {"GAN_ADMIN_PORT": str(first), "GAN_WORKERS": "2"}
+    with service(generator_folder, **settings) as (process, address):
+        for _ in range(10):
+            assert status(f"{address}/generate?seed=1") == 200
+        wait_until(200, f"http://127.0.0.1:{first}/readyz")
+        wait_until(200, f"http://127.0.0.1:{first + 1}/readyz")
+        own = [f"http://127.0.0.1:{port}/metrics" for port in (first, first + 1)]
+        for _ in range(3):
+            fetch(own[0])
+        scraped = re.compile(rb'requests_total{route="/metrics",status="200"} (\S+)')
+        assert scraped.findall(fetch(own[0])) == [b"3.0"]
+        assert scraped.findall(fetch(own[1])) == []
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_admin_port_in_use_ends_the_start_with_one_line(generator_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        lines = start_and_fail(GAN_GENERATOR=str(generator_folder), GAN_ADMIN_PORT=port)
+    assert sum(f"port {port}: address already in use" in line.lower() for line in lines) == 1
 
 
 def in_namespace(*command: str) -> list[str]:

@@ -30,6 +30,7 @@ from model.networks.config import DCGANConfig
 from model.onnx_file import write_onnx
 from model.recipes import RecipeError
 from model.sampler import load_sampler
+from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import resolve_device
 from model.training import evaluate, generate, interpolate, loop, project, run_folder, share
 from model.training.album import broken_notes, check_broken, write_broken
@@ -270,7 +271,7 @@ def _export(options: argparse.Namespace) -> int:
         "name": options.name or file.config.name,
         "network": file.config.network,
     }
-    config = write_generator_file(options.output, dict(file.weights), "", **fields)
+    config = write_generator_file(options.output, dict(file.weights), "", OnnxSampler, **fields)
     sampler = load_sampler(file, options.device)
     pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)

@@ -22,6 +22,7 @@ from model import images
 from model.generator_file import write_generator_file
 from model.latents import sample_rows
 from model.sampler import Sampler
+from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
@@ -262,9 +263,9 @@ class _Training:
         card = (
             f"# {config.preset}\n\nA snapshot after {images_seen:,} images, without a full card.\n"
         )
-        write_generator_file(run.folder / "last", weights, card, **fields)
+        write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
         if better:
-            write_generator_file(run.folder / "best", weights, card, **fields)
+            write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
             state["best"] = {"figure": figure, "images_seen": images_seen}
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:

@@ -1,0 +1,17 @@
+"""Two ports, where the operator wants it: one for everybody, one for the operator alone.
+
+public  everything but the operator's paths
+admin   the operator's paths, without API keys: who reaches the port may read them
+both    probes
+"""
+
+OPERATORS = frozenset(("/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"))
+OPERATORS_FOLDER = "/admin/"
+PROBES = frozenset(("/livez", "/healthz", "/readyz"))
+
+
+def answers(path: str, on_admin_port: bool) -> bool:
+    """Whether a path is answered on this port."""
+    if path in PROBES:
+        return True
+    return (path in OPERATORS or path.startswith(OPERATORS_FOLDER)) is on_admin_port

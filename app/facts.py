@@ -1,0 +1,63 @@
+"""What is known of the request that is at work here: its id, its trace, where its time went, why it
+was refused. Comes by the context, to logs and metrics.
+
+An id that the client or the balancer gives is kept; else it is the trace's, else a random one.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from contextvars import ContextVar
+from random import getrandbits
+
+ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}")
+# https://www.w3.org/TR/trace-context/: version, trace, parent, flags
+TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+class Facts:
+    """Of one request."""
+
+    __slots__ = ("encode", "generate", "id", "queue", "reason", "traceparent")
+
+    def __init__(self, id: str, traceparent: str) -> None:
+        self.id, self.traceparent = id, traceparent
+        self.reason = ""  # of a refusal
+        self.queue = self.generate = self.encode = 0.0  # seconds
+
+
+current: ContextVar[Facts | None] = ContextVar("facts", default=None)
+
+
+def facts_of(headers: Iterable[tuple[bytes, bytes]]) -> Facts:
+    """Of a request with these headers."""
+    id = traceparent = ""
+    for name, value in headers:
+        if name == b"x-request-id":
+            if ID.fullmatch(value):
+                id = value.decode()
+        elif name == b"traceparent" and TRACEPARENT.fullmatch(value):
+            traceparent = value.decode()
+    return Facts(id or traceparent[3:35] or f"{getrandbits(64):016x}", traceparent)
+
+
+def refused(reason: str) -> None:
+    """The request at work here, if there is one, is refused for this."""
+    facts = current.get()
+    if facts is not None:
+        facts.reason = reason
+
+
+class WithFacts(logging.Filter):
+    """Tells each line of the log which request it is of."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Adds the attributes; never leaves a line out."""
+        facts = current.get()
+        if facts is not None:
+            record.request_id = facts.id
+            if facts.traceparent:
+                _, record.trace_id, record.parent_id, _ = facts.traceparent.split("-", 3)
+        return True

@@ -1,0 +1,102 @@
+"""Generator files again, while the service serves: new ones are loaded beside the old, checked, and
+take their place between two requests.
+
+    settings -> files that have changed -> loaded, warm -> swap -> old ones answer to name@hash
+                                                        -> those beyond `keep_reloaded` end
+
+What is refused changes nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from app.generation import Generation, Generators
+from app.loading import START_ERRORS, load_all
+from app.problems import ReloadRefused
+from app.settings import Settings
+
+log = logging.getLogger("ganserve")
+
+SETTLE_SECONDS = 1.0  # for requests that have found a generator and not yet asked it
+
+
+class Reloader:
+    """One application's generators, and their replacement. Lives on the event loop."""
+
+    def __init__(self, settings: Settings, swapped: Callable[[Generators], None]) -> None:
+        """`swapped` is told when there are generators, and when they have changed."""
+        self._settings, self._swapped = settings, swapped
+        self.generators: Generators | None = None
+        self._working = asyncio.Lock()
+        self._dropping: dict[Generation, asyncio.Task[None]] = {}
+        self.outcomes = dict.fromkeys(("loaded", "unchanged", "refused"), 0)
+
+    def start(self) -> Generators:
+        """Loads all, and lets them accept.
+
+        Raises:
+            one of START_ERRORS: something cannot be served.
+        """
+        self.generators = load_all(self._settings)
+        for one in self.generators.all:
+            one.batcher.start()
+        self._swapped(self.generators)
+        return self.generators
+
+    async def stop(self) -> None:
+        """Answers what was accepted, then ends all generators."""
+        assert self.generators
+        for task in self._dropping.values():
+            task.cancel()
+        for one in (*self.generators.all, *self._dropping):
+            await one.batcher.stop()
+
+    async def reload(self) -> list[Generation]:
+        """Reads the generator files again; returns what is new.
+
+        Raises:
+            ReloadRefused: something cannot be served, or another reload is under way.
+        """
+        if self._working.locked():
+            raise ReloadRefused("Another reload is under way.")
+        assert self.generators
+        async with self._working:
+            start = time.monotonic()
+            try:
+                new = await asyncio.to_thread(load_all, self._settings, self.generators.all)
+            except START_ERRORS as error:
+                self.outcomes["refused"] += 1
+                log.error("reload refused, nothing has changed: %s", error)
+                raise ReloadRefused(str(error)) from None
+            fresh = [one for one in new.all if one not in self.generators.all]
+            self.outcomes["loaded" if fresh else "unchanged"] += 1
+            self._swap(new)
+        names = ", ".join(f"{one.id} on {one.sampler}" for one in fresh) or "nothing has changed"
+        log.info("reloaded in %.1f s: %s", time.monotonic() - start, names)
+        return fresh
+
+    def _swap(self, new: Generators) -> None:
+        assert self.generators
+        known = {one.id for one in new.all}
+        old = [one for one in self.generators.all if one not in new.all]
+        kept = [one for one in old if one.id not in known][: self._settings.keep_reloaded]
+        for one in new.all:
+            if one not in self.generators.all:
+                one.batcher.start()
+        self.generators.loaded = new.loaded
+        self.generators.former = [*new.former, *kept]
+        self._swapped(self.generators)
+        for one in old:
+            if one not in kept:
+                self._dropping[one] = asyncio.create_task(self._drop(one))
+
+    async def _drop(self, one: Generation) -> None:
+        """Ends a generator that nobody can ask for any more, once nobody waits for it."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        while one.batcher.in_use:
+            await asyncio.sleep(0.1)
+        await one.batcher.stop()
+        del self._dropping[one]
+        log.info("dropped %s", one.id)
