@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title=ganserve \
     org.opencontainers.image.description="An image generator behind a URL"
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin ganserve
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 \
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 GAN_LOG_FORMAT=json \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /srv
 USER 10001:10001
