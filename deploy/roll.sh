@@ -12,7 +12,7 @@ STATS=${STATS-http://127.0.0.1:8404/metrics}
 PATIENCE=${PATIENCE:-120} # seconds
 
 back() { # whether the balancer sends requests to a replica
-    curl -fsS "$STATS" | grep -q "^haproxy_server_status{proxy=\"pictures\",server=\"$1\",state=\"UP\"} 1"
+    curl -fsS "$STATS" | grep "^haproxy_server_status{proxy=\"pictures\",server=\"$1\",state=\"UP\"} 1" >/dev/null
 }
 
 for name in a b; do
