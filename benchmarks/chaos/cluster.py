@@ -84,18 +84,18 @@ class Replica(ABC):
 
 
 class Process(Replica):
-    """A replica that is a process, `python -m app`."""
+    """A replica that is a process, `python -m app` or another module."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(self, settings: Mapping[str, str], log: Path, module: str = "app") -> None:
         super().__init__(settings)
-        self._log = log
+        self._log, self._module = log, module
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """See Replica."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app"],
+                [sys.executable, "-m", self._module],
                 cwd=ROOT,
                 env=os.environ | self.settings,
                 stdin=subprocess.DEVNULL,
