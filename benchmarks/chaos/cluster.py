@@ -91,6 +91,12 @@ class Process(Replica):
         self._log, self._module = log, module
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process
+        return self._process.pid
+
     def start(self) -> None:
         """See Replica."""
         with self._log.open("ab") as output:
@@ -176,6 +182,7 @@ class Balancer:
     """A running balancer that tells nothing of what it sees, such as nginx."""
 
     port: int
+    pid: int
 
     def up(self, place: int) -> bool:
         """Whether new requests go to a replica."""
@@ -254,8 +261,8 @@ def haproxy(
     more.write_text(f"global\n    stats socket {control}\n")
     places = {"bind :8000": f"bind {HOST}:{port}", "bind :8404": f"bind {HOST}:{free_port()}"}
     file = _placed(HAPROXY_FILE, replicas, folder, {**places, **(changes or {})})
-    balancer = Haproxy(port, control)
-    with _running(HAPROXY, ["-db", "-f", str(file), "-f", str(more)], folder, port):
+    with _running(HAPROXY, ["-db", "-f", str(file), "-f", str(more)], folder, port) as pid:
+        balancer = Haproxy(port, pid, control)
         for place in range(len(replicas)):
             wait_for(lambda place=place: balancer.up(place), "the balancer to see a replica", 20)
         yield balancer
@@ -279,8 +286,8 @@ def nginx(
     file = _placed(NGINX_FILE, replicas, folder, {**places, **(changes or {})})
     foreground = "daemon off; master_process off;"
     words = ["-p", str(folder), "-e", "stderr", "-c", str(file), "-g", foreground]
-    with _running(NGINX, words, folder, port):
-        yield Balancer(port)
+    with _running(NGINX, words, folder, port) as pid:
+        yield Balancer(port, pid)
 
 
 def _placed(
@@ -302,8 +309,8 @@ def _placed(
 
 
 @contextlib.contextmanager
-def _running(program: str | None, words: list[str], folder: Path, port: int) -> Iterator[None]:
-    """A balancer's process, once it listens."""
+def _running(program: str | None, words: list[str], folder: Path, port: int) -> Iterator[int]:
+    """A balancer's process id, once it listens."""
     if program is None:
         raise ClusterFailed("the balancer is not installed")
     log = folder / f"balancer-{port}.log"
@@ -318,7 +325,7 @@ def _running(program: str | None, words: list[str], folder: Path, port: int) -> 
 
     try:
         wait_for(listens, program, 20)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
