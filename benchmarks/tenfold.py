@@ -25,7 +25,7 @@ FACTOR = 10.0
 LATER = 0.8  # of the peak, when it is over
 LATER_SECONDS = 8
 MAX_WAIT = 1.0  # seconds: the bound of the queue
-SETTINGS = {"GAN_MAX_WAIT": f"{MAX_WAIT:g}", "GAN_MAX_BATCH": "8", "GAN_CACHE_MIB": "0"}
+SETTINGS = {"GAN_MAX_WAIT": f"{MAX_WAIT:g}", "GAN_MAX_BATCH": "16", "GAN_CACHE_MIB": "0"}
 CLIENTS = 32
 FRESH = 2**40  # seeds: hardly one is asked for twice
 
@@ -71,8 +71,10 @@ class Overload:
         )
 
 
-async def overload(replica: Replica, seconds: float) -> Overload:
-    """Measures one ready replica, each phase of so many seconds."""
+async def overload(
+    replica: Replica, seconds: float, later_seconds: int = LATER_SECONDS
+) -> Overload:
+    """Measures one ready replica: its peak, the overload, and how it is later."""
     async with load(replica.port, clients=CLIENTS, seeds=FRESH, ask=picture) as running:
         await asyncio.sleep(1)  # to warm up
         start, before = time.monotonic(), running.tally.answered
@@ -86,7 +88,7 @@ async def overload(replica: Replica, seconds: float) -> Overload:
         return len(tally.pictures) / max(1, sent)
 
     (tally, sent), *shares = await asyncio.gather(
-        offer(OURS, replica.port, FACTOR * peak, seconds), *map(later, range(LATER_SECONDS))
+        offer(OURS, replica.port, FACTOR * peak, seconds), *map(later, range(later_seconds))
     )
     fine = [second for second, share in enumerate(shares) if share >= 0.95]
     return Overload(

@@ -1,19 +1,23 @@
 """Two replicas behind the balancers of deploy/: what clients notice of kills, freezes, restarts and
 floods. Each promise also as it looks when it is broken, so that the checker is known to see it.
 
-The long forms are `python -m benchmarks.chaos`.
+The long forms are `python -m benchmarks.chaos` and `python -m benchmarks.tenfold`.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import tenfold
 from benchmarks.chaos import trials
 from benchmarks.chaos.clients import PNG_BEGIN, PNG_END, Tally
 from benchmarks.chaos.cluster import HAPROXY, NGINX, Process, Replica, haproxy, nginx, started
 from benchmarks.chaos.trials import NO_RETRIES, SMALL_QUEUE, Cost, Outcome, Size
+from benchmarks.tenfold import Overload
 
 SHORT = Size(clients=8, seeds=200, requests=60)
 WHOLE = PNG_BEGIN + b"pixels" + PNG_END
@@ -139,3 +143,48 @@ def test_clients_notice_an_answer_that_breaks_the_law(status: int, body: bytes, 
 def test_outcome_tells_what_is_lost(outcome: Outcome | Cost, loss: str) -> None:
     (found,) = outcome.losses()
     assert loss in found
+
+
+def test_overload_is_refused_and_what_is_accepted_is_answered(
+    tmp_path: Path, generator_folder: Path
+) -> None:
+    told = {**tenfold.SETTINGS, "GAN_GENERATOR": str(generator_folder), "GAN_DEVICE": "cpu"}
+    with started([Process(told, tmp_path / "log", "benchmarks.delayed")]) as (replica,):
+        found = asyncio.run(tenfold.overload(replica, seconds=1.0, later_seconds=1))
+    assert found.other == 0
+    assert found.goodput > 0
+    assert found.refused > found.goodput  # for it is ten times as much
+
+
+FINE = Overload(
+    peak=100,
+    offered=1000,
+    goodput=95,
+    refused=900,
+    other=0,
+    refused_p50_ms=5,
+    refused_p99_ms=50,
+    accepted_p99=1.5,
+    recovered=1,
+    grown_mb=1,
+    late_ms=1,
+)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"goodput": 89.0},
+        {"refused": 0.0},
+        {"other": 1},
+        {"refused_p50_ms": 11.0},
+        {"refused_p99_ms": 101.0},
+        {"accepted_p99": 2.1},
+        {"recovered": 6},
+        {"recovered": None},
+        {"grown_mb": 11.0},
+    ],
+)
+def test_overload_tells_what_breaks_the_promise(planted: dict[str, Any]) -> None:
+    assert FINE.losses() == []
+    assert len(replace(FINE, **planted).losses()) == 1
