@@ -93,7 +93,7 @@ def test_discriminator_compares_with_the_class() -> None:
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"width": 3}, "multiple of 4"),
+        ({"width": 3}, "multiple of 8"),
         ({"classes": -1}, "allowed: 0 to 1000"),
         ({"blocks": 0}, "allowed: 1 to 16"),
         ({"resolution": 48}, "allowed: 8, 16"),
