@@ -652,9 +652,10 @@ def test_service_that_is_away_is_waited_for(visit: Open) -> None:
 
 def test_failure_is_shown_with_its_reason_and_a_way_out(visit: Open) -> None:
     here = visit()
-    refusing(here, "**/generate.png*", 500, 1, "The service failed.")
+    refusing(here, "**/generate.png*", 500, 99, "The service failed.")
     page = here.go("/?grid=0")
     page.get_by_role("alert").get_by_text("The service failed.").wait_for()
+    page.unroute("**/generate.png*")
     page.get_by_role("link", name="Begin anew").click()
     page.locator("button.tile").nth(20).wait_for()
     forgive(here)
