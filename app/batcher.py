@@ -324,7 +324,10 @@ class Batcher:
             if piece.start == 0:
                 piece.job.timing.queue = start - piece.job.arrival
         try:
-            pixels = self._timed([piece.job.rows[piece.start : piece.end] for piece in pieces])
+            z = self._gather([piece.job.rows[piece.start : piece.end] for piece in pieces])
+            if all(piece.job.reply.done() for piece in pieces):
+                return  # all have gone meanwhile
+            pixels = self._timed(z)
         except Exception as error:
             self._find_guilty(pieces, error)
             return
@@ -337,9 +340,8 @@ class Batcher:
         else:
             self._finish(batch)
 
-    def _timed(self, parts: list[Rows]) -> Pixels:
+    def _timed(self, z: Latents) -> Pixels:
         start = time.perf_counter()
-        z = self._gather(parts)
         pixels = self._run(z)
         seconds = time.perf_counter() - start
         self.pictures, self.batches = self.pictures + len(z), self.batches + 1
@@ -367,10 +369,13 @@ class Batcher:
                 self._encoder_free.release()
 
     def _finish(self, batch: _Batch) -> None:
-        """Cuts a batch into pieces, as files where wanted, and sends all to the loop at once."""
+        """Cuts a batch into pieces, as files where wanted, and sends all to the loop at once. Those
+        that nobody waits for any more are left out.
+        """
         start = time.monotonic()
+        waited = [not piece.job.reply.done() for piece in batch.pieces]
         try:
-            files = self._files(batch)
+            files = self._files(batch, waited)
         except Exception as error:
             for piece in batch.pieces:
                 self._later(_refuse, piece.job, error)
@@ -378,25 +383,28 @@ class Batcher:
         encode = time.monotonic() - start
         results: list[tuple[Piece, Pixels | list[bytes]]] = []
         row = file = 0
-        for piece in batch.pieces:
+        for piece, waits in zip(batch.pieces, waited, strict=True):
             count = piece.end - piece.start
-            if piece.job.notes is None:
+            if waits and piece.job.notes is None:
                 results.append((piece, batch.pixels[row : row + count]))
-            else:
+            elif waits:
                 results.append((piece, files[file : file + count]))
                 file += count
             row += count
         self._later(self._deliver, results, batch, encode)
 
-    def _files(self, batch: _Batch) -> list[bytes]:
-        """The files of the batch's pictures, in its order, less those that are wanted as pixels."""
+    def _files(self, batch: _Batch, waited: list[bool]) -> list[bytes]:
+        """The files of the batch's pictures, in its order, less those that are wanted as pixels or
+        not at all.
+        """
         notes: list[Note] = []
-        for piece in batch.pieces:
-            if piece.job.notes is not None:
+        wanted: list[bool] = []
+        for piece, waits in zip(batch.pieces, waited, strict=True):
+            wanted.append(waits and piece.job.notes is not None)
+            if waits and piece.job.notes is not None:
                 notes += piece.job.notes[piece.start : piece.end]
         if len(notes) == len(batch.pixels):
             return self._encode_pictures(batch.pixels, notes)
-        wanted = [piece.job.notes is not None for piece in batch.pieces]
         rows = np.repeat(wanted, [piece.end - piece.start for piece in batch.pieces])
         return self._encode_pictures(batch.pixels[rows], notes) if notes else []
 

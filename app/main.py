@@ -158,6 +158,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
+        redirect_slashes=False,  # it would believe the Host header, and answer without a problem
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)

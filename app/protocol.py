@@ -127,16 +127,25 @@ class Protocol(HttpToolsProtocol):
         self._refuse(KINDS["request-timeout"], f"allowed: up to {self.receipt_seconds:g} s")
 
     def _refuse(self, kind: Kind, detail: str) -> None:
-        """Answers in the application's place, unless it is about to, and closes."""
+        """Answers in the application's place, unless it has begun to, and closes."""
         self._refused = True
         if self.telemetry:
             self.telemetry.refused(kind.slug)
-        if self.cycle is None or self.cycle.response_complete:
+        if self._may_answer():
             refusal = problem_response(kind, detail, {"Connection": "close"})
             lines = b"".join([b"%b: %b\r\n" % header for header in refusal.raw_headers])
             head = b"%b%b\r\n" % (STATUS_LINE[refusal.status_code], lines)
             self.transport.write(head + bytes(refusal.body))
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # nothing more of it may leave
+            self.cycle.message_event.set()
         self.transport.close()
+
+    def _may_answer(self) -> bool:
+        """Whether no other answer has begun, or has to come first."""
+        if self.cycle is None or self.cycle.response_complete:
+            return True
+        return not (self.pipeline or self.cycle.response_started)
 
     def _watch_stall(self, before: int | None = None) -> None:
         waiting = self.transport.get_write_buffer_size()

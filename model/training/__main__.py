@@ -1,6 +1,7 @@
 """The commands: `python -m model.training train|evaluate|export|report|classifier|video --help`."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -66,6 +67,7 @@ MISTAKES = (
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CARD_SEEDS = 64
 
 
@@ -79,6 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.command(options)
     except MISTAKES as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or "the disk"
+        print(f"error: {place}: {error.strerror}; what was saved is whole", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -225,7 +233,8 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     if config.discriminator_learning_rate and options.learning_rate:
         ratio = config.discriminator_learning_rate / config.learning_rate
         changes["discriminator_learning_rate"] = options.learning_rate * ratio
-    changes["bf16"] = options.precision == "bf16"
+    if options.precision:
+        changes["bf16"] = options.precision == "bf16"
     try:
         return replace(config, **changes, network=replace(config.network, **widths))
     except ValueError as error:
@@ -479,7 +488,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
     train.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the convolutions"
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the convolutions (default: bf16 for the modern presets, fp32 for the others)",
     )
     train.add_argument(
         "--grid-steps", type=_Number(int, 1, 10**9), default=100, help="steps between sample grids"
@@ -525,7 +536,7 @@ def _parser() -> argparse.ArgumentParser:
         modern.add_argument(
             option,
             type=_Number(int, 4, 4096),
-            help=f"channels of the {network} at 4x4 (default: 256)",
+            help=f"channels of the {network} at 4x4 (default: the preset's)",
         )
     modern.add_argument(
         "--learning-rate",

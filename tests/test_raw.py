@@ -1,0 +1,245 @@
+"""Hostile bytes over raw sockets: every connection is answered or closed, nothing is a 500, nothing
+leaves a traceback, and the service is afterwards as it was before.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.raw_requests import CORPUS, GOOD, answer, answers, get, mutated, statuses
+from tests.test_start import fetch, service
+
+SHORT = {"GAN_RECEIPT_SECONDS": "0.5", "GAN_KEEP_ALIVE_SECONDS": "1", "GAN_MAX_QUEUE": "4096"}
+ALLOWED = {200, 204, 304, 400, 401, 404, 405, 406, 408, 413, 422, 429, 431, 501, 503}
+# the real service, but that seed 13 is a mistake of our own
+PLANTED = """
+import sys
+import app.lean
+from app.commands import main
+seed = app.lean._seed
+app.lean._seed = lambda value: 1 // 0 if value == b"13" else seed(value)
+sys.exit(main())
+"""
+
+
+@contextlib.contextmanager
+def watched(
+    folder: Path, log: Path, command: Iterable[str] = (sys.executable, "-m", "app"), **more: str
+) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
+    """A service whose log is in a file; it has to be in order at the end, and to end well."""
+    redirected = ("sh", "-c", 'exec "$@" 2>"$0"', str(log), *command)
+    with service(folder, redirected, **SHORT, **more) as (process, address):
+        picture = fetch(f"{address}/generate?seed=42")
+        yield process, address, int(address.rpartition(":")[2])
+        assert fetch(f"{address}/generate?seed=42") == picture
+        metrics = fetch(f"{address}/metrics").decode()
+        assert gauge(metrics, "ganserve_requests_in_flight") == 1  # this one
+        assert gauge(metrics, "ganserve_pictures_pending") == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def gauge(metrics: str, name: str) -> float:
+    (value,) = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE)
+    return float(value)
+
+
+def problems(content: bytes) -> Iterator[dict[str, Any]]:
+    """The problems among the answers of a connection."""
+    for head in re.finditer(rb"HTTP/1\.1 \d{3}[^\0]*?\r\n\r\n", content):
+        if b"application/problem+json" in head[0]:
+            (length,) = re.findall(rb"content-length: (\d+)", head[0].lower())
+            yield json.loads(content[head.end() : head.end() + int(length)])
+
+
+def check(requests: dict[str, bytes], found: list[bytes], log: Path) -> Counter[int]:
+    """Each answer is one that a client can understand; returns how many there were of each."""
+    counts: Counter[int] = Counter()
+    wrong = []
+    for (name, request), content in zip(requests.items(), found, strict=True):
+        seen = list(statuses(content))
+        counts.update(seen or [0])
+        if not ALLOWED.issuperset(seen):
+            wrong.append((name, seen, request[:200]))
+        for problem in problems(content):
+            assert problem["status"] in seen
+    text = log.read_text()
+    assert wrong == []
+    assert "Traceback" not in text
+    assert "ERROR" not in text
+    return counts
+
+
+def test_corpus_of_hostile_bytes(generator_folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with watched(generator_folder, log) as (_, _, port):
+        found = asyncio.run(answers(port, CORPUS.values()))
+        counts = check(CORPUS, found, log)
+    assert counts[200] > 20
+    assert counts[400] > 20
+    assert counts[422] > 20
+    assert counts[408] >= 1
+    assert counts[413] >= 1
+    refusals = dict(zip(CORPUS, found, strict=True))
+    for name in ("length-and-chunked", "two-lengths", "length-negative", "smuggled", "tls"):
+        assert refusals[f"framing-{name}"].startswith(b"HTTP/1.1 400 "), name
+        assert len(list(statuses(refusals[f"framing-{name}"]))) == 1  # and it is closed
+    assert len(list(statuses(refusals["framing-pipeline"]))) == 20
+
+
+def check_mutated(folder: Path, log: Path, count: int) -> None:
+    requests = {str(seed): mutated(seed) for seed in range(count)}
+    with watched(folder, log) as (_, _, port):
+        counts = check(requests, asyncio.run(answers(port, requests.values())), log)
+    assert counts[200] > count / 20  # mutations are small enough to get somewhere
+    assert counts[422] > count / 20
+    assert counts[400] > count / 50
+
+
+def test_mutated_requests(generator_folder: Path, tmp_path: Path) -> None:
+    check_mutated(generator_folder, tmp_path / "log", 2_000)
+
+
+@pytest.mark.slow
+def test_100_000_mutated_requests(generator_folder: Path, tmp_path: Path) -> None:
+    check_mutated(generator_folder, tmp_path / "log", 100_000)
+
+
+def test_good_requests_of_the_corpus_are_good(generator_folder: Path, tmp_path: Path) -> None:
+    with watched(generator_folder, tmp_path / "log") as (_, _, port):
+        found = asyncio.run(answers(port, GOOD))
+    codes = [next(statuses(content)) for content in found]
+    assert codes.count(200) == len(GOOD) - 1  # one names a generator that there is not
+    assert codes.count(404) == 1
+
+
+def test_planted_500_fails_the_check(generator_folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    requests = {"good": get(b"/generate?seed=12"), "planted": get(b"/generate?seed=13")}
+    command = (sys.executable, "-c", PLANTED)
+    with watched(generator_folder, log, command) as (_, _, port):
+        found = asyncio.run(answers(port, requests.values()))
+        with pytest.raises(AssertionError, match="planted"):
+            check(requests, found, log)
+        with pytest.raises(AssertionError, match="Traceback"):
+            check({"good": requests["good"]}, found[:1], log)
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    (line,) = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(line) / 1024
+
+
+def largest(pid: int) -> float:
+    """The most MiB that it has had."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(line) / 1024
+
+
+async def flood(port: int, head: bytes, unit: bytes, units: int) -> bytes:
+    """What is answered to a request that goes on and on."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head)
+        for _ in range(units):
+            writer.write(unit)
+            await writer.drain()
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    content = b""
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        content = await asyncio.wait_for(reader.read(), 20)
+    writer.transport.abort()
+    return content
+
+
+CHUNK = 2**20
+FLOODS = {
+    "64-MiB-header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"a" * CHUNK, 64, 431),
+    "2-million-headers": (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 10_000, 200, 431),
+    "64-MiB-path": (b"GET /", b"a" * CHUNK, 64, 431),
+    "300-MiB-body": (
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % (300 * CHUNK),
+        b" " * CHUNK,
+        300,
+        413,
+    ),
+    "300-MiB-of-chunks": (
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"%x\r\n%b\r\n" % (CHUNK, b" " * CHUNK),
+        300,
+        413,
+    ),
+}
+
+
+def test_endless_requests_are_refused_and_take_no_memory(
+    generator_folder: Path, tmp_path: Path
+) -> None:
+    with watched(generator_folder, tmp_path / "log") as (process, _, port):
+        asyncio.run(answers(port, [*GOOD, *CORPUS.values()]))  # what libraries load once
+        before = resident(process.pid)
+        for name, (head, unit, units, status) in FLOODS.items():
+            content = asyncio.run(flood(port, head, unit, units))
+            assert list(statuses(content)) in ([status], []), name  # or the reset came first
+        assert largest(process.pid) < before + 5
+
+
+HALVES = (b"", b"GET /gen", GOOD[0][:-2], GOOD[8][:-5])
+
+
+@pytest.mark.parametrize("connections", [100])
+def test_slow_connections_are_408_and_stand_in_nobodys_way(
+    generator_folder: Path, tmp_path: Path, connections: int
+) -> None:
+    async def main(port: int, pid: int) -> tuple[list[bytes], int, float]:
+        before = resident(pid)
+        slow = [HALVES[index % len(HALVES)] for index in range(connections)]
+        waiting = [asyncio.create_task(answer(port, half)) for half in slow]
+        served = 0
+        while not all(task.done() for task in waiting):
+            content = await answer(port, get(b"/generate?seed=%d" % served))
+            assert content.startswith(b"HTTP/1.1 200 ")
+            served += 1
+        return [task.result() for task in waiting], served, resident(pid) - before
+
+    with watched(generator_folder, tmp_path / "log") as (process, _, port):
+        asyncio.run(answers(port, CORPUS.values()))
+        found, served, grown = asyncio.run(main(port, process.pid))
+    assert served > 10
+    assert grown < 5
+    assert {next(statuses(content)) for content in found} == {408}
+
+
+def test_slow_sender_is_given_its_time_and_no_more(generator_folder: Path, tmp_path: Path) -> None:
+    """A byte now and then does not buy time."""
+
+    async def main(port: int) -> float:
+        start = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            for byte in GOOD[0]:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.transport.abort()
+        return time.monotonic() - start
+
+    with watched(generator_folder, tmp_path / "log") as (_, _, port):
+        assert asyncio.run(main(port)) < 0.05 * len(GOOD[0])
