@@ -80,6 +80,8 @@ async def model_card(
             "pictures_of_a_post": bounds.max_bulk,
             "frames": bounds.max_frames,
             "seeds_of_a_path": bounds.max_way,
+            "side": bounds.max_side,
+            "edits": bounds.max_edits,
         },
         "directions": f"/models/{generation.id}/directions",
         "samples": [
