@@ -16,9 +16,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from app.access.keys import key_hash
-from app.server import GIVEN_UP
+from app.readiness import Readiness
+from app.server import GIVEN_UP, Server
+from app.settings import Settings
 from tests.test_start import (
     environment,
     fetch,
@@ -280,3 +283,21 @@ def test_connection_without_a_request_does_not_keep_the_process(generator_folder
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+def test_signal_that_comes_while_a_thread_is_started_is_no_deadlock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Starting a thread takes a lock that the interrupted main thread may hold already."""
+
+    async def nothing() -> None: ...
+
+    settings, readiness = Settings(), Readiness(60)
+    server = Server(uvicorn.Config("app"), settings, readiness, nothing)
+    server.started = True
+    starts: list[object] = []
+    monkeypatch.setattr(threading.Thread, "start", starts.append)
+    for _ in range(2):
+        server.handle_exit(signal.SIGTERM, None)
+    assert readiness.draining
+    assert starts == []
