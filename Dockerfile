@@ -1,15 +1,19 @@
 # The service with the generator that ships. Two stages: what installs, and what runs.
 #
-#   docker build -t ganserve .
-#   docker run --rm -p 8000:8000 ganserve
+#   docker build -t ganserve .                                       # CPUs
+#   docker build -t ganserve:cuda --build-arg TORCH=cuda .           # NVIDIA GPUs
+#   docker run --rm -p 8000:8000 --read-only --tmpfs /tmp --cap-drop ALL \
+#       --security-opt no-new-privileges ganserve
 #
-# TORCH=no leaves PyTorch out: the CPU in float32 is served by ONNX Runtime and never imports it.
-# TORCH_INDEX names another package index for torch alone, such as PyTorch's own index of CPU builds;
-# empty, torch comes from where everything else comes from.
+# TORCH=no    without PyTorch: the CPU in float32 is served by ONNX Runtime and never imports it
+# TORCH=cpu   with it, for GAN_PRECISION=bf16 on CPUs that have it
+# TORCH=cuda  with it, for GPUs
+# TORCH_INDEX names the package index that torch comes from: of cpu, by default, PyTorch's own;
+#             set but empty, it comes from where everything else comes from, as it does for cuda.
 
 FROM python:3.11-slim-bookworm AS build
-ARG TORCH=yes
-ARG TORCH_INDEX=""
+ARG TORCH=no
+ARG TORCH_INDEX
 WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -17,24 +21,35 @@ ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # the dependencies are a layer of their own: it changes only with these two files
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > dependencies.txt && \
-    if [ "$TORCH" = no ]; then sed -i '/^torch/d' dependencies.txt; fi && \
-    if [ "$TORCH" != no ] && [ -n "$TORCH_INDEX" ]; then \
-        pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"; \
-    fi && \
-    pip install -c constraints.txt -r dependencies.txt
+    case "$TORCH" in \
+        no) sed -i '/^torch/d' dependencies.txt; index= ;; \
+        cpu) index="${TORCH_INDEX-https://download.pytorch.org/whl/cpu}" ;; \
+        cuda) index="$TORCH_INDEX" ;; \
+        *) echo "TORCH=$TORCH; allowed: no, cpu, cuda" >&2; exit 2 ;; \
+    esac && \
+    if [ -n "$index" ]; then pip install --index-url "$index" "$(grep '^torch==' constraints.txt)"; fi && \
+    pip install -c constraints.txt -r dependencies.txt && \
+    # what only building against torch, or testing it, needs: 190 MiB
+    cd /opt/venv/lib/python3.11/site-packages && \
+    rm -rf torch/test torch/include torch/share torch/bin/[!t]* torch/bin/test_* torch/lib/*.a
 
 COPY README.md ./
 COPY app app
 COPY model model
-RUN pip install --no-deps .
+RUN pip install --no-deps . && \
+    if [ "$TORCH" = no ]; then pip uninstall --yes --quiet setuptools; fi && \
+    pip uninstall --yes --quiet pip
 
 FROM python:3.11-slim-bookworm
+LABEL org.opencontainers.image.title=ganserve \
+    org.opencontainers.image.description="An image generator behind a URL"
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin ganserve
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 GAN_LOG_FORMAT=json \
+    NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /srv
-USER 10001
+USER 10001:10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/readyz', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "app", "health"]
 CMD ["python", "-m", "app"]

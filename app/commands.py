@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from app.access.keys import key_hash, new_key
 from app.access.signing import SignedUrls
+from app.probe import ready
 from app.server import START_FAILED
 from app.settings import SettingsError, described, read_settings
 from app.workers import serve
@@ -31,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     return serve(read_settings())
+
+
+def _health(options: argparse.Namespace) -> int:
+    return 0 if ready() else 1
 
 
 def _new_key(options: argparse.Namespace) -> int:
@@ -76,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     signed.add_argument("url", metavar="URL", help="https://host/path?query, or /path?query")
     signed.add_argument("--expires-in", metavar="SECONDS", type=_seconds, help="of its life")
     signed.set_defaults(command=_sign, refuse=signed.error)
+    health = commands.add_parser("health", help="ask whether it is ready: status 0, or 1 if not")
+    health.set_defaults(command=_health)
     made = commands.add_parser("new-key", help="print a random API key, and its hash")
     made.set_defaults(command=_new_key)
     return parser

@@ -212,6 +212,11 @@ class Settings(BaseSettings):
         pattern=r"^(https?://[!-~]{1,2000})?$",
         description="of an RFC 3161 host that stamps the time, asked anew for every signature",
     )
+    projection: bool = Field(
+        False,
+        description="whether /project looks for the latent nearest to a picture that somebody"
+        " sends, one at a time: needs PyTorch, and keeps a core busy meanwhile",
+    )
     cors_origin: str = Field(
         "*",
         pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",

@@ -41,7 +41,9 @@ class Point:
 
 
 @dataclass
-class _Tally:
+class Tally:
+    """What came of the requests."""
+
     pictures: list[float] = field(default_factory=list)  # latencies, seconds
     refusals: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
@@ -55,7 +57,7 @@ class _Tally:
 class _Connection(asyncio.Protocol):
     """One keep-alive connection; it returns to the idle ones after each answer."""
 
-    def __init__(self, tally: _Tally, idle: "list[_Connection]") -> None:
+    def __init__(self, tally: Tally, idle: "list[_Connection]") -> None:
         self._tally, self._idle = tally, idle
         self._parser = httptools.HttpResponseParser(self)
         self._due: float | None = None
@@ -115,7 +117,7 @@ def open_loop(server: Server, rate: float, seconds: float) -> Point:
     processes = server.processes()
     before = server.usage(processes)
     gc.disable()  # the client shares the machine: its own pauses must not look like the server's
-    tally, sent = asyncio.run(_offer(server.kind, server.port, rate, seconds))
+    tally, sent = asyncio.run(offer(server.kind, server.port, rate, seconds))
     gc.enable()
     cpu = server.usage(processes).cpu_since(before)
     wait_until_idle(server)
@@ -133,9 +135,10 @@ def open_loop(server: Server, rate: float, seconds: float) -> Point:
     )
 
 
-async def _offer(kind: Kind, port: int, rate: float, seconds: float) -> tuple[_Tally, int]:
+async def offer(kind: Kind, port: int, rate: float, seconds: float) -> tuple[Tally, int]:
+    """What came of the requests, and how many there were."""
     loop = asyncio.get_running_loop()
-    tally, idle, all_connections = _Tally(), list[_Connection](), list[_Connection]()
+    tally, idle, all_connections = Tally(), list[_Connection](), list[_Connection]()
     opening: set[asyncio.Task[None]] = set()
 
     async def open_and_ask(request: bytes, due: float) -> None:

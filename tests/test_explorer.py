@@ -44,7 +44,8 @@ Open = Callable[..., Visit]
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The generator that ships, beside one in colour with classes."""
     colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
-    with service(ZOO / "mnist", GAN_MODELS=str(colour), GAN_THREADS="1") as (_, address):
+    settings = {"GAN_MODELS": str(colour), "GAN_THREADS": "1", "GAN_PROJECTION": "true"}
+    with service(ZOO / "mnist", **settings) as (_, address):
         yield address
 
 
@@ -393,17 +394,38 @@ def test_file_from_here_is_restored(visit: Open, address: str) -> None:
     assert page.get_by_label("Model").input_value().startswith("colour@")
 
 
-def test_file_that_is_not_from_here_is_told_of(visit: Open, address: str, tmp_path: Path) -> None:
-    page = visit().go("/?view=find")
-    foreign = tmp_path / "foreign.png"
-    Image.new("RGB", (40, 30), "red").save(foreign)
-    page.locator("input[type=file]").set_input_files(foreign)
+def test_file_that_is_not_from_here_is_told_of(visit: Open, strict: str, address: str) -> None:
+    here = visit(address=strict)
+    here.context.add_init_script(f"sessionStorage.setItem('ganserve-key', '{KEY}')")
+    page = here.go("/?view=find")
+    foreign = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(foreign, "png")
+    drop(page, foreign.getvalue())
     page.get_by_role("heading", name="No recipe in this file").wait_for()
+    assert "GAN_PROJECTION=true" in page.locator(".notice").inner_text()
     drop(page, b"no picture at all")
     page.get_by_role("heading", name="No picture").wait_for()
-    text = fetch(f"{address}/generate.webp?seed=1").replace(b"mnist@", b"gnist@")
-    drop(page, text)
+    drop(page, fetch(f"{address}/generate.webp?seed=1"))
     page.get_by_role("heading", name="Its generator is not served here").wait_for()
+
+
+def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_path: Path) -> None:
+    here = visit()
+    page = here.go("/?view=find")
+    with Image.open(io.BytesIO(fetch(f"{address}/generate.png?seed=42"))) as image:
+        image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
+    page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
+    page.locator(".search canvas[data-step='40']").wait_for()
+    page.get_by_text("levels of 255 off").wait_for()
+    found = here.pixels(".search canvas[data-step]")
+    assert found.shape == (28, 28, 4)
+    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("heading", name="A found picture").wait_for()
+    assert "&z=" in page.url
+    page.reload()
+    until(page, "document.querySelector('.stage canvas')?.width === 28")
+    slide(page, "Truncation", 0.5)
+    page.wait_for_url("**truncation=0.5**")
 
 
 # --- take away ---

@@ -11,6 +11,8 @@ const MOST_TRIES = 20
 const LONGEST_WAIT = 30 // seconds
 const MOST_IMAGES = 600 // that are kept, of small pictures
 
+/** @typedef {{reason: "busy" | "away", seconds: number, detail: string}} Wait */
+
 /** What the service has refused, in its own words. */
 export class Refusal extends Error {
   constructor(status, detail) {
@@ -25,8 +27,8 @@ export class Api {
   #key = ""
 
   /**
-   * @param {(wait: {reason: "busy" | "away", seconds: number, detail: string} | null) => void} onWait
-   *   told when a wait begins, and with null when the service answers again
+   * @param {(wait: Wait | null) => void} onWait told when a wait begins, and with null when the
+   *   service answers again
    * @param {() => Promise<string>} askKey for an API key; empty if there is none to be had
    */
   constructor(onWait, askKey) {
@@ -83,7 +85,12 @@ export class Api {
     if (this.#key) headers.Authorization = `Bearer ${this.#key}`
     const method = body ? "POST" : "GET"
     try {
-      return await fetch(url, { method, body, ...options, headers: { ...headers, ...options.headers } })
+      return await fetch(url, {
+        method,
+        body,
+        ...options,
+        headers: { ...headers, ...options.headers },
+      })
     } catch (error) {
       if (error.name === "AbortError") throw error
       return null

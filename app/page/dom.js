@@ -16,7 +16,11 @@ export function h(tag, words = {}, ...children) {
     else if (name in element && name !== "list") element[name] = value
     else element.setAttribute(name, value === true ? "" : value)
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false))
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  )
   return element
 }
 

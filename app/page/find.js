@@ -1,6 +1,6 @@
-/** From a file back to its picture: by the recipe in it, or, where the host searches, by looking. */
+/** From a file back to its picture: by the recipe in it, or by looking, where the host does. */
 
-import { button, h, icon, paint } from "./dom.js"
+import { button, h, icon } from "./dom.js"
 import { describe } from "./picture.js"
 import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
 import { Search } from "./search.js"
@@ -11,16 +11,28 @@ export class Find {
   constructor(app) {
     this.app = app
     this.search = new Search(app)
-    this.input = h("input", { type: "file", accept: "image/*,video/mp4", hidden: true, onchange: () => this.#chosen() })
+    this.input = h("input", {
+      type: "file",
+      accept: "image/*,video/mp4",
+      hidden: true,
+      onchange: () => this.#chosen(),
+    })
     this.answer = h("div", { class: "answer", role: "status" })
-    this.given = h("canvas", { class: "given", role: "img", "aria-label": "The picture you gave", width: 1, height: 1 })
     this.zone = h(
       "div",
       { class: "drop" },
       icon("find"),
       h("h1", { tabIndex: -1, "data-start": true }, "Drop a picture"),
-      h("p", {}, "Every file from here carries its recipe: drop one, and it is restored. It is read in your browser and sent nowhere."),
-      button("Choose a file", null, () => this.input.click(), { keys: "O", class: "button primary" }),
+      h(
+        "p",
+        {},
+        "Every file from here carries its recipe: drop one, and it is restored. " +
+          "It is read in your browser and sent nowhere.",
+      ),
+      button("Choose a file", null, () => this.input.click(), {
+        keys: "O",
+        class: "button primary",
+      }),
       this.input,
     )
     this.root = h("section", { class: "find-view" }, this.zone, this.answer, this.search.root)
@@ -67,25 +79,29 @@ export class Find {
     const { app } = this
     if (app.state.view !== "find") app.go("find")
     this.search.leave()
-    if (file.size > LARGEST_FILE) return this.#say("This file is too large", "Pictures up to 64 MiB are read.")
+    if (file.size > LARGEST_FILE)
+      return this.#say("This file is too large", "Pictures up to 64 MiB are read.")
     const recipe = readRecipe(new Uint8Array(await file.arrayBuffer()))
     const found = recipe && viewOf(recipe)
     if (found) return this.#restore(found)
-    if (recipe) return this.#say("A recipe that this page cannot show", JSON.stringify(recipe).slice(0, 200))
+    if (recipe)
+      return this.#say("A recipe that this page cannot show", JSON.stringify(recipe).slice(0, 200))
     await this.#foreign(file)
   }
 
   #restore(found) {
     const { app } = this
     const name = found.model?.split("@")[0]
-    const served = app.models.find(({ id }) => id === found.model)
-    if (!served) {
+    const ids = app.models.map(({ id }) => id)
+    if (!ids.includes(found.model)) {
       return this.#say(
         "Its generator is not served here",
-        `The file is of ${String(found.model).slice(0, 80)}; here there are ${app.models.map(({ id }) => id).join(", ")}.`,
+        `The file is of ${String(found.model).slice(0, 80)}; here there are ${ids.join(", ")}.`,
       )
     }
-    const shown = found.picture ? describe(found.picture) : { path: "a path", plane: "a plane", grid: "a sheet" }[found.view]
+    const shown = found.picture
+      ? describe(found.picture)
+      : { path: "a path", plane: "a plane", grid: "a sheet" }[found.view]
     app.commit(found)
     app.say(`Restored from the file: ${shown}, of ${name}`)
   }
@@ -93,13 +109,16 @@ export class Find {
   async #foreign(file) {
     const image = await createImageBitmap(file).catch(() => null)
     if (!image) return this.#say("No picture", "This file is none that the browser can show.")
-    paint(this.given, image)
     if (!this.app.searches) {
-      this.#say("No recipe in this file", "It is not from here, or somebody has stripped it. Looking for the nearest picture is turned off on this host; its operator turns it on with GAN_PROJECTION=true.")
+      this.#say(
+        "No recipe in this file",
+        "It is not from here, or somebody has stripped it. Looking for the nearest picture is " +
+          "turned off on this host; its operator turns it on with GAN_PROJECTION=true.",
+      )
       return
     }
     this.answer.replaceChildren()
-    this.search.begin(file, this.given)
+    this.search.begin(image)
   }
 
   #say(title, text) {

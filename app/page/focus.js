@@ -38,16 +38,25 @@ export class Focus {
     this.title = h("h1", { tabIndex: -1, "data-start": true })
     this.detail = h("p", { class: "detail" })
     this.trouble = h("p", { class: "problem", role: "alert", hidden: true })
-    this.favourite = button("Favourite", "saved", () => app.toggleFavourite(this.draft), { keys: "F" })
+    this.favourite = button("Favourite", "saved", () => app.toggleFavourite(this.draft), {
+      keys: "F",
+    })
     this.pin = button("Pin", "pin", () => app.togglePin(this.draft), { keys: "P" })
     this.smooth = button("Smooth", "smooth", () => app.toggleSmooth(), { keys: "X" })
     this.directions = h("div", { class: "directions" })
-    this.seed = h("input", { inputMode: "text", autocomplete: "off", autocapitalize: "off", spellcheck: false })
+    this.seed = h("input", {
+      inputMode: "text",
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: false,
+    })
     this.classField = h("div")
     this.truncation = h("input", { type: "range", min: 0, max: 1, step: 0.01 })
     this.truncationText = h("output")
     this.#listen(this.truncation, () => ({ truncation: Number(this.truncation.value) }))
-    this.reset = button("Undo all edits", null, () => this.#commit({ edit: {} }), { class: "button small" })
+    this.reset = button("Undo all edits", null, () => this.#commit({ edit: {} }), {
+      class: "button small",
+    })
     this.root = this.#layout()
   }
 
@@ -73,7 +82,12 @@ export class Focus {
         "div",
         { class: "stage" },
         h("div", { class: "frame" }, this.canvas, this.trouble),
-        h("div", { class: "row between" }, h("div", { class: "row" }, walk), h("div", { class: "row" }, this.smooth, this.favourite, this.pin)),
+        h(
+          "div",
+          { class: "row between" },
+          h("div", { class: "row" }, walk),
+          h("div", { class: "row" }, this.smooth, this.favourite, this.pin),
+        ),
       ),
       h(
         "div",
@@ -82,7 +96,12 @@ export class Focus {
         form,
         this.classField,
         field("Truncation", this.truncation, this.truncationText),
-        h("div", { class: "row between" }, (this.directionsTitle = h("h2", {}, "Directions")), this.reset),
+        h(
+          "div",
+          { class: "row between" },
+          (this.directionsTitle = h("h2", {}, "Directions")),
+          this.reset,
+        ),
         this.directions,
         this.taking.root,
       ),
@@ -124,7 +143,9 @@ export class Focus {
     this.card = card
     const { directions } = this.app
     const count = Math.min(MOST_SLIDERS, directions.length, card.ranges.edits ?? MOST_SLIDERS)
-    this.sliders = directions.slice(0, count).map((direction, place) => this.#slider(direction, place))
+    this.sliders = directions
+      .slice(0, count)
+      .map((direction, place) => this.#slider(direction, place))
     this.directions.replaceChildren(...this.sliders.map(({ root }) => root))
     this.directionsTitle.hidden = this.reset.hidden = count === 0
     this.classField.replaceChildren()
@@ -143,13 +164,30 @@ export class Focus {
       const canvas = h("canvas", { width: 1, height: 1 })
       const onclick = () => this.#commit({ edit: { ...this.draft.edit, [id]: value } })
       const label = `${name}: as far ${words} as it goes`
-      return { canvas, root: h("button", { type: "button", class: "end", "aria-label": label, title: label, onclick }, canvas) }
+      return {
+        canvas,
+        root: h(
+          "button",
+          { type: "button", class: "end", "aria-label": label, title: label, onclick },
+          canvas,
+        ),
+      }
     }
     const [less, more] = [end(low, "left"), end(high, "right")]
     input.setAttribute("aria-label", name)
-    input.addEventListener("dblclick", () => this.#commit({ edit: { ...this.draft.edit, [id]: 0 } }))
-    this.#listen(input, () => ({ edit: { ...this.draft.edit, [id]: snapped(Number(input.value), high) } }))
-    const root = h("div", { class: "slider" }, less.root, h("div", {}, h("div", { class: "row between name" }, h("span", {}, name), text), input), more.root)
+    input.addEventListener("dblclick", () =>
+      this.#commit({ edit: { ...this.draft.edit, [id]: 0 } }),
+    )
+    this.#listen(input, () => ({
+      edit: { ...this.draft.edit, [id]: snapped(Number(input.value), high) },
+    }))
+    const root = h(
+      "div",
+      { class: "slider" },
+      less.root,
+      h("div", {}, h("div", { class: "row between name" }, h("span", {}, name), text), input),
+      more.root,
+    )
     return { id, low, high, input, text, ends: [less.canvas, more.canvas], root }
   }
 

@@ -6,6 +6,8 @@ import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
 import { Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
+const MOST_WAITING = 60
+const HEAD = 160 // pixels above the pictures, about
 
 export class Grid {
   keys = { r: ["Shuffle", () => this.shuffle()], "/": ["Type a seed", () => this.input.focus()] }
@@ -32,7 +34,12 @@ export class Grid {
       h(
         "div",
         { class: "hero" },
-        h("div", {}, h("h1", {}, "Every seed is a picture that never changes."), (this.line = h("p"))),
+        h(
+          "div",
+          {},
+          h("h1", {}, "Every seed is a picture that never changes."),
+          (this.line = h("p")),
+        ),
         h(
           "form",
           { class: "ask", onsubmit: (event) => this.#ask(event) },
@@ -48,13 +55,26 @@ export class Grid {
     )
   }
 
+  /** Empty places, for a page that knows nothing yet. */
+  wait() {
+    this.tiles.expect(MOST_WAITING)
+  }
+
+  /** Begins with the first pictures before it is known what the host allows: most allow as many. */
+  drawAhead(model, grid) {
+    grid.seed ||= randomSeed(MOST)
+    const sheet = sheetOf(model, grid.seed, Math.min(MOST, this.#fitting()), grid.class)
+    this.app.api.image(sheet).catch(() => {})
+  }
+
   async show({ model, grid }) {
     if (!grid.seed) {
       const seed = randomSeed(MOST)
       return this.app.commit({ grid: { ...grid, seed } }, { replace: true })
     }
     const { card } = this.app
-    this.line.textContent = `Drawn just now by ${card.name}. Choose one and steer it, or type a seed of your own.`
+    const invitation = "Choose one and steer it, or type a seed of your own."
+    this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
     this.#showClasses(card.classes, grid.class)
     const wanted = [model, grid.seed, grid.class].join()
     if (wanted === this.shown) return
@@ -71,13 +91,16 @@ export class Grid {
     this.app.commit({ grid: { ...grid, seed: randomSeed(MOST) } })
   }
 
-  /** How many pictures fill the window. */
+  /** How many pictures fill the window: the same number as long as it has that size. */
   #fitting() {
-    const style = getComputedStyle(this.tiles.root)
-    const columns = style.gridTemplateColumns.split(" ").length
-    const side = this.tiles.root.clientWidth / columns
-    const rows = Math.ceil((innerHeight - this.tiles.root.getBoundingClientRect().top) / side)
-    return columns * Math.max(4, Math.min(rows, 12))
+    const size = [innerWidth, innerHeight].join()
+    if (size !== this.size) {
+      const columns = getComputedStyle(this.tiles.root).gridTemplateColumns.split(" ").length
+      const side = this.tiles.root.clientWidth / columns
+      this.fits = columns * Math.max(4, Math.min(Math.ceil((innerHeight - HEAD) / side), 12))
+      this.size = size
+    }
+    return this.fits
   }
 
   async #add() {
@@ -85,7 +108,11 @@ export class Grid {
     const { shown } = this
     const first = seedAfter(state.grid.seed, this.count)
     this.more.disabled = true
-    const found = await this.#sheet(first, state.grid.class, Math.min(this.most, card.ranges.pictures))
+    const found = await this.#sheet(
+      first,
+      state.grid.class,
+      Math.min(this.most, card.ranges.pictures),
+    )
     if (shown !== this.shown) return
     const pictures = Array.from({ length: found.n }, (_, place) =>
       plainPicture(card.id, seedAfter(first, place), state.grid.class),
@@ -98,11 +125,9 @@ export class Grid {
 
   /** As many pictures as wanted, or fewer where the host draws no such sheets. */
   async #sheet(seed, class_, n) {
-    const columns = Math.ceil(Math.sqrt(n))
-    const parameters = { model: this.app.card.id, seed, n, columns, class: class_ }
     try {
-      const sheet = await this.app.api.image({ url: urlOf("/generate.png", parameters) })
-      return { sheet, n, columns }
+      const sheet = await this.app.api.image(sheetOf(this.app.card.id, seed, n, class_))
+      return { sheet, n, columns: columnsOf(n) }
     } catch (error) {
       if (error.status !== 422 || n === 1) throw error
       this.most = Math.floor(n / 2)
@@ -116,7 +141,11 @@ export class Grid {
     this.classes.hidden = classes.length === 0
     const all = ["", ...classes]
     if (classes.length > 12) {
-      const list = choice(all.map((name) => [name, name || "Every class"]), chosen, pick)
+      const list = choice(
+        all.map((name) => [name, name || "Every class"]),
+        chosen,
+        pick,
+      )
       list.setAttribute("aria-label", "Class")
       return this.classes.replaceChildren(list)
     }
@@ -124,7 +153,12 @@ export class Grid {
       ...all.map((name) =>
         h(
           "button",
-          { type: "button", class: "chip", "aria-pressed": String(name === chosen), onclick: () => pick(name) },
+          {
+            type: "button",
+            class: "chip",
+            "aria-pressed": String(name === chosen),
+            onclick: () => pick(name),
+          },
           name || "All",
         ),
       ),
@@ -145,4 +179,12 @@ export class Grid {
       toast(error.message)
     }
   }
+}
+
+function columnsOf(n) {
+  return Math.ceil(Math.sqrt(n))
+}
+
+function sheetOf(model, seed, n, class_) {
+  return { url: urlOf("/generate.png", { model, seed, n, columns: columnsOf(n), class: class_ }) }
 }

@@ -7,7 +7,7 @@ const SHOWN = { ArrowLeft: "←", ArrowRight: "→", " ": "Space", Enter: "Enter
 const OFF = "ganserve-no-keys"
 
 export class Keys {
-  /** @param {() => Record<string, [string, () => void]>[]} groups keys with their words, those that win first */
+  /** @param {Record<string, [string, () => void]>} always keys of every view, and what they do */
   constructor(app, always) {
     this.app = app
     this.always = always
@@ -19,7 +19,11 @@ export class Keys {
       h("h2", { id: "help-title" }, "Keys"),
       this.list,
       h("label", { class: "check" }, this.switch, h("span", {}, "Use single keys")),
-      h("button", { type: "button", class: "button primary", onclick: () => this.dialog.close() }, "Close"),
+      h(
+        "button",
+        { type: "button", class: "button primary", onclick: () => this.dialog.close() },
+        "Close",
+      ),
     )
     document.body.append(this.dialog)
     this.on = !remembered(OFF)
@@ -69,5 +73,11 @@ function takesKeys(element, key) {
 }
 
 function shown(key) {
-  return SHOWN[key] ?? key.split("+").map((part) => (part.length === 1 ? part.toUpperCase() : part)).join(" + ")
+  return (
+    SHOWN[key] ??
+    key
+      .split("+")
+      .map((part) => (part.length === 1 ? part.toUpperCase() : part))
+      .join(" + ")
+  )
 }

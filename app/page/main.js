@@ -32,7 +32,10 @@ const LAST = "ganserve-last" // the place in the history of what came last
 
 class Explorer {
   constructor() {
-    this.api = new Api((wait) => this.#wait(wait), () => this.#key())
+    this.api = new Api(
+      (wait) => this.#wait(wait),
+      () => this.#key(),
+    )
     this.favourites = favourites()
     this.seen = lastSeen()
     this.cards = new Map()
@@ -49,9 +52,10 @@ class Explorer {
   }
 
   async start() {
-    this.loading = h("div", { class: "tiles loading", "aria-hidden": "true" })
-    this.loading.append(...Array.from({ length: 40 }, () => h("span", { class: "tile" })))
-    main.replaceChildren(this.loading)
+    this.state = history.state?.page ?? stateOf(location.search)
+    const grid = await this.#viewOf("grid")
+    grid.wait()
+    main.replaceChildren(grid.root)
     try {
       const { default: first, models } = await this.api.json("/models")
       this.models = models
@@ -59,8 +63,8 @@ class Explorer {
     } catch (error) {
       return this.#broken(error)
     }
+    if (this.state.view === "grid") grid.drawAhead(this.#served(this.state), this.state.grid)
     this.#modelList()
-    this.state = history.state?.page ?? stateOf(location.search)
     await this.#render()
     VIEWS.focus[2]().catch(() => {}) // what is wanted next, most likely
   }
@@ -116,7 +120,10 @@ class Explorer {
   /** Card and directions of a generator, asked for once. */
   async cardOf(id) {
     if (!this.cards.has(id)) {
-      const both = Promise.all([this.api.json(`/models/${id}`), this.api.json(`/models/${id}/directions`)])
+      const both = Promise.all([
+        this.api.json(`/models/${id}`),
+        this.api.json(`/models/${id}/directions`),
+      ])
       const found = both.then(([card, { directions }]) => ({ card, directions }))
       found.catch(() => this.cards.delete(id))
       this.cards.set(id, found)
@@ -200,9 +207,11 @@ class Explorer {
     const { models } = this
     const name = state.model.split("@")[0]
     const exact = models.find(({ id, name }) => [id, name].includes(state.model))
-    const other = models.find((one) => one.name === name) ?? models.find(({ id }) => id === this.first)
+    const other =
+      models.find((one) => one.name === name) ?? models.find(({ id }) => id === this.first)
     const model = (exact ?? other).id
-    if (state.model && !exact) toast(`${state.model.slice(0, 80)} is not served here; this is ${model}.`)
+    if (state.model && !exact)
+      toast(`${state.model.slice(0, 80)} is not served here; this is ${model}.`)
     state.model = model
     return model
   }
@@ -212,22 +221,27 @@ class Explorer {
     const { card, directions } = this
     const known = (name) => (card.classes.includes(name) ? name : "")
     for (const part of ["grid", "plane", "path", "mix"]) {
-      if (state[part].class !== known(state[part].class)) state[part] = { ...state[part], class: "" }
+      if (state[part].class !== known(state[part].class))
+        state[part] = { ...state[part], class: "" }
     }
     const { picture } = state
     if (!picture) return true
     if (picture.model !== card.id) {
       const ids = directions.map(({ id }) => id)
-      const edit = Object.fromEntries(Object.entries(picture.edit).filter(([id]) => ids.includes(id)))
+      const edit = Object.fromEntries(
+        Object.entries(picture.edit).filter(([id]) => ids.includes(id)),
+      )
       state.picture = { ...picture, model: card.id, edit }
       if (picture.class && !known(picture.class)) delete state.picture.class
-      if (picture.z && picture.z.length !== card.z_dim) Object.assign(state, { view: "grid", picture: null })
+      if (picture.z && picture.z.length !== card.z_dim)
+        Object.assign(state, { view: "grid", picture: null })
     }
     if (picture.text === undefined || picture.seed !== undefined) return true
     try {
       const { truncation, edit } = picture
       const found = await this.pictureOf(picture.text, picture.class)
-      if (state === this.state) this.commit({ picture: { ...found, truncation, edit } }, { replace: true })
+      if (state === this.state)
+        this.commit({ picture: { ...found, truncation, edit } }, { replace: true })
     } catch (error) {
       toast(error.message)
       this.commit({ view: "grid", picture: null }, { replace: true })
@@ -281,7 +295,13 @@ class Explorer {
           event.preventDefault()
           this.go(view)
         }
-        return h("a", { ...words, onclick }, icon(drawn), h("span", {}, name), view === "path" && this.pins)
+        return h(
+          "a",
+          { ...words, onclick },
+          icon(drawn),
+          h("span", {}, name),
+          view === "path" && this.pins,
+        )
       })
     document.getElementById("views").replaceChildren(...this.links)
     const bare = { shown: false }
@@ -295,8 +315,10 @@ class Explorer {
 
   #modelList() {
     if (this.models.length < 2) return
-    this.list = choice(this.models.map(({ id, name }) => [id, name]), this.first, (id) =>
-      this.commit({ model: id, ...(this.state.view === "models" ? { view: "grid" } : {}) }),
+    this.list = choice(
+      this.models.map(({ id, name }) => [id, name]),
+      this.first,
+      (id) => this.commit({ model: id, ...(this.state.view === "models" ? { view: "grid" } : {}) }),
     )
     this.list.setAttribute("aria-label", "Model")
     this.tools.prepend(this.list)
@@ -346,7 +368,12 @@ class Explorer {
           h("h2", { id: "key-title" }, "This host wants an API key"),
           h("p", {}, "It is kept until you close this tab."),
           h("label", { class: "field" }, h("span", { class: "name" }, "Key"), input),
-          h("div", { class: "row" }, h("button", { class: "button primary" }, "Use it"), button("Cancel", null, () => close(""))),
+          h(
+            "div",
+            { class: "row" },
+            h("button", { class: "button primary" }, "Use it"),
+            button("Cancel", null, () => close("")),
+          ),
         ),
       )
       document.body.append(dialog)

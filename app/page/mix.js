@@ -12,7 +12,10 @@ const SIGNS = ["", "−", "+"]
 const OFFERED = 48
 
 export class Mix {
-  keys = { r: ["Others to choose from", () => this.#offer()], Enter: ["Open the result", () => this.#open()] }
+  keys = {
+    r: ["Others to choose from", () => this.#offer()],
+    Enter: ["Open the result", () => this.#open()],
+  }
 
   constructor(app) {
     this.app = app
@@ -32,7 +35,12 @@ export class Mix {
     this.canvas = h("canvas", { class: "large", role: "img", width: 1, height: 1 })
     this.result = h(
       "button",
-      { type: "button", class: "slot result", title: "Open the result (Enter)", onclick: () => this.#open() },
+      {
+        type: "button",
+        class: "slot result",
+        title: "Open the result (Enter)",
+        onclick: () => this.#open(),
+      },
       this.canvas,
       h("span", { class: "name" }, "result"),
     )
@@ -40,15 +48,28 @@ export class Mix {
     this.root = h(
       "section",
       { class: "mix-view" },
-      h("div", { class: "heading" }, h("h1", { tabIndex: -1, "data-start": true }, "Arithmetic"), this.hint),
+      h(
+        "div",
+        { class: "heading" },
+        h("h1", { tabIndex: -1, "data-start": true }, "Arithmetic"),
+        this.hint,
+      ),
       h(
         "div",
         { class: "sum" },
-        this.slots.map(({ root }, place) => [h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[place]), root]),
+        this.slots.map(({ root }, place) => [
+          h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[place]),
+          root,
+        ]),
         h("span", { class: "sign", "aria-hidden": "true" }, "="),
         this.result,
       ),
-      h("div", { class: "row between" }, h("h2", {}, "Choose from"), button("Others", "dice", () => this.#offer(), { keys: "R" })),
+      h(
+        "div",
+        { class: "row between" },
+        h("h2", {}, "Choose from"),
+        button("Others", "dice", () => this.#offer(), { keys: "R" }),
+      ),
       this.offered.root,
     )
   }
@@ -67,7 +88,10 @@ export class Mix {
       const { canvas, root } = this.slots[place]
       const picture = plainPicture(card.id, seed, mix.class)
       root.setAttribute("aria-label", `${NAMES[place]}: ${describe(picture)}. Choose another`)
-      api.image(drawing(picture)).then((image) => paint(canvas, image), () => {})
+      api.image(drawing(picture)).then(
+        (image) => paint(canvas, image),
+        () => {},
+      )
     }
     this.#activate(this.active)
     const picture = this.#picture(mix)
@@ -92,7 +116,8 @@ export class Mix {
     for (const [other, { root }] of this.slots.entries()) {
       root.setAttribute("aria-pressed", String(other === place))
     }
-    this.hint.textContent = `Like a, less what it has of b, more of c. Choose a picture below: it becomes ${NAMES[place]}.`
+    const sum = "Like a, less what it has of b, more of c."
+    this.hint.textContent = `${sum} Choose a picture below: it becomes ${NAMES[place]}.`
     this.offered.mark(({ seed }) => seed === this.app.state.mix.seeds[place])
   }
 
@@ -110,7 +135,13 @@ export class Mix {
     const first = randomSeed(n)
     try {
       const sheet = await api.image({
-        url: urlOf("/generate.png", { model: card.id, seed: first, n, columns, class: state.mix.class }),
+        url: urlOf("/generate.png", {
+          model: card.id,
+          seed: first,
+          n,
+          columns,
+          class: state.mix.class,
+        }),
       })
       const pictures = Array.from({ length: n }, (_, place) =>
         plainPicture(card.id, seedAfter(first, place), state.mix.class),

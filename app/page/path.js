@@ -1,6 +1,17 @@
 /** A way through pinned pictures, played as a film. */
 
-import { announce, button, choice, field, h, icon, paint, save, toast, wantsStillness } from "./dom.js"
+import {
+  announce,
+  button,
+  choice,
+  field,
+  h,
+  icon,
+  paint,
+  save,
+  toast,
+  wantsStillness,
+} from "./dom.js"
 import { Latest } from "./latest.js"
 import { changed, drawing, editText, plainPicture, shortNumber, titleOf, urlOf } from "./picture.js"
 import { frameCount, moved, placeInFilm } from "./playing.js"
@@ -14,8 +25,18 @@ const FORMATS = [
   ["png", "PNG strip"],
   ["zip", "Frames (zip)"],
 ]
-const EASES = [["linear", "Even"], ["in-out", "Rests at each"], ["in", "Starts slowly"], ["out", "Ends slowly"]]
-const MODES = [["", "As suits it"], ["lerp", "Straight"], ["slerp", "Along the arc"], ["spline", "Without a bend"]]
+const EASES = [
+  ["linear", "Even"],
+  ["in-out", "Rests at each"],
+  ["in", "Starts slowly"],
+  ["out", "Ends slowly"],
+]
+const MODES = [
+  ["", "As suits it"],
+  ["lerp", "Straight"],
+  ["slerp", "Along the arc"],
+  ["spline", "Without a bend"],
+]
 const SCALES = [1, 2, 4, 8]
 
 export class Path {
@@ -30,20 +51,43 @@ export class Path {
     this.latest = new Latest()
     this.position = 0
     this.pins = h("ol", { class: "pins", "aria-label": "Pinned pictures, in order" })
-    this.canvas = h("canvas", { class: "large", role: "img", "aria-label": "The film", width: 1, height: 1 })
-    this.play = button("Play", "play", () => this.#toggle(), { keys: "Space", class: "button primary" })
-    this.scrub = h("input", { type: "range", min: 0, max: 1, step: "any", "aria-label": "Place in the film" })
+    this.canvas = h("canvas", {
+      class: "large",
+      role: "img",
+      "aria-label": "The film",
+      width: 1,
+      height: 1,
+    })
+    this.play = button("Play", "play", () => this.#toggle(), {
+      keys: "Space",
+      class: "button primary",
+    })
+    this.scrub = h("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: "any",
+      "aria-label": "Place in the film",
+    })
     this.scrub.addEventListener("input", () => this.#seek(Number(this.scrub.value)))
     const commit = (words) => this.#commit(words)
     this.speed = h("input", { type: "range", min: 4, max: 60, step: 1 })
     this.speedText = h("output")
-    this.speed.addEventListener("input", () => (this.speedText.textContent = `${this.speed.value} a second`))
+    this.speed.addEventListener(
+      "input",
+      () => (this.speedText.textContent = `${this.speed.value} a second`),
+    )
     this.speed.addEventListener("change", () => commit({ fps: Number(this.speed.value) }))
     this.ease = choice(EASES, "in-out", (ease) => commit({ ease }))
     this.mode = choice(MODES, "", (mode) => commit({ mode }))
-    this.loop = h("input", { type: "checkbox", onchange: () => commit({ loop: this.loop.checked }) })
+    this.loop = h("input", {
+      type: "checkbox",
+      onchange: () => commit({ loop: this.loop.checked }),
+    })
     this.truncation = h("input", { type: "range", min: 0, max: 1, step: 0.05 })
-    this.truncation.addEventListener("change", () => commit({ truncation: Number(this.truncation.value) }))
+    this.truncation.addEventListener("change", () =>
+      commit({ truncation: Number(this.truncation.value) }),
+    )
     this.classField = h("div")
     this.look = h("p", { class: "detail" })
     this.format = choice(FORMATS, "webp", () => {})
@@ -54,10 +98,19 @@ export class Path {
       { class: "empty" },
       icon("pin"),
       h("h1", { tabIndex: -1, "data-start": true }, "Pin two pictures or more"),
-      h("p", {}, "Open one and press Pin, or begin with four at random. The way between them becomes a film."),
-      button("Four at random", "dice", () => this.#commit({ pins: [0, 1, 2, 3].map(() => randomSeed()) }), {
-        class: "button primary",
-      }),
+      h(
+        "p",
+        {},
+        "Open one and press Pin, or begin with four at random. The way between becomes a film.",
+      ),
+      button(
+        "Four at random",
+        "dice",
+        () => this.#commit({ pins: [0, 1, 2, 3].map(() => randomSeed()) }),
+        {
+          class: "button primary",
+        },
+      ),
     )
     this.film = this.#layout()
     this.root = h("section", { class: "path-view" }, this.empty, this.film)
@@ -76,13 +129,20 @@ export class Path {
       h(
         "div",
         { class: "panel" },
-        h("div", { class: "heading" }, h("h1", { tabIndex: -1, "data-start": true }, "Path"), this.look),
+        h(
+          "div",
+          { class: "heading" },
+          h("h1", { tabIndex: -1, "data-start": true }, "Path"),
+          this.look,
+        ),
         this.pins,
         h(
           "div",
           { class: "row" },
           button("One more", "dice", () => this.#add(), { keys: "R" }),
-          button("Unpin all", null, () => this.#commit({ pins: [], edit: {}, class: "", truncation: 1 })),
+          button("Unpin all", null, () =>
+            this.#commit({ pins: [], edit: {}, class: "", truncation: 1 }),
+          ),
         ),
         field("Speed", this.speed, this.speedText),
         h("div", { class: "pair" }, field("Ease", this.ease), field("Way", this.mode)),
@@ -93,7 +153,13 @@ export class Path {
           "fieldset",
           { class: "take" },
           h("legend", {}, "Take it away"),
-          h("div", { class: "row" }, field("Format", this.format), field("Size", this.scale), this.saving),
+          h(
+            "div",
+            { class: "row" },
+            field("Format", this.format),
+            field("Size", this.scale),
+            this.saving,
+          ),
         ),
       ),
     )
@@ -118,7 +184,9 @@ export class Path {
 
   #newModel(card) {
     this.card = card
-    this.scale.replaceChildren(...SCALES.map((scale) => h("option", { value: scale }, `${scale * card.width} px`)))
+    this.scale.replaceChildren(
+      ...SCALES.map((scale) => h("option", { value: scale }, `${scale * card.width} px`)),
+    )
     this.scale.value = SCALES.findLast((scale) => scale * card.width <= 256) ?? 1
     this.classField.replaceChildren()
     this.classes = null
@@ -137,19 +205,30 @@ export class Path {
     this.truncation.value = path.truncation
     if (this.classes) this.classes.value = path.class
     const edits = editText(path.edit)
-    this.look.textContent = `Through ${path.pins.length} pictures${edits ? `, all edited: ${edits}` : ""}.`
+    const edited = edits ? `, all edited: ${edits}` : ""
+    this.look.textContent = `Through ${path.pins.length} pictures${edited}.`
   }
 
   #showPins({ pins, class: class_, truncation, edit }) {
     const busy = this.pins.contains(document.activeElement) && document.activeElement.dataset.act
     this.pins.replaceChildren(
       ...pins.map((seed, place) => {
-        const picture = changed({ ...plainPicture(this.card.id, seed, class_), truncation, edit }, {})
+        const picture = changed(
+          { ...plainPicture(this.card.id, seed, class_), truncation, edit },
+          {},
+        )
         const canvas = h("canvas", { width: 1, height: 1 })
-        this.app.api.image(drawing(picture)).then((image) => paint(canvas, image), () => {})
+        this.app.api.image(drawing(picture)).then(
+          (image) => paint(canvas, image),
+          () => {},
+        )
         const name = `${titleOf(picture)}, place ${place + 1}`
         const act = (label, drawn, to, disabled) =>
-          button(`${label} ${name}`, drawn, to, { shown: false, disabled, "data-act": `${label}${seed}` })
+          button(`${label} ${name}`, drawn, to, {
+            shown: false,
+            disabled,
+            "data-act": `${label}${seed}`,
+          })
         return h(
           "li",
           {
@@ -158,13 +237,29 @@ export class Path {
             ondragover: (event) => event.preventDefault(),
             ondrop: (event) => this.#dropped(event, place),
           },
-          h("button", { type: "button", class: "tile", "aria-label": `Open ${name}`, onclick: () => this.app.open(picture) }, canvas),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "tile",
+              "aria-label": `Open ${name}`,
+              onclick: () => this.app.open(picture),
+            },
+            canvas,
+          ),
           h(
             "div",
             { class: "acts" },
             act("Move left", "left", () => this.#move(place, place - 1), place === 0),
-            act("Remove", "close", () => this.#commit({ pins: pins.filter((_, other) => other !== place) })),
-            act("Move right", "right", () => this.#move(place, place + 1), place === pins.length - 1),
+            act("Remove", "close", () =>
+              this.#commit({ pins: pins.filter((_, other) => other !== place) }),
+            ),
+            act(
+              "Move right",
+              "right",
+              () => this.#move(place, place + 1),
+              place === pins.length - 1,
+            ),
           ),
         )
       }),
@@ -218,10 +313,17 @@ export class Path {
 
   #paint() {
     const { strip, canvas, frames } = this
-    const { frame, next, blend, ended } = placeInFilm(this.position, frames, this.app.state.path.loop)
+    const { frame, next, blend, ended } = placeInFilm(
+      this.position,
+      frames,
+      this.app.state.path.loop,
+    )
     const side = strip.height
     const context = canvas.getContext("2d")
-    for (const [one, opacity] of [[frame, 1], [next, blend]]) {
+    for (const [one, opacity] of [
+      [frame, 1],
+      [next, blend],
+    ]) {
       context.globalAlpha = opacity
       context.drawImage(strip, one * side, 0, side, side, 0, 0, side, side)
     }
@@ -280,7 +382,8 @@ export class Path {
 
   #add() {
     const { pins } = this.app.state.path
-    if (pins.length >= this.card.ranges.seeds_of_a_path) return toast("A path has no more pins on this host.")
+    if (pins.length >= this.card.ranges.seeds_of_a_path)
+      return toast("A path has no more pins on this host.")
     this.#commit({ pins: [...pins, randomSeed()] })
   }
 

@@ -41,7 +41,16 @@ export function changed(picture, words) {
 /** One text a picture: equal pictures, equal keys. */
 export function keyOf(picture) {
   const { model, seed, plane, mix, z, truncation } = picture
-  return JSON.stringify([model, seed, plane, mix, z, picture.class, truncation, editText(picture.edit)])
+  return JSON.stringify([
+    model,
+    seed,
+    plane,
+    mix,
+    z,
+    picture.class,
+    truncation,
+    editText(picture.edit),
+  ])
 }
 
 /** Edits as the service writes them: d0:1.5,d3:-2. */
@@ -134,7 +143,11 @@ export function sheetDrawing(pictures, columns) {
 function recipeOf(picture) {
   const { seed, mix, z } = picture
   const { class: class_, truncation, edit } = lookOf(picture)
-  const recipe = mix ? { mix: mix.map(([seed, weight]) => ({ seed, weight })) } : z ? { z } : { seed }
+  const recipe = mix
+    ? { mix: mix.map(([seed, weight]) => ({ seed, weight })) }
+    : z
+      ? { z }
+      : { seed }
   if (class_) recipe.class = class_
   if (truncation) recipe.truncation = Number(truncation)
   if (edit) recipe.edit = edit
@@ -180,7 +193,8 @@ export function describe(picture) {
 export function checkedPicture(found) {
   if (typeof found !== "object" || found === null) return null
   const { model, seed, text, plane, mix, z, truncation } = found
-  if (typeof model !== "string" || !/^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/.test(model)) return null
+  if (typeof model !== "string" || !/^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/.test(model))
+    return null
   const share = Number(truncation ?? 1)
   if (!(share >= 0 && share <= 1)) return null
   const edit = typeof found.edit === "object" ? editText(numbers(found.edit)) : String(found.edit)
@@ -206,13 +220,14 @@ export function checkedPicture(found) {
 }
 
 function numbers(edit) {
-  return Object.fromEntries(
-    Object.entries(edit ?? {}).filter(([, step]) => isWithin(step, 100)),
-  )
+  return Object.fromEntries(Object.entries(edit ?? {}).filter(([, step]) => isWithin(step, 100)))
 }
 
 function isSeed(value) {
-  return (typeof value === "string" || Number.isSafeInteger(value)) && wholeNumber(String(value)) !== null
+  return (
+    (typeof value === "string" || Number.isSafeInteger(value)) &&
+    wholeNumber(String(value)) !== null
+  )
 }
 
 function isShare(value) {

@@ -10,7 +10,10 @@ const CORNERS = ["Top left", "Top right", "Bottom left", "Bottom right"]
 const STEP = 0.02
 
 export class Plane {
-  keys = { r: ["Four other corners", () => this.#corners([0, 1, 2, 3])], Enter: ["Open the picture", () => this.#open()] }
+  keys = {
+    r: ["Four other corners", () => this.#corners([0, 1, 2, 3])],
+    Enter: ["Open the picture", () => this.#open()],
+  }
 
   constructor(app) {
     this.app = app
@@ -56,14 +59,37 @@ export class Plane {
       h(
         "div",
         { class: "panel" },
-        h("div", { class: "heading" }, h("h1", {}, "Plane"), h("p", {}, "Four corners, and every picture between them. Drag across the map.")),
-        h("button", { type: "button", class: "frame plain", title: "Open this picture (Enter)", onclick: () => this.#open() }, this.canvas),
+        h(
+          "div",
+          { class: "heading" },
+          h("h1", {}, "Plane"),
+          h("p", {}, "Four corners, and every picture between them. Drag across the map."),
+        ),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "frame plain",
+            title: "Open this picture (Enter)",
+            onclick: () => this.#open(),
+          },
+          this.canvas,
+        ),
         field("Across", this.ranges[0]),
         field("Down", this.ranges[1]),
         this.classField,
         h("p", { class: "name", id: "corners-label" }, "Other corners"),
-        h("div", { class: "corners", role: "group", "aria-labelledby": "corners-label" }, [0, 1, 2, 3].map(corner)),
-        h("div", { class: "row" }, button("All four", "dice", () => this.#corners([0, 1, 2, 3]), { keys: "R" }), button("Open this picture", "right", () => this.#open(), { class: "button primary" })),
+        h(
+          "div",
+          { class: "corners", role: "group", "aria-labelledby": "corners-label" },
+          [0, 1, 2, 3].map(corner),
+        ),
+        h(
+          "div",
+          { class: "row" },
+          button("All four", "dice", () => this.#corners([0, 1, 2, 3]), { keys: "R" }),
+          button("Open this picture", "right", () => this.#open(), { class: "button primary" }),
+        ),
       ),
     )
   }
@@ -107,7 +133,10 @@ export class Plane {
   #picture() {
     const { plane } = this.app.state
     const place = { seeds: plane.seeds, ...this.place }
-    return changed({ model: this.card.id, plane: place, truncation: 1, edit: {} }, { class: plane.class })
+    return changed(
+      { model: this.card.id, plane: place, truncation: 1, edit: {} },
+      { class: plane.class },
+    )
   }
 
   #move(words) {
@@ -161,12 +190,16 @@ export class Plane {
     this.walking = false
     const { x, y } = this.app.state.plane
     if (x !== this.place.x || y !== this.place.y) this.#commit(this.place)
-    announce(`${shortNumber(100 * this.place.x)} % across, ${shortNumber(100 * this.place.y)} % down`)
+    announce(
+      `${shortNumber(100 * this.place.x)} % across, ${shortNumber(100 * this.place.y)} % down`,
+    )
   }
 
   #corners(places) {
     const { seeds } = this.app.state.plane
-    this.#commit({ seeds: seeds.map((seed, place) => (places.includes(place) ? randomSeed() : seed)) })
+    this.#commit({
+      seeds: seeds.map((seed, place) => (places.includes(place) ? randomSeed() : seed)),
+    })
   }
 
   #commit(words) {

@@ -55,7 +55,11 @@ function inXmp(bytes) {
 
 function indexOf(bytes, text) {
   const wanted = new TextEncoder().encode(text)
-  for (let start = bytes.indexOf(wanted[0]); start >= 0; start = bytes.indexOf(wanted[0], start + 1)) {
+  for (
+    let start = bytes.indexOf(wanted[0]);
+    start >= 0;
+    start = bytes.indexOf(wanted[0], start + 1)
+  ) {
     if (wanted.every((byte, place) => bytes[start + place] === byte)) return start
   }
   return -1
@@ -78,8 +82,9 @@ export function checksum(bytes) {
 /** JSON whose long whole numbers become text: a JavaScript number would lose their last digits. */
 export function parsed(text) {
   if (text.length > LONGEST_RECIPE) return null
-  const quoted = text.replace(/"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g, (found) =>
-    found.startsWith('"') ? found : `"${found}"`,
+  const quoted = text.replace(
+    /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g,
+    (found) => (found.startsWith('"') ? found : `"${found}"`),
   )
   try {
     const recipe = JSON.parse(quoted)

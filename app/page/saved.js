@@ -12,19 +12,35 @@ export class Saved {
     this.app = app
     this.favourites = new Tiles("Favourites", (picture) => app.open(picture))
     this.seen = new Tiles("Seen lately", (picture) => app.open(picture))
-    this.file = h("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => this.#import() })
-    this.export = button("Export", "down", () => saveText(fileOf(app.favourites.pictures), "ganserve-favourites.json"))
+    this.file = h("input", {
+      type: "file",
+      accept: ".json,application/json",
+      hidden: true,
+      onchange: () => this.#import(),
+    })
+    this.export = button("Export", "down", () =>
+      saveText(fileOf(app.favourites.pictures), "ganserve-favourites.json"),
+    )
     this.empty = h(
       "div",
       { class: "empty" },
       icon("saved"),
       h("h2", {}, "No favourites yet"),
-      h("p", {}, "Open a picture and press F. Favourites stay in this browser; export them to take them elsewhere."),
+      h(
+        "p",
+        {},
+        "Open a picture and press F. They stay in this browser; export them to take them elsewhere.",
+      ),
     )
     this.lately = h(
       "div",
       {},
-      h("div", { class: "row between" }, h("h2", {}, "Seen lately"), button("Forget these", null, () => this.#forget())),
+      h(
+        "div",
+        { class: "row between" },
+        h("h2", {}, "Seen lately"),
+        button("Forget these", null, () => this.#forget()),
+      ),
       this.seen.root,
     )
     this.root = h(
@@ -34,7 +50,13 @@ export class Saved {
         "div",
         { class: "row between heading" },
         h("h1", { tabIndex: -1, "data-start": true }, "Favourites"),
-        h("div", { class: "row" }, this.export, button("Import", null, () => this.file.click()), this.file),
+        h(
+          "div",
+          { class: "row" },
+          this.export,
+          button("Import", null, () => this.file.click()),
+          this.file,
+        ),
       ),
       this.favourites.root,
       this.empty,

@@ -1,30 +1,51 @@
-/** Looking for the latent whose picture is nearest to a given one: the host's work, with progress. */
+/** The search for the latent whose picture is nearest to a given one; the host does it. */
 
 import { button, h, paint, toast } from "./dom.js"
 import { drawing } from "./picture.js"
+
+const SENT = 256 // pixels a side: more than any generator here wants to see
 
 export class Search {
   constructor(app) {
     this.app = app
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the search" })
     this.line = h("p", { class: "detail" })
-    this.canvas = h("canvas", { class: "given", role: "img", "aria-label": "The nearest so far", width: 1, height: 1 })
+    this.canvas = h("canvas", {
+      class: "given",
+      role: "img",
+      "aria-label": "The nearest so far",
+      width: 1,
+      height: 1,
+    })
     this.given = h("div")
-    this.open = button("Open it", "right", () => app.open(this.picture), { class: "button primary" })
+    this.open = button("Open it", "right", () => app.open(this.picture), {
+      class: "button primary",
+    })
     this.stop = button("Stop", null, () => this.leave())
     this.root = h(
       "div",
       { class: "search", hidden: true },
       h("h2", {}, "Nearest picture"),
-      h("div", { class: "sum" }, this.given, h("span", { class: "sign", "aria-hidden": "true" }, "≈"), this.canvas),
+      h(
+        "div",
+        { class: "sum" },
+        this.given,
+        h("span", { class: "sign", "aria-hidden": "true" }, "≈"),
+        this.canvas,
+      ),
       this.bar,
       this.line,
       h("div", { class: "row" }, this.open, this.stop),
     )
   }
 
-  /** Sends the file, and shows what is found as it is found. */
-  async begin(file, given) {
+  /**
+   * Sends what is in the middle of a picture, and shows what is found as it is found.
+   *
+   * @param {ImageBitmap} image
+   */
+  async begin(image) {
+    const given = middleOf(image)
     this.root.hidden = false
     this.given.replaceChildren(given)
     this.picture = null
@@ -35,6 +56,7 @@ export class Search {
     this.aborter = new AbortController()
     const { signal } = this.aborter
     try {
+      const file = await new Promise((resolve) => given.toBlob(resolve))
       for await (const report of this.#reports(file, signal)) await this.#show(report)
       if (this.picture) this.line.textContent += " Done."
     } catch (error) {
@@ -55,7 +77,7 @@ export class Search {
     const url = `/project?model=${card.id}`
     const response = await api.answer({ url, body: file }, { signal, headers })
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
-    for (let rest = ""; ; ) {
+    for (let rest = ""; ;) {
       const { done, value } = await reader.read()
       if (done) return
       const lines = (rest + value).split("\n")
@@ -64,8 +86,7 @@ export class Search {
     }
   }
 
-  async #show({ step, steps, error, z, class: class_, detail }) {
-    if (detail) throw new Error(detail)
+  async #show({ step, steps, error, z, class: class_ }) {
     this.picture = { model: this.app.card.id, z, truncation: 1, edit: {} }
     if (class_) this.picture.class = class_
     this.bar.value = step / steps
@@ -74,4 +95,22 @@ export class Search {
     paint(this.canvas, await this.app.api.image(drawing(this.picture)))
     this.canvas.dataset.step = step
   }
+}
+
+/** The centre square of a picture on a canvas: no more than that leaves the browser. */
+function middleOf(image) {
+  const side = Math.min(image.width, image.height)
+  const [x, y] = [(image.width - side) / 2, (image.height - side) / 2]
+  const sent = Math.min(side, SENT)
+  const canvas = h("canvas", {
+    class: "given",
+    role: "img",
+    "aria-label": "The picture you gave",
+    width: sent,
+    height: sent,
+  })
+  const context = canvas.getContext("2d")
+  context.imageSmoothingQuality = "high"
+  context.drawImage(image, x, y, side, side, 0, 0, sent, sent)
+  return canvas
 }

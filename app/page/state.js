@@ -21,7 +21,16 @@ export function freshState() {
     grid: { seed: "", class: "" },
     picture: null,
     plane: { seeds: [], x: 0.5, y: 0.5, class: "", truncation: 1 },
-    path: { pins: [], mode: "", ease: "in-out", loop: true, fps: 30, class: "", truncation: 1, edit: {} },
+    path: {
+      pins: [],
+      mode: "",
+      ease: "in-out",
+      loop: true,
+      fps: 30,
+      class: "",
+      truncation: 1,
+      edit: {},
+    },
     mix: { seeds: [], class: "" },
   }
 }
@@ -33,7 +42,7 @@ export function addressOf(state) {
   return urlOf("/", parameters)
 }
 
-/** The state of an address. What it does not say is as in `base`, and what is no good is left out. */
+/** The state of an address. What it does not say is as in `base`; what is no good is left out. */
 export function stateOf(search, base = freshState()) {
   const query = new URLSearchParams(search)
   const model = query.get("model") ?? base.model
@@ -53,7 +62,10 @@ const PARTS = {
   grid: {
     write: ({ grid }) => ({ grid: grid.seed, class: grid.class }),
     read: (query, { grid }) => ({
-      grid: { seed: wholeNumber(query.get("grid") ?? "") ?? grid.seed, class: query.get("class") ?? "" },
+      grid: {
+        seed: wholeNumber(query.get("grid") ?? "") ?? grid.seed,
+        class: query.get("class") ?? "",
+      },
     }),
   },
   focus: {
@@ -71,7 +83,13 @@ const PARTS = {
       const seeds = seedsOf(query.get("corners"))
       const [x, y] = ["x", "y"].map((name) => numberOf(query.get(name), 0, 1, 0.5))
       return {
-        plane: { ...plane, seeds: seeds.length === 4 ? seeds : [], x, y, class: query.get("class") ?? "" },
+        plane: {
+          ...plane,
+          seeds: seeds.length === 4 ? seeds : [],
+          x,
+          y,
+          class: query.get("class") ?? "",
+        },
       }
     },
   },
@@ -124,7 +142,8 @@ function pictureWords(picture) {
 
 function readPicture(query, model) {
   const found = {
-    model: /@/.test(model) ? model : `${model || "x"}@000000000000`, // the page puts in what is meant
+    // without a hash the page puts in what is meant
+    model: /@/.test(model) ? model : `${model || "x"}@000000000000`,
     class: query.get("class") ?? "",
     truncation: numberOf(query.get("truncation"), 0, 1, 1),
     edit: query.get("edit") ?? "",
@@ -140,10 +159,16 @@ function readPicture(query, model) {
   const numbers = (name) => query.get(name)?.split(",").map(Number)
   if (query.has("at")) {
     const [x, y] = numbers("at").slice(4)
-    return checkedPicture({ ...found, plane: { seeds: query.get("at").split(",").slice(0, 4), x, y } })
+    return checkedPicture({
+      ...found,
+      plane: { seeds: query.get("at").split(",").slice(0, 4), x, y },
+    })
   }
   if (query.has("mix")) {
-    const mix = query.get("mix").split(",").map((part) => part.split(":"))
+    const mix = query
+      .get("mix")
+      .split(",")
+      .map((part) => part.split(":"))
     return checkedPicture({ ...found, mix: mix.map(([seed, weight]) => [seed, Number(weight)]) })
   }
   return checkedPicture({ ...found, z: numbers("z") })

@@ -21,10 +21,15 @@ export function snippets(picture, { origin, side, page }) {
   const at = (scale) => origin + drawing(picture, { scale }).url
   const { url, body } = drawing(picture, { scale: once })
   const name = fileName(picture, "png")
-  const both = { link: page, curl: curl(origin + url, body, name), python: python(origin + url, body, name) }
+  const both = {
+    link: page,
+    curl: curl(origin + url, body, name),
+    python: python(origin + url, body, name),
+  }
   if (!hasUrl(picture)) return both
   const alt = attribute(describe(picture))
-  const density = twice > once ? ` srcset="${attribute(at(once))} 1x, ${attribute(at(twice))} 2x"` : ""
+  const density =
+    twice > once ? ` srcset="${attribute(at(once))} 1x, ${attribute(at(twice))} 2x"` : ""
   const shown = once * side
   return {
     ...both,

@@ -4,7 +4,12 @@ import { button, choice, copyText, field, h, save, toast } from "./dom.js"
 import { drawing } from "./picture.js"
 import { fileName, scalesFor, snippets } from "./take.js"
 
-const FORMATS = [["png", "PNG"], ["webp", "WebP"], ["avif", "AVIF"], ["jpg", "JPEG"]]
+const FORMATS = [
+  ["png", "PNG"],
+  ["webp", "WebP"],
+  ["avif", "AVIF"],
+  ["jpg", "JPEG"],
+]
 const TEXTS = [
   ["link", "Link to this page"],
   ["url", "Picture URL"],
@@ -39,7 +44,11 @@ export class Taking {
       h(
         "div",
         { class: "row", role: "group", "aria-labelledby": "copy-label" },
-        h("button", { type: "button", class: "button small", onclick: () => this.copyPicture() }, "Picture"),
+        h(
+          "button",
+          { type: "button", class: "button small", onclick: () => this.copyPicture() },
+          "Picture",
+        ),
         this.texts,
       ),
     )
@@ -65,7 +74,8 @@ export class Taking {
 
   async copyPicture() {
     try {
-      if (!navigator.clipboard?.write) throw new Error("this page needs https for that; download it")
+      if (!navigator.clipboard?.write)
+        throw new Error("this page needs https for that; download it")
       const file = this.app.api.blob(drawing(this.picture, { scale: this.scale }))
       await navigator.clipboard.write([new ClipboardItem({ "image/png": file })])
       toast("Copied: the picture")

@@ -1,4 +1,4 @@
-/** Many small pictures to choose from: one sheet cut into buttons, walked through with arrow keys. */
+/** Many small pictures to choose from: a sheet cut into buttons, walked through with arrow keys. */
 
 import { h, paint } from "./dom.js"
 import { describe } from "./picture.js"

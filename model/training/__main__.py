@@ -29,6 +29,7 @@ from model.generator_file import (
 from model.latents import PRIORS
 from model.networks.config import DCGANConfig
 from model.onnx_file import write_onnx
+from model.pictures import FITS, Fit
 from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_onnx import OnnxSampler
@@ -50,7 +51,6 @@ from model.training.features import (
 )
 from model.training.journal import seconds_spent
 from model.training.peers import Peers, PeersError, joined
-from model.training.pictures import FITS, Fit
 from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video

@@ -22,8 +22,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
+from model.pictures import Fit, Found, decode, is_grey, square, what_was_done
 from model.training.album import Album, Broken, DataError, Split, check_broken, open_album
-from model.training.pictures import Fit, Found, decode, is_grey, square, what_was_done
 
 __all__ = ("DataError", "Dataset", "Split", "channels_of", "load", "own_form", "read_official")
 

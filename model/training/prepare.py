@@ -27,6 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.images import tile
+from model.pictures import Fit, Found, decode, square, what_was_done
 from model.training.album import (
     INDEX,
     LAYERS,
@@ -43,7 +44,6 @@ from model.training.album import (
 )
 from model.training.data import Dataset, channels_of, read_official
 from model.training.layers import Layers, Stack
-from model.training.pictures import Fit, Found, decode, square, what_was_done
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage

@@ -13,8 +13,8 @@ from model.networks.config import (
     SNGANConfig,
     network_to_dict,
 )
+from model.pictures import Fit
 from model.training.data import Split
-from model.training.pictures import Fit
 
 Game = Literal["article", "relativistic", "hinge"]
 LATER = {"fit": "crop"}  # fields that came later, with what held before: older runs can go on

@@ -14,14 +14,27 @@ import { fileName, scalesFor, snippets } from "../../app/page/take.js"
 
 const MODEL = "tiny@0123456789ab"
 const LAST = "9223372036854775807"
-const EDITED = { ...picture.plainPicture(MODEL, LAST, "red panda"), truncation: 0.7, edit: { d1: -2.5 } }
+const EDITED = {
+  ...picture.plainPicture(MODEL, LAST, "red panda"),
+  truncation: 0.7,
+  edit: { d1: -2.5 },
+}
 const PLACE = { seeds: ["1", "2", "3", LAST], x: 0.25, y: 1 }
 const PICTURES = {
   plain: picture.plainPicture(MODEL, "42"),
-  named: picture.plainPicture(MODEL, "42", "", "ada, or [so] & \"more\""),
+  named: picture.plainPicture(MODEL, "42", "", 'ada, or [so] & "more"'),
   edited: EDITED,
   place: { model: MODEL, plane: PLACE, truncation: 1, edit: { d0: 1 } },
-  mix: { model: MODEL, mix: [["1", 1], [LAST, -1], ["3", 0.5]], truncation: 1, edit: {} },
+  mix: {
+    model: MODEL,
+    mix: [
+      ["1", 1],
+      [LAST, -1],
+      ["3", 0.5],
+    ],
+    truncation: 1,
+    edit: {},
+  },
   found: { model: MODEL, z: [0.5, -1, 0.0312], class: "cat", truncation: 1, edit: {} },
 }
 
@@ -35,7 +48,18 @@ test("a seed keeps all its digits", () => {
 })
 
 test("a seed that the service would refuse is refused here", () => {
-  for (const text of ["", " ", "-1", "1.5", "1_000", "1,2", "٣", LAST + "0", "a\u0007", "x".repeat(257)]) {
+  for (const text of [
+    "",
+    " ",
+    "-1",
+    "1.5",
+    "1_000",
+    "1,2",
+    "٣",
+    LAST + "0",
+    "a\u0007",
+    "x".repeat(257),
+  ]) {
     assert.notEqual(seeds.seedProblem(text), "", JSON.stringify(text))
   }
   for (const text of ["0", LAST, "ada", "née", "7 of 9", "😀", "x".repeat(256)]) {
@@ -50,7 +74,10 @@ test("a random seed leaves room for those after it", () => {
 })
 
 test("an address restores its view", () => {
-  const views = Object.entries(PICTURES).map(([name, one]) => [name, { view: "focus", picture: one }])
+  const views = Object.entries(PICTURES).map(([name, one]) => [
+    name,
+    { view: "focus", picture: one },
+  ])
   views.push(
     ["grid", { grid: { seed: "17", class: "dog" } }],
     ["plane", { view: "plane", plane: { ...PLACE, class: "cat", truncation: 1 } }],
@@ -67,8 +94,18 @@ test("an address restores its view", () => {
 })
 
 test("an address that is no good shows the grid or less, and never fails", () => {
-  const bad = ["?view=focus", "?view=nothing", "?seed=1&truncation=7&edit=d0:1e9,zz", "?at=1,2", "?mix=a:b",
-    "?z=1,x", "?view=plane&corners=1,2,3&x=9", "?view=path&pins=a,b&fps=0&ease=no", "?grid=-1", "?%ff"]
+  const bad = [
+    "?view=focus",
+    "?view=nothing",
+    "?seed=1&truncation=7&edit=d0:1e9,zz",
+    "?at=1,2",
+    "?mix=a:b",
+    "?z=1,x",
+    "?view=plane&corners=1,2,3&x=9",
+    "?view=path&pins=a,b&fps=0&ease=no",
+    "?grid=-1",
+    "?%ff",
+  ]
   for (const search of bad) {
     const state = stateOf(search)
     assert.doesNotThrow(() => addressOf(state), search)
@@ -118,9 +155,19 @@ test("edits are written as the service reads them", () => {
 test("what is no picture is none", () => {
   for (const one of Object.values(PICTURES)) assert.deepEqual(picture.checkedPicture(one), one)
   const good = PICTURES.plain
-  const bad = [null, 7, {}, { ...good, model: "x" }, { ...good, seed: "-1" }, { ...good, seed: 2 ** 60 },
-    { ...good, truncation: 2 }, { ...PICTURES.mix, mix: [["1", 11]] }, { ...PICTURES.found, z: ["1"] },
-    { ...PICTURES.place, plane: { ...PLACE, x: -1 } }, { ...PICTURES.place, plane: { seeds: ["1"] } }]
+  const bad = [
+    null,
+    7,
+    {},
+    { ...good, model: "x" },
+    { ...good, seed: "-1" },
+    { ...good, seed: 2 ** 60 },
+    { ...good, truncation: 2 },
+    { ...PICTURES.mix, mix: [["1", 11]] },
+    { ...PICTURES.found, z: ["1"] },
+    { ...PICTURES.place, plane: { ...PLACE, x: -1 } },
+    { ...PICTURES.place, plane: { seeds: ["1"] } },
+  ]
   for (const one of bad) assert.equal(picture.checkedPicture(one), null, JSON.stringify(one))
 })
 
@@ -156,8 +203,16 @@ test("a question that fails is told of, and does not stop the next", async () =>
   const latest = new Latest()
   const told = []
   const tell = (error) => told.push(error.message)
-  latest.ask(() => Promise.reject(new Error("full")), () => told.push("shown"), tell)
-  latest.ask(() => Promise.resolve("fine"), (answer) => told.push(answer), tell)
+  latest.ask(
+    () => Promise.reject(new Error("full")),
+    () => told.push("shown"),
+    tell,
+  )
+  latest.ask(
+    () => Promise.resolve("fine"),
+    (answer) => told.push(answer),
+    tell,
+  )
   await new Promise(setImmediate)
   assert.deepEqual(told, ["full", "fine"])
 })
@@ -197,11 +252,17 @@ function png(text, keyword = "ganserve", damage = 0) {
 }
 
 test("a recipe is read from a PNG, with every digit of its seed", () => {
-  assert.deepEqual(recipe.readRecipe(png(`{"model":"${MODEL}","seed":${LAST}}`)), { model: MODEL, seed: LAST })
-  assert.deepEqual(recipe.parsed(`{"class":"a, 1234567890123456, b","z":[0.1234567890123456789]}`), {
-    class: "a, 1234567890123456, b",
-    z: [0.12345678901234568],
+  assert.deepEqual(recipe.readRecipe(png(`{"model":"${MODEL}","seed":${LAST}}`)), {
+    model: MODEL,
+    seed: LAST,
   })
+  assert.deepEqual(
+    recipe.parsed(`{"class":"a, 1234567890123456, b","z":[0.1234567890123456789]}`),
+    {
+      class: "a, 1234567890123456, b",
+      z: [0.12345678901234568],
+    },
+  )
 })
 
 test("a recipe is read from XMP", () => {
@@ -213,18 +274,42 @@ test("a damaged or foreign file has no recipe, and hurts nobody", () => {
   const good = png('{"seed":1}')
   assert.equal(recipe.readRecipe(png('{"seed":1}', "ganserve", 1)), null)
   assert.equal(recipe.readRecipe(png('{"seed":1}', "other")), null)
-  for (const text of ["[1]", "7", "{", "x".repeat(13_000)]) assert.equal(recipe.readRecipe(png(text)), null)
+  for (const text of ["[1]", "7", "{", "x".repeat(13_000)])
+    assert.equal(recipe.readRecipe(png(text)), null)
   for (let length = 0; length < good.length; length++) recipe.readRecipe(good.slice(0, length))
   assert.equal(recipe.readRecipe(new Uint8Array()), null)
 })
 
 test("every recipe leads to its view", () => {
   const view = (words) => recipe.viewOf({ model: MODEL, ...words })
-  assert.deepEqual(view({ seed: LAST, class: "red panda", truncation: 0.7, edit: "d1:-2.5" }).picture, EDITED)
+  assert.deepEqual(
+    view({ seed: LAST, class: "red panda", truncation: 0.7, edit: "d1:-2.5" }).picture,
+    EDITED,
+  )
   assert.deepEqual(view({ seed: 5, n: 9, columns: 3 }).grid, { seed: "5", class: "" })
-  assert.deepEqual(view({ mix: [[1, 1], [LAST, -1], [3, 0.5]] }).picture, PICTURES.mix)
-  assert.deepEqual(view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture, PICTURES.found)
-  const way = view({ seeds: [1, LAST], frames: 9, mode: "slerp", loop: true, ease: "in", fps: 7, edit: "d0:1" })
+  assert.deepEqual(
+    view({
+      mix: [
+        [1, 1],
+        [LAST, -1],
+        [3, 0.5],
+      ],
+    }).picture,
+    PICTURES.mix,
+  )
+  assert.deepEqual(
+    view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture,
+    PICTURES.found,
+  )
+  const way = view({
+    seeds: [1, LAST],
+    frames: 9,
+    mode: "slerp",
+    loop: true,
+    ease: "in",
+    fps: 7,
+    edit: "d0:1",
+  })
   assert.deepEqual(
     [way.view, way.path.pins, way.path.mode, way.path.fps, way.path.edit],
     ["path", ["1", LAST], "slerp", 7, { d0: 1 }],
@@ -233,7 +318,13 @@ test("every recipe leads to its view", () => {
   assert.deepEqual(view({ ...four, columns: 5, rows: 5, x: 0, y: 0, size: 1 }).plane.x, 0.5)
   const place = view({ ...four, columns: 1, rows: 1, x: 0.25, y: 1, size: 0, edit: "d0:1" })
   assert.deepEqual(place.picture, PICTURES.place)
-  for (const words of [{}, { seed: -1 }, { seeds: [1] }, { seeds: ["a", 2], frames: 2 }, { pictures: [] }]) {
+  for (const words of [
+    {},
+    { seed: -1 },
+    { seeds: [1] },
+    { seeds: ["a", 2], frames: 2 },
+    { pictures: [] },
+  ]) {
     assert.equal(view(words), null)
   }
 })
@@ -250,12 +341,22 @@ test("what is copied says the same picture everywhere", () => {
   assert.equal(mixed.html, undefined)
   assert.ok(mixed.curl.includes("-d '{"))
   assert.equal(fileName(PICTURES.plain, "webp"), "tiny-42.webp")
-  assert.deepEqual([scalesFor(28), scalesFor(64), scalesFor(512)], [[9, 16], [4, 8], [1, 2]])
+  assert.deepEqual(
+    [scalesFor(28), scalesFor(64), scalesFor(512)],
+    [
+      [9, 16],
+      [4, 8],
+      [1, 2],
+    ],
+  )
 })
 
 test("favourites outlive the page, each once, and what is no picture stays out", () => {
   const entries = new Map()
-  const storage = { getItem: (name) => entries.get(name) ?? null, setItem: (n, value) => entries.set(n, value) }
+  const storage = {
+    getItem: (name) => entries.get(name) ?? null,
+    setItem: (n, value) => entries.set(n, value),
+  }
   const list = kept.favourites(storage)
   list.add(PICTURES.plain)
   list.add(PICTURES.edited)
@@ -267,7 +368,14 @@ test("favourites outlive the page, each once, and what is no picture stays out",
   assert.deepEqual(kept.picturesIn(file), [PICTURES.mix])
   assert.throws(() => kept.picturesIn("[]"), /no list/)
   assert.throws(() => kept.picturesIn("nonsense"), /no JSON/)
-  const broken = { getItem: () => { throw new Error("no") }, setItem: () => { throw new Error("no") } }
+  const broken = {
+    getItem: () => {
+      throw new Error("no")
+    },
+    setItem: () => {
+      throw new Error("no")
+    },
+  }
   const forgetful = kept.favourites(broken)
   forgetful.add(PICTURES.plain)
   assert.ok(forgetful.has(PICTURES.plain))
