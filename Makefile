@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test train bench lint types format clean
+.PHONY: serve test train bench portraits lint types format clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) $(BIN)/python -m app
@@ -19,6 +19,9 @@ train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same 
 
 bench: $(VENV)/.bench  ## the tables of the README, with the peers that are installed
 	$(BIN)/python -m benchmarks $(ARGS)
+
+portraits: $(VENV)/.bench  ## the explorer's pictures in docs/pictures, by a Chromium that is installed
+	$(BIN)/python -m benchmarks.page --pictures docs/pictures
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.loading import START_ERRORS, quieten_collector
 from app.logs import log_answer
 from app.problems import NotFound, Problem
+from app.projection import ProjectionError, projector
 from app.readiness import Readiness
 from app.reloading import Reloader
 from app.routes import (
@@ -35,6 +36,7 @@ from app.routes import (
     permalinks,
     planes,
     problem_pages,
+    projections,
 )
 from app.settings import Settings, read_settings
 from app.telemetry import Telemetry
@@ -138,6 +140,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
+        if settings.projection:
+            app.state.projector = projector()
         generators = reloader.start()
         quieten_collector()
         seconds = time.monotonic() - start
@@ -146,6 +150,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         app.state.generators = app.state.generation = readiness.generators = None
         await reloader.stop()
+        if app.state.projector:
+            app.state.projector.stop()
 
     app = Service(
         title="ganserve",
@@ -158,6 +164,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
     app.state.generators = app.state.generation = None
+    app.state.projector = None
     app.state.readiness, app.state.reloader = readiness, reloader
     admins = settings.admin_key_hashes
     app.state.admin_keys = ApiKeys(admins) if admins else None
@@ -173,7 +180,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
-    for room in (*rooms, health, problem_pages, admin):
+    asked_for = (projections,) if settings.projection else ()
+    for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
@@ -219,7 +227,7 @@ class OneLineStart:
 
         try:
             await self._app(scope, receive, hold)
-        except START_ERRORS as error:
+        except (*START_ERRORS, ProjectionError) as error:
             await send({**failure, "message": f"cannot start: {error}"})
         except BaseException:
             await send(failure)

@@ -36,6 +36,7 @@ CORNERS = 4  # of a plane
 FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
 Z_BOUND = 10.0
 WEIGHT_BOUND = 10.0
+MOST_STEPS = 1000  # of a search for a picture
 EDIT_BOUND = 100  # each generator says how far its own directions go
 
 BULK_FORMATS = ("zip", "json", "multipart")
@@ -632,6 +633,12 @@ class PreviewQuery(_Query, OutputParameters):
 
     seed: Seed = 0
     steps: Annotated[int, Whole(2, "max_side"), Field(description="Pictures from end to end.")] = 7
+
+
+class ProjectQuery(ModelQuery):
+    """A query string of /project."""
+
+    steps: Annotated[int, Whole(1, MOST_STEPS), Field(description="Of the search.")] = 400
 
 
 class NoQuery(_Query):

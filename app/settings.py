@@ -55,14 +55,15 @@ class Settings(BaseSettings):
     )
 
     generator: Text = Field(
-        "mnist",
+        "avatars",
         description="name in model/zoo, path of a generator file's folder, or"
         " hf:owner/name@revision at the Hugging Face Hub, the revision a commit's hash or a tag",
     )
     models: Annotated[tuple[Text, ...], *Words] = Field(
-        (),
+        ("mnist",),
         max_length=64,
-        description="further generators, as names, paths or hf: too; each by its own name",
+        description="further generators, as names, paths or hf: too; each by its own name;"
+        " none where only the generator is set",
     )
     former: Annotated[tuple[Text, ...], *Words] = Field(
         (),
@@ -211,6 +212,11 @@ class Settings(BaseSettings):
         pattern=r"^(https?://[!-~]{1,2000})?$",
         description="of an RFC 3161 host that stamps the time, asked anew for every signature",
     )
+    projection: bool = Field(
+        False,
+        description="whether /project looks for the latent nearest to a picture that somebody"
+        " sends, one at a time: needs PyTorch, and keeps a core busy meanwhile",
+    )
     cors_origin: str = Field(
         "*",
         pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",
@@ -270,8 +276,12 @@ class Settings(BaseSettings):
 
     @property
     def generators(self) -> list[str]:
-        """Every generator as it is named here, the default first."""
-        return list(dict.fromkeys((self.generator, *self.models)))
+        """Every generator as it is named here, the default first. One that is set is alone, unless
+        others are set too.
+        """
+        chosen = self.model_fields_set
+        beside = self.models if "models" in chosen or "generator" not in chosen else ()
+        return list(dict.fromkeys((self.generator, *beside)))
 
 
 class SettingsError(Exception):

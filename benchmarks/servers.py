@@ -211,6 +211,7 @@ def running(kind: Kind, *, noop: bool = False, log: Path | None = None) -> Itera
         MARK: mark,
         "PORT": str(port),
         "GAN_PORT": str(port),
+        "GAN_GENERATOR": "mnist",  # what the peers draw
         "NOOP": "1" if noop else "0",
         "RUNTIME": kind.runtime,
         "PYTHONPATH": str(ROOT),

@@ -171,6 +171,14 @@ def _pyramid(images: Tensor, target: Tensor) -> Tensor:
     return total
 
 
+def one_thread() -> None:
+    """For this thread, torch's arithmetic without others: so few pictures at once are hardly faster
+    with more, on a busy machine far slower; and the result then does not depend on the number of
+    cores.
+    """
+    torch.set_num_threads(1)
+
+
 def _steady() -> AbstractContextManager[None]:
     """The same arithmetic every time, as far as a library offers it."""
     steady: AbstractContextManager[None] = torch.backends.cudnn.flags(

@@ -147,7 +147,7 @@ def test_what_is_not_open_is_closed(door: Door, method: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page.css", "/problems/not-there"],
+    ["/healthz", "/readyz", "/docs", "/openapi.json", "/", "/page/page.css", "/problems/not-there"],
 )
 def test_probes_and_descriptions_stay_open(door: Door, path: str) -> None:
     open_status = door().get(path).status_code

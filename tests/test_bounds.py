@@ -193,9 +193,10 @@ def test_number_is_no_text_whichever_way_it_goes(host: Host, seed: int) -> None:
 
 
 def test_card_says_what_this_host_allows(host: Host) -> None:
-    client = host(max_pictures=9, max_bulk=70, max_frames=5, max_keys=8)
+    client = host(max_pictures=9, max_bulk=70, max_frames=5, max_keys=8, max_side=8, max_edits=2)
     card = client.get("/models/tiny").json()
     allowed = {"pictures": 9, "pictures_of_a_post": 70, "frames": 5, "seeds_of_a_path": 5}
+    allowed |= {"side": 8, "edits": 2}
     assert allowed.items() <= card["ranges"].items()
     for url in card["samples"]:
         assert client.get(url).status_code == 200

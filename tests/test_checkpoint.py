@@ -1,10 +1,17 @@
 """Checkpoints: whole or not at all, and damage is noticed."""
 
+import errno
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from model.training.__main__ import main
 from model.training.checkpoint import (
     KEEP,
     Checkpoint,
@@ -97,3 +104,69 @@ def test_optimiser_continues_as_if_never_saved() -> None:
         step(weight, optimizer)
         step(copy, other)
     assert torch.equal(weight, copy)
+
+
+# --- killed, and without room ---
+
+
+def chaos(way: str, folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    command = [*before, sys.executable, "-m", "tests.checkpoint_chaos", way, str(folder)]
+    root = Path(__file__).parent.parent
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=root)
+
+
+def found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_process_killed_at_any_call_of_a_write_leaves_a_checkpoint(tmp_path: Path) -> None:
+    newest = found(chaos("kill", tmp_path / "checkpoints"))["newest"]
+    assert len(newest) > 30  # so many moments
+    assert newest == sorted(newest)  # the old one up to some moment, from then on the new one
+    assert set(newest) == {128, 192}
+
+
+def test_disk_that_is_full_at_any_byte_leaves_the_checkpoints_as_they_were(tmp_path: Path) -> None:
+    result = found(chaos("fill", tmp_path / "checkpoints"))
+    assert result["refused"] > 30
+    assert result["written"]  # where there is just room
+
+
+@pytest.mark.parametrize("way", ["kill-planted", "fill-planted"])
+def test_write_in_place_fails_the_check(tmp_path: Path, way: str) -> None:
+    done = chaos(way, tmp_path / "checkpoints")
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+
+
+MOUNT = 'mount -t tmpfs -o size=40k tmpfs "$0" && mkdir "$0/checkpoints" && exec "$@"'
+MOUNTED = ("unshare", "--mount", "sh", "-c", MOUNT)
+
+
+def may_mount(place: Path) -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*MOUNTED, str(place), "true"], check=False).returncode == 0
+
+
+def test_file_system_that_runs_full_leaves_a_checkpoint(tmp_path: Path) -> None:
+    if not may_mount(tmp_path):
+        pytest.skip("may not mount a small file system")
+    result = found(chaos("disk", tmp_path / "checkpoints", *MOUNTED, str(tmp_path)))
+    assert result["written"] > 2
+    assert result["error"] == "No space left on device"
+
+
+def test_training_on_a_full_disk_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "file"))
+
+    monkeypatch.setattr("model.training.__main__._train", full)
+    assert main(["train", "--preset", "dcgan-mnist"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: {tmp_path / 'file'}: No space left on device; what was saved is whole"

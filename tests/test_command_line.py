@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
+from model.training import features
 from model.training.__main__ import main
 from model.training.checkpoint import newest_first
 from model.training.data import load
@@ -30,6 +32,7 @@ RUN = "00000-digits-dcgan-mnist-batch32"
 def tiny_preset() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "dcgan-mnist", TINY_PRESET)
+        patch.setattr(features, "MOST_PASSES", 4)
         yield
 
 
@@ -57,6 +60,7 @@ def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
         "tensorboard",
         "grids",
         "reals.png",
+        "report.html",
         "checkpoints",
         "best",
         "last",
@@ -71,6 +75,9 @@ def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
 def test_classifier_is_trained_once_and_kept(finished: Path) -> None:
     (folder,) = (finished / "classifiers").iterdir()
     assert (folder / "model.safetensors").exists()
+    log = (finished / RUN / "log.txt").read_text()
+    assert log.count("quality is measured through digits-classifier-") == 1
+    assert "best so far (measured in " in log
 
 
 def test_dry_run_prints_the_options_and_writes_nothing(
@@ -83,18 +90,28 @@ def test_dry_run_prints_the_options_and_writes_nothing(
 
 
 def test_evaluate_prints_every_figure_with_its_protocol(
-    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+    digits: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (classifier,) = (finished / "classifiers").iterdir()
+    monkeypatch.chdir(tmp_path)  # where no classifier is kept yet
     arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
-    assert main([*arguments, "--images", "240", "--classifier", str(classifier)]) == 0
-    figures = json.loads(capsys.readouterr().out)
+    assert main([*arguments, "--images", "240", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert "kept in runs/classifiers/" in printed.err
+    figures = json.loads(printed.out)
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
         "frechet240_test240",
+        "kid_s100x240_240_test240",
         "precision_k3_240_test240",
         "recall_k3_240_test240",
+        "density_k5_240_test240",
         "coverage_k5_240_test240",
+        "nearest_ratio_240_test240_train320",
+        "nearest_below1pc_240_test240_train320",
         "confident240",
         "class_histogram240",
         "classifier_test_accuracy",
@@ -108,14 +125,15 @@ def test_export_writes_a_generator_file_with_card_and_samples(
     (classifier,) = (finished / "classifiers").iterdir()
     output = tmp_path / "zoo" / "digits"
     arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
-    arguments += ["--classifier", str(classifier), "--licence", "Ours.", "--onnx"]
+    arguments += ["--features", str(classifier), "--licence", "Ours.", "--onnx"]
     assert main(arguments) == 0
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
     assert exported.config.weights_sha256 == best.config.weights_sha256
-    assert len(exported.config.metrics) == 7
+    assert len(exported.config.metrics) == 11
     card = (output / "README.md").read_text()
-    for fact in ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist"):
+    facts = ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist")
+    for fact in (*facts, "hours of training on cpu, PyTorch"):
         assert fact in card
     with Image.open(output / "samples.png") as samples:
         assert samples.size == (16 * 28, 4 * 28)
@@ -163,7 +181,7 @@ def wait_for_rows(path: Path, count: int) -> None:
 def test_killed_run_continues_with_the_same_command_and_ends_the_same(
     digits: Path, tmp_path: Path
 ) -> None:
-    more = ("--epochs", "12", "--checkpoint-seconds", "0.2", "--classifier", "none")
+    more = ("--epochs", "12", "--checkpoint-seconds", "0.2", "--features", "none")
     broken = command(train_arguments(digits, tmp_path / "broken", *more))
     for rows in (2, 7):
         with subprocess.Popen(broken, stdout=subprocess.DEVNULL) as process:
@@ -186,7 +204,7 @@ def test_killed_run_continues_with_the_same_command_and_ends_the_same(
 def test_interrupted_run_saves_says_so_and_exits_1(
     digits: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    endless = train_arguments(digits, tmp_path, "--epochs", "1000", "--classifier", "none")
+    endless = train_arguments(digits, tmp_path, "--epochs", "1000", "--features", "none")
     with subprocess.Popen(command(endless), stdout=subprocess.PIPE, text=True) as process:
         wait_for_rows(tmp_path / RUN / "stats.jsonl", 1)
         process.send_signal(number)
@@ -214,7 +232,7 @@ def test_same_command_after_the_end_trains_no_more(digits: Path, finished: Path)
 
 
 def test_fresh_starts_another_run_and_other_options_do_too(digits: Path, tmp_path: Path) -> None:
-    short = ("--kimg", "0.03", "--classifier", "none")
+    short = ("--kimg", "0.03", "--features", "none")
     for more in ((), (), ("--fresh",), ("--seed", "7")):
         assert main(train_arguments(digits, tmp_path, *short, *more)) == 0
     assert len(list(tmp_path.iterdir())) == 3
@@ -276,13 +294,22 @@ BROKEN = {
         "cannot be made",
     ),
     "classifier-missing": (
-        ["evaluate", "TINY", "--data", "DIGITS", "--classifier", "EMPTY"],
+        ["evaluate", "TINY", "--data", "DIGITS", "--features", "EMPTY"],
         "config.json is missing",
     ),
     "evaluate-no-generator": (["evaluate", "EMPTY", "--data", "DIGITS"], "no such file"),
     "evaluate-no-data": (["evaluate", "TINY"], "--data"),
     "export-no-run": (["export", "EMPTY", "--output", "OUT"], "no such folder"),
     "export-nameless": (["export", "RUN", "--output", "OUT", "--name", "A B"], "allowed: up to 64"),
+    "report-no-run": (["report", "EMPTY"], "no generator there"),
+    "features-unknown": (
+        ["evaluate", "TINY", "--data", "DIGITS", "--features", "vgg"],
+        "allowed: auto, none, classifier, selfsup, inception, or the folder of one",
+    ),
+    "classifier-of-unlabelled": (
+        ["evaluate", "TINY", "--data", "PLAIN", "--features", "classifier"],
+        "labelled pictures",
+    ),
     "video-no-run": (["video", "EMPTY"], "no grids"),
     "video-unknown-ending": (["video", "RUN", "--output", "x.avi"], "allowed: .webp"),
     "classifier-unlabelled": (
@@ -359,20 +386,71 @@ def test_split_all_is_the_notebooks_way(
     assert json.loads(capsys.readouterr().out)["data"]["images"] == 560
 
 
-def test_pictures_without_classes_train_without_a_quality_figure(
+def test_pictures_without_classes_have_a_quality_figure_and_a_best(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:
     data = load(digits, "train", side=28, channels=1)
     (tmp_path / "plain").mkdir()
     for index, picture in enumerate(data.images[:80]):
         Image.fromarray(picture[..., 0]).save(tmp_path / "plain" / f"{index:03d}.png")
-    more = ("--kimg", "0.06")
+    more = ("--kimg", "0.06", "--figure-images", "200")
     assert main(train_arguments(tmp_path / "plain", tmp_path / "runs", *more)) == 0
-    captured = capsys.readouterr()
-    assert "no quality figure" in captured.out
+    run = tmp_path / "runs" / "00000-plain-dcgan-mnist-batch32"
+    (folder,) = (tmp_path / "runs" / "classifiers").iterdir()
+    assert folder.name.endswith("-selfsup")
+    # eight test pictures would be too few
+    figures = read_generator_file(run / "best").config.metrics
+    assert next(iter(figures)).startswith("frechet200_all80_plain-selfsup-")
+    assert (run / "report.html").exists()
+    output = ["--output", str(tmp_path / "out"), "--images", "200", "--features", str(folder)]
+    assert main(["export", str(run), *output]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "plain-selfsup-" in card
+    assert "no such" not in capsys.readouterr().err
+
+
+def test_run_without_a_feature_network_has_a_last_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
+) -> None:
+    more = ("--kimg", "0.06", "--features", "none")
+    assert main(train_arguments(digits, tmp_path / "runs", *more)) == 0
+    assert "no quality figure" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "report.html").exists()
     assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
     assert "--which last" in capsys.readouterr().err
+
+
+def test_training_set_may_stand_for_the_real_pictures(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (classifier,) = (finished / "classifiers").iterdir()
+    arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
+    more = ["--images", "200", "--against", "train", "--features", str(classifier)]
+    assert main([*arguments, *more]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert next(iter(figures)).startswith("frechet200_train320_")
+    assert not any("nearest" in name for name in figures)
+
+
+def test_labels_may_be_left_out_of_a_feature_network(digits: Path, tmp_path: Path) -> None:
+    data = ["--data", str(digits), "--output", str(tmp_path / "network")]
+    arguments = ["classifier", *data, "--epochs", "1", "--device", "cpu", "--without-labels"]
+    assert main(arguments) == 0
+    fields = json.loads((tmp_path / "network" / "config.json").read_text())
+    assert (fields["kind"], fields["classes"]) == ("selfsup", [])
+
+
+def test_report_is_written_again_on_demand(
+    digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = finished / RUN / "report.html"
+    page.unlink()
+    (classifier,) = (finished / "classifiers").iterdir()
+    more = ["--images", "200", "--features", str(classifier)]
+    assert main(["report", str(finished / RUN), *more]) == 0
+    assert str(page) in capsys.readouterr().out
+    assert "frechet200_test240" in page.read_text()
 
 
 @pytest.fixture
@@ -391,7 +469,8 @@ def untidy(digits: Path, tmp_path: Path) -> Path:
 def test_log_says_what_was_done_to_the_pictures_and_a_file_which_are_broken(
     untidy: Path, tmp_path: Path
 ) -> None:
-    arguments = train_arguments(untidy, tmp_path / "runs", "--kimg", "0.06")
+    more = ("--kimg", "0.06", "--features", "none")
+    arguments = train_arguments(untidy, tmp_path / "runs", *more)
     for _ in range(2):
         assert main(arguments) == 0
     (run,) = (tmp_path / "runs").iterdir()
@@ -401,6 +480,34 @@ def test_log_says_what_was_done_to_the_pictures_and_a_file_which_are_broken(
     broken = (run / "broken.txt").read_text().splitlines()
     assert [line.split(":")[0] for line in broken] == ["005.png", "009.png", "030.png"]
     assert all(line in log for line in broken)
+
+
+def dry_run(data: Path, preset: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    arguments = ["train", "--preset", preset, "--data", str(data), "--dry-run", "--device", "cpu"]
+    assert main(arguments) == 0
+    config: dict[str, Any] = json.loads(capsys.readouterr().out)["config"]
+    return config
+
+
+def test_modern_presets_suit_an_official_set(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Digits of 28x28 are padded to 32x32 and served as 28x28, in grey."""
+    config = dry_run(digits, "modern-32", capsys)
+    assert (config["picture_side"], config["network"]["channels"]) == (28, 1)
+    assert (config["network"]["resolution"], config["network"]["classes"]) == (32, 10)
+    arguments = ["train", "--preset", "modern-64", "--data", str(digits), "--device", "cpu"]
+    assert main([*arguments, "--outdir", str(tmp_path)]) == 2
+    assert "this preset wants 64x64" in capsys.readouterr().err
+
+
+def test_modern_presets_draw_grey_where_every_picture_is(
+    untidy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = dry_run(untidy, "modern-32", capsys)
+    assert (config["picture_side"], config["network"]["channels"]) == (32, 1)
+    Image.new("RGB", (40, 40), "red").save(untidy / "088.png")
+    assert dry_run(untidy, "modern-32", capsys)["network"]["channels"] == 3
 
 
 def test_fit_is_part_of_what_a_run_is(

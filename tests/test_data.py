@@ -34,6 +34,12 @@ def test_idx_files_are_read_pixel_by_pixel(tmp_path: Path, packed: bool) -> None
     assert dataset.name == "digits"
 
 
+def test_garments_are_told_from_digits_by_their_folder(tmp_path: Path) -> None:
+    assert load(write_idx(tmp_path / "digits"), "test", **GREY28).classes == tuple("0123456789")
+    garments = load(write_idx(tmp_path / "fashion-mnist"), "test", **GREY28).classes
+    assert (len(garments), garments[0], garments[9]) == (10, "t-shirt", "ankle boot")
+
+
 def test_parts_are_train_test_and_both(digits: Path) -> None:
     sizes = [len(load(digits, split, **GREY28)) for split in ("train", "test", "all")]
     assert sizes == [320, 240, 560]

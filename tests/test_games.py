@@ -36,6 +36,7 @@ MODERN = replace(
     gamma=0.5,
     final_gamma=0.05,
     penalty_interval=2,
+    bf16=False,
 )
 
 
@@ -280,6 +281,7 @@ def test_modern_presets_are_complete() -> None:
         assert (config.learning_rate, config.final_rate_share) == (2e-4, 0.25)
         assert (config.final_beta2, config.ema_half_life, config.ema_ramp) == (0.99, 5e5, 0.05)
         assert config.final_gamma == pytest.approx(config.gamma / 10)
+        assert config.bf16
         assert not config.mirror
         assert isinstance(config, TrainConfig)
         assert preset.kimg

@@ -13,7 +13,7 @@ from PIL import Image
 from model.generator_file import read_generator_file
 from model.training import checkpoint, loop
 from model.training.data import Dataset, load
-from model.training.evaluate import reference
+from model.training.evaluate import Reference, reference
 from model.training.features import to_input, train_extractor
 from model.training.games import Batch, Players, Stats, article_step, new_players
 from model.training.losses import discriminator_loss, generator_loss
@@ -156,11 +156,15 @@ def final_bytes(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def unbroken(data: Dataset, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+def real(data: Dataset, digits: Path) -> Reference:
     test = load(digits, "test", side=28, channels=1)
-    extractor = train_extractor(data, test, epochs=3, seed=0, device=CPU, say=print)
-    run = make_run(folder, data, real=reference(extractor, test))
+    return reference(train_extractor(data, test, epochs=3, seed=0, device=CPU, say=print), test)
+
+
+@pytest.fixture(scope="module")
+def unbroken(data: Dataset, real: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    run = make_run(folder, data, real=real)
     assert loop.train(run, stop=lambda: False)
     return folder
 
@@ -197,13 +201,48 @@ def test_grids_are_6x6_named_by_images_seen_and_begin_untrained(unbroken: Path) 
 def test_quality_is_measured_each_epoch_and_the_best_is_kept(unbroken: Path) -> None:
     metrics = rows(unbroken / "metrics.jsonl")
     assert [row["images_seen"] for row in metrics] == [320, 640]
-    (name,) = metrics[0].keys() - {"images_seen"}
+    seen, name, *others = metrics[0]
+    assert seen == "images_seen"
     assert name.startswith("frechet200_test240_digits-classifier-")
+    assert [other.split("_")[0] for other in others] == [
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    ]
     best = min(metrics, key=lambda row: row[name])
     kept = read_generator_file(unbroken / "best").config
     assert kept.images_seen == best["images_seen"]
     assert kept.metrics[name] == best[name]
     assert read_generator_file(unbroken / "last").config.images_seen == 640
+
+
+def test_snapshot_states_its_figures_on_its_card(unbroken: Path) -> None:
+    figures = read_generator_file(unbroken / "best").config.metrics
+    card = (unbroken / "best" / "README.md").read_text()
+    assert len(figures) == 6
+    assert all(f"| `{name}` | {value:g} |" in card for name, value in figures.items())
+
+
+@pytest.mark.parametrize(
+    ("earlier", "beaten"),
+    [
+        pytest.param({}, False, id="of-a-checkpoint-that-names-none"),
+        pytest.param({"name": "frechet5k_test10k_other-selfsup-01234567"}, True, id="other"),
+    ],
+)
+def test_best_is_beaten_by_figures_of_its_own_protocol_alone(
+    data: Dataset, real: Reference, tmp_path: Path, earlier: dict[str, str], beaten: bool
+) -> None:
+    run = make_run(tmp_path / "run", data, real=real)
+    assert not loop.train(run, stop=lambda: True)
+    (path,) = checkpoint.newest_first(run.folder / "checkpoints")[:1]
+    found = checkpoint.read_checkpoint(path)
+    found.state["best"] = {**earlier, "figure": 0.0, "images_seen": 0}
+    checkpoint.write_checkpoint(run.folder / "checkpoints", found)
+    assert loop.train(run, stop=lambda: False)
+    assert (run.folder / "best").exists() is beaten
 
 
 def test_generator_file_says_where_it_comes_from(unbroken: Path, data: Dataset) -> None:

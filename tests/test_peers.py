@@ -200,7 +200,7 @@ def test_two_processes_play_the_articles_game_as_one_does(data: Dataset, tmp_pat
 
 def arguments_of(preset: str, digits: Path, outdir: Path, *more: str) -> list[str]:
     plain = ["train", "--preset", preset, "--data", str(digits), "--outdir", str(outdir)]
-    return [*plain, "--device", "cpu", "--classifier", "none", "--batch", "32", *more]
+    return [*plain, "--device", "cpu", "--features", "none", "--batch", "32", *more]
 
 
 def only_run(outdir: Path) -> Path:

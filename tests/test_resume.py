@@ -163,13 +163,13 @@ def test_newest_checkpoints_and_that_of_the_best_snapshot_are_kept(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(loop.evaluate, "quality", lambda *_: ("figure", next(figures)))
+    monkeypatch.setattr(loop.evaluate, "quality", lambda *_: {"figure": next(figures)})
     run = run_in(tmp_path / "run", data, ARTICLE, snapshot_images=192, keep=1)
     assert loop.train(replace(run, real=object()), never)  # type: ignore[arg-type]
     names = [path.name for path in checkpoint.newest_first(run.folder / "checkpoints")]
     assert names == ["checkpoint-000000768.safetensors", "checkpoint-000000384.safetensors"]
     kept = checkpoint.read_checkpoint(run.folder / "checkpoints" / names[1])
-    assert kept.state["best"] == {"figure": 1.0, "images_seen": 384}
+    assert kept.state["best"] == {"name": "figure", "figure": 1.0, "images_seen": 384}
 
 
 # --- killed ---
@@ -191,7 +191,7 @@ def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.tiny_training"])
     plain = ["train", "--preset", "modern-32", "--data", str(digits), "--device", "cpu"]
-    plain += ["--classifier", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
+    plain += ["--features", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
     plain += ["--kimg", str(steps * 32 / 1000), "--snapshot-kimg", "0.96"]
 
     def started(name: str) -> BaseProcess:

@@ -1,4 +1,4 @@
-"""The generator that ships: it loads, it draws digits, and its card tells the truth about it."""
+"""The generators that ship: they load, they draw what they say, and their cards tell the truth."""
 
 import io
 from collections.abc import Iterator
@@ -16,28 +16,60 @@ from app.settings import Settings
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.networks.config import DCGANConfig
-from model.training.__main__ import SHIPPED_CLASSIFIERS
 from model.training.evaluate import CONFIDENT
+from model.training.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.features import load_extractor
 
-SIDE = 28
+SIDE = 28  # of the digits
+AVATARS = ("robot", "monster", "robothead", "kitten")
+FOLDERS = sorted(ZOO.iterdir())
 
 
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[TestClient]:
+    """The service as it comes."""
     with TestClient(create_app(Settings(device="cpu"))) as client:
         yield client
 
 
-def served(client: TestClient, first: int, count: int) -> NDArray[np.uint8]:
-    """The pictures of seeds as they come over HTTP, cut out of one sheet, (count, 28, 28, 1)."""
-    answer = client.get(f"/generate?seed={first}&n={count}&columns=1")
+def served(client: TestClient, query: str, count: int) -> NDArray[np.uint8]:
+    """Pictures of seeds as they come over HTTP, cut out of one sheet, (count, side, side, C)."""
+    answer = client.get(f"/generate?{query}&n={count}&columns=1")
     with Image.open(io.BytesIO(answer.content)) as sheet:
-        assert sheet.mode == "L"
-        return np.asarray(sheet).reshape(count, SIDE, SIDE, 1)
+        return np.array(sheet).reshape(count, sheet.width, sheet.width, -1)
 
 
-def test_default_generator_is_the_articles_network_in_grey() -> None:
+def probabilities(classifier: str, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    extractor = load_extractor(SHIPPED_CLASSIFIERS / classifier, torch.device("cpu"))
+    return extractor(pictures)[1]
+
+
+def test_avatars_are_served_with_digits_beside_them(shipped: TestClient) -> None:
+    listing = shipped.get("/models").json()
+    assert [model["name"] for model in listing["models"]] == ["avatars", "mnist"]
+    assert listing["default"] == listing["models"][0]["id"]
+    assert shipped.get("/models/avatars").json()["classes"] == list(AVATARS)
+
+
+@pytest.mark.parametrize("name", AVATARS)
+def test_served_avatars_are_of_the_class_that_is_asked_for(shipped: TestClient, name: str) -> None:
+    pictures = served(shipped, f"class={name}&seed=0", 100)
+    assert pictures.shape == (100, 64, 64, 3)
+    classes = read_generator_file(ZOO / "avatars").config.classes
+    called = probabilities("avatars", pictures).argmax(1)
+    assert (called == classes.index(name)).mean() >= 0.97
+    assert len({picture.tobytes() for picture in pictures}) == 100
+
+
+def test_attribution_comes_with_the_avatars(shipped: TestClient) -> None:
+    card = (ZOO / "avatars" / "README.md").read_text()
+    licence = shipped.get("/models/avatars").json()["training"]["licence"]
+    for artist in ("Zikri Kader", "Hrvoje Novakovic", "Julian Peter Arias", "David Revoy"):
+        assert artist in card
+        assert artist in licence
+
+
+def test_digits_come_from_the_articles_network_in_grey() -> None:
     config = read_generator_file(ZOO / "mnist").config
     assert config.network == DCGANConfig(channels=1)
     assert (config.preset, config.prior, config.crop) == ("dcgan-mnist", "uniform", SIDE)
@@ -46,42 +78,47 @@ def test_default_generator_is_the_articles_network_in_grey() -> None:
 
 
 def test_thousand_served_seeds_show_every_digit_clearly(shipped: TestClient) -> None:
-    pictures = np.concatenate([served(shipped, first, 250) for first in range(0, 1000, 250)])
-    extractor = load_extractor(SHIPPED_CLASSIFIERS / "mnist", torch.device("cpu"))
-    _, probabilities = extractor(pictures)
-    shares = np.bincount(probabilities.argmax(1), minlength=10) / 1000
+    parts = [served(shipped, f"model=mnist&seed={first}", 250) for first in range(0, 1000, 250)]
+    pictures = np.concatenate(parts)
+    assert pictures.shape == (1000, SIDE, SIDE, 1)
+    found = probabilities("mnist", pictures)
+    shares = np.bincount(found.argmax(1), minlength=10) / 1000
     assert shares.min() >= 0.04
     assert shares.max() <= 0.18
-    assert (probabilities.max(1) > CONFIDENT).mean() >= 0.75
+    assert (found.max(1) > CONFIDENT).mean() >= 0.75
     assert len({picture.tobytes() for picture in pictures}) == 1000
 
 
-def test_shipped_classifier_is_right_on_99_of_100_test_digits() -> None:
-    extractor = load_extractor(SHIPPED_CLASSIFIERS / "mnist", torch.device("cpu"))
+@pytest.mark.parametrize("name", ["avatars", "mnist"])
+def test_shipped_classifier_is_right_on_99_of_100_test_pictures(name: str) -> None:
+    extractor = load_extractor(SHIPPED_CLASSIFIERS / name, torch.device("cpu"))
     assert extractor.config.test_accuracy >= 0.99
 
 
-def test_card_names_the_weights_the_data_the_command_and_the_figures() -> None:
-    config = read_generator_file(ZOO / "mnist").config
-    card = (ZOO / "mnist" / "README.md").read_text()
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_card_names_the_weights_the_data_the_command_and_the_figures(folder: Path) -> None:
+    config = read_generator_file(folder).config
+    card = (folder / "README.md").read_text()
     assert config.weights_sha256 in card
     assert config.data.sha256 in card
-    assert "python -m model.training train --preset dcgan-mnist" in card
-    assert "Yann LeCun" in card
+    assert f"python -m model.training train --preset {config.preset}" in card
+    assert config.licence in card
+    assert config.metrics
     for name in config.metrics:
         assert name in card
 
 
-def test_cards_samples_are_the_pictures_that_are_served(shipped: TestClient) -> None:
-    with Image.open(ZOO / "mnist" / "samples.png") as samples:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_cards_samples_are_the_pictures_that_are_served(shipped: TestClient, folder: Path) -> None:
+    with Image.open(folder / "samples.png") as samples:
         sheet = np.asarray(samples).astype(int)
-    answer = shipped.get("/generate?seed=0&n=64&columns=16")
+    answer = shipped.get(f"/generate?model={folder.name}&seed=0&n=64&columns=16")
     with Image.open(io.BytesIO(answer.content)) as image:
         difference = np.abs(np.asarray(image).astype(int) - sheet)
     assert difference.max() <= 1  # another processor may round the last bit another way
 
 
-@pytest.mark.parametrize("folder", sorted(ZOO.iterdir()), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_every_generator_in_the_zoo_loads_and_has_a_card(folder: Path) -> None:
     assert read_generator_file(folder).config.name == folder.name
     assert f"---\n\n# {folder.name}\n" in (folder / "README.md").read_text()

@@ -24,7 +24,7 @@ TINY_MODERN = replace(
             z_dim=8, classes=10, resolution=32, channels=1, width=8, discriminator_width=8
         ),
         picture_side=28,
-        batch=32,
+        bf16=False,
         burn_in=600,
     ),
 )

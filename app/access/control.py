@@ -19,9 +19,7 @@ from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures;
 # what an operator may do has a door of its own
-OPEN = frozenset(
-    ("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/", "/page.css")
-)
+OPEN = frozenset(("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/"))
 OPEN_FOLDERS = ("/problems/", "/page/", "/admin/")
 MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 

@@ -9,6 +9,7 @@ from app.answers import Answer, check_pixels, enlarged, still_format
 from app.generation import Generation, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import NO_STORE, NotFound
+from app.projection import ProjectorDep
 from app.recipes import output_words
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import Z_BOUND, NoQuery, PreviewQuery
@@ -42,6 +43,7 @@ async def model_card(
     parameters: Annotated[NoQuery, Query()],
     generators: GeneratorsDep,
     bounds: BoundsDep,
+    projector: ProjectorDep,
     response: Response,
 ) -> dict[str, Any]:
     """The card of one generator: what it draws, from what it has learnt, how good it is."""
@@ -80,8 +82,11 @@ async def model_card(
             "pictures_of_a_post": bounds.max_bulk,
             "frames": bounds.max_frames,
             "seeds_of_a_path": bounds.max_way,
+            "side": bounds.max_side,
+            "edits": bounds.max_edits,
         },
         "directions": f"/models/{generation.id}/directions",
+        "projection": f"/project{query}" if projector else None,
         "samples": [
             f"/i/{generation.id}/42@4x.png",
             f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}",

@@ -1,16 +1,36 @@
-"""/: a page that shows what the service draws, with nothing from elsewhere and no script.
+"""/: the explorer, a page that steers what the service draws, and speaks only the public API.
 
-It takes any query string: that is the page's own, and the service ignores it.
+Its files lie under /page/: plain modules, nothing from elsewhere, no build. The page takes any
+query string: that is its own, and the service ignores it.
 """
 
+import gzip
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+
+from app import caching
+from app.problems import NotFound
 
 FOLDER = Path(__file__).parent.parent / "page"
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
 HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'",
+    "Cache-Control": "no-cache",  # kept, and asked about: a new release is there at once
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",
+    "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -18,12 +38,51 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> Response:
-    """The front page."""
-    return Response((FOLDER / "index.html").read_bytes(), media_type="text/html", headers=HEADERS)
+async def page(request: Request) -> Response:
+    """The explorer."""
+    return _file(request, "index.html")
 
 
-@router.get("/page.css")
-async def stylesheet() -> Response:
-    """Its looks."""
-    return Response((FOLDER / "page.css").read_bytes(), media_type="text/css", headers=HEADERS)
+@router.get("/page/{name}")
+async def part(request: Request, name: str) -> Response:
+    """One of its files."""
+    return _file(request, name)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the page, also as it travels."""
+
+    content: bytes
+    packed: bytes
+    media_type: str
+
+    @property
+    def tag(self) -> str:
+        """Weak: it names both forms."""
+        return f'W/"{blake2b(self.content, digest_size=10).hexdigest()}"'
+
+
+def _file(request: Request, name: str) -> Response:
+    part = _parts().get(name)
+    if part is None:
+        raise NotFound("The page has no such part.")
+    headers = {**HEADERS, "ETag": part.tag}
+    if caching.unchanged(request.headers, part.tag):
+        return Response(status_code=304, headers=headers)
+    if "gzip" not in request.headers.get("Accept-Encoding", ""):
+        return Response(part.content, media_type=part.media_type, headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(part.packed, media_type=part.media_type, headers=headers)
+
+
+@cache
+def _parts() -> dict[str, Part]:
+    """The page's files by name, read and packed once."""
+    files = [file for file in FOLDER.iterdir() if file.suffix in TYPES]
+    return {file.name: _part(file) for file in files}
+
+
+def _part(file: Path) -> Part:
+    content = file.read_bytes()
+    return Part(content, gzip.compress(content, mtime=0), TYPES[file.suffix])

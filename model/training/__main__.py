@@ -1,6 +1,7 @@
-"""The commands: `python -m model.training train|evaluate|export|classifier|video --help`."""
+"""The commands: `python -m model.training train|evaluate|export|report|classifier|video --help`."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -28,20 +29,28 @@ from model.generator_file import (
 from model.latents import PRIORS
 from model.networks.config import DCGANConfig
 from model.onnx_file import write_onnx
+from model.pictures import FITS, Fit
 from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import resolve_device
-from model.training import evaluate, generate, interpolate, loop, project, run_folder, share
+from model.training import evaluate, generate, interpolate, loop, project, report, run_folder, share
 from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import Number as _Number
 from model.training.card import model_card
 from model.training.checkpoint import CheckpointError
-from model.training.data import DataError, Dataset, Split, load
+from model.training.data import DataError, Dataset, Split, load, own_form
 from model.training.downloads import OFFICIAL, fetch
-from model.training.features import Extractor, ExtractorError, load_extractor, train_extractor
+from model.training.evaluate import FeatureNetwork, Figures
+from model.training.feature_networks import AUTO, KINDS, find_network, thinned, train_features
+from model.training.features import (
+    ExtractorError,
+    sensible_epochs,
+    train_extractor,
+    train_selfsup,
+)
+from model.training.journal import seconds_spent
 from model.training.peers import Peers, PeersError, joined
-from model.training.pictures import FITS, Fit
 from model.training.prepare import prepare
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.video import write_video
@@ -58,8 +67,7 @@ MISTAKES = (
     loop.TrainingError,
     run_folder.RunError,
 )  # what the person at the keyboard can mend: one line, no traceback
-SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
-CLASSIFIER_EPOCHS = 6
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CARD_SEEDS = 64
 
 
@@ -73,6 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.command(options)
     except MISTAKES as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or "the disk"
+        print(f"error: {place}: {error.strerror}; what was saved is whole", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -98,6 +112,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     with peers.one_before_the_others():
         path = _data_path(options.data or config.data, options)
+    config = _suited(config, path)
     data = _part(path, config.split, config)
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
@@ -145,16 +160,20 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         broken = sorted({*data.broken, *test.broken})
         check_broken(path, broken, data.files)
         write_broken(folder / "broken.txt", broken)
-        extractor = _extractor(options.classifier, options.outdir, train_part, test, device)
-        if extractor is None:
-            print("warning: no classifier, so no quality figure and no `best`; look at the grids")
+        eyes = _network(options, options.outdir, train_part, test, device)
+        seen_through = [f"quality is measured through {eyes.name}"] if eyes else []
+        if eyes is None:
+            print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*data.notes, *broken_notes(broken)),
-            real=evaluate.reference(extractor, test) if extractor else None,
+            notes=(*data.notes, *broken_notes(broken), *seen_through),
+            real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
         )
-        return 0 if loop.train(run, _Stop()) else 1
+        if not loop.train(run, _Stop()):
+            return 1
+        report.finish(folder, run.real, train_part, options.figure_images, options.device)
+        return 0
 
 
 class _Stop:
@@ -214,11 +233,25 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     if config.discriminator_learning_rate and options.learning_rate:
         ratio = config.discriminator_learning_rate / config.learning_rate
         changes["discriminator_learning_rate"] = options.learning_rate * ratio
-    changes["bf16"] = options.precision == "bf16"
+    if options.precision:
+        changes["bf16"] = options.precision == "bf16"
     try:
         return replace(config, **changes, network=replace(config.network, **widths))
     except ValueError as error:
         raise loop.TrainingError(str(error)) from None
+
+
+def _suited(config: TrainConfig, path: Path) -> TrainConfig:
+    """Presets without a set of their own draw grey pictures where all are grey, and official sets
+    in their own size where that is little less than theirs.
+    """
+    if config.data:
+        return config
+    side, channels = own_form(path)
+    resolution = config.network.resolution
+    if side is not None and resolution // 2 < side < resolution:
+        config = replace(config, picture_side=side)
+    return replace(config, network=replace(config.network, channels=channels))
 
 
 def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
@@ -275,7 +308,10 @@ def _export(options: argparse.Namespace) -> int:
     sampler = load_sampler(file, options.device)
     pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
-    card = model_card(config, record["command"], f"Seeds 0 to {CARD_SEEDS - 1}, row by row.")
+    hours = seconds_spent(options.run, config.images_seen) / 3600
+    cost = f"{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
+    samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
+    card = model_card(config, record["command"], cost, samples)
     (options.output / "README.md").write_text(card)
     if options.onnx:
         write_onnx(read_generator_file(options.output), options.output / ONNX)
@@ -283,21 +319,36 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _figures(
-    generator: Path, data: str, fit: Fit, options: argparse.Namespace
-) -> dict[str, float | int | list[int]]:
+def _figures(generator: Path, data: str, fit: Fit, options: argparse.Namespace) -> Figures:
     device = resolve_device(options.device)
     file = read_generator_file(generator)
     train, test = _parts(
         _data_path(data, options), file.config.crop, file.config.network.channels, fit
     )
-    extractor = _extractor(options.classifier, Path("runs"), train, test, device)
-    if extractor is None:
-        raise ExtractorError(f"{data}: without labels there is no classifier to measure with")
-    real = evaluate.reference(extractor, test)
+    network = _network(options, Path("runs"), train, test, device)
+    if network is None:
+        raise ExtractorError(f"{data}: without a feature network there is no measuring")
     return evaluate.evaluate(
-        load_sampler(file, options.device), file.config.rows, real, options.images
+        load_sampler(file, options.device),
+        file.config.rows,
+        evaluate.reference(network, test, train, options.against),
+        options.images,
+        train=train_features(network, thinned(train), file.config.data.split),
+        classes=file.config.classes,
     )
+
+
+def _report(options: argparse.Namespace) -> int:
+    file = read_generator_file(report.best_or_last(options.run))
+    record = json.loads((options.run / run_folder.OPTIONS).read_text())
+    path = _data_path(options.data or record["data"]["path"], options)
+    fit: Fit = record["config"].get("fit", "crop")
+    train, test = _parts(path, file.config.crop, file.config.network.channels, fit)
+    device = resolve_device(options.device)
+    network = _network(options, options.run.parent, train, test, device)
+    real = evaluate.reference(network, test, train) if network else None
+    print(report.report_run(options.run, real, train, options.images, options.device))
+    return 0
 
 
 # --- data, classifier, video ---
@@ -321,10 +372,11 @@ def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = _data_path(options.data, options)
     train, test = _parts(path, options.side, options.channels, options.fit)
-    extractor = train_extractor(
+    learn = train_selfsup if options.without_labels else train_extractor
+    extractor = learn(
         train,
         test,
-        epochs=options.epochs,
+        epochs=options.epochs or sensible_epochs(len(train), not options.without_labels),
         seed=options.seed,
         device=device,
         say=lambda text: print(text, flush=True),
@@ -369,30 +421,13 @@ def _parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
     return parts
 
 
-def _extractor(
-    asked: str, outdir: Path, train: Dataset, test: Dataset, device: torch.device
-) -> Extractor | None:
-    """The classifier asked for, else the shipped one for this data, else one trained here."""
-    if asked == "none":
-        return None
-    if asked != "auto":
-        return load_extractor(Path(asked), device)
-    if train.labels is None or len(train.classes) < 2:
-        return None
-    sha256 = train.fingerprint
-    for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
-        extractor = load_extractor(folder, device)
-        if extractor.config.data_sha256 == sha256:
-            return extractor
-    folder = outdir / "classifiers" / sha256[:12]
-    if folder.exists():
-        return load_extractor(folder, device)
-    print(f"training the classifier that measures quality, kept in {folder}", flush=True)
-    extractor = train_extractor(
-        train, test, epochs=CLASSIFIER_EPOCHS, seed=0, device=device, say=print
-    )
-    extractor.save(folder)
-    return extractor
+def _network(
+    options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
+) -> FeatureNetwork | None:
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    return find_network(options.features, outdir, train, test, device, say)
 
 
 # --- the command line ---
@@ -402,6 +437,14 @@ def _name(text: str) -> str:
     if run_folder.slug(text) != text:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no name; allowed: up to 64 of a-z, 0-9, - and _"
+        )
+    return text
+
+
+def _feature_network(text: str) -> str:
+    if text not in KINDS and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no feature network; allowed: {', '.join(KINDS)}, or the folder of one"
         )
     return text
 
@@ -445,7 +488,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
     train.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the convolutions"
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the convolutions (default: bf16 for the modern presets, fp32 for the others)",
     )
     train.add_argument(
         "--grid-steps", type=_Number(int, 1, 10**9), default=100, help="steps between sample grids"
@@ -491,7 +536,7 @@ def _parser() -> argparse.ArgumentParser:
         modern.add_argument(
             option,
             type=_Number(int, 4, 4096),
-            help=f"channels of the {network} at 4x4 (default: 256)",
+            help=f"channels of the {network} at 4x4 (default: the preset's)",
         )
     modern.add_argument(
         "--learning-rate",
@@ -515,6 +560,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
+    _against(measure)
     _fit(measure)
     _common(measure)
     measure.set_defaults(command=_evaluate)
@@ -534,8 +580,18 @@ def _parser() -> argparse.ArgumentParser:
         "--images", type=_Number(int, 200, 100_000), default=10_000, help="generated pictures"
     )
     export.add_argument("--onnx", action="store_true", help="and model.onnx, checked")
+    _against(export)
     _common(export)
     export.set_defaults(command=_export)
+
+    page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
+    page.add_argument("run", type=Path, help="run folder; the page is its report.html")
+    page.add_argument("--data", help="real pictures (default: those of the run)")
+    page.add_argument(
+        "--images", type=_Number(int, 200, 100_000), default=5000, help="generated pictures"
+    )
+    _common(page)
+    page.set_defaults(command=_report)
 
     data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
     data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
@@ -560,14 +616,19 @@ def _parser() -> argparse.ArgumentParser:
         "--data", required=True, help="labelled pictures: folder, zip or official set by name"
     )
     classifier.add_argument("--output", type=Path, required=True, help="folder for it")
-    classifier.add_argument("--epochs", type=_Number(int, 1, 1000), default=CLASSIFIER_EPOCHS)
+    classifier.add_argument(
+        "--epochs", type=_Number(int, 1, 1000), help="(default: by the number of pictures)"
+    )
+    classifier.add_argument(
+        "--without-labels", action="store_true", help="learn from the pictures alone"
+    )
     classifier.add_argument("--seed", type=_Number(int, 0, 2**32 - 1), default=0)
     classifier.add_argument(
         "--side", type=_Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
     )
     classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
     _fit(classifier)
-    _common(classifier, classifier=False)
+    _common(classifier, measures=False)
     classifier.set_defaults(command=_classifier)
 
     video = commands.add_parser("video", help="the grids of a run as an animation")
@@ -585,6 +646,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _against(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--against",
+        choices=("train", "test", "all"),
+        help="real pictures to compare with (default: test; all where those are few)",
+    )
+
+
 def _fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit",
@@ -595,16 +664,23 @@ def _fit(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _common(parser: argparse.ArgumentParser, classifier: bool = True) -> None:
+def _common(parser: argparse.ArgumentParser, measures: bool = True) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     parser.add_argument("--base-url", help="download official files from here instead")
-    if classifier:
+    if measures:
         parser.add_argument(
+            "--features",
             "--classifier",
-            default="auto",
-            help="folder of a classifier, or none (default: shipped or trained here)",
+            dest="features",
+            metavar="NETWORK",
+            type=_feature_network,
+            default=AUTO,
+            help="that measures quality: classifier, selfsup (learns without labels), inception "
+            "(the public one; needs ganserve[fidelity] and its weights), the folder of one, or "
+            "none. Default: classifier where pictures have labels, else selfsup; shipped, or "
+            "trained here once",
         )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.cores import usable_cores
-from model.training.pictures import SUFFIXES, BrokenPictureError
+from model.pictures import SUFFIXES, BrokenPictureError
 
 Split = Literal["train", "test", "all"]
 HELD_OUT = 10  # where the source has no test part, every tenth picture (by sorted name) is one

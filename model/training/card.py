@@ -1,6 +1,10 @@
 """The model card: a generator file's README.md, from its config and what only the exporter knows."""
 
+from collections.abc import Mapping
+
 from model.generator_file import SAMPLES, GeneratorConfig
+
+Figures = Mapping[str, float | int | list[int]]
 
 # those of the Hub's identifiers that data is likely to have
 LICENCES = (
@@ -28,11 +32,12 @@ def front_matter(config: GeneratorConfig) -> str:
     return "\n".join(["---", *lines, "---", "", ""])
 
 
-def model_card(config: GeneratorConfig, command: str, samples: str) -> str:
-    """Markdown for people: what it draws, what it learnt from, how it was made, how good it is."""
+def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -> str:
+    """Markdown for people: what it draws, what it learnt from, how it was made and at what cost, how
+    good it is.
+    """
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
-    metrics = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in config.metrics.items())
     return f"""{front_matter(config)}# {config.name}
 
 ![{samples}]({SAMPLES})
@@ -68,18 +73,35 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 {command}
 ```
 
-## Quality
+{cost}
 
-Each name holds its protocol: the figure, the number of generated pictures, the real ones they are compared with, and
-the classifier whose 128 features are used. It is no Inception network, so no figure here is an FID.
-
-| figure | value |
-| --- | --- |
-{metrics}
-
+{_quality(config.metrics)}
 ## Limits
 
 It draws what it has seen and nothing else; now and then it draws a shape that is no member of any class.
+"""
+
+
+def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
+    """Markdown for a generator of a run that goes on."""
+    quality = _quality(metrics) if metrics else "Not measured.\n"
+    return (
+        f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"
+        f"{quality}"
+    )
+
+
+def _quality(metrics: Figures) -> str:
+    rows = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in metrics.items())
+    return f"""## Quality
+
+Each name holds its protocol: the figure, the number of generated pictures, the real ones they are compared with, and
+the network whose features are used, with the first digits of its hash. Only those through `inception` are FID and KID
+as they are published.
+
+| figure | value |
+| --- | --- |
+{rows}
 """
 
 

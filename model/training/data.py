@@ -22,10 +22,10 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
-from model.training.album import Broken, DataError, Split, check_broken, open_album
-from model.training.pictures import Fit, Found, decode, square, what_was_done
+from model.pictures import Fit, Found, decode, is_grey, square, what_was_done
+from model.training.album import Album, Broken, DataError, Split, check_broken, open_album
 
-__all__ = ("DataError", "Dataset", "Split", "load", "read_official")
+__all__ = ("DataError", "Dataset", "Split", "channels_of", "load", "own_form", "read_official")
 
 MAX_IDX_BYTES = 2**31
 
@@ -36,6 +36,12 @@ IDX_FILES = {
 }
 SVHN_FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 DIGITS = tuple("0123456789")
+# of Fashion-MNIST, whose files are told from MNIST's by their folder's name alone
+FASHION = "fashion-mnist"
+GARMENTS = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,26 @@ def read_official(path: Path, split: Split) -> Dataset | None:
     return None
 
 
+def own_form(path: Path) -> tuple[int | None, int]:
+    """Pixels per side, where all pictures have one size by their form, and channels: 1 where every
+    picture is grey.
+
+    Raises:
+        DataError: as of `load`.
+    """
+    official = read_official(path, "test")
+    if official is not None:
+        return official.images.shape[1], official.images.shape[3]
+    with open_album(path) as album:
+        return None, channels_of(album)
+
+
+def channels_of(album: Album) -> int:
+    """1 where the header of every picture promises a grey one, else 3; reads until one does not."""
+    greys = album.each(album.places("all"), is_grey)
+    return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
+
+
 def _join(split: Split, read: Callable[[str], Dataset]) -> Dataset:
     if split != "all":
         return read(split)
@@ -134,7 +160,10 @@ def _read_idx(folder: Path, part: str) -> Dataset:
     if labels.size and labels.max() > 9:
         raise DataError(f"{labels_file}: label {labels.max()} found; allowed: 0 to 9")
     return Dataset(
-        name=folder.name, images=images[..., None], labels=labels.astype(np.int64), classes=DIGITS
+        name=folder.name,
+        images=images[..., None],
+        labels=labels.astype(np.int64),
+        classes=GARMENTS if folder.name == FASHION else DIGITS,
     )
 
 

@@ -8,6 +8,7 @@ them again.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -84,11 +85,11 @@ class Journal:
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left  {values}"
             )
 
-    def metrics(self, row: Row) -> None:
+    def metrics(self, row: Mapping[str, float | int]) -> None:
         """Quality figures."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
-    def _write(self, stream: TextIO, row: Row) -> None:
+    def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
         for name, value in row.items():
@@ -114,8 +115,22 @@ class Silence(Journal):
     def stats(self, row: Row) -> None:
         """Nothing."""
 
-    def metrics(self, row: Row) -> None:
+    def metrics(self, row: Mapping[str, float | int]) -> None:
         """Nothing."""
+
+
+def seconds_spent(run_dir: Path, images_seen: int) -> float:
+    """What so many images took, by the rates in stats.jsonl: training alone, pauses between starts
+    left out.
+    """
+    path, seconds, before = run_dir / STATS, 0.0, 0
+    for line in path.read_text().splitlines() if path.exists() else ():
+        row = json.loads(line)
+        if row["images_seen"] > images_seen:
+            break
+        seconds += (row["images_seen"] - before) / row["images_per_second"]
+        before = row["images_seen"]
+    return seconds
 
 
 def _drop_rows_after(path: Path, images_seen: int) -> None:

@@ -26,14 +26,17 @@ from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
+from model.training.card import snapshot_card
 from model.training.data import Dataset
 from model.training.games import Stats, new_players, play
 from model.training.journal import Journal, Silence
 from model.training.peers import Peers, share_batch_norms
+from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
+PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
@@ -53,7 +56,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no labels, so no extractor and no quality figure
+    real: evaluate.Reference | None  # None: no feature network and so no quality figure
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
@@ -115,6 +118,7 @@ class _Training:
         if run.peers.size > 1:
             self._play_together(run.peers)
         self._recent: list[Stats] = []
+        self._drawn_at = time.monotonic()
 
     def _play_together(self, peers: Peers) -> None:
         players = self._players
@@ -235,14 +239,17 @@ class _Training:
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
-            name, figure = evaluate.quality(
-                sampler, self._rows, run.real, run.schedule.figure_images
-            )
-            journal.metrics({name: figure})
-            metrics[name] = figure
-            better = state["best"] is None or figure < state["best"]["figure"]
+            start = time.monotonic()
+            figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
+            name, figure = next(iter(figures.items()))
+            journal.metrics(figures)
+            metrics |= figures
+            best = state["best"]
+            # one of another protocol is no measure for this one; old checkpoints do not name theirs
+            better = best is None or best.get("name", name) != name or figure < best["figure"]
             journal.say(
-                f"{images_seen:,} images: {name} {figure:.3f}{' (best so far)' if better else ''}"
+                f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
+                f"(measured in {time.monotonic() - start:.1f} s)"
             )
         fields = {
             "name": slug(run.data.name),
@@ -260,13 +267,14 @@ class _Training:
             "images_seen": images_seen,
             "metrics": metrics,
         }
-        card = (
-            f"# {config.preset}\n\nA snapshot after {images_seen:,} images, without a full card.\n"
-        )
+        card = snapshot_card(config.preset, images_seen, metrics)
         write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
         if better:
             write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
-            state["best"] = {"figure": figure, "images_seen": images_seen}
+            state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
+        if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
+            draw_plots(run.folder, journal.say)
+            self._drawn_at = time.monotonic()
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:
         network = self._config.network

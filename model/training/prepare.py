@@ -27,6 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.images import tile
+from model.pictures import Fit, Found, decode, square, what_was_done
 from model.training.album import (
     INDEX,
     LAYERS,
@@ -41,9 +42,8 @@ from model.training.album import (
     printable,
     write_broken,
 )
-from model.training.data import Dataset, read_official
+from model.training.data import Dataset, channels_of, read_official
 from model.training.layers import Layers, Stack
-from model.training.pictures import Fit, Found, decode, is_grey, square, what_was_done
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage
@@ -254,17 +254,13 @@ def _of_album(album: Album) -> Material:
 
         return album.each(album.places("all"), item)
 
-    def channels() -> int:
-        greys = album.each(album.places("all"), is_grey)
-        return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
-
     others = listing(album.others)
     return Material(
         path=album.path,
         labels=album.labels,
         classes=album.classes,
         held_out=album.held_out,
-        channels=channels,
+        channels=partial(channels_of, album),
         items=items,
         remarks=(f"no pictures, left alone: {others}",) if others else (),
     )

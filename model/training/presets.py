@@ -13,8 +13,8 @@ from model.networks.config import (
     SNGANConfig,
     network_to_dict,
 )
+from model.pictures import Fit
 from model.training.data import Split
-from model.training.pictures import Fit
 
 Game = Literal["article", "relativistic", "hinge"]
 LATER = {"fit": "crop"}  # fields that came later, with what held before: older runs can go on
@@ -103,17 +103,17 @@ def _article(
 
 def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
     """R3GAN's recipe (Huang et al., 2024, appendix) for a budget of millions of images, not
-    hundreds of millions.
+    hundreds of millions: batch and discriminator are small, so that a CPU gets somewhere too.
     """
     name = f"modern-{resolution}"
     config = TrainConfig(
         preset=name,
-        network=ResidualConfig(resolution=resolution),
+        network=ResidualConfig(resolution=resolution, discriminator_width=128),
         data="",
         picture_side=resolution,
         prior="normal",
         game="relativistic",
-        batch=64,
+        batch=32,
         betas=(0.0, 0.9),
         final_beta2=0.99,
         final_rate_share=0.25,
@@ -123,6 +123,7 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
         penalty_interval=4,
         augmentation=0.3,
         ema_half_life=500_000,
+        bf16=True,
         channels_last=True,
     )
     about = f"residual networks and relativistic loss, your pictures at {resolution}x{resolution}"

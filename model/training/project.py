@@ -20,13 +20,21 @@ from model.encoding.png import encode_png
 from model.files import OutputError, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
-from model.projection import MOST_STARTS, MOST_STEPS, STARTS, STEPS, Progress, project
+from model.pictures import BrokenPictureError, decode, square
+from model.projection import (
+    MOST_STARTS,
+    MOST_STEPS,
+    STARTS,
+    STEPS,
+    Progress,
+    one_thread,
+    project,
+)
 from model.recipes import Words, class_place, vector_words
 from model.sampler import load_sampler
 from model.sampler_torch import resolve_device
 from model.training.arguments import Number, add_generator, read_generator
 from model.training.data import DataError
-from model.training.pictures import BrokenPictureError, decode, square
 
 
 def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
@@ -108,11 +116,8 @@ def _project(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """So few pictures at once are hardly faster with more, on a busy machine far slower; and the
-    result then does not depend on the number of cores.
-    """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    one_thread()
     try:
         yield
     finally:

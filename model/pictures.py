@@ -24,7 +24,7 @@ MAX_PIXELS = 89_478_485  # of one picture; Pillow itself begins to warn of bombs
 
 
 class BrokenPictureError(Exception):
-    """A file that holds no picture to train on; the message says why."""
+    """A file that holds no picture to be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,19 @@ class Found:
     transparent: bool = False  # anywhere
 
 
-def decode(content: bytes) -> tuple[Image.Image, Found]:
-    """The first picture of a file, upright and on white, L or RGB.
+def decode(content: bytes, max_pixels: int = 0) -> tuple[Image.Image, Found]:
+    """The first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most where
+    nothing is said.
 
     Raises:
         BrokenPictureError: no known format, damaged, truncated, too large, or of 32 bits a value.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+            most = max_pixels or MAX_PIXELS
+            if image.width * image.height > most:
                 raise BrokenPictureError(
-                    f"{image.width}x{image.height} are more than {MAX_PIXELS:,} pixels"
+                    f"{image.width}x{image.height} are more than {most:,} pixels"
                 )
             image.load()
             upright, turned = _upright(image)

@@ -1,0 +1,129 @@
+/**
+ * The service as the page sees it: the public API, patiently.
+ *
+ * A service that is busy, not ready or out of reach is asked again after the time it names, and
+ * whoever listens is told meanwhile. A refusal is an error that says what the service said.
+ */
+
+import { session } from "./kept.js"
+
+const MOST_TRIES = 20
+const LONGEST_WAIT = 30 // seconds
+const MOST_IMAGES = 600 // that are kept, of small pictures
+
+/** @typedef {{reason: "busy" | "away", seconds: number, detail: string}} Wait */
+
+/** What the service has refused, in its own words. */
+export class Refusal extends Error {
+  constructor(status, detail) {
+    super(detail)
+    this.status = status
+  }
+}
+
+export class Api {
+  #images = new Map()
+  #trouble = 0
+  #key = ""
+
+  /**
+   * @param {(wait: Wait | null) => void} onWait told when a wait begins, and with null when the
+   *   service answers again
+   * @param {() => Promise<string>} askKey for an API key; empty if there is none to be had
+   */
+  constructor(onWait, askKey) {
+    this.onWait = onWait
+    this.askKey = askKey
+    this.#key = session.getItem("ganserve-key") ?? ""
+  }
+
+  /** The JSON at a path. */
+  async json(path) {
+    return (await this.answer({ url: path })).json()
+  }
+
+  /** A drawn file. @returns {Promise<Blob>} */
+  async blob(drawing) {
+    return (await this.answer(drawing)).blob()
+  }
+
+  /** A drawn picture, kept for the next time. @returns {Promise<ImageBitmap>} */
+  async image(drawing) {
+    const name = drawing.url + (drawing.body ?? "")
+    let image = this.#images.get(name)
+    this.#images.delete(name)
+    image ??= this.blob(drawing).then(createImageBitmap)
+    this.#images.set(name, image)
+    if (this.#images.size > MOST_IMAGES) this.#images.delete(this.#images.keys().next().value)
+    try {
+      return await image
+    } catch (error) {
+      this.#images.delete(name)
+      throw error
+    }
+  }
+
+  /** The answer to a request, as soon as there is one. @returns {Promise<Response>} */
+  async answer({ url, body }, options = {}) {
+    for (let tries = 1; ; tries++) {
+      const response = await this.#fetched(url, body, options)
+      if (response?.ok) return this.#fine(response)
+      const detail = response ? await problemOf(response) : "The service does not answer."
+      if (response?.status === 401 && (await this.#newKey())) continue
+      const waits = !response || response.status === 429 || response.status === 503
+      if (!waits || tries === MOST_TRIES) {
+        this.#fine()
+        throw new Refusal(response?.status ?? 0, detail)
+      }
+      await this.#wait(response, tries, detail)
+    }
+  }
+
+  async #fetched(url, body, options) {
+    const headers = {}
+    if (body && !options.headers) headers["Content-Type"] = "application/json"
+    if (this.#key) headers.Authorization = `Bearer ${this.#key}`
+    const method = body ? "POST" : "GET"
+    try {
+      return await fetch(url, {
+        method,
+        body,
+        ...options,
+        headers: { ...headers, ...options.headers },
+      })
+    } catch (error) {
+      if (error.name === "AbortError") throw error
+      return null
+    }
+  }
+
+  #fine(response) {
+    if (this.#trouble) this.onWait(null)
+    this.#trouble = 0
+    return response
+  }
+
+  async #wait(response, tries, detail) {
+    const asked = Number(response?.headers.get("Retry-After"))
+    const seconds = Math.min(LONGEST_WAIT, asked || 2 ** Math.min(tries - 1, 4))
+    this.#trouble += 1
+    this.onWait({ reason: response ? "busy" : "away", seconds, detail })
+    const together = 0.25 * Math.random() // so that those who wait do not come back at once
+    await new Promise((resolve) => setTimeout(resolve, 1000 * (seconds + together)))
+  }
+
+  async #newKey() {
+    this.#key = await this.askKey()
+    if (this.#key) session.setItem("ganserve-key", this.#key)
+    return this.#key !== ""
+  }
+}
+
+async function problemOf(response) {
+  try {
+    const { detail, title } = await response.json()
+    return detail ?? title
+  } catch {
+    return `The service answered ${response.status}.`
+  }
+}

@@ -1,0 +1,190 @@
+/** Many random pictures at once: the first thing that is seen. */
+
+import { button, choice, h, toast } from "./dom.js"
+import { plainPicture, urlOf } from "./picture.js"
+import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
+import { Tiles } from "./tiles.js"
+
+const MOST = 160 // pictures at once, where the host allows them
+const MOST_WAITING = 60
+const HEAD = 160 // pixels above the pictures, about
+
+export class Grid {
+  keys = { r: ["Shuffle", () => this.shuffle()], "/": ["Type a seed", () => this.input.focus()] }
+
+  constructor(app) {
+    this.app = app
+    this.tiles = new Tiles("Pictures", (picture) => app.open(picture))
+    this.input = h("input", {
+      class: "seed",
+      placeholder: "A name, a number, anything",
+      "aria-label": "Seed: a number or any text",
+      "aria-describedby": "seed-problem",
+      enterKeyHint: "go",
+      autocapitalize: "off",
+      autocomplete: "off",
+      spellcheck: false,
+    })
+    this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
+    this.classes = h("div", { class: "chips", role: "group", "aria-label": "Class" })
+    this.more = button("More pictures", null, () => this.#add(), { hidden: true })
+    this.root = h(
+      "section",
+      { class: "grid-view" },
+      h(
+        "div",
+        { class: "hero" },
+        h(
+          "div",
+          {},
+          h("h1", {}, "Every seed is a picture that never changes."),
+          (this.line = h("p")),
+        ),
+        h(
+          "form",
+          { class: "ask", onsubmit: (event) => this.#ask(event) },
+          this.input,
+          h("button", { class: "button primary" }, "Show"),
+          button("Shuffle", "dice", () => this.shuffle(), { keys: "R" }),
+        ),
+        this.problem,
+        this.classes,
+      ),
+      this.tiles.root,
+      h("p", { class: "middle" }, this.more),
+    )
+  }
+
+  /** Empty places, for a page that knows nothing yet. */
+  wait() {
+    this.tiles.expect(MOST_WAITING)
+  }
+
+  /** Begins with the first pictures before it is known what the host allows: most allow as many. */
+  drawAhead(model, grid) {
+    grid.seed ||= randomSeed(MOST)
+    const sheet = sheetOf(model, grid.seed, Math.min(MOST, this.#fitting()), grid.class)
+    this.app.api.image(sheet).catch(() => {})
+  }
+
+  async show({ model, grid }) {
+    if (!grid.seed) {
+      const seed = randomSeed(MOST)
+      return this.app.commit({ grid: { ...grid, seed } }, { replace: true })
+    }
+    const { card } = this.app
+    const invitation = "Choose one and steer it, or type a seed of your own."
+    this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
+    this.#showClasses(card.classes, grid.class)
+    const wanted = [model, grid.seed, grid.class].join()
+    if (wanted === this.shown) return
+    this.shown = wanted
+    this.count = 0
+    this.more.hidden = true
+    this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
+    this.tiles.expect(this.most)
+    await this.#add()
+  }
+
+  shuffle() {
+    const { grid } = this.app.state
+    this.app.commit({ grid: { ...grid, seed: randomSeed(MOST) } })
+  }
+
+  /** How many pictures fill the window: the same number as long as it has that size. */
+  #fitting() {
+    const size = [innerWidth, innerHeight].join()
+    if (size !== this.size) {
+      const columns = getComputedStyle(this.tiles.root).gridTemplateColumns.split(" ").length
+      const side = this.tiles.root.clientWidth / columns
+      this.fits = columns * Math.max(4, Math.min(Math.ceil((innerHeight - HEAD) / side), 12))
+      this.size = size
+    }
+    return this.fits
+  }
+
+  async #add() {
+    const { state, card } = this.app
+    const { shown } = this
+    const first = seedAfter(state.grid.seed, this.count)
+    this.more.disabled = true
+    const found = await this.#sheet(
+      first,
+      state.grid.class,
+      Math.min(this.most, card.ranges.pictures),
+    )
+    if (shown !== this.shown) return
+    const pictures = Array.from({ length: found.n }, (_, place) =>
+      plainPicture(card.id, seedAfter(first, place), state.grid.class),
+    )
+    this.tiles.add(pictures, found.sheet, found.columns)
+    this.count += found.n
+    this.more.disabled = this.more.hidden = false
+    document.body.dataset.pictures = this.tiles.pictures.length
+  }
+
+  /** As many pictures as wanted, or fewer where the host draws no such sheets. */
+  async #sheet(seed, class_, n) {
+    try {
+      const sheet = await this.app.api.image(sheetOf(this.app.card.id, seed, n, class_))
+      return { sheet, n, columns: columnsOf(n) }
+    } catch (error) {
+      if (error.status !== 422 || n === 1) throw error
+      this.most = Math.floor(n / 2)
+      return this.#sheet(seed, class_, this.most)
+    }
+  }
+
+  #showClasses(classes, chosen) {
+    const { app } = this
+    const pick = (name) => app.commit({ grid: { ...app.state.grid, class: name } })
+    this.classes.hidden = classes.length === 0
+    const all = ["", ...classes]
+    if (classes.length > 12) {
+      const list = choice(
+        all.map((name) => [name, name || "Every class"]),
+        chosen,
+        pick,
+      )
+      list.setAttribute("aria-label", "Class")
+      return this.classes.replaceChildren(list)
+    }
+    this.classes.replaceChildren(
+      ...all.map((name) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "chip",
+            "aria-pressed": String(name === chosen),
+            onclick: () => pick(name),
+          },
+          name || "All",
+        ),
+      ),
+    )
+  }
+
+  async #ask(event) {
+    event.preventDefault()
+    const text = this.input.value.trim()
+    const problem = seedProblem(text)
+    this.problem.textContent = problem
+    this.problem.hidden = problem === ""
+    this.input.setAttribute("aria-invalid", String(problem !== ""))
+    if (problem) return this.input.focus()
+    try {
+      this.app.open(await this.app.pictureOf(text, this.app.state.grid.class))
+    } catch (error) {
+      toast(error.message)
+    }
+  }
+}
+
+function columnsOf(n) {
+  return Math.ceil(Math.sqrt(n))
+}
+
+function sheetOf(model, seed, n, class_) {
+  return { url: urlOf("/generate.png", { model, seed, n, columns: columnsOf(n), class: class_ }) }
+}

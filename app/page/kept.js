@@ -1,0 +1,117 @@
+/** Favourites and the last pictures seen: kept in this browser alone, and nowhere else. */
+
+import { checkedPicture, keyOf } from "./picture.js"
+
+export const MOST_FAVOURITES = 500
+const MOST_SEEN = 40
+
+export const local = storage("localStorage")
+export const session = storage("sessionStorage")
+
+/** The browser's storage, or one that forgets where the browser keeps nothing. */
+function storage(name) {
+  try {
+    globalThis[name].setItem("ganserve", "1")
+    return globalThis[name]
+  } catch {
+    const entries = new Map()
+    return {
+      getItem: (key) => entries.get(key) ?? null,
+      setItem: (key, value) => entries.set(key, value),
+      removeItem: (key) => entries.delete(key),
+    }
+  }
+}
+
+/** Keeps a wish for the next visit. */
+export function remember(name, wish) {
+  if (wish) local.setItem(name, "1")
+  else local.removeItem(name)
+}
+
+/** Whether a wish was kept. */
+export function remembered(name) {
+  return local.getItem(name) !== null
+}
+
+/** A list of pictures, the newest first, each once, kept under a name. */
+export class Kept {
+  #storage
+  #name
+  #most
+
+  constructor(storage, name, most) {
+    this.#storage = storage
+    this.#name = `ganserve-${name}`
+    this.#most = most
+    this.pictures = this.#read()
+  }
+
+  has(picture) {
+    const key = keyOf(picture)
+    return this.pictures.some((one) => keyOf(one) === key)
+  }
+
+  /** Puts a picture first. */
+  add(picture) {
+    const key = keyOf(picture)
+    const others = this.pictures.filter((one) => keyOf(one) !== key)
+    this.#write([picture, ...others].slice(0, this.#most))
+  }
+
+  remove(picture) {
+    const key = keyOf(picture)
+    this.#write(this.pictures.filter((one) => keyOf(one) !== key))
+  }
+
+  clear() {
+    this.#write([])
+  }
+
+  #read() {
+    try {
+      return picturesIn(this.#storage.getItem(this.#name) ?? "").slice(0, this.#most)
+    } catch {
+      return [] // a browser may keep nothing, and say so by failing
+    }
+  }
+
+  #write(pictures) {
+    this.pictures = pictures
+    try {
+      this.#storage.setItem(this.#name, fileOf(pictures))
+    } catch {
+      // kept as long as the page is open
+    }
+  }
+}
+
+export function favourites(storage = local) {
+  return new Kept(storage, "favourites", MOST_FAVOURITES)
+}
+
+export function lastSeen(storage = session) {
+  return new Kept(storage, "seen", MOST_SEEN)
+}
+
+/** Pictures as a JSON file. */
+export function fileOf(pictures) {
+  return JSON.stringify({ ganserve: 1, pictures }, null, 1)
+}
+
+/**
+ * The pictures in such a file; what is none is left out.
+ *
+ * @throws {Error} it is no such file
+ */
+export function picturesIn(text) {
+  if (text === "") return []
+  let found
+  try {
+    found = JSON.parse(text)
+  } catch {
+    throw new Error("This is no JSON file.")
+  }
+  if (!Array.isArray(found?.pictures)) throw new Error("This is no list of favourites.")
+  return found.pictures.map(checkedPicture).filter((picture) => picture !== null)
+}

@@ -1,0 +1,159 @@
+/** Arithmetic with pictures: a − b + c, and what comes of it. */
+
+import { button, h, paint, toast } from "./dom.js"
+import { Latest } from "./latest.js"
+import { changed, describe, drawing, plainPicture, urlOf } from "./picture.js"
+import { randomSeed, seedAfter } from "./seeds.js"
+import { Tiles } from "./tiles.js"
+
+const NAMES = ["a", "b", "c"]
+const WEIGHTS = [1, -1, 1]
+const SIGNS = ["", "−", "+"]
+const OFFERED = 48
+
+export class Mix {
+  keys = {
+    r: ["Others to choose from", () => this.#offer()],
+    Enter: ["Open the result", () => this.#open()],
+  }
+
+  constructor(app) {
+    this.app = app
+    this.latest = new Latest()
+    this.active = 0
+    this.offered = new Tiles("Pictures to choose from", ({ seed }) => this.#put(seed))
+    this.slots = NAMES.map((name, place) => {
+      const canvas = h("canvas", { width: 1, height: 1 })
+      const root = h(
+        "button",
+        { type: "button", class: "slot", onclick: () => this.#activate(place) },
+        canvas,
+        h("span", { class: "name" }, name),
+      )
+      return { root, canvas }
+    })
+    this.canvas = h("canvas", { class: "large", role: "img", width: 1, height: 1 })
+    this.result = h(
+      "button",
+      {
+        type: "button",
+        class: "slot result",
+        title: "Open the result (Enter)",
+        onclick: () => this.#open(),
+      },
+      this.canvas,
+      h("span", { class: "name" }, "result"),
+    )
+    this.hint = h("p", { role: "status" })
+    this.root = h(
+      "section",
+      { class: "mix-view" },
+      h(
+        "div",
+        { class: "heading" },
+        h("h1", { tabIndex: -1, "data-start": true }, "Arithmetic"),
+        this.hint,
+      ),
+      h(
+        "div",
+        { class: "sum" },
+        this.slots.map(({ root }, place) => [
+          h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[place]),
+          root,
+        ]),
+        h("span", { class: "sign", "aria-hidden": "true" }, "="),
+        this.result,
+      ),
+      h(
+        "div",
+        { class: "row between" },
+        h("h2", {}, "Choose from"),
+        button("Others", "dice", () => this.#offer(), { keys: "R" }),
+      ),
+      this.offered.root,
+    )
+  }
+
+  show({ mix }) {
+    if (mix.seeds.length !== 3) {
+      const seeds = NAMES.map(() => randomSeed())
+      return this.app.commit({ mix: { ...mix, seeds } }, { replace: true })
+    }
+    const { card, api } = this.app
+    if (card !== this.card) {
+      this.card = card
+      this.#offer()
+    }
+    for (const [place, seed] of mix.seeds.entries()) {
+      const { canvas, root } = this.slots[place]
+      const picture = plainPicture(card.id, seed, mix.class)
+      root.setAttribute("aria-label", `${NAMES[place]}: ${describe(picture)}. Choose another`)
+      api.image(drawing(picture)).then(
+        (image) => paint(canvas, image),
+        () => {},
+      )
+    }
+    this.#activate(this.active)
+    const picture = this.#picture(mix)
+    this.latest.ask(
+      () => api.image(drawing(picture)),
+      (image) => {
+        paint(this.canvas, image)
+        this.canvas.dataset.shown = mix.seeds.join(",")
+        this.canvas.setAttribute("aria-label", describe(picture))
+      },
+      (error) => toast(error.message),
+    )
+  }
+
+  #picture({ seeds, class: class_ }) {
+    const mix = seeds.map((seed, place) => [seed, WEIGHTS[place]])
+    return changed({ model: this.card.id, mix, truncation: 1, edit: {} }, { class: class_ })
+  }
+
+  #activate(place) {
+    this.active = place
+    for (const [other, { root }] of this.slots.entries()) {
+      root.setAttribute("aria-pressed", String(other === place))
+    }
+    const sum = "Like a, less what it has of b, more of c."
+    this.hint.textContent = `${sum} Choose a picture below: it becomes ${NAMES[place]}.`
+    this.offered.mark(({ seed }) => seed === this.app.state.mix.seeds[place])
+  }
+
+  #put(seed) {
+    const { mix } = this.app.state
+    const seeds = mix.seeds.map((one, place) => (place === this.active ? seed : one))
+    this.active = (this.active + 1) % NAMES.length
+    this.app.commit({ mix: { ...mix, seeds } })
+  }
+
+  async #offer() {
+    const { card, api, state } = this.app
+    const n = Math.min(OFFERED, card.ranges.pictures)
+    const columns = Math.min(8, n)
+    const first = randomSeed(n)
+    try {
+      const sheet = await api.image({
+        url: urlOf("/generate.png", {
+          model: card.id,
+          seed: first,
+          n,
+          columns,
+          class: state.mix.class,
+        }),
+      })
+      const pictures = Array.from({ length: n }, (_, place) =>
+        plainPicture(card.id, seedAfter(first, place), state.mix.class),
+      )
+      this.offered.clear()
+      this.offered.add(pictures, sheet, columns)
+    } catch (error) {
+      toast(error.message)
+    }
+  }
+
+  #open() {
+    this.app.open(this.#picture(this.app.state.mix))
+  }
+}

@@ -1,0 +1,412 @@
+/** A way through pinned pictures, played as a film. */
+
+import {
+  announce,
+  button,
+  choice,
+  field,
+  h,
+  icon,
+  paint,
+  save,
+  toast,
+  wantsStillness,
+} from "./dom.js"
+import { Latest } from "./latest.js"
+import { changed, drawing, editText, plainPicture, shortNumber, titleOf, urlOf } from "./picture.js"
+import { frameCount, moved, placeInFilm } from "./playing.js"
+import { randomSeed } from "./seeds.js"
+
+const FORMATS = [
+  ["webp", "WebP"],
+  ["apng", "APNG"],
+  ["gif", "GIF"],
+  ["mp4", "MP4"],
+  ["png", "PNG strip"],
+  ["zip", "Frames (zip)"],
+]
+const EASES = [
+  ["linear", "Even"],
+  ["in-out", "Rests at each"],
+  ["in", "Starts slowly"],
+  ["out", "Ends slowly"],
+]
+const MODES = [
+  ["", "As suits it"],
+  ["lerp", "Straight"],
+  ["slerp", "Along the arc"],
+  ["spline", "Without a bend"],
+]
+const SCALES = [1, 2, 4, 8]
+
+export class Path {
+  keys = {
+    " ": ["Play or pause", () => this.#toggle()],
+    r: ["One more, at random", () => this.#add()],
+    d: ["Download", () => this.#download()],
+  }
+
+  constructor(app) {
+    this.app = app
+    this.latest = new Latest()
+    this.position = 0
+    this.pins = h("ol", { class: "pins", "aria-label": "Pinned pictures, in order" })
+    this.canvas = h("canvas", {
+      class: "large",
+      role: "img",
+      "aria-label": "The film",
+      width: 1,
+      height: 1,
+    })
+    this.play = button("Play", "play", () => this.#toggle(), {
+      keys: "Space",
+      class: "button primary",
+    })
+    this.scrub = h("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: "any",
+      "aria-label": "Place in the film",
+    })
+    this.scrub.addEventListener("input", () => this.#seek(Number(this.scrub.value)))
+    const commit = (words) => this.#commit(words)
+    this.speed = h("input", { type: "range", min: 4, max: 60, step: 1 })
+    this.speedText = h("output")
+    this.speed.addEventListener(
+      "input",
+      () => (this.speedText.textContent = `${this.speed.value} a second`),
+    )
+    this.speed.addEventListener("change", () => commit({ fps: Number(this.speed.value) }))
+    this.ease = choice(EASES, "in-out", (ease) => commit({ ease }))
+    this.mode = choice(MODES, "", (mode) => commit({ mode }))
+    this.loop = h("input", {
+      type: "checkbox",
+      onchange: () => commit({ loop: this.loop.checked }),
+    })
+    this.truncation = h("input", { type: "range", min: 0, max: 1, step: 0.05 })
+    this.truncation.addEventListener("change", () =>
+      commit({ truncation: Number(this.truncation.value) }),
+    )
+    this.classField = h("div")
+    this.look = h("p", { class: "detail" })
+    this.format = choice(FORMATS, "webp", () => {})
+    this.scale = h("select")
+    this.saving = button("Download", "down", () => this.#download(), { keys: "D" })
+    this.empty = h(
+      "div",
+      { class: "empty" },
+      icon("pin"),
+      h("h1", { tabIndex: -1, "data-start": true }, "Pin two pictures or more"),
+      h(
+        "p",
+        {},
+        "Open one and press Pin, or begin with four at random. The way between becomes a film.",
+      ),
+      button(
+        "Four at random",
+        "dice",
+        () => this.#commit({ pins: [0, 1, 2, 3].map(() => randomSeed()) }),
+        {
+          class: "button primary",
+        },
+      ),
+    )
+    this.film = this.#layout()
+    this.root = h("section", { class: "path-view" }, this.empty, this.film)
+  }
+
+  #layout() {
+    return h(
+      "div",
+      { class: "film" },
+      h(
+        "div",
+        { class: "stage" },
+        h("div", { class: "frame" }, this.canvas),
+        h("div", { class: "row player" }, this.play, this.scrub),
+      ),
+      h(
+        "div",
+        { class: "panel" },
+        h(
+          "div",
+          { class: "heading" },
+          h("h1", { tabIndex: -1, "data-start": true }, "Path"),
+          this.look,
+        ),
+        this.pins,
+        h(
+          "div",
+          { class: "row" },
+          button("One more", "dice", () => this.#add(), { keys: "R" }),
+          button("Unpin all", null, () =>
+            this.#commit({ pins: [], edit: {}, class: "", truncation: 1 }),
+          ),
+        ),
+        field("Speed", this.speed, this.speedText),
+        h("div", { class: "pair" }, field("Ease", this.ease), field("Way", this.mode)),
+        this.classField,
+        field("Truncation", this.truncation),
+        h("label", { class: "check" }, this.loop, h("span", {}, "Loop: lead back to the first")),
+        h(
+          "fieldset",
+          { class: "take" },
+          h("legend", {}, "Take it away"),
+          h(
+            "div",
+            { class: "row" },
+            field("Format", this.format),
+            field("Size", this.scale),
+            this.saving,
+          ),
+        ),
+      ),
+    )
+  }
+
+  show({ path }) {
+    const { card } = this.app
+    if (card !== this.card) this.#newModel(card)
+    this.empty.hidden = path.pins.length >= 2
+    this.film.hidden = !this.empty.hidden
+    this.#fill(path)
+    this.#showPins(path)
+    if (path.pins.length < 2) return this.hide()
+    const url = this.#url("png", path)
+    if (url !== this.url) this.#load(url)
+    else if (!this.playing && !wantsStillness()) this.#start()
+  }
+
+  hide() {
+    this.#stop()
+  }
+
+  #newModel(card) {
+    this.card = card
+    this.scale.replaceChildren(
+      ...SCALES.map((scale) => h("option", { value: scale }, `${scale * card.width} px`)),
+    )
+    this.scale.value = SCALES.findLast((scale) => scale * card.width <= 256) ?? 1
+    this.classField.replaceChildren()
+    this.classes = null
+    if (card.classes.length === 0) return
+    const options = [["", "Each its own"], ...card.classes.map((name) => [name, name])]
+    this.classes = choice(options, "", (name) => this.#commit({ class: name }))
+    this.classField.append(field("Class", this.classes))
+  }
+
+  #fill(path) {
+    this.speed.value = path.fps
+    this.speedText.textContent = `${path.fps} a second`
+    this.ease.value = path.ease
+    this.mode.value = path.mode
+    this.loop.checked = path.loop
+    this.truncation.value = path.truncation
+    if (this.classes) this.classes.value = path.class
+    const edits = editText(path.edit)
+    const edited = edits ? `, all edited: ${edits}` : ""
+    this.look.textContent = `Through ${path.pins.length} pictures${edited}.`
+  }
+
+  #showPins({ pins, class: class_, truncation, edit }) {
+    const busy = this.pins.contains(document.activeElement) && document.activeElement.dataset.act
+    this.pins.replaceChildren(
+      ...pins.map((seed, place) => {
+        const picture = changed(
+          { ...plainPicture(this.card.id, seed, class_), truncation, edit },
+          {},
+        )
+        const canvas = h("canvas", { width: 1, height: 1 })
+        this.app.api.image(drawing(picture)).then(
+          (image) => paint(canvas, image),
+          () => {},
+        )
+        const name = `${titleOf(picture)}, place ${place + 1}`
+        const act = (label, drawn, to, disabled) =>
+          button(`${label} ${name}`, drawn, to, {
+            shown: false,
+            disabled,
+            "data-act": `${label}${seed}`,
+          })
+        return h(
+          "li",
+          {
+            draggable: true,
+            ondragstart: (event) => event.dataTransfer.setData("text/plain", String(place)),
+            ondragover: (event) => event.preventDefault(),
+            ondrop: (event) => this.#dropped(event, place),
+          },
+          h(
+            "button",
+            {
+              type: "button",
+              class: "tile",
+              "aria-label": `Open ${name}`,
+              onclick: () => this.app.open(picture),
+            },
+            canvas,
+          ),
+          h(
+            "div",
+            { class: "acts" },
+            act("Move left", "left", () => this.#move(place, place - 1), place === 0),
+            act("Remove", "close", () =>
+              this.#commit({ pins: pins.filter((_, other) => other !== place) }),
+            ),
+            act(
+              "Move right",
+              "right",
+              () => this.#move(place, place + 1),
+              place === pins.length - 1,
+            ),
+          ),
+        )
+      }),
+    )
+    if (busy) this.pins.querySelector(`[data-act="${busy}"]:enabled`)?.focus()
+  }
+
+  #url(format, path, more = {}) {
+    const { card } = this.app
+    const { pins, loop, mode, ease, truncation } = path
+    const most = card.ranges.frames
+    return urlOf(`/interpolate.${format}`, {
+      model: card.id,
+      seeds: pins.join(","),
+      frames: frameCount({ pins: pins.length, loop, most, side: card.width }),
+      mode,
+      ease,
+      loop,
+      class: path.class,
+      truncation: truncation === 1 ? undefined : shortNumber(truncation),
+      edit: editText(path.edit),
+      ...more,
+    })
+  }
+
+  #load(url) {
+    this.url = url
+    this.#stop()
+    this.film.setAttribute("aria-busy", "true")
+    this.latest.ask(
+      () => this.app.api.image({ url }),
+      (strip) => {
+        this.film.removeAttribute("aria-busy")
+        this.strip = strip
+        this.frames = strip.width / strip.height
+        const { loop } = this.app.state.path
+        this.scrub.max = loop ? this.frames : this.frames - 1
+        this.position = Math.min(this.position, this.frames - 1)
+        this.canvas.width = this.canvas.height = strip.height
+        this.canvas.dataset.frames = this.frames
+        this.#paint()
+        if (!wantsStillness()) this.#start()
+      },
+      (error) => {
+        this.film.removeAttribute("aria-busy")
+        this.url = ""
+        toast(error.message)
+      },
+    )
+  }
+
+  #paint() {
+    const { strip, canvas, frames } = this
+    const { frame, next, blend, ended } = placeInFilm(
+      this.position,
+      frames,
+      this.app.state.path.loop,
+    )
+    const side = strip.height
+    const context = canvas.getContext("2d")
+    for (const [one, opacity] of [
+      [frame, 1],
+      [next, blend],
+    ]) {
+      context.globalAlpha = opacity
+      context.drawImage(strip, one * side, 0, side, side, 0, 0, side, side)
+    }
+    context.globalAlpha = 1
+    canvas.dataset.frame = frame
+    this.scrub.value = this.position % (this.app.state.path.loop ? frames : Infinity)
+    return ended
+  }
+
+  #start() {
+    if (!this.strip || this.playing) return
+    if (placeInFilm(this.position, this.frames, this.app.state.path.loop).ended) this.position = 0
+    let before = performance.now()
+    const step = (now) => {
+      this.position += ((now - before) / 1000) * this.app.state.path.fps
+      before = now
+      this.playing = requestAnimationFrame(step)
+      if (this.#paint()) this.#stop()
+    }
+    this.playing = requestAnimationFrame(step)
+    this.#label("Pause", "pause")
+  }
+
+  #stop() {
+    cancelAnimationFrame(this.playing)
+    this.playing = 0
+    this.#label("Play", "play")
+  }
+
+  #label(text, drawn) {
+    this.play.querySelector("span").textContent = text
+    this.play.querySelector("use").setAttribute("href", `#${drawn}`)
+  }
+
+  #toggle() {
+    if (this.playing) this.#stop()
+    else this.#start()
+  }
+
+  #seek(position) {
+    this.#stop()
+    this.position = position
+    if (this.strip) this.#paint()
+  }
+
+  #move(from, to) {
+    this.#commit({ pins: moved(this.app.state.path.pins, from, to) })
+    announce(`Moved to place ${to + 1}`)
+  }
+
+  #dropped(event, place) {
+    event.preventDefault()
+    const from = Number(event.dataTransfer.getData("text/plain"))
+    if (Number.isInteger(from) && from < this.app.state.path.pins.length) this.#move(from, place)
+  }
+
+  #add() {
+    const { pins } = this.app.state.path
+    if (pins.length >= this.card.ranges.seeds_of_a_path)
+      return toast("A path has no more pins on this host.")
+    this.#commit({ pins: [...pins, randomSeed()] })
+  }
+
+  #commit(words) {
+    this.app.commit({ path: { ...this.app.state.path, ...words } })
+  }
+
+  async #download() {
+    const { path } = this.app.state
+    const format = this.format.value
+    if (path.pins.length < 2) return
+    this.saving.disabled = true
+    const words = { fps: path.fps, scale: this.scale.value === "1" ? undefined : this.scale.value }
+    try {
+      const file = await this.app.api.blob({ url: this.#url(format, path, words) })
+      const name = `${this.card.name}-path.${format}`
+      save(file, name)
+      toast(`Saved: ${name}`)
+    } catch (error) {
+      const option = this.format.querySelector(`option[value="${format}"]`)
+      if (error.status === 501) option.disabled = true
+      toast(error.message)
+    }
+    this.saving.disabled = false
+  }
+}

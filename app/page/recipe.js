@@ -1,0 +1,132 @@
+/**
+ * Recipes in files: a PNG's text chunk named ganserve, or a property in the XMP of other formats.
+ *
+ * Nothing in a file is believed: it may be damaged, foreign or hostile.
+ */
+
+import { checkedPicture, readEdits } from "./picture.js"
+import { wholeNumber } from "./seeds.js"
+
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
+const KEYWORD = "ganserve\0"
+const MOST_CHUNKS = 64
+const LONGEST_RECIPE = 12_000
+export const LARGEST_FILE = 64 * 2 ** 20 // bytes that are looked at
+const ENTITIES = { "&lt;": "<", "&gt;": ">", "&amp;": "&" }
+
+/**
+ * @param {Uint8Array} bytes of a file
+ * @returns {Record<string, any> | null} the recipe in it; seeds are text
+ */
+export function readRecipe(bytes) {
+  const text = PNG.every((byte, place) => bytes[place] === byte) ? inPng(bytes) : inXmp(bytes)
+  return text === null ? null : parsed(text)
+}
+
+function inPng(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let start = PNG.length
+  for (let count = 0; count < MOST_CHUNKS && start + 12 <= bytes.length; count++) {
+    const length = view.getUint32(start)
+    const end = start + 8 + length
+    if (end + 4 > bytes.length) return null
+    const name = latin(bytes.subarray(start + 4, start + 8))
+    if (name === "IDAT") return null
+    if (name === "tEXt" && length <= KEYWORD.length + LONGEST_RECIPE) {
+      const text = latin(bytes.subarray(start + 8, end))
+      if (text.startsWith(KEYWORD)) {
+        const whole = checksum(bytes.subarray(start + 4, end)) === view.getUint32(end)
+        return whole ? text.slice(KEYWORD.length) : null
+      }
+    }
+    start = end + 4
+  }
+  return null
+}
+
+function inXmp(bytes) {
+  const open = "<ganserve:recipe>"
+  const start = indexOf(bytes, open)
+  if (start < 0) return null
+  const rest = latin(bytes.subarray(start + open.length, start + open.length + 5 * LONGEST_RECIPE))
+  const end = rest.indexOf("<")
+  return end < 0 ? null : rest.slice(0, end).replace(/&(lt|gt|amp);/g, (name) => ENTITIES[name])
+}
+
+function indexOf(bytes, text) {
+  const wanted = new TextEncoder().encode(text)
+  for (
+    let start = bytes.indexOf(wanted[0]);
+    start >= 0;
+    start = bytes.indexOf(wanted[0], start + 1)
+  ) {
+    if (wanted.every((byte, place) => bytes[start + place] === byte)) return start
+  }
+  return -1
+}
+
+function latin(bytes) {
+  return new TextDecoder("latin1").decode(bytes)
+}
+
+/** CRC-32 of PNG, section D. */
+export function checksum(bytes) {
+  let crc = 0xffffffff
+  for (const byte of bytes) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0)
+  }
+  return (crc ^ 0xffffffff) >>> 0
+}
+
+/** JSON whose long whole numbers become text: a JavaScript number would lose their last digits. */
+export function parsed(text) {
+  if (text.length > LONGEST_RECIPE) return null
+  const quoted = text.replace(
+    /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g,
+    (found) => (found.startsWith('"') ? found : `"${found}"`),
+  )
+  try {
+    const recipe = JSON.parse(quoted)
+    const plain = typeof recipe === "object" && recipe !== null && !Array.isArray(recipe)
+    return plain ? recipe : null
+  } catch {
+    return null
+  }
+}
+
+/**
+ * What the page shows of a recipe: the view, and what is in it. Null where it says nothing.
+ *
+ * @param {Record<string, any>} recipe
+ * @returns {Record<string, any> | null}
+ */
+export function viewOf(recipe) {
+  const { model, seeds, pictures } = recipe
+  const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
+  if (Array.isArray(pictures)) {
+    return typeof pictures[0] === "object" ? viewOf({ model, ...pictures[0] }) : null
+  }
+  if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
+  const words = seeds.map((seed) => wholeNumber(String(seed)))
+  if (words.some((word) => word === null)) return null
+  if ("frames" in recipe && words.length >= 2) {
+    const { mode = "", ease = "linear", loop = false, fps = 20 } = recipe
+    const edit = readEdits(look.edit)
+    return { view: "path", model, path: { pins: words, mode, ease, loop, fps, ...look, edit } }
+  }
+  if (words.length !== 4) return null
+  const { x = 0, y = 0, size = 1, columns = 5, rows = 5 } = recipe
+  const plane = { seeds: words, x: x + size / 2, y: y + size / 2 }
+  if (columns * rows > 1) return { view: "plane", model, plane: { ...plane, ...look, edit: {} } }
+  const picture = checkedPicture({ model, ...look, plane: { ...plane, x, y } })
+  return picture && { view: "focus", model, picture }
+}
+
+function viewOfOne(recipe, look) {
+  const { model, seed, mix, z, n } = recipe
+  const picture = checkedPicture({ model, seed, mix, z, ...look })
+  if (picture === null) return null
+  if (n > 1) return { view: "grid", model, grid: { seed: picture.seed, class: look.class ?? "" } }
+  return { view: "focus", model, picture }
+}

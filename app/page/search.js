@@ -1,0 +1,116 @@
+/** The search for the latent whose picture is nearest to a given one; the host does it. */
+
+import { button, h, paint, toast } from "./dom.js"
+import { drawing } from "./picture.js"
+
+const SENT = 256 // pixels a side: more than any generator here wants to see
+
+export class Search {
+  constructor(app) {
+    this.app = app
+    this.bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the search" })
+    this.line = h("p", { class: "detail" })
+    this.canvas = h("canvas", {
+      class: "given",
+      role: "img",
+      "aria-label": "The nearest so far",
+      width: 1,
+      height: 1,
+    })
+    this.given = h("div")
+    this.open = button("Open it", "right", () => app.open(this.picture), {
+      class: "button primary",
+    })
+    this.stop = button("Stop", null, () => this.leave())
+    this.root = h(
+      "div",
+      { class: "search", hidden: true },
+      h("h2", {}, "Nearest picture"),
+      h(
+        "div",
+        { class: "sum" },
+        this.given,
+        h("span", { class: "sign", "aria-hidden": "true" }, "≈"),
+        this.canvas,
+      ),
+      this.bar,
+      this.line,
+      h("div", { class: "row" }, this.open, this.stop),
+    )
+  }
+
+  /**
+   * Sends what is in the middle of a picture, and shows what is found as it is found.
+   *
+   * @param {ImageBitmap} image
+   */
+  async begin(image) {
+    const given = middleOf(image)
+    this.root.hidden = false
+    this.given.replaceChildren(given)
+    this.picture = null
+    this.open.disabled = true
+    this.stop.hidden = false
+    this.line.textContent = "Sent to the host, which begins to look."
+    this.bar.value = 0
+    this.aborter = new AbortController()
+    const { signal } = this.aborter
+    try {
+      const file = await new Promise((resolve) => given.toBlob(resolve))
+      for await (const report of this.#reports(file, signal)) await this.#show(report)
+      if (this.picture) this.line.textContent += " Done."
+    } catch (error) {
+      if (error.name !== "AbortError") toast(error.message)
+    }
+    this.stop.hidden = true
+  }
+
+  /** Gives up. */
+  leave() {
+    this.aborter?.abort()
+    this.root.hidden = true
+  }
+
+  async *#reports(file, signal) {
+    const { api, card } = this.app
+    const headers = { "Content-Type": "application/octet-stream" }
+    const url = `/project?model=${card.id}`
+    const response = await api.answer({ url, body: file }, { signal, headers })
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    for (let rest = ""; ;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      const lines = (rest + value).split("\n")
+      rest = lines.pop()
+      for (const line of lines) if (line) yield JSON.parse(line)
+    }
+  }
+
+  async #show({ step, steps, error, z, class: class_ }) {
+    this.picture = { model: this.app.card.id, z, truncation: 1, edit: {} }
+    if (class_) this.picture.class = class_
+    this.bar.value = step / steps
+    this.line.textContent = `Step ${step} of ${steps}: ${error.toFixed(1)} levels of 255 off.`
+    this.open.disabled = false
+    paint(this.canvas, await this.app.api.image(drawing(this.picture)))
+    this.canvas.dataset.step = step
+  }
+}
+
+/** The centre square of a picture on a canvas: no more than that leaves the browser. */
+function middleOf(image) {
+  const side = Math.min(image.width, image.height)
+  const [x, y] = [(image.width - side) / 2, (image.height - side) / 2]
+  const sent = Math.min(side, SENT)
+  const canvas = h("canvas", {
+    class: "given",
+    role: "img",
+    "aria-label": "The picture you gave",
+    width: sent,
+    height: sent,
+  })
+  const context = canvas.getContext("2d")
+  context.imageSmoothingQuality = "high"
+  context.drawImage(image, x, y, side, side, 0, 0, sent, sent)
+  return canvas
+}

@@ -1,0 +1,189 @@
+/**
+ * What the page shows, as text in its address and back: a link restores the view.
+ *
+ * The address holds what the view needs; what other views hold is kept in the browser's history.
+ */
+
+import { checkedPicture, editText, readEdits, shortNumber, urlOf } from "./picture.js"
+import { wholeNumber } from "./seeds.js"
+
+export const VIEWS = ["grid", "plane", "path", "mix", "find", "saved", "models", "focus"]
+export const EASES = ["linear", "in", "out", "in-out"]
+export const MODES = ["lerp", "slerp", "spline"]
+const MOST_PINS = 256 // the host says how many a way may have
+const FASTEST = 60
+
+/** What a page shows that nobody has touched. */
+export function freshState() {
+  return {
+    view: "grid",
+    model: "",
+    grid: { seed: "", class: "" },
+    picture: null,
+    plane: { seeds: [], x: 0.5, y: 0.5, class: "", truncation: 1 },
+    path: {
+      pins: [],
+      mode: "",
+      ease: "in-out",
+      loop: true,
+      fps: 30,
+      class: "",
+      truncation: 1,
+      edit: {},
+    },
+    mix: { seeds: [], class: "" },
+  }
+}
+
+/** The address of a state, from its question mark on. */
+export function addressOf(state) {
+  const { view, model } = state
+  const parameters = { view: view === "grid" ? "" : view, model, ...PARTS[view]?.write(state) }
+  return urlOf("/", parameters)
+}
+
+/** The state of an address. What it does not say is as in `base`; what is no good is left out. */
+export function stateOf(search, base = freshState()) {
+  const query = new URLSearchParams(search)
+  const model = query.get("model") ?? base.model
+  const wanted = query.get("view") ?? (isPicture(query) ? "focus" : "grid")
+  const view = VIEWS.includes(wanted) ? wanted : "grid"
+  const state = { ...base, view, model }
+  Object.assign(state, PARTS[view]?.read(query, state))
+  if (view === "focus" && !state.picture) state.view = "grid"
+  return state
+}
+
+function isPicture(query) {
+  return ["seed", "at", "mix", "z"].some((name) => query.has(name))
+}
+
+const PARTS = {
+  grid: {
+    write: ({ grid }) => ({ grid: grid.seed, class: grid.class }),
+    read: (query, { grid }) => ({
+      grid: {
+        seed: wholeNumber(query.get("grid") ?? "") ?? grid.seed,
+        class: query.get("class") ?? "",
+      },
+    }),
+  },
+  focus: {
+    write: ({ picture }) => (picture ? pictureWords(picture) : {}),
+    read: (query, { model }) => ({ picture: readPicture(query, model) }),
+  },
+  plane: {
+    write: ({ plane }) => ({
+      corners: plane.seeds.join(","),
+      x: shortNumber(plane.x),
+      y: shortNumber(plane.y),
+      class: plane.class,
+    }),
+    read: (query, { plane }) => {
+      const seeds = seedsOf(query.get("corners"))
+      const [x, y] = ["x", "y"].map((name) => numberOf(query.get(name), 0, 1, 0.5))
+      return {
+        plane: {
+          ...plane,
+          seeds: seeds.length === 4 ? seeds : [],
+          x,
+          y,
+          class: query.get("class") ?? "",
+        },
+      }
+    },
+  },
+  path: {
+    write: ({ path }) => ({
+      pins: path.pins.join(","),
+      mode: path.mode,
+      ease: path.ease,
+      loop: String(path.loop),
+      fps: path.fps,
+      class: path.class,
+      truncation: path.truncation === 1 ? "" : shortNumber(path.truncation),
+      edit: editText(path.edit),
+    }),
+    read: (query, { path }) => ({
+      path: {
+        pins: query.has("pins") ? seedsOf(query.get("pins")).slice(0, MOST_PINS) : path.pins,
+        mode: oneOf(MODES, query.get("mode"), ""),
+        ease: oneOf(EASES, query.get("ease"), path.ease),
+        loop: query.has("loop") ? query.get("loop") === "true" : path.loop,
+        fps: Math.round(numberOf(query.get("fps"), 1, FASTEST, path.fps)),
+        class: query.get("class") ?? "",
+        truncation: numberOf(query.get("truncation"), 0, 1, 1),
+        edit: readEdits(query.get("edit")),
+      },
+    }),
+  },
+  mix: {
+    write: ({ mix }) => ({ of: mix.seeds.join(","), class: mix.class }),
+    read: (query) => {
+      const seeds = seedsOf(query.get("of"))
+      return { mix: { seeds: seeds.length === 3 ? seeds : [], class: query.get("class") ?? "" } }
+    },
+  },
+}
+
+function pictureWords(picture) {
+  const { seed, text, plane, mix, z, truncation } = picture
+  return {
+    seed,
+    text,
+    at: plane && [...plane.seeds, shortNumber(plane.x), shortNumber(plane.y)].join(","),
+    mix: mix?.map(([seed, weight]) => `${seed}:${shortNumber(weight)}`).join(","),
+    z: z?.map(shortNumber).join(","),
+    class: picture.class,
+    truncation: truncation === 1 ? "" : shortNumber(truncation),
+    edit: editText(picture.edit),
+  }
+}
+
+function readPicture(query, model) {
+  const found = {
+    // without a hash the page puts in what is meant
+    model: /@/.test(model) ? model : `${model || "x"}@000000000000`,
+    class: query.get("class") ?? "",
+    truncation: numberOf(query.get("truncation"), 0, 1, 1),
+    edit: query.get("edit") ?? "",
+  }
+  const seed = query.get("seed")
+  if (seed !== null) {
+    const number = wholeNumber(seed)
+    // a text is a seed too: which, the service says
+    return number === null
+      ? { ...found, edit: readEdits(found.edit), text: seed }
+      : checkedPicture({ ...found, seed: number, text: query.get("text") ?? "" })
+  }
+  const numbers = (name) => query.get(name)?.split(",").map(Number)
+  if (query.has("at")) {
+    const [x, y] = numbers("at").slice(4)
+    return checkedPicture({
+      ...found,
+      plane: { seeds: query.get("at").split(",").slice(0, 4), x, y },
+    })
+  }
+  if (query.has("mix")) {
+    const mix = query
+      .get("mix")
+      .split(",")
+      .map((part) => part.split(":"))
+    return checkedPicture({ ...found, mix: mix.map(([seed, weight]) => [seed, Number(weight)]) })
+  }
+  return checkedPicture({ ...found, z: numbers("z") })
+}
+
+function seedsOf(text) {
+  const seeds = (text ?? "").split(",").map(wholeNumber)
+  return seeds.includes(null) ? [] : seeds
+}
+
+function numberOf(text, low, high, otherwise) {
+  const number = text === null || text === "" ? NaN : Number(text)
+  return number >= low && number <= high ? number : otherwise
+}
+
+function oneOf(words, word, otherwise) {
+  return words.includes(word) ? word : otherwise
+}

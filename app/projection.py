@@ -1,0 +1,94 @@
+"""Looking for the latent whose picture is nearest to a given one: one search at a time, on a thread
+of its own, given up when nobody waits for it any more.
+
+    picture (side, side, C) -> Projector.begin -> reports, each better than the one before
+"""
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from fastapi import Depends, Request
+from numpy.typing import NDArray
+
+from app.problems import QueueFull
+from model.generator_file import GeneratorFile
+
+if TYPE_CHECKING:
+    from model.projection import Progress
+
+BUSY_SECONDS = 5  # after which to come again: about as long as a short search takes
+
+
+class ProjectionError(Exception):
+    """Nothing can be looked for on this machine; the message says why."""
+
+
+class Projector:
+    """At most one search. Lives on the event loop; the search itself on its thread."""
+
+    def __init__(self, search: Any, one_thread: Any) -> None:
+        self._search = search  # model.projection's project
+        self._thread = ThreadPoolExecutor(1, "projection", initializer=one_thread)
+        self._busy = False
+
+    def begin(
+        self, file: GeneratorFile, picture: NDArray[np.uint8], steps: int, class_: int | None
+    ) -> AsyncIterator["Progress"]:
+        """The reports of a search, as they are made.
+
+        Raises:
+            QueueFull: another search is under way.
+        """
+        if self._busy:
+            raise QueueFull(
+                "another picture is being looked for; one at a time", BUSY_SECONDS, "searching"
+            )
+        self._busy = True
+        return self._reports(self._search(file, picture, steps=steps, class_=class_))
+
+    async def _reports(self, found: Iterator["Progress"]) -> AsyncIterator["Progress"]:
+        loop = asyncio.get_running_loop()
+        try:
+            while report := await loop.run_in_executor(self._thread, next, found, None):
+                yield report
+        finally:
+            # after the step that is under way, if one is
+            loop.run_in_executor(self._thread, _end, found).add_done_callback(self._free)
+
+    def _free(self, _: Any) -> None:
+        self._busy = False
+
+    def stop(self) -> None:
+        """Lets the thread end after its step."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _end(found: Any) -> None:
+    found.close()
+
+
+def projector() -> Projector:
+    """What looks for pictures.
+
+    Raises:
+        ProjectionError: PyTorch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ProjectionError("GAN_PROJECTION needs PyTorch, which is not installed")
+    # imported by name: torch costs time and memory, and few hosts search
+    found = importlib.import_module("model.projection")
+    return Projector(found.project, found.one_thread)
+
+
+def get_projector(request: Request) -> Projector | None:
+    """The application's, where the operator has turned it on."""
+    found: Projector | None = request.app.state.projector
+    return found
+
+
+ProjectorDep = Annotated[Projector | None, Depends(get_projector)]

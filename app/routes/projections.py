@@ -1,0 +1,83 @@
+"""/project: a picture in, the latent whose picture is nearest to it back, better step by step."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.bulk import begun
+from app.generation import Generation, GeneratorsDep
+from app.limits import BoundsDep
+from app.problems import InvalidRequest
+from app.projection import ProjectorDep
+from app.routes.images import BINARY
+from app.schemas import ProjectQuery
+from model.pictures import BrokenPictureError, decode, square
+from model.recipes import vector_words
+
+if TYPE_CHECKING:
+    from model.projection import Progress
+
+MEDIA_TYPE = "application/x-ndjson"
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A JSON object a line: step, steps, error, and z with its class.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    },
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A picture file: PNG, JPEG, WebP, BMP, GIF or TIFF.",
+        "content": {"application/octet-stream": BINARY},
+    }
+}
+
+router = APIRouter(tags=["pictures"])
+
+
+@router.post("/project", responses=RESPONSES, openapi_extra=BODY, response_class=Response)
+async def project(
+    request: Request,
+    parameters: Annotated[ProjectQuery, Query()],
+    generators: GeneratorsDep,
+    bounds: BoundsDep,
+    projector: ProjectorDep,
+) -> Response:
+    """Looks for the latent whose picture is nearest to the centre square of a picture. Each line of
+    the answer is better than the one before, the last one the best; who goes away ends the search.
+    """
+    assert projector is not None
+    generation = generators.parameter(parameters.model)
+    place = None if parameters.class_ is None else generation.class_place(parameters.class_)
+    content = await request.body()
+    side, channels = generation.side, generation.channels
+    try:
+        image, _ = await asyncio.to_thread(decode, content, bounds.max_pixels)
+    except BrokenPictureError as error:
+        raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
+    picture = await asyncio.to_thread(square, image, side, channels, "crop")
+    reports = projector.begin(generation.file, picture, parameters.steps, place)
+    headers = {"Cache-Control": "no-store", "Image-Model": generation.id}
+    lines = await begun(_lines(generation, reports))
+    return StreamingResponse(lines, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _lines(
+    generation: Generation, reports: AsyncIterator["Progress"]
+) -> AsyncIterator[bytes]:
+    async for report in reports:
+        z_dim, classes = generation.config.network.z_dim, generation.config.classes
+        words: dict[str, Any] = {
+            "step": report.step,
+            "steps": report.steps,
+            "error": round(report.error, 3),
+            "model": generation.id,
+            "z": vector_words(report.row[:z_dim]),
+        }
+        if classes:
+            words["class"] = classes[int(report.row[z_dim:].argmax())]
+        yield json.dumps(words).encode() + b"\n"

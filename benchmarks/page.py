@@ -1,0 +1,186 @@
+"""The explorer in a browser: `python -m benchmarks.page`.
+
+What the page weighs, how soon its first pictures are there, how soon a slider's move is; and with
+`--pictures FOLDER` its portraits, as they stand in README.md. Wants a Chromium that is installed.
+"""
+
+import argparse
+import io
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.servers import OURS, running
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+VISITS = 10  # each a browser's first
+MOVES = 100
+BURST = 120  # moves, at sixty a second
+LARGEST_PORTRAIT = 300 * 1024  # bytes
+COLOURS = 128  # of a portrait, where all would be too many bytes
+DESKTOP, PHONE = (1280, 800), (390, 844)
+PORTRAITS: dict[str, tuple[str, tuple[int, int], str]] = {
+    "explorer-grid": ("/?grid=0", DESKTOP, "light"),
+    "explorer-focus": ("/?seed=42&edit=d0:1.2", DESKTOP, "light"),
+    "explorer-dark": ("/?view=path&pins=3,8,5,42", DESKTOP, "dark"),
+    "explorer-phone": ("/?seed=42&edit=d0:1.2", PHONE, "dark"),
+}
+FIRST_TILE = """
+const watch = new MutationObserver(() => {
+  if (!document.querySelector("button.tile canvas")) return
+  watch.disconnect()
+  requestAnimationFrame(() => setTimeout(() => (window.firstTile = performance.now())))
+})
+watch.observe(document, {childList: true, subtree: true})
+"""
+ONE_MOVE = """async (input, value) => {
+  const canvas = document.querySelector(".stage canvas")
+  const before = canvas.dataset.shown
+  const start = performance.now()
+  input.value = value
+  input.dispatchEvent(new Event("input", {bubbles: true}))
+  while (canvas.dataset.shown === before) await new Promise(resolve => setTimeout(resolve, 1))
+  return performance.now() - start
+}"""
+MANY_MOVES = """async (input, moves) => {
+  const canvas = document.querySelector(".stage canvas")
+  for (let move = 1; move <= moves; move++) {
+    input.value = input.max * (2 * move / moves - 1)
+    input.dispatchEvent(new Event("input", {bubbles: true}))
+    await new Promise(resolve => setTimeout(resolve, 1000 / 60))
+  }
+  const start = performance.now()
+  const wanted = `d1:${Number(Number(input.value).toFixed(2))}`
+  const soon = () => new Promise(resolve => setTimeout(resolve, 1))
+  while (!canvas.dataset.shown.includes(wanted)) await soon()
+  return performance.now() - start
+}"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        raise SystemExit("no Chromium is installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def weight(browser: Browser, url: str) -> tuple[float, float]:
+    """KiB that the first view takes on its way, and unpacked; pictures not counted."""
+    page = browser.new_context().new_page()
+    found: list[tuple[int, int]] = []
+
+    def answered(request: Any) -> None:
+        if "/generate" not in request.url and "/models" not in request.url:
+            sizes = request.sizes()
+            found.append((sizes["responseBodySize"], len(request.response().body())))
+
+    page.on("requestfinished", answered)
+    page.goto(url)
+    page.locator("button.tile").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.context.close()
+    return sum(sent for sent, _ in found) / 1024, sum(whole for _, whole in found) / 1024
+
+
+def first_pictures(browser: Browser, url: str) -> list[float]:
+    """Milliseconds from the address to the first pictures, of visits with nothing kept."""
+    found = []
+    for visit in range(VISITS):
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page.add_init_script(FIRST_TILE)
+        page.goto(f"{url}/?grid={1000 * (visit + 1)}")
+        page.locator("button.tile").first.wait_for()
+        while (shown := page.evaluate("window.firstTile")) is None:
+            page.wait_for_timeout(10)
+        found.append(float(shown))
+        page.context.close()
+    return sorted(found)
+
+
+def moves(page: Page, url: str) -> tuple[list[float], float, int]:
+    """Milliseconds of single moves of a slider; those from the last of sixty a second to its
+    picture; and how many pictures were asked for meanwhile.
+    """
+    page.goto(f"{url}/?seed=42")
+    slider = page.get_by_role("slider", name="Direction 2")
+    slider.wait_for()
+    page.wait_for_load_state("networkidle")
+    reach = float(slider.get_attribute("max") or 0)
+    values = [round(reach * (0.3 + 0.6 * move / MOVES), 2) for move in range(MOVES)]
+    single = sorted(float(slider.evaluate(ONE_MOVE, value)) for value in dict.fromkeys(values))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    last = float(slider.evaluate(MANY_MOVES, BURST))
+    return single, last, len(asked)
+
+
+def take_portraits(browser: Browser, url: str, folder: Path) -> None:
+    """The page as it looks, as PNG files of a bounded size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (path, (width, height), scheme) in PORTRAITS.items():
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+        )
+        page = context.new_page()
+        page.goto(url + path)
+        page.wait_for_load_state("networkidle")
+        content = small(page.screenshot())
+        (folder / f"{name}.png").write_bytes(content)
+        print(f"{folder / name}.png: {len(content) / 1024:.0f} KiB", flush=True)
+        context.close()
+
+
+def small(content: bytes) -> bytes:
+    """A PNG file with all its colours, or as many as fit."""
+    with Image.open(io.BytesIO(content)) as image:
+        whole = image.convert("RGB")
+    variants: list[Callable[[], Image.Image]] = [
+        lambda: whole,
+        lambda: whole.quantize(COLOURS, dither=Image.Dither.NONE),
+    ]
+    for variant in variants:
+        stream = io.BytesIO()
+        variant().save(stream, "png", optimize=True)
+        if stream.tell() <= LARGEST_PORTRAIT:
+            return stream.getvalue()
+    raise SystemExit("a portrait is too large")
+
+
+def main() -> None:
+    """Prints the figures, or takes the portraits."""
+    parser = argparse.ArgumentParser(description="How heavy is the explorer, and how quick?")
+    parser.add_argument("--pictures", type=Path, help="take its portraits into this folder instead")
+    folder = parser.parse_args().pictures
+    with chromium() as browser, running(OURS) as server:
+        if folder:
+            take_portraits(browser, server.url, folder)
+            return
+        sent, whole = weight(browser, server.url)
+        print(f"the first view without pictures: {sent:.0f} KiB sent, {whole:.0f} KiB unpacked")
+        first = first_pictures(browser, server.url)
+        print(f"first pictures: {statistics.median(first):.0f} ms, at most {first[-1]:.0f} ms")
+        single, last, asked = moves(browser.new_context().new_page(), server.url)
+        print(
+            f"a slider's move: {statistics.median(single):.0f} ms, "
+            f"99 % within {single[int(0.99 * len(single))]:.0f} ms"
+        )
+        print(f"{BURST} moves at 60 a second: {asked} pictures asked for, {last:.0f} ms behind")
+
+
+if __name__ == "__main__":
+    main()

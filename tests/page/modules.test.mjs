@@ -1,0 +1,382 @@
+/** Laws of the page's modules that touch no document. */
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+
+import * as kept from "../../app/page/kept.js"
+import { Latest } from "../../app/page/latest.js"
+import * as picture from "../../app/page/picture.js"
+import { frameCount, moved, placeInFilm } from "../../app/page/playing.js"
+import * as recipe from "../../app/page/recipe.js"
+import * as seeds from "../../app/page/seeds.js"
+import { addressOf, freshState, stateOf } from "../../app/page/state.js"
+import { fileName, scalesFor, snippets } from "../../app/page/take.js"
+
+const MODEL = "tiny@0123456789ab"
+const LAST = "9223372036854775807"
+const EDITED = {
+  ...picture.plainPicture(MODEL, LAST, "red panda"),
+  truncation: 0.7,
+  edit: { d1: -2.5 },
+}
+const PLACE = { seeds: ["1", "2", "3", LAST], x: 0.25, y: 1 }
+const PICTURES = {
+  plain: picture.plainPicture(MODEL, "42"),
+  named: picture.plainPicture(MODEL, "42", "", 'ada, or [so] & "more"'),
+  edited: EDITED,
+  place: { model: MODEL, plane: PLACE, truncation: 1, edit: { d0: 1 } },
+  mix: {
+    model: MODEL,
+    mix: [
+      ["1", 1],
+      [LAST, -1],
+      ["3", 0.5],
+    ],
+    truncation: 1,
+    edit: {},
+  },
+  found: { model: MODEL, z: [0.5, -1, 0.0312], class: "cat", truncation: 1, edit: {} },
+}
+
+test("a seed keeps all its digits", () => {
+  assert.equal(seeds.wholeNumber(LAST), LAST)
+  assert.equal(seeds.wholeNumber("9223372036854775808"), null)
+  assert.equal(seeds.wholeNumber("007"), "7")
+  assert.equal(seeds.seedAfter("9007199254740993", 1), "9007199254740994")
+  assert.equal(seeds.seedAfter(LAST, 1), LAST)
+  assert.equal(seeds.seedAfter("0", -1), "0")
+})
+
+test("a seed that the service would refuse is refused here", () => {
+  for (const text of [
+    "",
+    " ",
+    "-1",
+    "1.5",
+    "1_000",
+    "1,2",
+    "٣",
+    LAST + "0",
+    "a\u0007",
+    "x".repeat(257),
+  ]) {
+    assert.notEqual(seeds.seedProblem(text), "", JSON.stringify(text))
+  }
+  for (const text of ["0", LAST, "ada", "née", "7 of 9", "😀", "x".repeat(256)]) {
+    assert.equal(seeds.seedProblem(text), "", JSON.stringify(text))
+  }
+})
+
+test("a random seed leaves room for those after it", () => {
+  for (let time = 0; time < 100; time++) {
+    assert.ok(Number(seeds.randomSeed(2 ** 32 - 1)) === 0)
+  }
+})
+
+test("an address restores its view", () => {
+  const views = Object.entries(PICTURES).map(([name, one]) => [
+    name,
+    { view: "focus", picture: one },
+  ])
+  views.push(
+    ["grid", { grid: { seed: "17", class: "dog" } }],
+    ["plane", { view: "plane", plane: { ...PLACE, class: "cat", truncation: 1 } }],
+    ["mix", { view: "mix", mix: { seeds: ["1", "2", LAST], class: "" } }],
+    ["saved", { view: "saved" }],
+  )
+  const path = { pins: ["1", LAST], mode: "spline", ease: "out", loop: false, fps: 12 }
+  const look = { class: "cat", truncation: 0.5, edit: { d0: 1, d7: -0.25 } }
+  views.push(["path", { view: "path", path: { ...path, ...look } }])
+  for (const [name, words] of views) {
+    const state = { ...freshState(), model: MODEL, ...words }
+    assert.deepEqual(stateOf(addressOf(state).slice(1)), state, name)
+  }
+})
+
+test("an address that is no good shows the grid or less, and never fails", () => {
+  const bad = [
+    "?view=focus",
+    "?view=nothing",
+    "?seed=1&truncation=7&edit=d0:1e9,zz",
+    "?at=1,2",
+    "?mix=a:b",
+    "?z=1,x",
+    "?view=plane&corners=1,2,3&x=9",
+    "?view=path&pins=a,b&fps=0&ease=no",
+    "?grid=-1",
+    "?%ff",
+  ]
+  for (const search of bad) {
+    const state = stateOf(search)
+    assert.doesNotThrow(() => addressOf(state), search)
+    assert.ok(state.view !== "focus" || state.picture.truncation === 1, search)
+  }
+})
+
+test("a text in an address waits for its number", () => {
+  assert.deepEqual(stateOf("?seed=ada").picture.text, "ada")
+  assert.equal(stateOf("?seed=ada").picture.seed, undefined)
+})
+
+test("a picture of a plain seed has the permanent address, others say what was done", () => {
+  const url = (one, options) => picture.drawing(one, options).url
+  assert.equal(url(PICTURES.plain), `/i/${MODEL}/42.png`)
+  assert.equal(url(PICTURES.plain, { scale: 4, format: "webp" }), `/i/${MODEL}/42@4x.webp`)
+  assert.equal(
+    url(PICTURES.edited, { scale: 2 }),
+    `/generate.png?model=${MODEL}&seed=${LAST}&class=red%20panda&truncation=0.7&edit=d1:-2.5&scale=2`,
+  )
+  assert.equal(
+    url(PICTURES.place),
+    `/plane.png?model=${MODEL}&seeds=1,2,3,${LAST}&x=0.25&y=1&size=0&columns=1&rows=1&edit=d0:1`,
+  )
+})
+
+test("a mix is asked for with every digit of its seeds", () => {
+  const { url, body } = picture.drawing(PICTURES.mix)
+  assert.equal(url, "/generate")
+  assert.ok(body.includes(`{"seed":${LAST},"weight":-1}`))
+  const sly = picture.bodyText({ class: '"seed":"7"', seed: "8" })
+  assert.deepEqual(JSON.parse(sly), { class: '"seed":"7"', seed: 8 })
+})
+
+test("equal pictures have equal keys, whatever the order of their words", () => {
+  const one = { ...PICTURES.plain, edit: { d1: 1, d0: 2 } }
+  const other = { edit: { d0: 2, d1: 1, d2: 0 }, truncation: 1, seed: "42", model: MODEL }
+  assert.equal(picture.keyOf(one), picture.keyOf(other))
+  assert.notEqual(picture.keyOf(one), picture.keyOf(PICTURES.plain))
+})
+
+test("edits are written as the service reads them", () => {
+  assert.equal(picture.editText({ d10: 1, d2: -0.30000000000000004, d3: 0 }), "d2:-0.3,d10:1")
+  assert.deepEqual(picture.readEdits("d2:-0.3,d10:1,dx:1,d1:1e5"), { d2: -0.3, d10: 1 })
+})
+
+test("what is no picture is none", () => {
+  for (const one of Object.values(PICTURES)) assert.deepEqual(picture.checkedPicture(one), one)
+  const good = PICTURES.plain
+  const bad = [
+    null,
+    7,
+    {},
+    { ...good, model: "x" },
+    { ...good, seed: "-1" },
+    { ...good, seed: 2 ** 60 },
+    { ...good, truncation: 2 },
+    { ...PICTURES.mix, mix: [["1", 11]] },
+    { ...PICTURES.found, z: ["1"] },
+    { ...PICTURES.place, plane: { ...PLACE, x: -1 } },
+    { ...PICTURES.place, plane: { seeds: ["1"] } },
+  ]
+  for (const one of bad) assert.equal(picture.checkedPicture(one), null, JSON.stringify(one))
+})
+
+test("the latest question wins, one at a time, in order", async () => {
+  const latest = new Latest()
+  const shown = []
+  let underway = 0
+  const answers = []
+  const ask = (number) =>
+    latest.ask(
+      () => {
+        assert.equal(++underway, 1)
+        return new Promise((resolve) => answers.push(() => resolve(number, underway--)))
+      },
+      (answer) => shown.push(answer),
+    )
+  for (let number = 0; number < 60; number++) ask(number)
+  assert.equal(answers.length, 1)
+  answers[0]()
+  await new Promise(setImmediate)
+  assert.equal(answers.length, 2)
+  answers[1]()
+  await new Promise(setImmediate)
+  assert.deepEqual(shown, [0, 59])
+  ask(60)
+  latest.forget()
+  answers[2]()
+  await new Promise(setImmediate)
+  assert.deepEqual(shown, [0, 59])
+})
+
+test("a question that fails is told of, and does not stop the next", async () => {
+  const latest = new Latest()
+  const told = []
+  const tell = (error) => told.push(error.message)
+  latest.ask(
+    () => Promise.reject(new Error("full")),
+    () => told.push("shown"),
+    tell,
+  )
+  latest.ask(
+    () => Promise.resolve("fine"),
+    (answer) => told.push(answer),
+    tell,
+  )
+  await new Promise(setImmediate)
+  assert.deepEqual(told, ["full", "fine"])
+})
+
+test("a loop goes from its last frame to its first, and a way ends", () => {
+  assert.deepEqual(placeInFilm(9.5, 10, true), { frame: 9, next: 0, blend: 0.5, ended: false })
+  assert.equal(placeInFilm(10, 10, true).frame, 0)
+  assert.equal(placeInFilm(-1, 10, true).frame, 9)
+  assert.deepEqual(placeInFilm(9, 10, false), { frame: 9, next: 9, blend: 0, ended: true })
+  assert.equal(placeInFilm(8.25, 10, false).blend, 0.25)
+})
+
+test("a way has a frame a pin at least and no more than the host draws", () => {
+  assert.equal(frameCount({ pins: 2, loop: false, most: 256, side: 64 }), 25)
+  assert.equal(frameCount({ pins: 3, loop: true, most: 256, side: 64 }), 72)
+  assert.equal(frameCount({ pins: 3, loop: true, most: 5, side: 64 }), 5)
+  assert.equal(frameCount({ pins: 8, loop: true, most: 256, side: 128 }), 64)
+})
+
+test("moving an entry keeps all of them", () => {
+  assert.deepEqual(moved(["a", "b", "c"], 0, 2), ["b", "c", "a"])
+  assert.deepEqual(moved(["a", "b", "c"], 2, -1), ["c", "a", "b"])
+})
+
+/** A PNG with a text chunk; only what is looked at. */
+function png(text, keyword = "ganserve", damage = 0) {
+  const body = new TextEncoder().encode(`tEXt${keyword}\0${text}`)
+  const bytes = new Uint8Array(8 + 25 + body.length + 8)
+  bytes.set([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
+  const view = new DataView(bytes.buffer)
+  view.setUint32(8, 13)
+  bytes.set(new TextEncoder().encode("IHDR"), 12)
+  view.setUint32(33, body.length - 4)
+  bytes.set(body, 37)
+  view.setUint32(37 + body.length, recipe.checksum(body) + damage)
+  return bytes
+}
+
+test("a recipe is read from a PNG, with every digit of its seed", () => {
+  assert.deepEqual(recipe.readRecipe(png(`{"model":"${MODEL}","seed":${LAST}}`)), {
+    model: MODEL,
+    seed: LAST,
+  })
+  assert.deepEqual(
+    recipe.parsed(`{"class":"a, 1234567890123456, b","z":[0.1234567890123456789]}`),
+    {
+      class: "a, 1234567890123456, b",
+      z: [0.12345678901234568],
+    },
+  )
+})
+
+test("a recipe is read from XMP", () => {
+  const packet = 'RIFF....WEBP<ganserve:recipe>{"class":"a &amp; b","seed":1}</ganserve:recipe>'
+  assert.deepEqual(recipe.readRecipe(new TextEncoder().encode(packet)), { class: "a & b", seed: 1 })
+})
+
+test("a damaged or foreign file has no recipe, and hurts nobody", () => {
+  const good = png('{"seed":1}')
+  assert.equal(recipe.readRecipe(png('{"seed":1}', "ganserve", 1)), null)
+  assert.equal(recipe.readRecipe(png('{"seed":1}', "other")), null)
+  for (const text of ["[1]", "7", "{", "x".repeat(13_000)])
+    assert.equal(recipe.readRecipe(png(text)), null)
+  for (let length = 0; length < good.length; length++) recipe.readRecipe(good.slice(0, length))
+  assert.equal(recipe.readRecipe(new Uint8Array()), null)
+})
+
+test("every recipe leads to its view", () => {
+  const view = (words) => recipe.viewOf({ model: MODEL, ...words })
+  assert.deepEqual(
+    view({ seed: LAST, class: "red panda", truncation: 0.7, edit: "d1:-2.5" }).picture,
+    EDITED,
+  )
+  assert.deepEqual(view({ seed: 5, n: 9, columns: 3 }).grid, { seed: "5", class: "" })
+  assert.deepEqual(
+    view({
+      mix: [
+        [1, 1],
+        [LAST, -1],
+        [3, 0.5],
+      ],
+    }).picture,
+    PICTURES.mix,
+  )
+  assert.deepEqual(
+    view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture,
+    PICTURES.found,
+  )
+  const way = view({
+    seeds: [1, LAST],
+    frames: 9,
+    mode: "slerp",
+    loop: true,
+    ease: "in",
+    fps: 7,
+    edit: "d0:1",
+  })
+  assert.deepEqual(
+    [way.view, way.path.pins, way.path.mode, way.path.fps, way.path.edit],
+    ["path", ["1", LAST], "slerp", 7, { d0: 1 }],
+  )
+  const four = { seeds: [1, 2, 3, LAST], mode: "lerp" }
+  assert.deepEqual(view({ ...four, columns: 5, rows: 5, x: 0, y: 0, size: 1 }).plane.x, 0.5)
+  const place = view({ ...four, columns: 1, rows: 1, x: 0.25, y: 1, size: 0, edit: "d0:1" })
+  assert.deepEqual(place.picture, PICTURES.place)
+  for (const words of [
+    {},
+    { seed: -1 },
+    { seeds: [1] },
+    { seeds: ["a", 2], frames: 2 },
+    { pictures: [] },
+  ]) {
+    assert.equal(view(words), null)
+  }
+})
+
+test("what is copied says the same picture everywhere", () => {
+  const place = { origin: "http://host", side: 28, page: "http://host/?seed=42" }
+  const found = snippets(PICTURES.named, place)
+  assert.ok(found.html.startsWith(`<img src="http://host/i/${MODEL}/42@9x.png" srcset=`))
+  assert.ok(found.html.includes(`42@16x.png 2x"`))
+  assert.ok(found.html.includes("&quot;more&quot;"))
+  assert.ok(found.markdown.includes("\\[so\\]"))
+  assert.equal(found.url, `http://host/i/${MODEL}/42@9x.png`)
+  const mixed = snippets(PICTURES.mix, place)
+  assert.equal(mixed.html, undefined)
+  assert.ok(mixed.curl.includes("-d '{"))
+  assert.equal(fileName(PICTURES.plain, "webp"), "tiny-42.webp")
+  assert.deepEqual(
+    [scalesFor(28), scalesFor(64), scalesFor(512)],
+    [
+      [9, 16],
+      [4, 8],
+      [1, 2],
+    ],
+  )
+})
+
+test("favourites outlive the page, each once, and what is no picture stays out", () => {
+  const entries = new Map()
+  const storage = {
+    getItem: (name) => entries.get(name) ?? null,
+    setItem: (n, value) => entries.set(n, value),
+  }
+  const list = kept.favourites(storage)
+  list.add(PICTURES.plain)
+  list.add(PICTURES.edited)
+  list.add({ ...PICTURES.plain })
+  assert.deepEqual(kept.favourites(storage).pictures, [PICTURES.plain, PICTURES.edited])
+  list.remove(PICTURES.plain)
+  assert.deepEqual(kept.favourites(storage).pictures, [PICTURES.edited])
+  const file = kept.fileOf([PICTURES.mix, { model: "no" }])
+  assert.deepEqual(kept.picturesIn(file), [PICTURES.mix])
+  assert.throws(() => kept.picturesIn("[]"), /no list/)
+  assert.throws(() => kept.picturesIn("nonsense"), /no JSON/)
+  const broken = {
+    getItem: () => {
+      throw new Error("no")
+    },
+    setItem: () => {
+      throw new Error("no")
+    },
+  }
+  const forgetful = kept.favourites(broken)
+  forgetful.add(PICTURES.plain)
+  assert.ok(forgetful.has(PICTURES.plain))
+})

@@ -1,0 +1,694 @@
+"""The explorer in a real browser, with the generator that ships: each of its features, its manners,
+and what it does when the service will not.
+"""
+
+import io
+import json
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.access.keys import key_hash
+from model.encoding.animations import HAS_VIDEO
+from model.encoding.marking import read_recipe
+from model.generators import ZOO
+from tests.browsing import Visit, as_shown, chromium, until
+from tests.conftest import write_tiny_generator, write_tiny_residual
+from tests.test_start import fetch, service
+
+pytestmark = pytest.mark.browser
+
+LAST = 2**63 - 1
+KEY = "a key of somebody"
+VIEWS = {
+    "grid": "/?grid=0",
+    "focus": "/?seed=42&edit=d0:1.2",
+    "plane": "/?view=plane&corners=3,8,5,42",
+    "path": "/?view=path&pins=3,8,5",
+    "path-empty": "/?view=path",
+    "mix": "/?view=mix&of=3,8,5",
+    "find": "/?view=find",
+    "saved": "/?view=saved",
+    "models": "/?view=models",
+}
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The generator that ships, beside one in colour with classes."""
+    colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
+    settings = {"GAN_MODELS": str(colour), "GAN_THREADS": "1", "GAN_PROJECTION": "true"}
+    with service(ZOO / "mnist", **settings) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A host with narrow bounds that wants a key."""
+    folder = write_tiny_generator(tmp_path_factory.mktemp("strict") / "tiny")
+    few = {"PICTURES": "9", "EDITS": "2", "FRAMES": "6", "SIDE": "7", "KEYS": "3", "PIXELS": "5000"}
+    bounds = {f"GAN_MAX_{name}": value for name, value in few.items()}
+    with service(folder, GAN_API_KEY_HASHES=key_hash(KEY), **bounds) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Open]:
+    """Begins visits; after the test nothing has gone wrong in any."""
+    visits: list[Visit] = []
+
+    def begin(**options: Any) -> Visit:
+        visits.append(Visit(browser, options.pop("address", address), **options))
+        return visits[-1]
+
+    yield begin
+    for one in visits:
+        one.context.close()
+        assert one.wrong == []
+
+
+def drawn(address: str, path: str, body: Any = None) -> np.ndarray:
+    """The pixels that the service answers with, as a canvas shows them."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} if data else {}
+    request = urllib.request.Request(address + path, data, headers)
+    with urllib.request.urlopen(request) as answer:
+        found = np.load(io.BytesIO(answer.read()), allow_pickle=False)
+    return as_shown(found[0] if found.ndim == 4 else found)
+
+
+def shows(visit: Visit, wanted: np.ndarray, canvas: str = ".stage canvas.large") -> None:
+    """Waits until a canvas shows the pixels."""
+    for _ in range(200):
+        found = visit.pixels(canvas)
+        if found.shape == wanted.shape and np.array_equal(found, wanted):
+            return
+        visit.page.wait_for_timeout(50)
+    raise AssertionError(f"{canvas} shows something else")
+
+
+def slide(page: Any, label: str, value: float) -> None:
+    """Moves a slider and lets it go."""
+    page.get_by_label(label, exact=True).evaluate(
+        """(input, value) => {
+          input.value = value
+          input.dispatchEvent(new Event("input", {bubbles: true}))
+          input.dispatchEvent(new Event("change", {bubbles: true}))
+        }""",
+        value,
+    )
+
+
+def toast(page: Any, text: str) -> None:
+    """Waits until the page has said so."""
+    page.locator("#toast", has_text=text).wait_for()
+
+
+# --- the grid ---
+
+
+def test_grid_is_one_sheet_of_seeds_that_follow(visit: Open, address: str) -> None:
+    here = visit(viewport={"width": 1280, "height": 800})
+    page = here.go()
+    tiles = page.locator("button.tile")
+    tiles.nth(20).wait_for()
+    count = tiles.count()
+    assert count >= 48
+    (sheet,) = [path for path in here.requests if path.startswith("/generate")]
+    assert f"n={count}&" in sheet
+    first = int(page.url.split("grid=")[1].split("&")[0])
+    label = tiles.nth(5).get_attribute("aria-label")
+    assert label == f"Seed {first + 5}"
+    shows(here, drawn(address, f"/generate.npy?seed={first + 5}"), "button.tile >> nth=5 >> canvas")
+    page.get_by_role("button", name="More pictures").click()
+    tiles.nth(count).wait_for()
+    last = tiles.nth(count).get_attribute("aria-label")
+    assert last == f"Seed {first + count}"
+
+
+def test_shuffle_shows_others_and_back_the_same_again(visit: Open) -> None:
+    page = visit().go("/?grid=17")
+    first = page.locator("button.tile").first
+    page.get_by_role("button", name="Seed 17", exact=True).wait_for()
+    page.keyboard.press("r")
+    until(page, "document.querySelector('button.tile')?.ariaLabel !== 'Seed 17'")
+    page.go_back()
+    page.get_by_role("button", name="Seed 17", exact=True).wait_for()
+    assert first.get_attribute("aria-label") == "Seed 17"
+    page.go_forward()
+    until(page, "document.querySelector('button.tile')?.ariaLabel !== 'Seed 17'")
+
+
+def test_any_text_is_a_seed_and_what_is_none_is_told(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go()
+    page.keyboard.press("/")
+    page.keyboard.type("1.5")
+    page.keyboard.press("Enter")
+    page.get_by_text("Numbers are whole").wait_for()
+    page.get_by_label("Seed: a number or any text").fill("ada & co")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="ada & co").wait_for()
+    shows(here, drawn(address, "/generate.npy?seed=ada%20%26%20co"))
+    here.go("/?seed=ada%20%26%20co")
+    page.get_by_role("heading", name="ada & co").wait_for()
+    shows(here, drawn(address, "/generate.npy?seed=ada%20%26%20co"))
+
+
+def test_generators_and_classes_are_chosen_from(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?grid=0")
+    page.get_by_label("Model").select_option(label="colour")
+    page.get_by_role("button", name="red panda").click()
+    tile = page.get_by_role("button", name="Seed 3, red panda")
+    tile.wait_for()
+    assert "class=red%20panda" in page.url
+    tile.click()
+    shows(here, drawn(address, "/generate.npy?model=colour&seed=3&class=red%20panda"))
+    page.get_by_label("Class").select_option("cat")
+    shows(here, drawn(address, "/generate.npy?model=colour&seed=3&class=cat"))
+    page.get_by_label("Class").select_option("")
+    own = json.loads(fetch(f"{address}/latents/3.json?model=colour"))["class"]
+    page.locator(".detail", has_text=own).wait_for()
+    page.get_by_label("Model").select_option(label="mnist")
+    shows(here, drawn(address, "/generate.npy?seed=3"))
+    assert page.get_by_label("Class").count() == 0
+
+
+# --- the focus ---
+
+
+def test_sliders_steer_and_the_address_restores_it(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?grid=40")
+    page.get_by_role("button", name="Seed 42", exact=True).click()
+    shows(here, drawn(address, "/generate.npy?seed=42"))
+    slide(page, "Direction 1", 1.45)
+    slide(page, "Direction 3", -2.9)
+    slide(page, "Truncation", 0.7)
+    wanted = drawn(address, "/generate.npy?seed=42&truncation=0.7&edit=d0:1.45,d2:-2.9")
+    shows(here, wanted)
+    other = visit()
+    other.go(page.url.removeprefix(address))
+    shows(other, wanted)
+    page.keyboard.press("z")
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d0:1.45,d2:-2.9"))
+    page.get_by_role("button", name="Undo", exact=True).click()
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d0:1.45"))
+    page.keyboard.press("Shift+Z")
+    page.get_by_role("button", name="Redo", exact=True).click()
+    shows(here, wanted)
+    toast_free = page.locator("#toast")
+    assert not toast_free.is_visible()
+    page.keyboard.press("Shift+Z")
+    toast(page, "Nothing to redo")
+    page.get_by_role("button", name="Undo all edits").click()
+    shows(here, drawn(address, "/generate.npy?seed=42&truncation=0.7"))
+
+
+def test_ends_of_a_slider_are_shown_beside_it(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?seed=7&edit=d1:1")
+    shows(here, drawn(address, "/generate.npy?seed=7&edit=d0:-2.9,d1:1"), ".end >> nth=0 >> canvas")
+    shows(here, drawn(address, "/generate.npy?seed=7&edit=d1:2.9"), ".end >> nth=3 >> canvas")
+    assert page.locator(".slider").count() == 8
+    page.get_by_role("button", name="Direction 1: as far left as it goes").click()
+    shows(here, drawn(address, "/generate.npy?seed=7&edit=d0:-2.9,d1:1"))
+
+
+def test_sixty_moves_a_second_make_no_backlog_and_end_where_they_end(
+    visit: Open, address: str
+) -> None:
+    here = visit()
+    page = here.go("/?seed=42")
+    shows(here, drawn(address, "/generate.npy?seed=42"))
+    page.wait_for_load_state("networkidle")
+    here.requests.clear()
+    here.most_underway = here.underway
+    page.get_by_role("slider", name="Direction 2").evaluate(
+        """async input => {
+          for (let move = 1; move <= 60; move++) {
+            input.value = 2.9 * move / 60
+            input.dispatchEvent(new Event("input", {bubbles: true}))
+            await new Promise(resolve => setTimeout(resolve, 1000 / 60))
+          }
+        }"""
+    )
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d1:2.9"))
+    assert here.most_underway == 1
+    assert 1 < len(here.requests) <= 60
+
+
+# --- plane, path, arithmetic ---
+
+
+def test_plane_is_walked_by_pointer_and_keys_and_opened(visit: Open, address: str) -> None:
+    here = visit(viewport={"width": 1280, "height": 900})
+    page = here.go("/?view=plane&corners=3,8,5,42")
+    corner = "/plane.npy?seeds=3,8,5,42&columns=1&rows=1&size=0"
+    large = ".panel canvas.large"
+    shows(here, drawn(address, f"{corner}&x=0.5&y=0.5"), large)
+    side = drawn(address, "/plane.npy?seeds=3,8,5,42&columns=9&rows=9")
+    shows(here, side, ".pad canvas")
+    box = page.locator(".pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] + 30, box["y"] + box["height"] + 30, steps=5)
+    page.mouse.up()
+    shows(here, drawn(address, "/generate.npy?seed=42"), large)
+    page.wait_for_url("**x=1&y=1**")
+    page.locator(".pad").focus()
+    for key in ("Shift+ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+    wanted = drawn(address, f"{corner}&x=0.9&y=0.98")
+    shows(here, wanted, large)
+    page.locator(".pad").focus()
+    page.keyboard.press("Enter")
+    shows(here, wanted)
+    slide(page, "Direction 1", 2.9)
+    shows(here, drawn(address, f"{corner}&x=0.9&y=0.98&edit=d0:2.9"))
+    assert page.get_by_role("button", name="Pin", exact=True).is_disabled()
+    page.go_back()
+    page.go_back()
+    shows(here, wanted, large)
+    page.get_by_role("button", name="Top left: another picture").click()
+    until(page, "!location.search.includes('corners=3,8')")
+    assert ",8,5,42" in page.url
+
+
+def test_path_is_pinned_put_in_order_and_played(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?seed=3")
+    page.keyboard.press("p")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("heading", name="Seed 4", exact=True).wait_for()
+    page.get_by_role("button", name="Pin", exact=True).click()
+    toast(page, "Pinned: 2 on the path")
+    page.get_by_role("link", name="Path 2").click()
+    page.locator("canvas[data-frames='48']").wait_for()
+    page.get_by_role("button", name="Pause").wait_for()  # it plays
+    until(page, "Number(document.querySelector('.stage canvas').dataset.frame) > 1")
+    page.keyboard.press(" ")
+    page.get_by_role("button", name="Play").wait_for()
+    page.get_by_role("button", name="Move right Seed 3").click()
+    page.wait_for_url("**pins=4,3**")
+    page.get_by_role("button", name="One more").click()
+    page.locator("canvas[data-frames='72']").wait_for()
+    page.get_by_role("button", name="Remove Seed 4, place 1").click()
+    page.locator("canvas[data-frames='48']").wait_for()
+    page.get_by_label("Loop: lead back to the first").uncheck()
+    page.locator("canvas[data-frames='25']").wait_for()
+    page.get_by_label("Ease").select_option("linear")
+    page.get_by_label("Way").select_option("spline")
+    slide(page, "Speed", 60)
+    page.wait_for_url("**mode=spline&ease=linear&loop=false&fps=60**")
+    slide(page, "Place in the film", 0)
+    shows(here, drawn(address, "/generate.npy?seed=3"))
+
+
+def test_path_is_taken_away_in_every_format(visit: Open) -> None:
+    page = visit().go("/?view=path&pins=3,8&loop=true&fps=12")
+    page.locator("canvas[data-frames='48']").wait_for()
+    found = {}
+    for format in ("webp", "apng", "gif", "png", "zip", *(["mp4"] if HAS_VIDEO else [])):
+        page.get_by_label("Format").select_option(format)
+        with page.expect_download() as download:
+            page.keyboard.press("d")
+        assert download.value.suggested_filename == f"mnist-path.{format}"
+        found[format] = Path(download.value.path()).read_bytes()
+    for format in ("webp", "apng", "gif"):
+        with Image.open(io.BytesIO(found[format])) as image:
+            assert image.n_frames == 48
+    assert read_recipe(found["png"])["fps"] == 12
+    assert len(zipfile.ZipFile(io.BytesIO(found["zip"])).namelist()) == 49
+
+
+def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go(f"/?view=mix&of=3,8,{LAST}")
+
+    def result(*seeds: int) -> np.ndarray:
+        weights = zip(seeds, (1, -1, 1), strict=True)
+        mix = [{"seed": seed, "weight": weight} for seed, weight in weights]
+        return drawn(address, "/generate", {"recipes": [{"mix": mix}], "format": "npy"})
+
+    shows(here, result(3, 8, LAST), ".result canvas")
+    offered = page.locator(".mix-view button.tile")
+    seed = int(offered.nth(4).get_attribute("aria-label").removeprefix("Seed "))
+    page.get_by_role("button", name="b: Seed 8").click()
+    offered.nth(4).click()
+    shows(here, result(3, seed, LAST), ".result canvas")
+    page.locator(".result").click()
+    shows(here, result(3, seed, LAST))
+    page.wait_for_url(f"**mix=3:1,{seed}:-1,{LAST}:1**")
+    page.reload()
+    shows(here, result(3, seed, LAST))
+    slide(page, "Truncation", 0.5)
+    assert page.get_by_role("button", name="<img> tag").is_hidden()
+
+
+# --- find ---
+
+
+def drop(page: Any, content: bytes, name: str = "a.png") -> None:
+    """Drops a file on the page, as from another window."""
+    page.evaluate(
+        """([bytes, name]) => {
+          const transfer = new DataTransfer()
+          transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
+          const words = {bubbles: true, cancelable: true, dataTransfer: transfer}
+          document.body.dispatchEvent(new DragEvent("dragover", words))
+          document.body.dispatchEvent(new DragEvent("drop", words))
+        }""",
+        [list(content), name],
+    )
+
+
+def test_file_from_here_is_restored(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?view=find")
+    edited = f"seed={LAST}&truncation=0.7&edit=d0:1.5"
+    for path in (f"/generate.png?{edited}", f"/generate.webp?{edited}&scale=2&quality=50"):
+        drop(page, fetch(address + path))
+        shows(here, drawn(address, f"/generate.npy?{edited}"))
+        toast(page, f"Restored from the file: Seed {LAST}, truncation 0.7")
+        page.keyboard.press("5")
+        page.get_by_role("heading", name="Drop a picture").wait_for()
+    drop(page, fetch(f"{address}/interpolate.gif?seeds=3,8&loop=true&fps=7"))
+    page.locator("canvas[data-frames='48']").wait_for()
+    drop(page, fetch(f"{address}/generate.png?model=colour&seed=12&n=4&class=cat"))
+    page.get_by_role("button", name="Seed 12, cat").wait_for()
+    assert page.get_by_label("Model").input_value().startswith("colour@")
+
+
+def test_file_that_is_not_from_here_is_told_of(visit: Open, strict: str, address: str) -> None:
+    here = visit(address=strict)
+    here.context.add_init_script(f"sessionStorage.setItem('ganserve-key', '{KEY}')")
+    page = here.go("/?view=find")
+    foreign = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(foreign, "png")
+    drop(page, foreign.getvalue())
+    page.get_by_role("heading", name="No recipe in this file").wait_for()
+    assert "GAN_PROJECTION=true" in page.locator(".notice").inner_text()
+    drop(page, b"no picture at all")
+    page.get_by_role("heading", name="No picture").wait_for()
+    drop(page, fetch(f"{address}/generate.webp?seed=1"))
+    page.get_by_role("heading", name="Its generator is not served here").wait_for()
+
+
+def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_path: Path) -> None:
+    here = visit()
+    page = here.go("/?view=find")
+    with Image.open(io.BytesIO(fetch(f"{address}/generate.png?seed=42"))) as image:
+        image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
+    page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
+    page.locator(".search canvas[data-step='40']").wait_for()
+    page.get_by_text("levels of 255 off").wait_for()
+    found = here.pixels(".search canvas[data-step]")
+    assert found.shape == (28, 28, 4)
+    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("heading", name="A found picture").wait_for()
+    assert "&z=" in page.url
+    page.reload()
+    until(page, "document.querySelector('.stage canvas')?.width === 28")
+    slide(page, "Truncation", 0.5)
+    page.wait_for_url("**truncation=0.5**")
+
+
+# --- take away ---
+
+
+def test_picture_is_taken_away_in_every_form(visit: Open, address: str) -> None:
+    here = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = here.go("/?seed=42&edit=d0:1")
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d0:1"))
+
+    def copied(name: str) -> str:
+        page.get_by_role("button", name=name, exact=True).click()
+        toast(page, f"Copied: {name}")
+        return str(page.evaluate("navigator.clipboard.readText()"))
+
+    assert copied("Link to this page") == page.url
+    plain = fetch(f"{address}/generate.png?seed=42&edit=d0:1&scale=9")
+    assert fetch(copied("Picture URL")) == plain
+    assert copied("Markdown").startswith("![Seed 42, edited: d0:1](http")
+    tag = copied("<img> tag")
+    page.evaluate("tag => (document.body.insertAdjacentHTML('beforeend', tag))", tag)
+    image = page.locator("body > img")
+    image.evaluate("image => image.decode()")
+    assert image.evaluate("image => image.naturalWidth") == 28 * 9
+    command = copied("curl")
+    assert command.split("'")[1].startswith(address)
+    code = copied("Python")
+    names: dict[str, Any] = {}
+    compile(code, "copied", "exec")
+    exec(code.rsplit("\n", 2)[0], names)  # all but the line that writes the file
+    assert fetch(names["request"]) == plain
+    page.get_by_role("button", name="Picture", exact=True).click()
+    toast(page, "Copied: the picture")
+    size = "async () => (await (await navigator.clipboard.read())[0].getType('image/png')).size"
+    assert page.evaluate(size) > 100
+    page.get_by_label("Format").select_option("webp")
+    page.get_by_label("Size").select_option("1")
+    with page.expect_download() as download:
+        page.keyboard.press("d")
+    assert download.value.suggested_filename == "mnist-42.webp"
+    saved = Path(download.value.path()).read_bytes()
+    assert saved == fetch(f"{address}/generate.webp?seed=42&edit=d0:1")
+
+
+def test_favourites_stay_and_travel_as_a_file(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?seed=42&edit=d0:1")
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d0:1"))
+    page.keyboard.press("f")
+    toast(page, "Favourite: Seed 42")
+    page.keyboard.press("6")
+    name = "Seed 42, edited: d0:1"
+    page.get_by_label("Favourites").get_by_role("button", name=name).wait_for()
+    page.get_by_label("Seen lately").get_by_role("button", name=name).wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    saved = Path(download.value.path())
+    other = visit()
+    page = other.go("/?view=saved")
+    page.get_by_role("heading", name="No favourites yet").wait_for()
+    page.locator("input[type=file]").set_input_files(saved)
+    toast(page, "1 new of 1 in the file")
+    page.reload()
+    page.get_by_label("Favourites").get_by_role("button", name=name).click()
+    shows(other, drawn(address, "/generate.npy?seed=42&edit=d0:1"))
+    page.keyboard.press("f")
+    toast(page, "No favourite any more")
+
+
+def test_models_tell_what_they_are_and_of_what(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?view=models")
+    card = page.locator(".card", has=page.get_by_role("heading", name="mnist"))
+    text = card.inner_text()
+    for words in (
+        "28 \N{MULTIPLICATION SIGN} 28, grey",
+        "60,000",
+        "Yann LeCun",
+        "make train PRESET=dcgan-mnist",
+    ):
+        assert words in text
+    shows(here, drawn(address, "/generate.npy?seed=0&n=32&columns=8"), ".card >> nth=0 >> .sheet")
+    page.get_by_role("button", name="Explore colour").click()
+    page.get_by_role("button", name="red panda").wait_for()
+
+
+# --- manners ---
+
+
+def test_all_is_done_with_the_keyboard_alone(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?grid=0")
+    page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+                return
+        raise AssertionError(f"Tab never comes to {selector}")
+
+    tab_to("button.tile")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    label = page.evaluate("document.activeElement.ariaLabel")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=label, exact=True).wait_for()
+    seed = int(label.removeprefix("Seed "))
+    shows(here, drawn(address, f"/generate.npy?seed={seed}"))
+    tab_to(".slider input")
+    page.keyboard.press("End")
+    shows(here, drawn(address, f"/generate.npy?seed={seed}&edit=d0:2.9"))
+    page.keyboard.press("f")
+    toast(page, "Favourite")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    assert "Copy the link" in page.get_by_role("dialog").inner_text()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Every seed is a picture").wait_for()
+    for key, name in zip("234567", VIEWS_NAMED, strict=True):
+        page.keyboard.press(key)
+        page.get_by_role("heading", level=1, name=name).wait_for()
+    page.keyboard.press("?")
+    page.get_by_label("Use single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    page.wait_for_timeout(100)
+    assert page.get_by_role("heading", level=1, name="Models").is_visible()
+
+
+VIEWS_NAMED = [
+    "Plane",
+    "Pin two pictures or more",
+    "Arithmetic",
+    "Drop a picture",
+    "Favourites",
+    "Models",
+]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit: Open, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
+    here = visit(reduced_motion="reduce")
+    page = here.go(VIEWS[name])
+    page.wait_for_load_state("networkidle")
+    if name == "find":
+        page.keyboard.press("?")  # the list of keys is looked over with it
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["target"]) for one in found] == [], scheme
+    for width in (360, 800, 1024, 2560):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(SMALL) == []
+
+
+SMALL = """[...document.querySelectorAll("main button, nav a, header button, main select")]
+  .filter(one => one.checkVisibility())
+  .map(one => [one.innerText || one.ariaLabel, one.getBoundingClientRect()])
+  .filter(([_, box]) => box.width < 24 || box.height < 24)"""
+
+
+def test_motion_is_reduced_where_that_is_wished(visit: Open) -> None:
+    page = visit(reduced_motion="reduce").go("/?view=path&pins=3,8")
+    page.locator("canvas[data-frame='0']").wait_for()
+    page.wait_for_timeout(200)
+    assert page.locator("canvas[data-frame='0']").count() == 1
+    page.keyboard.press(" ")
+    until(page, "Number(document.querySelector('.stage canvas').dataset.frame) > 1")
+
+
+# --- when the service will not ---
+
+
+def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = "full") -> None:
+    """Lets the service refuse so many times."""
+    left = [times]
+
+    def answer(route: Any) -> None:
+        if left[0] == 0:
+            return route.fallback()
+        left[0] -= 1
+        return route.fulfill(
+            status=status,
+            headers={"Retry-After": "1", "Content-Type": "application/problem+json"},
+            body=json.dumps({"title": "refused", "detail": detail}),
+        )
+
+    visit.page.route(pattern, answer)
+
+
+def forgive(visit: Visit) -> None:
+    """What the browser itself says of a refusal is no mistake of the page."""
+    visit.wrong = [one for one in visit.wrong if "Failed to load resource" not in one]
+
+
+@pytest.mark.parametrize(("pattern", "status"), [("**/models", 503), ("**/generate.png*", 429)])
+def test_busy_service_is_waited_for_and_told_of(visit: Open, pattern: str, status: int) -> None:
+    here = visit()
+    refusing(here, pattern, status, 1)
+    here.page.goto(here.address + "/?grid=0")
+    here.page.get_by_text("The service is busy: asking again in 1 s.").wait_for()
+    here.page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+    assert here.page.locator("#wait").is_hidden()
+    forgive(here)
+
+
+def test_service_that_is_away_is_waited_for(visit: Open) -> None:
+    here = visit()
+    page = here.go("/?grid=0")
+    page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+    here.context.set_offline(True)
+    page.keyboard.press("r")
+    page.get_by_text("The service does not answer: asking again in 1 s.").wait_for()
+    here.context.set_offline(False)
+    page.locator("button.tile").nth(20).wait_for()
+    assert page.locator("#wait").is_hidden()
+    forgive(here)
+
+
+def test_failure_is_shown_with_its_reason_and_a_way_out(visit: Open) -> None:
+    here = visit()
+    refusing(here, "**/generate.png*", 500, 1, "The service failed.")
+    page = here.go("/?grid=0")
+    page.get_by_role("alert").get_by_text("The service failed.").wait_for()
+    page.get_by_role("link", name="Begin anew").click()
+    page.locator("button.tile").nth(20).wait_for()
+    forgive(here)
+
+
+def test_link_to_what_is_no_longer_served_says_so(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?seed=42&model=mnist@000000000000&edit=d0:1")
+    toast(page, "mnist@000000000000 is not served here")
+    shows(here, drawn(address, "/generate.npy?seed=42&edit=d0:1"))
+
+
+def test_narrow_bounds_and_a_key_break_nothing(visit: Open, strict: str) -> None:
+    here = visit(address=strict)
+    page = here.page
+    page.goto(f"{strict}/?grid=0")
+    page.get_by_role("dialog", name="This host wants an API key").wait_for()
+    page.get_by_label("Key", exact=True).fill("a wrong one")
+    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("dialog").wait_for()
+    page.get_by_label("Key", exact=True).fill(KEY)
+    page.keyboard.press("Enter")
+    tiles = page.locator("button.tile")
+    tiles.nth(3).wait_for()
+    assert 4 <= tiles.count() <= 9  # 5,000 pixels are six pictures of 28 by 28
+    tiles.nth(3).click()
+    until(page, "document.querySelector('.stage canvas').width === 28")
+    assert page.locator(".slider").count() == 2
+    here.go("/?view=plane&corners=1,2,3,4")
+    until(page, "document.querySelector('.panel canvas').width === 28")
+    here.go("/?view=path&pins=1,2,3")
+    page.locator("canvas[data-frames='6']").wait_for()
+    page.get_by_role("button", name="One more").click()
+    toast(page, "A path has no more pins on this host.")
+    here.go("/?view=mix&of=1,2,3")
+    until(page, "document.querySelector('.result canvas').width === 28")
+    forgive(here)

@@ -1,0 +1,97 @@
+"""The explorer as the service sends it, and its modules that need no browser."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.routes.page import FOLDER
+
+ROOT = Path(__file__).parent.parent
+LARGEST = 100 * 1024  # bytes of all parts, as they travel
+FILES = sorted(file.name for file in FOLDER.iterdir())
+MODULES = [name for name in FILES if name.endswith(".js")]
+
+
+def test_page_and_its_parts_weigh_less_than_100_kib(client: TestClient) -> None:
+    sizes = [int(client.get(f"/page/{name}").headers["Content-Length"]) for name in FILES]
+    assert min(sizes) > 100
+    assert sum(sizes) < LARGEST
+
+
+def test_first_view_weighs_less_than_100_kib_unpacked(client: TestClient) -> None:
+    plain = {"Accept-Encoding": "identity"}
+    page = client.get("/", headers=plain)
+    parts = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text))
+    answers = [client.get(path, headers=plain) for path in parts]
+    assert all("Content-Encoding" not in answer.headers for answer in [page, *answers])
+    assert sum(len(answer.content) for answer in [page, *answers]) < LARGEST
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_part_is_strict_about_what_it_loads_and_asked_about_again(
+    client: TestClient, name: str
+) -> None:
+    answer = client.get(f"/page/{name}")
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.content == (FOLDER / name).read_bytes()
+    again = client.get(f"/page/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fmain.py", "", "index.html.bak"])
+def test_page_has_no_other_parts(client: TestClient, name: str) -> None:
+    assert client.get(f"/page/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_loaded_from_elsewhere(name: str) -> None:
+    text = (FOLDER / name).read_text()
+    assert set(re.findall(r"https?://[^\"'\s)]+", text)) <= {"http://www.w3.org/2000/svg"}
+    for banned in ("eval(", "innerHTML", "style=", 'onclick="', "<style"):
+        assert banned not in text
+
+
+def test_first_modules_are_asked_for_at_once() -> None:
+    """Else one would wait for the other to name it."""
+    page = (FOLDER / "index.html").read_text()
+    wanted, seen = ["main.js"], set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        found = re.findall(r'^(?:import|export) [^;(]*?from "\./([a-z]+\.js)"', module(name), re.M)
+        wanted += set(found) - seen
+    assert seen == set(re.findall(r'"/page/([a-z]+\.js)"', page))
+
+
+def module(name: str) -> str:
+    # an import may take several lines
+    return re.sub(r"\{[^}]*\}", "{}", (FOLDER / name).read_text())
+
+
+def test_modules_keep_their_laws() -> None:
+    node = node_program()
+    if node is None:
+        pytest.skip("no node is installed, neither Playwright's nor another")
+    command = [node, "--test", *sorted(map(str, (ROOT / "tests" / "page").glob("*.test.mjs")))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^. (?:pass|tests) [1-9]", done.stdout, re.M), done.stdout
+
+
+def node_program() -> str | None:
+    """Playwright's own, whose version is pinned, else one that is installed."""
+    try:
+        import playwright
+    except ImportError:
+        return shutil.which("node")
+    (node,) = (Path(playwright.__file__).parent / "driver").glob("node*")
+    return str(node)

@@ -1,0 +1,174 @@
+"""/project: a picture is looked for, where the operator has turned it on, one at a time."""
+
+import http.client
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from model.generators import ZOO
+from tests.conftest import write_tiny_residual
+from tests.test_start import fetch, service
+
+
+@pytest.fixture(scope="module")
+def client(
+    generator_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
+    settings = Settings(
+        generator=str(generator_folder), models=[str(colour)], device="cpu", projection=True
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def reports(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def png(pixels: np.ndarray, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png", **options)
+    return stream.getvalue()
+
+
+def drawn(client: TestClient, report: dict[str, Any]) -> np.ndarray:
+    recipe = {name: report[name] for name in ("z", "class") if name in report}
+    body = {"model": report["model"], "recipes": [recipe], "format": "npy"}
+    found: np.ndarray = np.load(io.BytesIO(client.post("/generate", json=body).content))
+    return found[0]
+
+
+@pytest.mark.parametrize(("model", "seed"), [("tiny", 7), ("colour", 8)])
+def test_search_comes_nearer_and_says_how_near(client: TestClient, model: str, seed: int) -> None:
+    wanted = client.get(f"/generate.npy?model={model}&seed={seed}").content
+    picture = client.get(f"/generate.png?model={model}&seed={seed}").content
+    answer = client.post(f"/project?model={model}&steps=60", content=picture)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert answer.headers["Cache-Control"] == "no-store"
+    found = reports(answer.content)
+    assert (found[0]["step"], found[-1]["step"]) == (0, 60)
+    errors = [report["error"] for report in found]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0]
+    assert ("class" in found[-1]) == (model == "colour")
+    target = np.load(io.BytesIO(wanted)).astype(float)
+    off = np.sqrt(np.square(drawn(client, found[-1]) - target).mean())
+    assert off == pytest.approx(errors[-1], abs=0.6)  # a drawn pixel is rounded to a level
+    again = client.post(f"/project?model={model}&steps=60", content=picture)
+    assert again.content == answer.content
+
+
+def test_class_is_kept_where_one_is_named(client: TestClient) -> None:
+    picture = client.get("/generate.png?model=colour&seed=8").content
+    path = "/project?model=colour&steps=1&class=red+panda"
+    found = reports(client.post(path, content=picture).content)
+    assert {report["class"] for report in found} == {"red panda"}
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "allowed"),
+    [
+        pytest.param("", b"", "a picture file is wanted", id="empty"),
+        pytest.param("", b"GIF89a nothing", "a picture file is wanted", id="damaged"),
+        pytest.param("?steps=0", None, "from 1 to 1000", id="steps"),
+        pytest.param("?model=other", None, "no such generator", id="model"),
+        pytest.param("?class=cat", None, "has no classes", id="class"),
+        pytest.param("?seed=1", None, "unknown parameter", id="unknown"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_refused(
+    client: TestClient, query: str, content: bytes | None, allowed: str
+) -> None:
+    picture = png(np.zeros((5, 9), np.uint8)) if content is None else content
+    answer = client.post(f"/project{query}", content=picture)
+    assert answer.status_code == 422
+    assert allowed in answer.json()["detail"]
+
+
+def test_picture_of_more_pixels_than_allowed_is_never_unpacked(client: TestClient) -> None:
+    bomb = png(np.zeros((4100, 4100), np.uint8))
+    assert len(bomb) < 100_000
+    answer = client.post("/project", content=bomb)
+    assert answer.status_code == 422
+    assert "16,777,216 pixels" in answer.json()["detail"]
+
+
+def test_one_search_at_a_time_and_the_next_when_its_client_has_gone(client: TestClient) -> None:
+    """The first is given up after its first line, as by a page that is closed."""
+    app = client.app
+    projector = app.state.projector  # type: ignore[attr-defined]
+    held, go_on = threading.Event(), threading.Event()
+    search = projector._search
+
+    def slow(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for report in search(*arguments, **options):
+            yield report
+            held.set()
+            go_on.wait(30)
+
+    picture = png(np.zeros((28, 28), np.uint8))
+    projector._search = slow
+    first = threading.Thread(
+        target=lambda: client.post("/project?steps=1", content=picture), daemon=True
+    )
+    try:
+        first.start()
+        assert held.wait(30)
+        answer = client.post("/project", content=picture)
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"] == "5"
+        assert client.get("/generate?seed=987").status_code == 200  # others are served meanwhile
+    finally:
+        go_on.set()
+        first.join(30)
+        projector._search = search
+    assert client.post("/project?steps=1", content=picture).status_code == 200
+
+
+def test_card_and_document_say_whether_it_is_on(client: TestClient, generator_folder: Path) -> None:
+    assert client.get("/models/tiny").json()["projection"].startswith("/project?model=tiny@")
+    document = client.get("/openapi.json").json()["paths"]
+    assert {"413", "429", "422"} <= document["/project"]["post"]["responses"].keys()
+    settings = Settings(generator=str(generator_folder), device="cpu")
+    with TestClient(create_app(settings)) as plain:
+        assert plain.get("/models/tiny").json()["projection"] is None
+        assert plain.post("/project", content=b"").status_code == 404
+        assert "/project" not in plain.get("/openapi.json").json()["paths"]
+
+
+def test_client_that_goes_away_ends_the_search() -> None:
+    """All its steps would take many times as long as is waited for here."""
+    picture = png(np.zeros((28, 28), np.uint8))
+    with service(ZOO / "mnist", GAN_PROJECTION="true") as (_, address):
+        host = address.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=30)
+        connection.request("POST", "/project?steps=1000", picture)
+        answer = connection.getresponse()
+        assert json.loads(answer.readline())["step"] == 0
+        connection.close()
+        answer.close()
+        for _ in range(100):
+            try:
+                again = http.client.HTTPConnection(host, timeout=30)
+                again.request("POST", "/project?steps=1", picture)
+                if again.getresponse().status == 200:
+                    break
+            finally:
+                again.close()
+            time.sleep(0.05)
+        else:
+            raise AssertionError("it looks for what nobody waits for")
+        assert fetch(f"{address}/readyz")
