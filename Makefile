@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test train bench portraits lint types format clean
+.PHONY: serve test train bench portraits lint types format audit sbom clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) $(BIN)/python -m app
@@ -34,8 +34,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+audit: $(VENV)/.audit  ## known vulnerabilities of what is installed; asks the public database
+	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off
+
+sbom: $(VENV)/.audit  ## all that is installed, with versions and licences, as CycloneDX
+	$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
+
 clean:
-	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) sbom.json *.egg-info build .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -48,6 +54,10 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.txt
 	$(INSTALL) -r benchmarks/requirements.txt
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	$(INSTALL) -e '.[audit]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

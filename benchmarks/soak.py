@@ -22,6 +22,7 @@ from benchmarks.servers import HOST, OURS, Kind, Server, running
 
 WARM_UP = 0.05  # of all requests
 GROWTH, GROWTH_MIB = 0.01, 5.0  # allowed after it: the larger of both
+PARTS = 5  # after each of which memory is told
 CONNECTIONS = 32
 ABORTED = -1
 LEAK = """
@@ -153,9 +154,11 @@ def soak(kind: Kind, count: int, noop: bool = True) -> list[str]:
         counts = asyncio.run(ask_all(server.port, itertools.islice(wanted, first)))
         before = server.usage().memory / 2**20
         print(f"after {first} requests: {before:.1f} MiB", flush=True)
-        counts += asyncio.run(ask_all(server.port, wanted))
-        after = server.usage().memory / 2**20
-        print(f"after {count} requests: {after:.1f} MiB, {after - before:+.1f}", flush=True)
+        for part in range(PARTS):
+            more = (count - first) * (part + 1) // PARTS - (count - first) * part // PARTS
+            counts += asyncio.run(ask_all(server.port, itertools.islice(wanted, more)))
+            after = server.usage().memory / 2**20
+            print(f"after {counts.total()}: {after:.1f} MiB, {after - before:+.1f}", flush=True)
         left = gauges(server)
     print(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())))
     wrong = [f"{name} ({number} times)" for name, number in counts.items() if "wrong" in name]

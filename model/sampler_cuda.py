@@ -164,7 +164,8 @@ class _Graph:
                 to_pixels(draw(self.rows), shape[0])
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=stream):
+        # another generator may be drawing meanwhile, in a thread of its own
+        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.pixels = to_pixels(draw(self.rows), shape[0])
         self.slots = [self._slot() for _ in range(SLOTS)]
         self._turn = 0
