@@ -233,6 +233,11 @@ def wait_for(true: Callable[[], bool], what: str, seconds: float = READY_SECONDS
     return time.monotonic() - begin
 
 
+def end_in_order() -> None:
+    """Lets SIGTERM end this process as Ctrl-C does, so that nothing that it started is left."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def started(replicas: Sequence[Replica]) -> Iterator[Sequence[Replica]]:
     """Ready replicas, gone afterwards."""
