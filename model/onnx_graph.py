@@ -111,16 +111,15 @@ def _residual(graph: _Graph, config: ResidualConfig, weights: Weights) -> str:
         return graph.add("LeakyRelu", source, alpha=LEAKY_SLOPE)
 
     x = _dense(graph, config.width, weights["dense.weight"], weights["dense.bias"])
-    for stage in range(config.stages):
+    for stage in range(config.stages + 1):
         if stage > 0:
             x = convolution(x, f"stages.{stage}.widen")
             x = _doubled(graph, x, mode="linear", coordinate_transformation_mode="half_pixel")
-        for block in range(config.blocks):
+        for block in range(config.blocks if stage < config.stages else 0):
             name = f"stages.{stage}.blocks.{block}"
             inner = convolution(leaky(x), f"{name}.first")
             x = graph.join("Add", x, convolution(leaky(inner), f"{name}.second"))
-    x = convolution(leaky(x), "picture")
-    return graph.add("DepthToSpace", x, blocksize=2, mode="CRD")
+    return convolution(leaky(x), "picture")
 
 
 def _sngan(graph: _Graph, config: SNGANConfig, weights: Weights) -> str:

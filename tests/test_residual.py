@@ -56,12 +56,15 @@ def test_blocks_start_as_nothing() -> None:
         assert block.first.weight.any()
 
 
-def test_first_pictures_have_no_checkerboard() -> None:
+def test_first_pictures_have_no_grid() -> None:
+    """What alternates from pixel to pixel is small beside the rest."""
     torch.manual_seed(0)
-    images = Generator(ResidualConfig(resolution=32, width=16))(torch.randn(4, 64))
-    four = images.unflatten(3, (16, 2)).unflatten(2, (16, 2))
-    assert torch.allclose(four, four[:, :, :, :1, :, :1], atol=1e-6)
-    assert images.std() > 0.05
+    with torch.no_grad():
+        images = Generator(ResidualConfig(resolution=32, width=16))(torch.randn(16, 64))
+    signs = torch.tensor([1.0, -1.0]).repeat(16)
+    for pattern in (signs[:, None] * signs, signs[:, None].expand(32, 32), signs.expand(32, 32)):
+        alternating = (images * pattern).mean(dim=(2, 3)).square().mean().sqrt()
+        assert alternating < 0.1 * images.std()
 
 
 def test_class_moves_the_picture_from_the_start() -> None:
@@ -90,7 +93,7 @@ def test_discriminator_compares_with_the_class() -> None:
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"width": 3}, "multiple of 4"),
+        ({"width": 3}, "multiple of 8"),
         ({"classes": -1}, "allowed: 0 to 1000"),
         ({"blocks": 0}, "allowed: 1 to 16"),
         ({"resolution": 48}, "allowed: 8, 16"),

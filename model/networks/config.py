@@ -70,8 +70,8 @@ class DCGANConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig:
-    """Shape of the residual generator and discriminator: one stage a side, from 4x4 to half the
-    resolution; there a pixel shuffle makes four pixels of one.
+    """Shape of the residual generator and discriminator: one stage a side, those from 4x4 to half
+    the resolution with blocks; at the full resolution blocks cost too much.
     """
 
     z_dim: int = 64
@@ -89,8 +89,8 @@ class ResidualConfig:
         _check_common(self)
         if not 0 <= self.classes <= MAX_CLASSES:
             raise ValueError(f"classes is {self.classes}; allowed: 0 to {MAX_CLASSES}")
-        step = 2 ** max(0, self.stages - 2)
-        for name in ("width", "discriminator_width"):
+        for name, halvings in (("width", self.stages - 1), ("discriminator_width", self.stages - 2)):
+            step = 2 ** max(0, halvings)
             if not 1 <= (width := getattr(self, name)) <= 4096 or width % step:
                 raise ValueError(f"{name} is {width}; allowed: 1 to 4096, a multiple of {step}")
         for name in ("blocks", "discriminator_blocks"):
@@ -99,13 +99,13 @@ class ResidualConfig:
 
     @property
     def stages(self) -> int:
-        """Sides from 4x4 to half the resolution."""
+        """Stages with blocks: sides from 4x4 to half the resolution."""
         return (self.resolution // FIRST_SIDE).bit_length() - 1
 
     @property
     def generator_widths(self) -> list[int]:
-        """Channels of each of the generator's stages, from 4x4 up."""
-        return [self.width >> max(0, stage - 1) for stage in range(self.stages)]
+        """Channels of each of the generator's stages, from 4x4 up to the resolution."""
+        return [self.width >> max(0, stage - 1) for stage in range(self.stages + 1)]
 
     @property
     def discriminator_widths(self) -> list[int]:
@@ -129,10 +129,10 @@ class ResidualConfig:
         for stage, width in enumerate(widths):
             if stage > 0:
                 convolution(f"stages.{stage}.widen", width, widths[stage - 1], 1)
-            for block in range(self.blocks):
+            for block in range(self.blocks if stage < self.stages else 0):
                 for part in ("first", "second"):
                     convolution(f"stages.{stage}.blocks.{block}.{part}", width, width, 3)
-        convolution("picture", self.channels * 4, widths[-1], 3)
+        convolution("picture", self.channels, widths[-1], 3)
         return shapes
 
 
