@@ -11,6 +11,7 @@ sent to it meanwhile.
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ log = logging.getLogger("ganserve")
 
 START_FAILED = 3  # uvicorn's exit status where the application did not start
 GIVEN_UP = 4  # the watchdog has ended the process, or the grace time has
+END_SECONDS = 0.2  # between looks at whether it is over
 LAST_SECONDS = 1.0  # of the grace time, to end in good order
 
 
@@ -51,6 +53,7 @@ class Server(uvicorn.Server):
         self._settings, self._readiness, self._reload = settings, readiness, reload
         self._reloads: set[asyncio.Task[None]] = set()
         self._leave_at: float | None = None  # monotonic seconds: the end of the drain
+        self._end_at = math.inf  # of the grace time
         self._failure: str | None = None
 
     @property
@@ -73,6 +76,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Loads, listens, and from then on minds SIGHUP."""
         await super().startup(sockets)
+        threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
         if self._settings.admin_port:
             await self._listen_for_the_operator()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked_to_reload)
@@ -115,12 +119,18 @@ class Server(uvicorn.Server):
         return asked or (self._leave_at is not None and time.monotonic() >= self._leave_at)
 
     def _begin_to_leave(self, seconds: float) -> None:
+        """Takes no lock and starts no thread: a signal may come while the main thread does."""
         self._readiness.draining = True
-        self._leave_at = time.monotonic() + seconds
-        # what hangs must not keep the process from its end
-        end = threading.Timer(self._settings.grace_seconds, _cut_off)
-        end.daemon = True
-        end.start()
+        now = time.monotonic()
+        self._leave_at, self._end_at = now + seconds, now + self._settings.grace_seconds
+
+    def _see_to_the_end(self) -> None:
+        """In a thread of its own: what hangs must not keep the process from its end."""
+        while time.monotonic() < self._end_at:
+            time.sleep(END_SECONDS)
+        log.critical("not finished in the grace time; what is not answered is cut")
+        logging.shutdown()
+        os._exit(GIVEN_UP)
 
     def _give_up(self, failure: str) -> None:
         self._failure = failure

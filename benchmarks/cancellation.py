@@ -30,6 +30,7 @@ HOOKS = {
     "encoding": "_encode_pictures",
 }
 PATIENCE = 10.0  # seconds
+START_PATIENCE = 120.0
 BULK = b'{"seeds": "0-9999", "format": "zip"}'
 
 
@@ -95,26 +96,26 @@ class Host:
 @asynccontextmanager
 async def host() -> AsyncIterator[Host]:
     """A running one."""
-    settings = Settings(device="cpu", threads=1)
+    settings = Settings(device="cpu", threads=1, generator="mnist", models=())
     app = create_app(settings)
     http = protocol(settings)
     server = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))
-        await until(lambda: app.state.generation is not None and server.started)
+        await until(lambda: server.started, START_PATIENCE)
         yield Host(listener.getsockname()[1], app.state.generation)
         server.should_exit = True
         await serving
 
 
-async def until(condition: Callable[[], bool]) -> float:
+async def until(condition: Callable[[], bool], patience: float | None = None) -> float:
     """Waits for it; returns the milliseconds that it took.
 
     Raises:
         TimeoutError: it does not come.
     """
     start = time.perf_counter()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience or PATIENCE):
         while not condition():
             await asyncio.sleep(0.0005)
     return 1000 * (time.perf_counter() - start)

@@ -16,9 +16,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from app.access.keys import key_hash
-from app.server import GIVEN_UP
+from app.readiness import Readiness
+from app.server import GIVEN_UP, Server
+from app.settings import Settings
 from tests.test_start import (
     environment,
     fetch,
@@ -249,16 +252,24 @@ def test_process_1_ends_on_sigterm(generator_folder: Path, workers: str) -> None
     assert process.returncode == 0
 
 
+def minds_sigterm(pid: int) -> bool:
+    """Whether a process has a handler for it."""
+    caught = re.findall(r"SigCgt:\s+(\S+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught[0], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 @needs_namespaces
-@pytest.mark.parametrize("seconds", [0.15, 0.6, 1.2])
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
 def test_process_1_ends_on_sigterm_while_it_starts(generator_folder: Path, seconds: float) -> None:
     settings = environment(GAN_GENERATOR=str(generator_folder), PORT=str(free_port()))
     process = subprocess.Popen(in_namespace(sys.executable, "-m", "app"), env=settings)
     try:
         first = first_process(process.pid)
+        while not minds_sigterm(first):
+            time.sleep(0.001)
         time.sleep(seconds)
         os.kill(first, signal.SIGTERM)
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         process.wait()
@@ -272,3 +283,21 @@ def test_connection_without_a_request_does_not_keep_the_process(generator_folder
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+def test_signal_that_comes_while_a_thread_is_started_is_no_deadlock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Starting a thread takes a lock that the interrupted main thread may hold already."""
+
+    async def nothing() -> None: ...
+
+    settings, readiness = Settings(), Readiness(60)
+    server = Server(uvicorn.Config("app"), settings, readiness, nothing)
+    server.started = True
+    starts: list[object] = []
+    monkeypatch.setattr(threading.Thread, "start", starts.append)
+    for _ in range(2):
+        server.handle_exit(signal.SIGTERM, None)
+    assert readiness.draining
+    assert starts == []

@@ -89,7 +89,10 @@ class ResidualConfig:
         _check_common(self)
         if not 0 <= self.classes <= MAX_CLASSES:
             raise ValueError(f"classes is {self.classes}; allowed: 0 to {MAX_CLASSES}")
-        for name, halvings in (("width", self.stages - 1), ("discriminator_width", self.stages - 2)):
+        for name, halvings in (
+            ("width", self.stages - 1),
+            ("discriminator_width", self.stages - 2),
+        ):
             step = 2 ** max(0, halvings)
             if not 1 <= (width := getattr(self, name)) <= 4096 or width % step:
                 raise ValueError(f"{name} is {width}; allowed: 1 to 4096, a multiple of {step}")
