@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.chaos.cluster import Process, haproxy, nginx, started
+from benchmarks.chaos.cluster import Process, end_in_order, haproxy, nginx, started
 from benchmarks.load import SCRIPT
 from benchmarks.servers import HOST
 
@@ -56,6 +56,7 @@ def row(
 
 def main() -> None:
     """Prints the table."""
+    end_in_order()
     print("| microseconds of CPU a request | balancer | replicas | requests |")
     print("| --- | ---: | ---: | ---: |")
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.chaos.clients import load, picture
-from benchmarks.chaos.cluster import Process, Replica, started
+from benchmarks.chaos.cluster import Process, Replica, end_in_order, started
 from benchmarks.open_loop import offer
 from benchmarks.servers import OURS
 
@@ -120,6 +120,7 @@ def main() -> int:
         help="the service: benchmarks.delayed (default), or app, whose CPU the load competes for",
     )
     arguments = parser.parse_args()
+    end_in_order()
     with tempfile.TemporaryDirectory() as folder:
         replica = Process(SETTINGS, Path(folder) / "log", arguments.module)
         with started([replica]):

@@ -6,7 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,7 +24,8 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.reloading import Reloader
-from app.settings import PREFIX, Settings, read_settings
+from app.settings import PREFIX, Settings, known_variables, read_settings
+from tests.test_start import free_port, service
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -35,7 +41,8 @@ QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["
 OVERLAYS = ("cpu", "gpu")
 KUSTOMIZE = [["kustomize", "build"]] if shutil.which("kustomize") else []
 KUSTOMIZE += [["kubectl", "kustomize"]] if shutil.which("kubectl") else []
-PROMTOOL = shutil.which("promtool")
+PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+SELECTOR = '{job="ganserve", instance=~"$instance"}'
 needs_kustomize = pytest.mark.skipif(not KUSTOMIZE, reason="no kustomize and no kubectl installed")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 
@@ -114,7 +121,11 @@ def test_compose_names_only_what_is_there(name: str) -> None:
 def test_one_profile_starts_by_itself_and_both_balancers_take_its_port() -> None:
     (chosen,) = re.findall(r"^COMPOSE_PROFILES=(.*)$", (DEPLOY / ".env").read_text(), re.M)
     assert COMPOSE["services"][chosen]["profiles"] == [chosen]
-    assert COMPOSE["services"]["nginx"]["ports"][0] == COMPOSE["services"]["haproxy"]["ports"][0]
+    balancers = [COMPOSE["services"][name] for name in ("haproxy", "nginx")]
+    assert balancers[0]["ports"][0] == balancers[1]["ports"][0]
+    for balancer in balancers:
+        believed = COMPOSE["services"][REPLICAS[0]]["environment"]["FORWARDED_ALLOW_IPS"]
+        assert balancer["networks"]["default"]["ipv4_address"] == believed
 
 
 def test_times_of_replicas_and_balancers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,6 +387,12 @@ def test_alert_has_its_page(rule: dict[str, Any]) -> None:
     assert f"### {rule['alert']}\n" in (ROOT / "docs" / "operation.md").read_text()
 
 
+def test_operation_page_names_settings_that_exist() -> None:
+    page = (ROOT / "docs" / "operation.md").read_text()
+    named = set(re.findall(r"GAN_[A-Z_]+", page))
+    assert named - set(known_variables()) == set()
+
+
 @needs_promtool
 def test_each_alert_fires_when_it_should_and_none_while_all_is_well() -> None:
     folder = DEPLOY / "prometheus"
@@ -401,3 +418,45 @@ def test_promtool_notices_an_alert_that_does_not_fire(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "GanserveDown" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
+def test_every_panel_shows_something_in_prometheus(generator_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with service(generator_folder) as (_, address):
+        config = {
+            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "scrape_configs": [
+                {
+                    "job_name": "ganserve",
+                    "static_configs": [{"targets": [address.removeprefix("http://")]}],
+                }
+            ],
+        }
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        words = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+        words.append(f"--web.listen-address=127.0.0.1:{port}")
+        with subprocess.Popen([str(PROMETHEUS), *words], stderr=subprocess.DEVNULL) as prometheus:
+            try:
+                for seed in range(100):
+                    for path in (f"/generate?seed={seed // 2}", "/nothing"):
+                        with suppress(urllib.error.HTTPError):
+                            urllib.request.urlopen(address + path, timeout=10).close()
+                    time.sleep(0.05)
+                empty = [query for query in QUERIES if not result(port, query)]
+            finally:
+                prometheus.kill()
+    assert empty == ["ganserve_device_memory_bytes" + SELECTOR]  # there is no GPU
+
+
+def result(port: int, query: str) -> list[Any]:
+    """What Prometheus has for a query of the dashboard; raises HTTPError for a wrong one."""
+    query = query.replace("$__rate_interval", "5s").replace("$instance", ".*")
+    url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    for _ in range(20):
+        with suppress(ConnectionError), urllib.request.urlopen(url, timeout=10) as answer:
+            if found := json.load(answer)["data"]["result"]:
+                return list(found)
+        time.sleep(0.2)
+    return []

@@ -18,6 +18,7 @@ from benchmarks.chaos.cluster import (
     Container,
     Process,
     Replica,
+    end_in_order,
     haproxy,
     nginx,
     started,
@@ -30,6 +31,7 @@ TRIALS = ("kill", "roll", "freeze", "refuse")
 def main() -> int:
     """Runs one trial and prints its outcome; returns the exit status."""
     arguments = _parser().parse_args()
+    end_in_order()
     try:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

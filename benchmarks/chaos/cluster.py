@@ -233,6 +233,11 @@ def wait_for(true: Callable[[], bool], what: str, seconds: float = READY_SECONDS
     return time.monotonic() - begin
 
 
+def end_in_order() -> None:
+    """Lets SIGTERM end this process as Ctrl-C does, so that nothing that it started is left."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def started(replicas: Sequence[Replica]) -> Iterator[Sequence[Replica]]:
     """Ready replicas, gone afterwards."""
@@ -264,8 +269,14 @@ def haproxy(
     with _running(HAPROXY, ["-db", "-f", str(file), "-f", str(more)], folder, port) as pid:
         balancer = Haproxy(port, pid, control)
         for place in range(len(replicas)):
-            wait_for(lambda place=place: balancer.up(place), "the balancer to see a replica", 20)
+            wait_for(lambda place=place: _seen(balancer, place), "the balancer to see a replica")
         yield balancer
+
+
+def _seen(balancer: Balancer, place: int) -> bool:
+    with contextlib.suppress(OSError):  # it does not listen on its socket yet
+        return balancer.up(place)
+    return False
 
 
 @contextlib.contextmanager
