@@ -63,6 +63,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if self._complete:
             self._end_receipt()
+            self._await_the_next()
         elif self._receipt is None and not self._refused:
             self._await_request()
 
@@ -116,6 +117,15 @@ class Protocol(HttpToolsProtocol):
 
     def _await_request(self) -> None:
         self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
+
+    def _await_the_next(self) -> None:
+        """Where an answer was there before the whole of its request, its end begins the wait."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        if answered and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _end_receipt(self) -> None:
         if self._receipt is not None:
