@@ -75,11 +75,12 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser has seen the whole head."""
-        self._in_head, self._head_bytes = False, 0
+        self._head_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.largest_head:
             self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if not self._refused:
+            self._in_head = False
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -152,9 +153,9 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _may_answer(self) -> bool:
-        """Whether no other answer has begun, or has to come first."""
+        """Whether this request has no answer yet, and no other has to come first."""
         if self.cycle is None or self.cycle.response_complete:
-            return True
+            return self._in_head  # else it is the body of one that has been answered
         return not (self.pipeline or self.cycle.response_started)
 
     def _watch_stall(self, before: int | None = None) -> None:

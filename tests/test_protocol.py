@@ -461,3 +461,16 @@ def test_connection_whose_answer_came_before_all_of_its_request_is_not_kept_for_
     answer, ended = asyncio.run(main())
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert ended
+
+
+def test_request_that_was_answered_early_gets_no_second_answer() -> None:
+    async def main() -> tuple[list[bytes], bool]:
+        app = answering(b"ab", (b"content-length", b"2"))  # and it reads no body
+        async with connection(app, receipt_seconds=0.05) as (line, recorder):
+            line.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+            await asyncio.sleep(0.2)
+            return recorder.writes, recorder.closed
+
+    writes, closed = asyncio.run(main())
+    assert closed
+    assert len(writes) == 1
