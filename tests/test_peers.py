@@ -374,7 +374,7 @@ def test_torchrun_starts_all_again_where_one_is_killed(
     rank: int, digits: Path, tmp_path: Path
 ) -> None:
     """--fresh means the first start alone."""
-    more = ("--kimg", "3.2", "--checkpoint-seconds", "0", "--fresh")
+    more = ("--kimg", "1.6", "--checkpoint-seconds", "0", "--fresh")
     with torchrun(
         arguments_of("modern-32", digits, tmp_path / "runs", *more), "--max-restarts=3"
     ) as process:
@@ -385,5 +385,5 @@ def test_torchrun_starts_all_again_where_one_is_killed(
     assert process.returncode == 0, output
     log = (only_run(tmp_path / "runs") / "log.txt").read_text()
     assert "resuming at" in log
-    together(_train, arguments_of("modern-32", digits, tmp_path / "one", "--kimg", "3.2"), size=1)
+    together(_train, arguments_of("modern-32", digits, tmp_path / "one", "--kimg", "1.6"), size=1)
     assert largest_difference(end_of(tmp_path / "runs"), end_of(tmp_path / "one")) < 1e-3

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = datetime.timedelta(hours=1)  # with the first process: it measures and writes
 
@@ -139,20 +141,26 @@ def joined() -> Iterator[Peers]:
         PeersError: one of them cannot be reached, or ends before the others.
     """
     environment = os.environ
-    restarted = environment.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    restarts = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
     size = int(environment.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Peers(restarted=restarted)
+        yield Peers(restarted=restarts != "0")
         return
     # small things, and all on CPUs, go by gloo
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _in_company():
-        torch.distributed.init_process_group(backend, timeout=PATIENCE)
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        # torchrun keeps one store for all its starts: without names of their own, a process may
+        # find the address of one that is dead, and wait for it
+        store = PrefixStore(f"start {restarts} of {size}", store)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=PATIENCE
+        )
     yield Peers(
-        rank=int(environment["RANK"]),
+        rank=rank,
         size=size,
         local_rank=int(environment["LOCAL_RANK"]),
-        restarted=restarted,
+        restarted=restarts != "0",
     )
     torch.distributed.destroy_process_group()
 
