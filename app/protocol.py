@@ -63,6 +63,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if self._complete:
             self._end_receipt()
+            self._await_the_next()
         elif self._receipt is None and not self._refused:
             self._await_request()
 
@@ -74,11 +75,12 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser has seen the whole head."""
-        self._in_head, self._head_bytes = False, 0
+        self._head_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.largest_head:
             self._refuse(KINDS["headers-too-large"], f"allowed: up to {self.largest_head} bytes")
         if not self._refused:
+            self._in_head = False
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -117,6 +119,15 @@ class Protocol(HttpToolsProtocol):
     def _await_request(self) -> None:
         self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
 
+    def _await_the_next(self) -> None:
+        """Where an answer was there before the whole of its request, its end begins the wait."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        if answered and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
     def _end_receipt(self) -> None:
         if self._receipt is not None:
             self._receipt.cancel()
@@ -142,9 +153,9 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _may_answer(self) -> bool:
-        """Whether no other answer has begun, or has to come first."""
+        """Whether this request has no answer yet, and no other has to come first."""
         if self.cycle is None or self.cycle.response_complete:
-            return True
+            return self._in_head  # else it is the body of one that has been answered
         return not (self.pipeline or self.cycle.response_started)
 
     def _watch_stall(self, before: int | None = None) -> None:

@@ -146,9 +146,3 @@ class Server(uvicorn.Server):
 def end_at_once(number: int, frame: FrameType | None) -> None:
     """A signal's handler where there is nothing to finish."""
     os._exit(0)
-
-
-def _cut_off() -> None:
-    log.critical("not finished in the grace time; what is not answered is cut")
-    logging.shutdown()
-    os._exit(GIVEN_UP)

@@ -332,7 +332,7 @@ def head_of(content: bytes) -> tuple[str, dict[str, str]]:
     first, *lines = content.partition(b"\r\n\r\n")[0].decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     assert len(headers) == len(lines)  # each once
-    for name in ("date", "server-timing"):
+    for name in ("date", "server-timing", "x-request-id"):
         headers.pop(name, None)
     return first, headers
 

@@ -244,7 +244,7 @@ def test_card_begins_with_what_the_hub_reads(
 ) -> None:
     library = pytest.importorskip("huggingface_hub")
     config = read_generator_file(folder / "pets").config.model_copy(update={"licence": licence})
-    card = model_card(config, "the command", "Some samples.")
+    card = model_card(config, "the command", "Its cost.", "Some samples.")
     told = library.ModelCard(card).data
     assert told.license == license
     assert told.library_name == "ganserve"
@@ -257,7 +257,7 @@ def test_card_shows_how_to_use_the_generator(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = read_generator_file(folder / "tiny").config
-    (code,) = re.findall("```python\n(.*?)```", model_card(config, "", ""), re.DOTALL)
+    (code,) = re.findall("```python\n(.*?)```", model_card(config, "", "", ""), re.DOTALL)
     monkeypatch.chdir(folder / "tiny")
     names: dict[str, Any] = {}
     exec(code, names)

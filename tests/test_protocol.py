@@ -440,3 +440,37 @@ def test_application_that_answers_after_a_refusal_is_not_heard() -> None:
 
     (write,) = asyncio.run(main())
     assert write.startswith(b"HTTP/1.1 408 ")
+
+
+def test_connection_whose_answer_came_before_all_of_its_request_is_not_kept_for_ever() -> None:
+    async def main() -> tuple[bytes, bool]:
+        app = answering(b"ab", (b"content-length", b"2"))  # and it reads no body
+        server = uvicorn.Server(configured(app, keep_alive_seconds=1))
+        listener = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        answer = await reader.readuntil(b"ab")
+        writer.write(b"def")
+        ended = await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        server.should_exit = True
+        await serving
+        return answer, ended
+
+    answer, ended = asyncio.run(main())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert ended
+
+
+def test_request_that_was_answered_early_gets_no_second_answer() -> None:
+    async def main() -> tuple[list[bytes], bool]:
+        app = answering(b"ab", (b"content-length", b"2"))  # and it reads no body
+        async with connection(app, receipt_seconds=0.05) as (line, recorder):
+            line.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+            await asyncio.sleep(0.2)
+            return recorder.writes, recorder.closed
+
+    writes, closed = asyncio.run(main())
+    assert closed
+    assert len(writes) == 1

@@ -202,7 +202,7 @@ def test_endless_requests_are_refused_and_take_no_memory(
 HALVES = (b"", b"GET /gen", GOOD[0][:-2], GOOD[8][:-5])
 
 
-@pytest.mark.parametrize("connections", [100])
+@pytest.mark.parametrize("connections", [100, pytest.param(400, marks=pytest.mark.slow)])
 def test_slow_connections_are_408_and_stand_in_nobodys_way(
     generator_folder: Path, tmp_path: Path, connections: int
 ) -> None:

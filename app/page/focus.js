@@ -20,8 +20,8 @@ const MOST_SLIDERS = 8
 
 export class Focus {
   keys = {
-    ArrowLeft: ["The seed before", () => this.#step(-1)],
-    ArrowRight: ["The seed after", () => this.#step(1)],
+    ArrowLeft: ["The seed before", ({ repeat }) => this.#step(-1, repeat)],
+    ArrowRight: ["The seed after", ({ repeat }) => this.#step(1, repeat)],
     r: ["A random seed", () => this.#random()],
     d: ["Download", () => this.taking.download()],
     c: ["Copy the link", () => this.taking.copy("link")],
@@ -93,8 +93,7 @@ export class Focus {
         "div",
         { class: "panel" },
         h("div", { class: "heading" }, this.title, this.detail),
-        form,
-        this.classField,
+        h("div", { class: "row" }, form, this.classField),
         field("Truncation", this.truncation, this.truncationText),
         h(
           "div",
@@ -266,22 +265,23 @@ export class Focus {
     this.detail.textContent = parts.filter(Boolean).join(" · ")
   }
 
-  #step(steps) {
+  /** Goes to a seed nearby; while a key is held, all the way is one step back. */
+  #step(steps, replace = false) {
     const { seed } = this.draft
     if (seed === undefined) return
     const next = seedAfter(seed, steps)
     if (next === seed) return
-    this.#go(next)
+    this.#go(next, replace)
   }
 
   #random() {
     this.#go(randomSeed())
   }
 
-  #go(seed) {
+  #go(seed, replace = false) {
     const { model, truncation, edit, class: class_ } = this.draft
     const picture = { ...plainPicture(model, seed, class_), truncation, edit }
-    this.app.commit({ picture })
+    this.app.commit({ picture }, { replace })
     announce(describe(picture))
   }
 

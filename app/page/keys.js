@@ -7,7 +7,7 @@ const SHOWN = { ArrowLeft: "←", ArrowRight: "→", " ": "Space", Enter: "Enter
 const OFF = "ganserve-no-keys"
 
 export class Keys {
-  /** @param {Record<string, [string, () => void]>} always keys of every view, and what they do */
+  /** @param {Record<string, [string, (event: KeyboardEvent) => void]>} always keys of every view, and what they do */
   constructor(app, always) {
     this.app = app
     this.always = always
@@ -59,7 +59,7 @@ export class Keys {
     const found = this.app.view.keys[name] ?? this.always[name]
     if (!found) return
     event.preventDefault()
-    found[1]()
+    found[1](event)
   }
 }
 

@@ -11,7 +11,7 @@ import { announce, button, choice, h, icon, toast } from "./dom.js"
 import { Grid } from "./grid.js"
 import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
-import { describe, plainPicture, titleOf, urlOf } from "./picture.js"
+import { describe, keyOf, plainPicture, titleOf, urlOf } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 import { addressOf, stateOf } from "./state.js"
 
@@ -146,9 +146,13 @@ class Explorer {
     const pinned = path.pins.includes(seed)
     const pins = pinned ? path.pins.filter((one) => one !== seed) : [...path.pins, seed]
     if (pins.length > this.card.ranges.seeds_of_a_path) return toast("The path has no more room.")
-    const look = path.pins.length === 0 ? { class: class_, truncation, edit } : {}
-    this.commit({ path: { ...path, pins, ...look } })
-    toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path`)
+    const own = { class: class_, truncation, edit }
+    const look = path.pins.length === 0 ? own : {}
+    const next = { ...path, pins, ...look }
+    this.commit({ path: next })
+    const same = keyOf({ ...next, seed }) === keyOf({ ...own, seed })
+    const aside = same ? "" : ", which has a class, truncation and edits of its own"
+    toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path${aside}`)
   }
 
   /** Shows enlarged pixels as squares, or smoothly. */

@@ -47,7 +47,7 @@ export function keyOf(picture) {
     plane,
     mix,
     z,
-    picture.class,
+    picture.class || null,
     truncation,
     editText(picture.edit),
   ])
