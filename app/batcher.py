@@ -39,6 +39,7 @@ Encoder = Callable[[Pixels, list[Note]], list[bytes]]
 PIECE_SECONDS = 0.0025  # of a large request in one batch
 OVERLAP_SECONDS = 0.002  # of a batch on the device, from which on encoding beside it pays
 PACE_SMOOTHING = 0.1
+PACE_OUTLIER = 4.0  # times the pace: more is a halt of the machine, and tells nothing of what comes
 
 
 @dataclass
@@ -346,7 +347,9 @@ class Batcher:
         seconds = time.perf_counter() - start
         self.pictures, self.batches = self.pictures + len(z), self.batches + 1
         pace = seconds / len(z)
-        self._pace += (pace - self._pace) * (PACE_SMOOTHING if self._pace else 1.0)
+        if self._pace:
+            pace = self._pace + PACE_SMOOTHING * (min(pace, PACE_OUTLIER * self._pace) - self._pace)
+        self._pace = pace
         return pixels
 
     def _find_guilty(self, pieces: list[Piece], error: Exception) -> None:

@@ -170,6 +170,29 @@ def test_queue_that_would_take_too_long_refuses_too() -> None:
     run(scenario)
 
 
+def test_one_halt_of_the_machine_makes_nobody_wait_for_another() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        bench.batcher._pace = 0.001  # seconds a picture, so far
+        await asyncio.sleep(0.3)
+        bench.toy.gate.set()
+        await first
+        assert bench.batcher._pace <= 0.0013
+
+    run(scenario)
+
+
+def test_device_that_stays_slower_is_believed_in_the_end() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.ask(0)
+        bench.batcher._pace = 1e-9
+        for value in range(100):
+            await bench.ask(value + 100)
+        assert bench.batcher._pace > 1e-7
+
+    run(scenario)
+
+
 def test_request_not_begun_by_its_deadline_is_never_computed() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
