@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 PRESET ?= dcgan-mnist
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) $(BIN)/python -m app
 
 test: $(VENV)/.dev  ## every test that needs no GPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same again resumes
 	$(BIN)/python -m model.training train --preset $(PRESET) $(ARGS)
