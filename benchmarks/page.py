@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How heavy is the explorer, and how quick?")
     parser.add_argument("--pictures", type=Path, help="take its portraits into this folder instead")
     folder = parser.parse_args().pictures
-    with chromium() as browser, running(OURS) as server:
+    with chromium() as browser, running(OURS, generator="avatars") as server:
         if folder:
             take_portraits(browser, server.url, folder)
             return

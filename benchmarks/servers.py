@@ -199,9 +199,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(kind: Kind, *, noop: bool = False, log: Path | None = None) -> Iterator[Server]:
+def running(
+    kind: Kind, *, noop: bool = False, log: Path | None = None, generator: str = "mnist"
+) -> Iterator[Server]:
     """A ready server, stopped afterwards whatever happens. Its output goes to `log`, which is
-    shown should it not start.
+    shown should it not start. The peers draw digits alone.
 
     Raises:
         ServerFailed: it does not become ready.
@@ -211,7 +213,7 @@ def running(kind: Kind, *, noop: bool = False, log: Path | None = None) -> Itera
         MARK: mark,
         "PORT": str(port),
         "GAN_PORT": str(port),
-        "GAN_GENERATOR": "mnist",  # what the peers draw
+        "GAN_GENERATOR": generator,
         "NOOP": "1" if noop else "0",
         "RUNTIME": kind.runtime,
         "PYTHONPATH": str(ROOT),
