@@ -25,7 +25,8 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from benchmarks.noop import SIDE
+from model.generator_file import CONFIG
+from model.generators import ZOO
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
@@ -93,8 +94,11 @@ class Usage:
 class Server:
     """A running server; made by `running`."""
 
-    def __init__(self, kind: Kind, port: int, process: "subprocess.Popen[bytes]", mark: str):
+    def __init__(
+        self, kind: Kind, port: int, process: "subprocess.Popen[bytes]", mark: str, side: int
+    ):
         self.kind, self.port, self.process, self._mark = kind, port, process, mark
+        self._side = side  # pixels of a picture's
         self.ready_seconds = 0.0
 
     @property
@@ -156,7 +160,7 @@ class Server:
             raise ServerFailed(f"{self.kind.name}: {answer.status} {content[:200]!r}")
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             image.load()
-            if image.size != (SIDE, SIDE):
+            if image.size != (self._side, self._side):
                 raise ServerFailed(f"{self.kind.name}: a picture of {image.size}")
         return content
 
@@ -239,7 +243,8 @@ def running(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(kind, port, process, mark)
+        config = json.loads((ZOO / generator / CONFIG).read_text())
+        server = Server(kind, port, process, mark, config["crop"])
         try:
             server.wait_until_ready(log)
             yield server
