@@ -71,6 +71,13 @@ export function paint(canvas, image) {
   context.drawImage(image, 0, 0)
 }
 
+/** Paints a picture, and says by its address and in words which one is shown. */
+export function show(canvas, image, address, words) {
+  paint(canvas, image)
+  canvas.dataset.shown = address
+  canvas.setAttribute("aria-label", words)
+}
+
 /** Whether somebody has asked for less motion. */
 export function wantsStillness() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches

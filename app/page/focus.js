@@ -1,6 +1,6 @@
 /** One picture, large: its seed, class, truncation, and the directions along which it changes. */
 
-import { announce, button, choice, field, h, paint, toast } from "./dom.js"
+import { announce, button, choice, field, h, paint, show, toast } from "./dom.js"
 import { Latest } from "./latest.js"
 import {
   changed,
@@ -221,9 +221,7 @@ export class Focus {
     this.latest.ask(
       () => this.app.api.image(drawing(picture)),
       (image) => {
-        paint(this.canvas, image)
-        this.canvas.dataset.shown = drawing(picture).url
-        this.canvas.setAttribute("aria-label", describe(picture))
+        show(this.canvas, image, drawing(picture).url, describe(picture))
         this.trouble.hidden = true
       },
       (error) => {

@@ -1,6 +1,6 @@
 /** Arithmetic with pictures: a − b + c, and what comes of it. */
 
-import { button, h, paint, toast } from "./dom.js"
+import { button, h, paint, show, toast } from "./dom.js"
 import { Latest } from "./latest.js"
 import { changed, describe, drawing, plainPicture, urlOf } from "./picture.js"
 import { randomSeed, seedAfter } from "./seeds.js"
@@ -97,11 +97,7 @@ export class Mix {
     const picture = this.#picture(mix)
     this.latest.ask(
       () => api.image(drawing(picture)),
-      (image) => {
-        paint(this.canvas, image)
-        this.canvas.dataset.shown = mix.seeds.join(",")
-        this.canvas.setAttribute("aria-label", describe(picture))
-      },
+      (image) => show(this.canvas, image, mix.seeds.join(","), describe(picture)),
       (error) => toast(error.message),
     )
   }

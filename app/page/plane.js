@@ -1,6 +1,6 @@
 /** A plane between four pictures: walk about on it, and open what lies at a place. */
 
-import { announce, button, choice, field, h, paint, toast } from "./dom.js"
+import { announce, button, choice, field, h, paint, show, toast } from "./dom.js"
 import { Latest } from "./latest.js"
 import { changed, describe, drawing, shortNumber, urlOf } from "./picture.js"
 import { randomSeed } from "./seeds.js"
@@ -150,11 +150,7 @@ export class Plane {
     const picture = this.#picture()
     this.latest.ask(
       () => this.app.api.image(drawing(picture)),
-      (image) => {
-        paint(this.canvas, image)
-        this.canvas.dataset.shown = drawing(picture).url
-        this.canvas.setAttribute("aria-label", describe(picture))
-      },
+      (image) => show(this.canvas, image, drawing(picture).url, describe(picture)),
       (error) => toast(error.message),
     )
   }
