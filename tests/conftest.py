@@ -81,6 +81,15 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_generator(tmp_path_factory.mktemp("generators") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generators: `tiny`, uniform prior and no classes; `pets`, normal prior and classes."""
+    folder = tmp_path_factory.mktemp("generators")
+    write_tiny_generator(folder / "tiny")
+    write_tiny_residual(folder / "pets")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def client(generator_folder: Path) -> Iterator[TestClient]:
     settings = Settings(generator=str(generator_folder), device="cpu", max_batch=16, max_queue=300)

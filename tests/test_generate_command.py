@@ -22,19 +22,9 @@ from model.generator_file import read_generator_file
 from model.sampler import load_sampler
 from model.training import generate
 from model.training.__main__ import main
-from tests.conftest import write_tiny_generator, write_tiny_residual
 
 ROOT = Path(__file__).parent.parent
 TINY, PETS = "tiny", "pets"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generators: one without classes, one with."""
-    folder = tmp_path_factory.mktemp("generators")
-    write_tiny_generator(folder / TINY)
-    write_tiny_residual(folder / PETS)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -21,18 +21,9 @@ from model.recipes import RecipeError
 from model.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.card import model_card
-from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
+from tests.conftest import CLASSES
 
 needs_hub = pytest.mark.skipif(not hub.HAS_HUB, reason="needs the extra 'hub'")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generators: one without classes, one with."""
-    folder = tmp_path_factory.mktemp("generators")
-    write_tiny_generator(folder / "tiny")
-    write_tiny_residual(folder / "pets")
-    return folder
 
 
 @pytest.fixture(scope="module")

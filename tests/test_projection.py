@@ -16,18 +16,9 @@ from model.projection import MOST_STARTS, MOST_STEPS, project
 from model.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.project import read_picture
-from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
+from tests.conftest import CLASSES
 
 RECOVERED = 0.2  # of the error of the best start
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generators: a uniform prior and no classes, a normal one with classes."""
-    folder = tmp_path_factory.mktemp("generators")
-    write_tiny_generator(folder / "tiny")
-    write_tiny_residual(folder / "pets")
-    return folder
 
 
 @pytest.fixture(scope="module")
