@@ -16,10 +16,11 @@ from pathlib import Path
 from benchmarks.servers import OURS, Server, running
 from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
+from model.generators import ZOO
 from model.recipes import recipe_text
 from model.sampler import load_sampler
 
-GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
+GENERATOR = ZOO / "mnist"
 LOG = Path("runs/benchmarks/logs/determinism.log")
 BATCHES = (1, 2, 3, 5, 8, 13, 32, 64, 100, 256)
 CLIENTS = (1, 16, 64)

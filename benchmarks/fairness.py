@@ -7,16 +7,16 @@ pictures is being worked on. Without HTTP: batcher, generator and encoder as the
 import argparse
 import asyncio
 import time
-from pathlib import Path
 
 import numpy as np
 
 from app.batcher import Batcher
 from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
+from model.generators import ZOO
 from model.sampler import load_sampler
 
-GENERATOR = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
+GENERATOR = ZOO / "mnist"
 
 
 async def measure(singles: int, large: int) -> tuple[list[float], list[float], float]:

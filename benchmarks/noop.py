@@ -4,13 +4,13 @@ It stands in for the network where serving alone is measured, in our service and
 pictures are the digits of the sheet that ships, so encoding them costs what it costs in earnest.
 """
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-ZOO_MNIST = Path(__file__).parent.parent / "model" / "zoo" / "mnist"
+from model.generators import ZOO
+
+ZOO_MNIST = ZOO / "mnist"
 SIDE = 28  # pixels
 Z_DIM = 100
 

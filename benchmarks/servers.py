@@ -212,6 +212,7 @@ def running(
     Raises:
         ServerFailed: it does not become ready.
     """
+    side = json.loads((ZOO / generator / CONFIG).read_text())["crop"]
     port, mark = free_port(), secrets.token_hex(8)
     environment = os.environ | {
         MARK: mark,
@@ -243,8 +244,7 @@ def running(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        config = json.loads((ZOO / generator / CONFIG).read_text())
-        server = Server(kind, port, process, mark, config["crop"])
+        server = Server(kind, port, process, mark, side)
         try:
             server.wait_until_ready(log)
             yield server

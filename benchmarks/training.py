@@ -9,6 +9,7 @@ the set's size: what they show changes no time. Both are measured in turns.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -111,8 +112,8 @@ def measure(
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     ways = {"plain": plain_steps(config, pixels, device)}
     for precision in precisions:
-        fields = {**vars(config), "bf16": precision == "bf16"}
-        ways[f"ours, {precision}"] = our_steps(TrainConfig(**fields), pixels, device)
+        ours = replace(config, bf16=precision == "bf16")
+        ways[f"ours, {precision}"] = our_steps(ours, pixels, device)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for step in ways.values():
         for _ in range(3):
