@@ -20,6 +20,7 @@ from benchmarks.chaos.trials import NO_RETRIES, SMALL_QUEUE, Cost, Outcome, Size
 from benchmarks.tenfold import Overload
 
 SHORT = Size(clients=8, seeds=200, requests=60)
+FLOOD = Size(clients=32)  # far beyond two SMALL_QUEUEs, of seeds that no cache has seen
 WHOLE = PNG_BEGIN + b"pixels" + PNG_END
 needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -99,7 +100,7 @@ def test_frozen_replica_is_noticed_where_the_balancer_never_asks_twice(
 @needs_haproxy
 def test_refused_request_is_tried_once(replicas: Sequence[Replica], tmp_path: Path) -> None:
     with haproxy(replicas, tmp_path) as balancer:
-        cost = asyncio.run(trials.refuse(replicas, balancer, SHORT, requests=200))
+        cost = asyncio.run(trials.refuse(replicas, balancer, FLOOD, requests=200))
     assert cost.losses() == []
 
 
@@ -109,7 +110,7 @@ def test_refused_request_that_is_tried_elsewhere_is_noticed(
 ) -> None:
     changes = {"http_502 http_503 non_idempotent": "http_502 http_503 http_429 non_idempotent"}
     with nginx(replicas, tmp_path, changes) as balancer:
-        cost = asyncio.run(trials.refuse(replicas, balancer, SHORT, requests=200))
+        cost = asyncio.run(trials.refuse(replicas, balancer, FLOOD, requests=200))
     assert any("tries a request" in loss for loss in cost.losses())
 
 
