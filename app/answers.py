@@ -170,14 +170,11 @@ def server_timing(timing: Timing | None) -> str:
     )
 
 
-def permanent_url(
-    generation: Generation, words: Mapping[str, Any], seed: int, extension: str
-) -> str:
+def permanent_url(generation: Generation, words: Mapping[str, Any], extension: str) -> str:
     """A URL that means the same picture for ever: by path if a seed and a scale say all, else by
     query.
     """
-    rest = {name: value for name, value in words.items() if name != "model"}
-    if rest.keys() <= {"seed", "scale"}:
-        scale = f"@{rest['scale']}x" if "scale" in rest else ""
-        return f"/i/{generation.id}/{seed}{scale}.{extension}"
-    return url(f"/generate.{extension}", {"seed": seed, **words})
+    if {"seed"} <= words.keys() <= {"model", "seed", "scale"}:
+        scale = f"@{words['scale']}x" if "scale" in words else ""
+        return f"/i/{generation.id}/{words['seed']}{scale}.{extension}"
+    return url(f"/generate.{extension}", words)

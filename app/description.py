@@ -223,12 +223,11 @@ def _describe(path: str, method: str, operation: Json) -> None:
 
 
 def _parameter(parameter: Json) -> Json:
-    """A query string has no null, and its lists are one text with commas."""
+    """A query string has no null and no objects, and its lists are one text with commas."""
     schema = parameter["schema"]
-    variants = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    if len(variants) == 1:
-        schema = parameter["schema"] = {**schema, **variants[0]}
-        del schema["anyOf"]
+    while len(variants := _texts(schema)) == 1:
+        schema = {name: part for name, part in schema.items() if name != "anyOf"} | variants[0]
+    parameter["schema"] = schema
     if "description" in schema:
         parameter["description"] = schema["description"]
     if schema.get("type") == "array":
@@ -236,6 +235,11 @@ def _parameter(parameter: Json) -> Json:
         items = schema["items"]
         schema["items"] = items | {"pattern": items["pattern"].replace("[^", "[^,")}
     return parameter
+
+
+def _texts(schema: Json) -> list[Json]:
+    """Those of a schema's alternatives that a query string can hold."""
+    return [one for one in schema.get("anyOf", ()) if one.get("type") not in ("null", "array")]
 
 
 def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:

@@ -21,7 +21,7 @@ from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
 from app.facts import current
 from app.problems import InvalidRequest, NotFound, NotReady
-from app.schemas import LatentParameters, Recipe
+from app.schemas import LatentParameters, Portion, Recipe
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.networks.config import input_dim
@@ -160,20 +160,36 @@ class Generation:
             rows[:, network.z_dim + self._needed_class(class_, where)] = 1.0
         return rows
 
-    def mixed(self, seeds: Sequence[int], weights: Sequence[float], class_: str | None) -> Latents:
+    def row(self, recipe: Recipe, where: str = "") -> Latents:
+        """The row (1, z_dim + classes) of a recipe that stands there in a body.
+
+        Raises:
+            InvalidRequest: the generator has no such latent, or the recipe leaves the class open.
+        """
+        if recipe.z is not None:
+            rows = self.vectors([recipe.z], recipe.class_, f"{where}z")
+        elif recipe.mix is not None:
+            rows = self.mixed(recipe.mix, recipe.class_, f"{where}mix")
+        else:
+            assert recipe.seed is not None
+            rows = self.latents([recipe.seed], recipe.class_)
+        return self.changed(rows, recipe)
+
+    def mixed(self, mix: Sequence[Portion], class_: str | None, where: str = "mix") -> Latents:
         """One row (1, z_dim + classes): the latents of seeds, each times its weight, added up; its
         class is the one named, or the seeds' own by their share of all weights.
 
         Raises:
             InvalidRequest: the weights of the classes cancel out, and no class is named.
         """
-        rows, shares = self.latents(seeds, class_), np.array(weights, np.float32)
+        rows = self.latents([part.seed for part in mix], class_)
+        shares = np.array([part.weight for part in mix], np.float32)
         total: Latents = (shares[:, None] * rows).sum(axis=0, dtype=np.float32)[None]
         classes = total[:, self.config.network.z_dim :]
         if classes.size:
             whole = float(classes.sum())
             if class_ is None and abs(whole) < LEAST_SHARE:
-                self._needed_class(None, "mix")
+                self._needed_class(None, where)
             classes /= np.float32(whole)
         return total
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from app.schemas import LatentParameters, OutputParameters, Recipe
-from model.recipes import Changes, Words
+import numpy as np
+
+from app.schemas import LatentParameters, OutputParameters, Portion, Recipe
+from model.recipes import Changes, Words, plain, vector_words
 
 
 def latent_words(parameters: LatentParameters | Recipe) -> Words:
@@ -19,6 +21,33 @@ def latent_words(parameters: LatentParameters | Recipe) -> Words:
         1 if truncation is None else truncation,
         {} if edit is None else edit.steps,
     ).words()
+
+
+def mix_text(mix: Sequence[Portion]) -> str:
+    """A mix as a query string has it, and so a file: 3:1,8:-1."""
+    return ",".join(f"{part.seed}:{plain(part.weight)}" for part in mix)
+
+
+def recipe_words(recipe: Recipe) -> Words:
+    """Where a recipe's latent comes from, and what is done to it; without the generator."""
+    if recipe.seed is not None:
+        source: Words = {"seed": recipe.seed}
+    elif recipe.z is not None:
+        source = {"z": vector_words(np.array(recipe.z, np.float32))}
+    else:
+        assert recipe.mix is not None
+        source = {"mix": mix_text(recipe.mix)}
+    return source | latent_words(recipe)
+
+
+def with_defaults(recipe: Recipe, parameters: LatentParameters) -> Recipe:
+    """A recipe of a body: what it leaves open is as the body says."""
+    update = {
+        "class_": parameters.class_ if recipe.class_ is None else recipe.class_,
+        "truncation": parameters.truncation if recipe.truncation is None else recipe.truncation,
+        "edit": parameters.edit if recipe.edit is None else recipe.edit,
+    }
+    return recipe.model_copy(update=update)
 
 
 def output_words(parameters: OutputParameters) -> Words:

@@ -192,6 +192,41 @@ class Edits:
         }
 
 
+class MixText:
+    """Marks a list of portions: also a text such as 3:1,8:-1, whole numbers and their weights."""
+
+    portion = re.compile(r"([0-9]{1,19})(?::(-?(?:10|[0-9](?:\.[0-9]{1,25})?(?:e-[0-9]{1,3})?)))?")
+
+    @classmethod
+    def check(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        most = bounds_in_force().max_keys
+        found = [cls.portion.fullmatch(part) for part in value.split(",", most)]
+        if len(found) > most or None in found:
+            raise refusal(
+                f"1 to {most} seeds with weights such as 3:1,8:-1,5 are wanted: each seed a whole "
+                f"number, each weight from {-WEIGHT_BOUND:g} to {WEIGHT_BOUND:g}, or none for 1"
+            )
+        return [{"seed": int(m[1]), "weight": float(m[2] or 1)} for m in found if m]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        part, most = self.portion.pattern, bounds_in_force().max_keys
+        text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
+        return {
+            "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
+            "3 - 8 + 5. In JSON also a list of objects.",
+            "anyOf": [text, handler(schema)],
+        }
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise refusal("true or false is wanted")
@@ -373,7 +408,7 @@ class _Query(_Parameters):
     lists: ClassVar[frozenset[str]] = frozenset({"seeds"})
     flags: ClassVar[frozenset[str]] = frozenset({"loop", "download"})
     reals: ClassVar[frozenset[str]] = frozenset({"truncation", "x", "y", "size"})
-    texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format"})
+    texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format", "mix"})
 
     @model_validator(mode="before")
     @classmethod
@@ -387,6 +422,8 @@ class _Query(_Parameters):
             text = value if isinstance(value, str) else ",".join(value)
             most = max(bounds_in_force().max_keys, CORNERS)
             return [number_of(part) for part in text.split(",", most)]
+        if name == "mix" and isinstance(value, list):
+            return ",".join(value)
         if name in cls.flags:
             return {"true": True, "false": False}.get(value, value)
         if name in cls.reals and isinstance(value, str) and DECIMAL.fullmatch(value):
@@ -412,15 +449,33 @@ class OutputParameters(_Parameters):
     download: Download = False
 
 
+class Portion(_Parameters):
+    """A seed's share in a mix."""
+
+    seed: Seed
+    weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
+
+
+Mix = Annotated[
+    list[Portion],
+    Entries(1, "max_keys"),
+    MixText(),
+    Field(examples=["3:1,8:-1,5:1"]),
+]
+
+
 class SheetParameters(LatentParameters, OutputParameters):
     """Which pictures, and how they are laid out."""
 
     seed: Seed | None = None
+    mix: Mix | None = None
     n: Count = 1
     columns: Columns | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.mix is not None and not self.model_fields_set.isdisjoint(("seed", "n")):
+            raise refusal("one of seed (with n) and mix is wanted")
         if self.seed is not None and self.seed + self.n > SEED_LIMIT:
             raise refusal(f"seed + n: {SEED_LIMIT} at most is wanted; no seed lies above")
         return self
@@ -442,27 +497,12 @@ class GenerateQuery(_Query, SheetParameters):
         return self
 
 
-class Portion(_Parameters):
-    """A seed's share in a mix."""
-
-    seed: Seed
-    weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
-
-
 class Recipe(_Parameters):
     """One picture of a body: a seed, a latent, or a mix of seeds such as 1 a - 1 b + 1 c."""
 
     seed: Seed | None = None
     z: Vector | None = None
-    mix: (
-        Annotated[
-            list[Portion],
-            Entries(1, "max_keys"),
-            Field(description="Latents added up, each times its weight: 1 a - 1 b + 1 c is latent "
-                  "arithmetic."),
-        ]
-        | None
-    ) = None  # fmt: skip
+    mix: Mix | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None
     truncation: Truncation | None = None
     edit: EditText | None = None
@@ -548,9 +588,9 @@ class GenerateBody(SheetParameters):
     @classmethod
     def _one_source(cls, fields: Any) -> Any:
         if isinstance(fields, dict):
-            given = [name for name in ("seed", "seeds", "z", "recipes") if name in fields]
+            given = [name for name in ("seed", "mix", "seeds", "z", "recipes") if name in fields]
             if len(given) > 1 or (given not in ([], ["seed"]) and "n" in fields):
-                raise refusal("one of seed (with n), seeds, z and recipes is wanted")
+                raise refusal("one of seed (with n), mix, seeds, z and recipes is wanted")
         return fields
 
     @model_validator(mode="after")

@@ -143,7 +143,7 @@ def asked(client: TestClient, one: Endpoint, **changes: Any) -> Any:
     """The answer to a small request with these parameters."""
     fields = {**START.get(one.path, {}), **changes}
     fields = {name: value for name, value in fields.items() if value is not LEFT_OUT}
-    if one.path == "/generate" and {"seeds", "z", "recipes"} & changes.keys():
+    if one.path == "/generate" and {"mix", "seeds", "z", "recipes"} & changes.keys():
         del fields["seed"]
     if one.method == "GET":
         given = {
@@ -171,6 +171,8 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
             return list(row.bounds.split(", ")), ["other"]
         case "flag":
             return [True, False], ["yes", 1]
+        case "mix":
+            return ["1", ",".join(["3:-10"] * 32)], ["", ",".join(["1"] * 33), "1:10.1", "ada:1"]
         case "seeds with ranges":
             return [[1], "0-9999"], [[], "0-10000"]
         case "list" if row.name == "seeds":

@@ -21,6 +21,7 @@ from app.problems import NotAcceptable
 from app.schemas import SeedRanges
 from model.encoding.marking import read_recipe
 from model.latents import SEED_LIMIT, text_seed
+from model.recipes import plain
 
 LAW = settings(
     max_examples=40,
@@ -181,6 +182,8 @@ OTHER_RECIPE: dict[str, Road] = {  # the same pixels
     "recipe": lambda c, s, m: posted(c, recipes=[{"seed": s}]),
     "recipe-z": lambda c, s, m: posted(c, recipes=[{"z": latent(c, s)}]),
     "mix-of-one": lambda c, s, m: posted(c, recipes=[{"mix": [{"seed": s, "weight": 1}]}]),
+    "mix-of-a-query": lambda c, s, m: got(c, "/generate", mix=s),
+    "mix-of-a-body": lambda c, s, m: posted(c, mix=f"{s}:1,9:0"),
     "mix-with-nothing": lambda c, s, m: posted(
         c, recipes=[{"mix": [{"seed": s}, {"seed": 9, "weight": 0}]}]
     ),
@@ -259,10 +262,14 @@ changes = st.fixed_dictionaries(
 )
 keys = st.lists(seeds, min_size=4, max_size=4).map(lambda found: ",".join(map(str, found)))
 halves = st.floats(0, 0.5).map(str)
+weights = st.one_of(st.integers(-10, 10), st.floats(-10, 10), st.just(1e-05)).map(plain)
+portions = st.one_of(seeds.map(str), st.builds("{}:{}".format, seeds, weights))
+mixes = st.lists(portions, min_size=1, max_size=5).map(",".join)
 REQUESTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "/generate": st.fixed_dictionaries(
         {"seed": below_the_end}, optional={"n": st.just(4), "columns": st.integers(1, 1)}
     ),
+    "/generate.png": st.fixed_dictionaries({"mix": mixes}),
     "/plane": st.fixed_dictionaries(
         {"seeds": keys, "x": halves, "size": halves},
         optional={
@@ -330,24 +337,49 @@ def test_content_location_leads_to_the_same_file(
         ("/generate", {"seed": 3}),
         ("/generate", {"seed": "ada", "n": 4, "columns": 1, "format": "webp", "quality": 30}),
         ("/generate", {"seed": 3, "truncation": 0.5, "scale": 2, "download": True}),
+        ("/generate", {"mix": "3:1,8:-1", "truncation": 0.5, "format": "webp", "quality": 30}),
+        ("/generate", {"mix": [{"seed": 3}, {"seed": 8, "weight": -1}], "class": None}),
         ("/generate", {"seeds": "1-4"}),
         ("/generate", {"seeds": "1-4", "format": "zip"}),
         ("/interpolate", {"seeds": [1, 2], "frames": 3}),
         ("/interpolate", {"seeds": [1, 2], "frames": 3, "format": "npy"}),
     ],
 )
-def test_answer_to_post_is_kept_by_nobody_and_that_of_a_seed_says_where_it_stays(
+def test_answer_to_post_is_kept_by_nobody_and_that_of_one_picture_says_where_it_stays(
     client: TestClient, path: str, body: dict[str, Any]
 ) -> None:
     first = client.post(path, json=body)
     assert first.status_code == 200, first.text
     assert first.headers["Cache-Control"] == "no-store"
     assert "ETag" not in first.headers
-    assert ("Content-Location" in first.headers) is ("seed" in body)
-    if "seed" in body:
+    named = "seed" in body or "mix" in body
+    assert ("Content-Location" in first.headers) is named
+    if named:
         again = client.get(first.headers["Content-Location"])
         assert again.content == first.content
         assert again.headers["Cache-Control"].startswith("public")
+
+
+@FEW
+@given(mix=mixes, change=changes)
+@example(mix="3:1,8:-1,5:1", change={})
+def test_mix_is_one_file_by_every_road(
+    client: TestClient, mix: str, change: dict[str, Any]
+) -> None:
+    first = client.get("/generate.png", params={"mix": mix} | change)
+    assert first.headers["Cache-Control"].startswith("public")
+    assert "Image-Seed" not in first.headers
+    portions = [
+        {"seed": int(seed), "weight": float(weight or 1)}
+        for seed, _, weight in (part.partition(":") for part in mix.split(","))
+    ]
+    body = {name: float(v) if name == "truncation" else v for name, v in change.items()}
+    for same in (mix, portions, read_recipe(first.content)["mix"]):  # type: ignore[index]
+        assert posted(client, mix=same, **body) == first.content
+        output = {name: body.pop(name) for name in ("scale", "resample") if name in body}
+        packed = posted(client, recipes=[{"mix": same, **body}], format="zip", **output)
+        assert zipped(packed, "0000.png") == first.content
+        body |= output
 
 
 @pytest.mark.parametrize("path", ["/generate.webp?quality=30", "/generate.jpg?quality=30&scale=2"])
@@ -375,6 +407,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "seed": 2, "n": 2, "truncation": 0.5, "edit": "d0:0.5", "scale": 2, "format": "webp",
     },
     "/generate.webp": {"quality": 50, "seed": 2},
+    "/generate.png": {"mix": "1:1,2:-1", "truncation": 0.5, "edit": "d0:0.5", "scale": 2},
     "/interpolate": {
         "seeds": "1,3", "frames": 9, "mode": "slerp", "loop": "true", "ease": "in", "fps": 21,
         "truncation": 0.5, "edit": "d0:0.5", "scale": 2, "format": "apng", "quality": 9,
@@ -387,6 +420,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 START: dict[str, dict[str, Any]] = {
     "/generate": {"seed": 1},
     "/generate.webp": {"seed": 1},
+    "/generate.png": {"mix": "1,2"},
     "/interpolate": {"seeds": "1,2"},
     "/plane": {"seeds": "1,2,3,4", "size": 0.5},
 }
@@ -412,9 +446,10 @@ def test_any_changed_parameter_is_another_tag_and_304_answers_get_and_head(
 
 @pytest.mark.parametrize(
     "path",
-    ["/generate?seed=1", "/generate.webp?seed=1&n=2", "/interpolate?seeds=1,2", "/models", "/livez",
-     "/plane?seeds=1,2,3,4", "/latents/3.json", "/interpolate.zip?seeds=1,2", "/nothing",
-     "/generate?seed=-1", "/problems/not-found", "/openapi.json", "/"],
+    ["/generate?seed=1", "/generate.webp?seed=1&n=2", "/generate?mix=3:1,8:-1", "/models",
+     "/interpolate?seeds=1,2", "/livez", "/plane?seeds=1,2,3,4", "/latents/3.json",
+     "/interpolate.zip?seeds=1,2", "/nothing", "/generate?seed=-1",
+     "/problems/not-found", "/openapi.json", "/"],
 )  # fmt: skip
 def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
     get, head = client.get(path), client.head(path)

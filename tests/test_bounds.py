@@ -91,6 +91,12 @@ CASES = {
         lambda n: {"recipes": [{"mix": [{"seed": 1, "weight": 0.1}] * n}]},
         "mix: 1 to {} entries are wanted",
     ),
+    "mix-of-a-query": Case(
+        "max_keys",
+        [2, 40],
+        lambda n: f"/generate?mix={ones(n)}",
+        "mix: 1 to {} seeds with weights",
+    ),
     "edit": Case(
         "max_edits",
         [1, 3],

@@ -233,7 +233,7 @@ def test_recipes_mix_what_they_name(host: Host, container: str) -> None:
     assert np.abs(pixels(files[3]).astype(int) - expected).max() <= 1  # a sum is rounded
     assert files[4] == host.get("/generate.png?seed=7&edit=d0:1")
     if container != "multipart":
-        assert found[2][0]["mix"] == [[7, 1.0]]
+        assert found[2][0]["mix"] == "7:1"
         assert [said.get("truncation") for said, _ in found] == [0.5] * 4 + [None]
 
 

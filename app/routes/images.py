@@ -18,13 +18,13 @@ from app.answers import (
     permanent_url,
     still_format,
 )
-from app.batcher import Latents, Rows
+from app.batcher import Rows
 from app.bulk import Items
 from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.recipes import latent_words, output_words
+from app.recipes import latent_words, mix_text, output_words, recipe_words, with_defaults
 from app.schemas import (
     BULK_FORMATS,
     GenerateBody,
@@ -89,7 +89,9 @@ async def generate(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The picture of a seed. Without a seed a random one, which nobody may cache."""
+    """The picture of a seed, or of a mix of seeds. Without either a random one, which nobody may
+    cache.
+    """
     return await sheet(request, parameters, None, generators, watch, bounds.max_pixels)
 
 
@@ -168,39 +170,47 @@ async def sheet(
     watch: Watch,
     max_pixels: int,
 ) -> Response:
-    """The picture of a seed, or the sheet of it and those that follow."""
+    """The picture of a seed, or the sheet of it and those that follow; or the picture of a mix."""
     generation = generators.parameter(parameters.model)
     parameters = generation.checked(parameters)
     format, negotiated = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
     seed = parameters.seed
-    if seed is None:
+    if seed is None and parameters.mix is None:
         seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
-    words: Words = {"model": generation.id, "seed": seed}
+    source: Words = {"seed": seed} if parameters.mix is None else {"mix": mix_text(parameters.mix)}
+    words = {"model": generation.id, **source}
     if parameters.n > 1:
         columns = sheet_columns(parameters.columns, parameters.n)
         words |= {"n": parameters.n, "columns": columns}
     words |= latent_words(parameters) | output_words(parameters)
     # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET elsewhere
-    lasting = parameters.seed is not None and request.method == "GET"
+    named = parameters.seed is not None or parameters.mix is not None
+    lasting = named and request.method == "GET"
     quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
         generation,
         words,
         format,
         negotiated,
-        f"{generation.name}-{seed}" + (f"-{parameters.n}" if parameters.n > 1 else ""),
+        f"{generation.name}-{'mix' if seed is None else seed}"
+        + (f"-{parameters.n}" if parameters.n > 1 else ""),
         parameters.quality,
         parameters.download,
         seed=seed,
         lasting=lasting,
         location=None
         if lasting
-        else permanent_url(generation, words | quality, seed, format.extensions[0]),
+        else permanent_url(generation, words | quality, format.extensions[0]),
     )
     if unchanged := answer.unchanged(request):
         return unchanged
+    if parameters.mix is not None:
+        row = generation.mixed(parameters.mix, parameters.class_)
+        changed = generation.changed(row, parameters)
+        return await _sheet(answer, changed, parameters, watch, max_pixels)
+    assert seed is not None
     plain = parameters.truncation == 1 and parameters.edit is None
     if plain and parameters.n == parameters.scale == 1 and format.name == "png":
         content, timing = await generation.picture(seed, parameters.class_, watch)
@@ -264,6 +274,10 @@ def _items(generation: Generation, parameters: GenerateBody) -> Items:
     """The pictures of a body, whichever way it names them."""
     fixed: Words = {"model": generation.id}
     changes = latent_words(parameters) | output_words(parameters)
+    if parameters.mix is not None:
+        row = generation.changed(generation.mixed(parameters.mix, parameters.class_), parameters)
+        words = fixed | {"mix": mix_text(parameters.mix)} | changes
+        return Items(1, lambda start, end: row[start:end], lambda _: words)
     if parameters.recipes is not None:
         return _recipes(generation, parameters, parameters.recipes)
     if parameters.z is not None:
@@ -292,46 +306,21 @@ def _following(parameters: SheetParameters) -> range:
 
 
 def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Recipe]) -> Items:
-    whole = [_with_defaults(generation.checked(recipe), parameters) for recipe in recipes]
+    whole = checked_recipes(generation, parameters, recipes)
     for index, recipe in enumerate(whole):
         if recipe.seed is None:
-            _source(generation, recipe, f"recipes.{index}")
-
-    def row(recipe: Recipe) -> Latents:
-        return generation.changed(_source(generation, recipe), recipe)
-
-    def words(index: int) -> Words:
-        recipe = whole[index]
-        found: Words = {"model": generation.id}
-        if recipe.seed is not None:
-            found["seed"] = recipe.seed
-        elif recipe.z is not None:
-            found["z"] = vector_words(np.array(recipe.z, np.float32))
-        else:
-            found["mix"] = [[part.seed, part.weight] for part in recipe.mix or ()]
-        return found | latent_words(recipe) | output_words(parameters)
-
+            generation.row(recipe, f"recipes.{index}.")  # or it is refused before anything is sent
     return Items(
         len(whole),
-        lambda start, end: np.concatenate([row(recipe) for recipe in whole[start:end]]),
-        words,
+        lambda start, end: np.concatenate([generation.row(recipe) for recipe in whole[start:end]]),
+        lambda index: (
+            {"model": generation.id} | recipe_words(whole[index]) | output_words(parameters)
+        ),
     )
 
 
-def _source(generation: Generation, recipe: Recipe, where: str = "") -> Latents:
-    if recipe.z is not None:
-        return generation.vectors([recipe.z], recipe.class_, f"{where}.z")
-    if recipe.mix is None:
-        assert recipe.seed is not None
-        return generation.latents([recipe.seed], recipe.class_)
-    seeds, weights = [part.seed for part in recipe.mix], [part.weight for part in recipe.mix]
-    return generation.mixed(seeds, weights, recipe.class_)
-
-
-def _with_defaults(recipe: Recipe, parameters: LatentParameters) -> Recipe:
-    update = {
-        "class_": parameters.class_ if recipe.class_ is None else recipe.class_,
-        "truncation": parameters.truncation if recipe.truncation is None else recipe.truncation,
-        "edit": parameters.edit if recipe.edit is None else recipe.edit,
-    }
-    return recipe.model_copy(update=update)
+def checked_recipes(
+    generation: Generation, parameters: LatentParameters, recipes: list[Recipe]
+) -> list[Recipe]:
+    """The recipes of a body, held against what the generator has."""
+    return [with_defaults(generation.checked(recipe), parameters) for recipe in recipes]

@@ -83,7 +83,7 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
         "channels": generation.channels,
         "latent": f"/latents/{seed}.json?model={generation.id}",
         "pictures": {
-            name: permanent_url(generation, words, seed, still.extensions[0])
+            name: permanent_url(generation, words, still.extensions[0])
             for name, still in STILLS.items()
         },
     }
