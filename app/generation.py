@@ -21,10 +21,11 @@ from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
 from app.facts import current
 from app.problems import InvalidRequest, NotFound, NotReady
-from app.schemas import LatentParameters, Portion, Recipe
+from app.schemas import LatentParameters, Place, Portion, Recipe
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.networks.config import input_dim
+from model.paths import default_mode, plane_rows
 from model.recipes import RecipeError, changed, check_edits, class_place
 
 Changes = TypeVar("Changes", bound=LatentParameters | Recipe)
@@ -170,10 +171,19 @@ class Generation:
             rows = self.vectors([recipe.z], recipe.class_, f"{where}z")
         elif recipe.mix is not None:
             rows = self.mixed(recipe.mix, recipe.class_, f"{where}mix")
+        elif recipe.plane is not None:
+            return self._place(recipe.plane, recipe)
         else:
             assert recipe.seed is not None
             rows = self.latents([recipe.seed], recipe.class_)
         return self.changed(rows, recipe)
+
+    def _place(self, place: Place, recipe: Recipe) -> Latents:
+        """The row (1, z_dim + classes) of a place: its corners are changed, as those of /plane."""
+        corners = self.changed(self.latents(place.seeds, recipe.class_), recipe)
+        across, down = np.array([place.x]), np.array([place.y])
+        mode = place.mode or default_mode(self.config.prior)
+        return plane_rows(corners, self.config.network.z_dim, across, down, mode)
 
     def mixed(self, mix: Sequence[Portion], class_: str | None, where: str = "mix") -> Latents:
         """One row (1, z_dim + classes): the latents of seeds, each times its weight, added up; its

@@ -34,9 +34,13 @@ def recipe_words(recipe: Recipe) -> Words:
         source: Words = {"seed": recipe.seed}
     elif recipe.z is not None:
         source = {"z": vector_words(np.array(recipe.z, np.float32))}
-    else:
-        assert recipe.mix is not None
+    elif recipe.mix is not None:
         source = {"mix": mix_text(recipe.mix)}
+    else:
+        assert recipe.plane is not None
+        place = recipe.plane
+        source = {"plane": {"seeds": place.seeds, "x": plain(place.x), "y": plain(place.y)}}
+        source["plane"] |= {"mode": place.mode} if place.mode else {}
     return source | latent_words(recipe)
 
 

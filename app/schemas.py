@@ -342,6 +342,7 @@ Share = Annotated[
     Real,
     Field(ge=0, le=1, description="A place or length on the plane, whose sides are 1 long."),
 ]
+PlaneMode = Annotated[Literal["lerp", "slerp"], Field(description="As in /interpolate.")]
 Coordinate = Annotated[Real, Field(ge=-Z_BOUND, le=Z_BOUND)]
 Vector = Annotated[
     list[Coordinate],
@@ -497,20 +498,31 @@ class GenerateQuery(_Query, SheetParameters):
         return self
 
 
+class Place(_Parameters):
+    """A place on a plane between four corners, as /plane has it."""
+
+    seeds: Corners
+    x: Share
+    y: Share
+    mode: PlaneMode | None = None
+
+
 class Recipe(_Parameters):
-    """One picture of a body: a seed, a latent, or a mix of seeds such as 1 a - 1 b + 1 c."""
+    """One picture of a body: a seed, a latent, a mix of seeds, or a place on a plane."""
 
     seed: Seed | None = None
     z: Vector | None = None
     mix: Mix | None = None
+    plane: Place | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None
     truncation: Truncation | None = None
     edit: EditText | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(source is not None for source in (self.seed, self.z, self.mix)) != 1:
-            raise refusal("one of seed, z and mix is wanted")
+        sources = (self.seed, self.z, self.mix, self.plane)
+        if sum(source is not None for source in sources) != 1:
+            raise refusal("one of seed, z, mix and plane is wanted")
         return self
 
 
@@ -563,7 +575,12 @@ class SeedRanges:
 Recipes = Annotated[
     list[Recipe],
     Entries(1, "max_bulk"),
-    Field(description="Each of one seed, one z or one mix, with what is done to it."),
+    Field(description="Each of one seed, z, mix or plane, with what is done to it."),
+]
+Stops = Annotated[
+    list[Recipe],
+    Entries(2, "max_way"),
+    Field(description="Recipes in place of seeds, as in /generate: the path leads through them."),
 ]
 
 
@@ -607,7 +624,7 @@ class GenerateBody(SheetParameters):
 class _Way(LatentParameters, OutputParameters):
     """A path through latent space."""
 
-    seeds: SeedList
+    seeds: SeedList | None = None
     frames: Frames | None = None
     mode: WayMode | None = None
     loop: Loop = False
@@ -615,16 +632,23 @@ class _Way(LatentParameters, OutputParameters):
     fps: Fps = 20
     format: MotionFormat | None = None
 
+    @property
+    def stops(self) -> int:
+        """How many pictures it leads through."""
+        return len(self.seeds or ())
+
     @model_validator(mode="after")
-    def _frames_reach_every_seed(self) -> Self:
-        if self.frames is not None and self.frames < len(self.seeds):
-            low, high = len(self.seeds), bounds_in_force().max_frames
-            raise refusal(f"frames: a whole number from {low} (one a seed) to {high} is wanted")
+    def _frames_reach_every_stop(self) -> Self:
+        if self.frames is not None and self.frames < self.stops:
+            high, what = bounds_in_force().max_frames, "seed" if self.seeds else "recipe"
+            raise refusal(
+                f"frames: a whole number from {self.stops} (one a {what}) to {high} is wanted"
+            )
         return self
 
     def frame_count(self) -> int:
-        """As asked, else so many from each seed to the next."""
-        ways = len(self.seeds) - (not self.loop)
+        """As asked, else so many from each picture to the next."""
+        ways = self.stops - (not self.loop)
         most = bounds_in_force().max_frames
         return self.frames or min(most, FRAMES_A_KEY * ways + (not self.loop))
 
@@ -632,9 +656,24 @@ class _Way(LatentParameters, OutputParameters):
 class InterpolateQuery(_Query, _Way):
     """A query string of /interpolate."""
 
+    seeds: SeedList
+
 
 class InterpolateBody(_Way):
-    """A JSON body of /interpolate."""
+    """A JSON body of /interpolate: a path through seeds, or through recipes."""
+
+    recipes: Stops | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.seeds is None) is (self.recipes is None):
+            raise refusal("one of seeds and recipes is wanted")
+        return self
+
+    @property
+    def stops(self) -> int:
+        """How many pictures it leads through."""
+        return len(self.seeds or self.recipes or ())
 
 
 class PlaneQuery(_Query, LatentParameters, OutputParameters):
@@ -646,9 +685,7 @@ class PlaneQuery(_Query, LatentParameters, OutputParameters):
     x: Share = 0.0
     y: Share = 0.0
     size: Share = 1.0
-    mode: Annotated[Literal["lerp", "slerp"], Field(description="As in /interpolate.")] | None = (
-        None
-    )
+    mode: PlaneMode | None = None
     format: StillFormat | None = None
 
     @model_validator(mode="after")

@@ -118,6 +118,7 @@ COMPANY: dict[tuple[str, str], dict[str, Any]] = {  # what else a parameter need
     ("/generate", "quality"): {"format": "webp"},
     ("/generate", "seeds"): {"format": "npy"},
     ("/interpolate", "seeds"): {"frames": 32},
+    ("/interpolate", "recipes"): {"frames": 32},
     ("/interpolate", "quality"): {"format": "webp"},
     ("/plane", "quality"): {"format": "webp"},
     ("/plane", "x"): {"size": 0},
@@ -145,13 +146,15 @@ def asked(client: TestClient, one: Endpoint, **changes: Any) -> Any:
     fields = {name: value for name, value in fields.items() if value is not LEFT_OUT}
     if one.path == "/generate" and {"mix", "seeds", "z", "recipes"} & changes.keys():
         del fields["seed"]
+    if one.path == "/interpolate" and "recipes" in changes:
+        del fields["seeds"]
     if one.method == "GET":
         given = {
             name: json.dumps(value) if isinstance(value, bool) else str(value)
             for name, value in fields.items()
         }
         return client.get(PATHS.get(one.path, one.path), params=given)
-    if one.path == "/interpolate" and isinstance(fields["seeds"], str):
+    if one.path == "/interpolate" and isinstance(fields.get("seeds"), str):
         fields["seeds"] = [int(seed) for seed in fields["seeds"].split(",")]
     return client.post(one.path, json=fields)
 
@@ -182,7 +185,7 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
             return texts[:2], texts[2:]
         case "list":
             item = [0] * 8 if row.name == "z" else {"seed": 1}
-            return [[item] * low], [[item] * (low - 1), [item] * (high + 1)]
+            return [[item] * low, [item] * min(high, 32)], [[item] * (low - 1), [item] * (high + 1)]
     match row.name:
         case "model":
             return ["tiny"], ["nobody", "../tiny"]

@@ -181,6 +181,9 @@ OTHER_RECIPE: dict[str, Road] = {  # the same pixels
     "post-z": lambda c, s, m: posted(c, z=[latent(c, s)]),
     "recipe": lambda c, s, m: posted(c, recipes=[{"seed": s}]),
     "recipe-z": lambda c, s, m: posted(c, recipes=[{"z": latent(c, s)}]),
+    "recipe-plane": lambda c, s, m: posted(
+        c, recipes=[{"plane": {"seeds": [1, s, 2, 3], "x": 1, "y": 0}}]
+    ),
     "mix-of-one": lambda c, s, m: posted(c, recipes=[{"mix": [{"seed": s, "weight": 1}]}]),
     "mix-of-a-query": lambda c, s, m: got(c, "/generate", mix=s),
     "mix-of-a-body": lambda c, s, m: posted(c, mix=f"{s}:1,9:0"),

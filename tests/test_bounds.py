@@ -261,6 +261,7 @@ STATED_OF_BODIES = [
     ("GenerateBody", "seed", "maxLength", 41),
     ("Recipe", "mix", "maxItems", 11),
     ("InterpolateBody", "seeds", "maxItems", 11),
+    ("InterpolateBody", "recipes", "maxItems", 11),
     ("InterpolateBody", "frames", "maximum", 37),
 ]
 

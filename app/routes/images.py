@@ -29,7 +29,6 @@ from app.schemas import (
     BULK_FORMATS,
     GenerateBody,
     GenerateQuery,
-    LatentParameters,
     Recipe,
     SheetParameters,
     sheet_columns,
@@ -306,9 +305,9 @@ def _following(parameters: SheetParameters) -> range:
 
 
 def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Recipe]) -> Items:
-    whole = checked_recipes(generation, parameters, recipes)
+    whole = [with_defaults(generation.checked(recipe), parameters) for recipe in recipes]
     for index, recipe in enumerate(whole):
-        if recipe.seed is None:
+        if recipe.z is not None or recipe.mix is not None:
             generation.row(recipe, f"recipes.{index}.")  # or it is refused before anything is sent
     return Items(
         len(whole),
@@ -317,10 +316,3 @@ def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Rec
             {"model": generation.id} | recipe_words(whole[index]) | output_words(parameters)
         ),
     )
-
-
-def checked_recipes(
-    generation: Generation, parameters: LatentParameters, recipes: list[Recipe]
-) -> list[Recipe]:
-    """The recipes of a body, held against what the generator has."""
-    return [with_defaults(generation.checked(recipe), parameters) for recipe in recipes]

@@ -1,21 +1,25 @@
-"""/interpolate: seeds in, the way from one to the next back, moving or as a strip."""
+"""/interpolate: seeds or recipes in, the way from one to the next back, moving or as a strip."""
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app import bulk, negotiation
 from app.answers import Answer, check_pixels, check_quality, enlarged
+from app.batcher import Latents
 from app.bulk import Items
 from app.crossorigin import HEAD
 from app.disconnection import Watch
-from app.generation import Generators, GeneratorsDep, WatchDep
+from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
 from app.problems import NotInstalled
-from app.recipes import latent_words, output_words
+from app.recipes import latent_words, output_words, recipe_words, with_defaults
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
 from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
@@ -79,8 +83,40 @@ async def interpolate_from_json(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same with a JSON body."""
+    """The same with a JSON body, which may name recipes in place of seeds: the way leads through
+    their very pictures.
+    """
     return await _way(request, parameters, None, generators, watch, bounds)
+
+
+@dataclass(frozen=True)
+class Stops:
+    """What a way leads through."""
+
+    rows: Callable[[], Latents]  # (K, z_dim + classes)
+    words: Words
+    changes: Words  # of all of them
+    names: list[str]
+    seed: int | None  # of the first
+
+
+def _stops(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> Stops:
+    seeds = parameters.seeds
+    if seeds is not None:
+        return Stops(
+            lambda: generation.changed(generation.latents(seeds, parameters.class_), parameters),
+            {"seeds": seeds},
+            latent_words(parameters),
+            [str(seed) for seed in seeds],
+            seeds[0],
+        )
+    assert isinstance(parameters, InterpolateBody)
+    assert parameters.recipes is not None
+    recipes = [with_defaults(generation.checked(one), parameters) for one in parameters.recipes]
+    rows = [generation.row(one, f"recipes.{place}.") for place, one in enumerate(recipes)]
+    words = [recipe_words(one) for one in recipes]
+    names = [str(found.get("seed", next(iter(found)))) for found in words]
+    return Stops(lambda: np.concatenate(rows), {"recipes": words}, {}, names, recipes[0].seed)
 
 
 async def _way(
@@ -105,18 +141,19 @@ async def _way(
         parameters.frame_count(),
         parameters.mode or default_mode(generation.config.prior),
     )
-    words: Words = {"model": generation.id, "seeds": parameters.seeds, "frames": frames}
+    stops = _stops(generation, parameters)
+    words: Words = {"model": generation.id, **stops.words, "frames": frames}
     words |= {"mode": mode, "loop": parameters.loop, "ease": parameters.ease}
-    words |= {"fps": parameters.fps, **latent_words(parameters), **output_words(parameters)}
+    words |= {"fps": parameters.fps, **stops.changes, **output_words(parameters)}
     answer = Answer(
         generation,
         words,
         format,
         negotiated,
-        "-".join([generation.name, *map(str, parameters.seeds)]),
+        "-".join([generation.name, *stops.names]),
         parameters.quality,
         parameters.download,
-        seed=parameters.seeds[0],
+        seed=stops.seed,
         lasting=request.method == "GET",
     )
     side = generation.side * parameters.scale
@@ -125,10 +162,9 @@ async def _way(
     check_pixels(format, frames, side, side, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    keys = generation.changed(generation.latents(parameters.seeds, parameters.class_), parameters)
     path = await asyncio.to_thread(
         interpolate_rows,
-        keys,
+        stops.rows(),
         generation.config.network.z_dim,
         frames,
         mode,
