@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import create_app
 from app.routes.page import FOLDER
+from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 LARGEST = 100 * 1024  # bytes of all parts, as they travel
@@ -45,6 +47,17 @@ def test_part_is_strict_about_what_it_loads_and_asked_about_again(
     assert answer.content == (FOLDER / name).read_bytes()
     again = client.get(f"/page/{name}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(("port", "leads"), [(0, True), (9000, False)])
+def test_page_leads_to_docs_only_where_they_are(port: int, leads: bool) -> None:
+    client = TestClient(create_app(Settings(generator="nowhere", admin_port=port)))
+    assert (client.get("/docs").status_code == 200) is leads
+    for path in ("/", "/page/index.html"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert ("/docs" in page.text) is leads
+        assert "Models and licences" in page.text
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fmain.py", "", "index.html.bak"])

@@ -1,7 +1,8 @@
 """/: the explorer, a page that steers what the service draws, and speaks only the public API.
 
 Its files lie under /page/: plain modules, nothing from elsewhere, no build. The page takes any
-query string: that is its own, and the service ignores it.
+query string: that is its own, and the service ignores it. Where /docs has a port of its own, the
+page does not lead there.
 """
 
 import gzip
@@ -34,6 +35,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+DOCS = b'<a href="/docs">API</a> '
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -64,7 +67,7 @@ class Part:
 
 
 def _file(request: Request, name: str) -> Response:
-    part = _parts().get(name)
+    part = _parts(docs=not request.app.admin_port).get(name)
     if part is None:
         raise NotFound("The page has no such part.")
     headers = {**HEADERS, "ETag": part.tag}
@@ -77,12 +80,12 @@ def _file(request: Request, name: str) -> Response:
 
 
 @cache
-def _parts() -> dict[str, Part]:
-    """The page's files by name, read and packed once."""
+def _parts(*, docs: bool) -> dict[str, Part]:
+    """The page's files by name, read and packed once; with the link to /docs or without it."""
     files = [file for file in FOLDER.iterdir() if file.suffix in TYPES]
-    return {file.name: _part(file) for file in files}
+    return {file.name: _part(file, b"" if docs else DOCS) for file in files}
 
 
-def _part(file: Path) -> Part:
-    content = file.read_bytes()
+def _part(file: Path, left_out: bytes) -> Part:
+    content = file.read_bytes().replace(left_out, b"") if left_out else file.read_bytes()
     return Part(content, gzip.compress(content, mtime=0), TYPES[file.suffix])
