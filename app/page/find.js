@@ -48,6 +48,11 @@ export class Find {
     this.search.leave()
   }
 
+  /** What the search has found so far. */
+  current() {
+    return this.search.root.hidden ? null : this.search.picture
+  }
+
   #listen() {
     const over = (is) => document.documentElement.classList.toggle("dropping", is)
     addEventListener("dragover", (event) => {

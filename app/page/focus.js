@@ -117,8 +117,6 @@ export class Focus {
     this.seed.value = picture.text ?? picture.seed ?? ""
     this.before.disabled = !isSeed || picture.seed === "0"
     this.after.disabled = !isSeed
-    this.pin.disabled = !isSeed
-    this.pin.title = isSeed ? "Pin to the path (P)" : "A path leads through seeds; this is none"
     this.#fill(picture)
     this.#draw(picture)
     this.#drawEnds(picture)
@@ -129,13 +127,17 @@ export class Focus {
     this.marks()
   }
 
+  current() {
+    return this.draft
+  }
+
   /** Shows what has become of the favourites and the pins. */
   marks() {
     const { app, draft } = this
     this.favourite.setAttribute("aria-pressed", String(app.favourites.has(draft)))
     const smooth = document.documentElement.classList.contains("smooth")
     this.smooth.setAttribute("aria-pressed", String(smooth))
-    this.pin.setAttribute("aria-pressed", String(app.state.path.pins.includes(draft.seed)))
+    this.pin.setAttribute("aria-pressed", String(app.isPinned(draft)))
   }
 
   #newModel(card) {

@@ -11,7 +11,7 @@ import { announce, button, choice, h, icon, toast } from "./dom.js"
 import { Grid } from "./grid.js"
 import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
-import { describe, keyOf, plainPicture, titleOf, urlOf } from "./picture.js"
+import { changed, describe, keyOf, plainPicture, titleOf, urlOf } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 import { addressOf, stateOf } from "./state.js"
 
@@ -28,6 +28,7 @@ const VIEWS = {
 }
 const FINE = 48 // pixels a side, from which small pictures are hardly enlarged
 const SMOOTH = "ganserve-smooth"
+const LONGEST_ADDRESS = 6000 // it travels twice, also as Referer, and hosts take heads of 16 KiB
 const LAST = "ganserve-last" // the place in the history of what came last
 
 class Explorer {
@@ -46,13 +47,13 @@ class Explorer {
     this.keyboard = new Keys(this, this.#keys())
     addEventListener("popstate", ({ state }) => {
       this.index = state?.index ?? 0
-      this.state = state?.page ?? stateOf(location.search, this.state)
+      this.state = state?.shown ?? stateOf(location.search, this.state)
       this.#render()
     })
   }
 
   async start() {
-    this.state = history.state?.page ?? stateOf(location.search)
+    this.state = history.state?.shown ?? stateOf(location.search)
     const grid = await this.#viewOf("grid")
     grid.wait()
     main.replaceChildren(grid.root)
@@ -140,19 +141,22 @@ class Explorer {
     this.#marks()
   }
 
-  togglePin({ seed, class: class_ = "", truncation, edit }) {
-    if (seed === undefined) return toast("A path leads through seeds; this picture is none.")
+  togglePin({ text, ...picture }) {
     const { path } = this.state
-    const pinned = path.pins.includes(seed)
-    const pins = pinned ? path.pins.filter((one) => one !== seed) : [...path.pins, seed]
+    const others = path.pins.filter((one) => keyOf(one) !== keyOf(picture))
+    const pinned = others.length < path.pins.length
+    const pins = pinned ? others : [...path.pins, picture]
+    const next = { ...path, pins }
     if (pins.length > this.card.ranges.seeds_of_a_path) return toast("The path has no more room.")
-    const own = { class: class_, truncation, edit }
-    const look = path.pins.length === 0 ? own : {}
-    const next = { ...path, pins, ...look }
+    if (!pinned && addressOf({ ...this.state, view: "path", path: next }).length > LONGEST_ADDRESS)
+      return toast("The path has no more room: its address would be too long.")
     this.commit({ path: next })
-    const same = keyOf({ ...next, seed }) === keyOf({ ...own, seed })
-    const aside = same ? "" : ", which has a class, truncation and edits of its own"
-    toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path${aside}`)
+    toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path`)
+  }
+
+  /** Whether a picture is on the path. */
+  isPinned(picture) {
+    return this.state.path.pins.some((one) => keyOf(one) === keyOf(picture))
   }
 
   /** Shows enlarged pixels as squares, or smoothly. */
@@ -222,23 +226,18 @@ class Explorer {
 
   /** Makes a state fit the generator: false where another is on its way instead. */
   async #settled(state) {
-    const { card, directions } = this
+    const { card } = this
     const known = (name) => (card.classes.includes(name) ? name : "")
-    for (const part of ["grid", "plane", "path", "mix"]) {
+    for (const part of ["grid", "plane", "mix"]) {
       if (state[part].class !== known(state[part].class))
         state[part] = { ...state[part], class: "" }
     }
-    const { picture } = state
-    if (!picture) return true
-    if (picture.model !== card.id) {
-      const ids = directions.map(({ id }) => id)
-      const edit = Object.fromEntries(
-        Object.entries(picture.edit).filter(([id]) => ids.includes(id)),
-      )
-      state.picture = { ...picture, model: card.id, edit }
-      if (picture.class && !known(picture.class)) delete state.picture.class
-      if (picture.z && picture.z.length !== card.z_dim)
-        Object.assign(state, { view: "grid", picture: null })
+    if (state.view === "path") this.#settlePins(state)
+    const picture = state.picture && this.#fitted(state.picture)
+    state.picture = picture
+    if (!picture) {
+      if (state.view === "focus") state.view = "grid"
+      return true
     }
     if (picture.text === undefined || picture.seed !== undefined) return true
     try {
@@ -253,8 +252,28 @@ class Explorer {
     return false
   }
 
+  /** The picture as this generator draws it, without what it does not have; null if it cannot. */
+  #fitted(picture) {
+    const { card, directions } = this
+    if (picture.model === card.id) return picture
+    if (picture.z && picture.z.length !== card.z_dim) return null
+    const ids = directions.map(({ id }) => id)
+    const steps = Object.entries(picture.edit).filter(([id]) => ids.includes(id))
+    const class_ = card.classes.includes(picture.class) ? picture.class : ""
+    return changed(picture, { model: card.id, edit: Object.fromEntries(steps), class: class_ })
+  }
+
+  #settlePins(state) {
+    const { pins } = state.path
+    const fitted = pins.map((pin) => this.#fitted(pin)).filter((pin) => pin !== null)
+    if (fitted.every((pin, place) => pin === pins[place])) return
+    state.path = { ...state.path, pins: fitted }
+    const left = pins.length - fitted.length
+    if (left) toast(`Left out, as this generator cannot draw them: ${left} of ${pins.length} pins.`)
+  }
+
   #write(replace) {
-    const entry = { page: this.state, index: this.index }
+    const entry = { shown: this.state, index: this.index }
     const address = addressOf(this.state)
     if (replace) history.replaceState(entry, "", address)
     else history.pushState(entry, "", address)
@@ -329,19 +348,29 @@ class Explorer {
   }
 
   #keys() {
-    const current = () => this.state.view === "focus" && this.state.picture
+    const withShown = (act) => {
+      const picture = this.#shown()
+      if (picture) act(picture)
+      else toast("Open a picture, or point at one.")
+    }
     const go = (view, place) => [String(place + 1), [VIEWS[view][0], () => this.go(view)]]
     const views = Object.keys(VIEWS).filter((view) => view !== "focus")
     return {
       ...Object.fromEntries(views.map(go)),
       x: ["Smooth or square pixels", () => this.toggleSmooth()],
-      f: ["Favourite", () => current() && this.toggleFavourite(current())],
-      p: ["Pin to the path", () => current() && this.togglePin(current())],
+      f: ["Favourite", () => withShown((picture) => this.toggleFavourite(picture))],
+      p: ["Pin to the path", () => withShown((picture) => this.togglePin(picture))],
       z: ["Undo", () => this.undo()],
       "Shift+Z": ["Redo", () => this.redo()],
       Escape: ["Back to the pictures", () => this.go("grid")],
       "?": ["These keys", () => this.keyboard.help()],
     }
+  }
+
+  /** The picture that somebody means: the one shown, or that of many with focus or pointer. */
+  #shown() {
+    const tile = document.activeElement.closest("button.tile")
+    return this.view.current?.() ?? (tile ?? document.querySelector("button.tile:hover"))?.picture
   }
 
   #wait(wait) {

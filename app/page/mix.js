@@ -68,7 +68,12 @@ export class Mix {
         "div",
         { class: "row between" },
         h("h2", {}, "Choose from"),
-        button("Others", "dice", () => this.#offer(), { keys: "R" }),
+        h(
+          "div",
+          { class: "row" },
+          button("Others", "dice", () => this.#offer(), { keys: "R" }),
+          button("Pin the result", "pin", () => app.togglePin(this.current()), { keys: "P" }),
+        ),
       ),
       this.offered.root,
     )
@@ -94,7 +99,7 @@ export class Mix {
       )
     }
     this.#activate(this.active)
-    const picture = this.#picture(mix)
+    const picture = this.current()
     this.latest.ask(
       () => api.image(drawing(picture)),
       (image) => show(this.canvas, image, mix.seeds.join(","), describe(picture)),
@@ -102,7 +107,9 @@ export class Mix {
     )
   }
 
-  #picture({ seeds, class: class_ }) {
+  /** The result. */
+  current() {
+    const { seeds, class: class_ } = this.app.state.mix
     const mix = seeds.map((seed, place) => [seed, WEIGHTS[place]])
     return changed({ model: this.card.id, mix, truncation: 1, edit: {} }, { class: class_ })
   }
@@ -150,6 +157,6 @@ export class Mix {
   }
 
   #open() {
-    this.app.open(this.#picture(this.app.state.mix))
+    this.app.open(this.current())
   }
 }

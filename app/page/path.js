@@ -13,7 +13,8 @@ import {
   wantsStillness,
 } from "./dom.js"
 import { Latest } from "./latest.js"
-import { changed, drawing, editText, plainPicture, shortNumber, titleOf, urlOf } from "./picture.js"
+import { changed, describe, drawing, keyOf, plainPicture } from "./picture.js"
+import { allChanged, common, wayDrawing } from "./pins.js"
 import { frameCount, moved, placeInFilm } from "./playing.js"
 import { randomSeed } from "./seeds.js"
 
@@ -38,6 +39,7 @@ const MODES = [
   ["spline", "Without a bend"],
 ]
 const SCALES = [1, 2, 4, 8]
+const AS_PINNED = "*" // no class is chosen for all
 
 export class Path {
   keys = {
@@ -85,8 +87,9 @@ export class Path {
       onchange: () => commit({ loop: this.loop.checked }),
     })
     this.truncation = h("input", { type: "range", min: 0, max: 1, step: 0.05 })
+    this.truncationText = h("output")
     this.truncation.addEventListener("change", () =>
-      commit({ truncation: Number(this.truncation.value) }),
+      this.#commitAll({ truncation: Number(this.truncation.value) }),
     )
     this.classField = h("div")
     this.look = h("p", { class: "detail" })
@@ -106,7 +109,7 @@ export class Path {
       button(
         "Four at random",
         "dice",
-        () => this.#commit({ pins: [0, 1, 2, 3].map(() => randomSeed()) }),
+        () => this.#commit({ pins: [0, 1, 2, 3].map(() => this.#random()) }),
         {
           class: "button primary",
         },
@@ -140,14 +143,12 @@ export class Path {
           "div",
           { class: "row" },
           button("One more", "dice", () => this.#add(), { keys: "R" }),
-          button("Unpin all", null, () =>
-            this.#commit({ pins: [], edit: {}, class: "", truncation: 1 }),
-          ),
+          button("Unpin all", null, () => this.#commit({ pins: [] })),
         ),
         field("Speed", this.speed, this.speedText),
         h("div", { class: "pair" }, field("Ease", this.ease), field("Way", this.mode)),
         this.classField,
-        field("Truncation", this.truncation),
+        field("Truncation", this.truncation, this.truncationText),
         h("label", { class: "check" }, this.loop, h("span", {}, "Loop: lead back to the first")),
         h(
           "fieldset",
@@ -173,8 +174,8 @@ export class Path {
     this.#fill(path)
     this.#showPins(path)
     if (path.pins.length < 2) return this.hide()
-    const url = this.#url("png", path)
-    if (url !== this.url) this.#load(url)
+    const way = this.#drawing("png", path)
+    if (way.url + way.body !== this.name) this.#load(way)
     else if (!this.playing && !wantsStillness()) this.#start()
   }
 
@@ -191,8 +192,13 @@ export class Path {
     this.classField.replaceChildren()
     this.classes = null
     if (card.classes.length === 0) return
-    const options = [["", "Each its own"], ...card.classes.map((name) => [name, name])]
-    this.classes = choice(options, "", (name) => this.#commit({ class: name }))
+    const options = [
+      [AS_PINNED, "As pinned"],
+      ["", "Each its own"],
+      ...card.classes.map((name) => [name, name]),
+    ]
+    this.classes = choice(options, "", (name) => this.#commitAll({ class: name }))
+    this.classes.options[0].hidden = true
     this.classField.append(field("Class", this.classes))
   }
 
@@ -202,32 +208,31 @@ export class Path {
     this.ease.value = path.ease
     this.mode.value = path.mode
     this.loop.checked = path.loop
-    this.truncation.value = path.truncation
-    if (this.classes) this.classes.value = path.class
-    const edits = editText(path.edit)
-    const edited = edits ? `, all edited: ${edits}` : ""
-    this.look.textContent = `Through ${path.pins.length} pictures${edited}.`
+    const { pins } = path
+    const truncation = common(pins, "truncation")
+    this.truncation.value = truncation || 1
+    this.truncationText.textContent = truncation === undefined ? "as pinned" : truncation || 1
+    if (this.classes) this.classes.value = common(pins, "class") ?? AS_PINNED
+    const edit = common(pins, "edit")
+    const edited = edit ? `, all edited: ${edit}` : edit === undefined ? ", each as edited" : ""
+    this.look.textContent = `Through ${pins.length} pictures${edited}.`
   }
 
-  #showPins({ pins, class: class_, truncation, edit }) {
+  #showPins({ pins }) {
     const busy = this.pins.contains(document.activeElement) && document.activeElement.dataset.act
     this.pins.replaceChildren(
-      ...pins.map((seed, place) => {
-        const picture = changed(
-          { ...plainPicture(this.card.id, seed, class_), truncation, edit },
-          {},
-        )
+      ...pins.map((picture, place) => {
         const canvas = h("canvas", { width: 1, height: 1 })
         this.app.api.image(drawing(picture)).then(
           (image) => paint(canvas, image),
           () => {},
         )
-        const name = `${titleOf(picture)}, place ${place + 1}`
+        const name = `${describe(picture)}, place ${place + 1}`
         const act = (label, drawn, to, disabled) =>
           button(`${label} ${name}`, drawn, to, {
             shown: false,
             disabled,
-            "data-act": `${label}${seed}`,
+            "data-act": `${label} ${keyOf(picture)}`,
           })
         return h(
           "li",
@@ -243,6 +248,7 @@ export class Path {
               type: "button",
               class: "tile",
               "aria-label": `Open ${name}`,
+              title: describe(picture),
               onclick: () => this.app.open(picture),
             },
             canvas,
@@ -264,33 +270,27 @@ export class Path {
         )
       }),
     )
-    if (busy) this.pins.querySelector(`[data-act="${busy}"]:enabled`)?.focus()
+    const acts = [...this.pins.querySelectorAll("[data-act]:enabled")]
+    acts.find(({ dataset }) => dataset.act === busy)?.focus()
   }
 
-  #url(format, path, more = {}) {
+  #drawing(format, { pins, loop, mode, ease }, more = {}) {
     const { card } = this.app
-    const { pins, loop, mode, ease, truncation } = path
-    const most = card.ranges.frames
-    return urlOf(`/interpolate.${format}`, {
-      model: card.id,
-      seeds: pins.join(","),
-      frames: frameCount({ pins: pins.length, loop, most, side: card.width }),
-      mode,
-      ease,
+    const frames = frameCount({
+      pins: pins.length,
       loop,
-      class: path.class,
-      truncation: truncation === 1 ? undefined : shortNumber(truncation),
-      edit: editText(path.edit),
-      ...more,
+      most: card.ranges.frames,
+      side: card.width,
     })
+    return wayDrawing(pins, format, { frames, mode, ease, loop, ...more })
   }
 
-  #load(url) {
-    this.url = url
+  #load(way) {
+    this.name = way.url + way.body
     this.#stop()
     this.film.setAttribute("aria-busy", "true")
     this.latest.ask(
-      () => this.app.api.image({ url }),
+      () => this.app.api.image(way),
       (strip) => {
         this.film.removeAttribute("aria-busy")
         this.strip = strip
@@ -305,7 +305,7 @@ export class Path {
       },
       (error) => {
         this.film.removeAttribute("aria-busy")
-        this.url = ""
+        this.name = ""
         toast(error.message)
       },
     )
@@ -384,7 +384,20 @@ export class Path {
     const { pins } = this.app.state.path
     if (pins.length >= this.card.ranges.seeds_of_a_path)
       return toast("A path has no more pins on this host.")
-    this.#commit({ pins: [...pins, randomSeed()] })
+    this.#commit({ pins: [...pins, this.#random()] })
+  }
+
+  /** A picture that looks as the pins do, where they all look the same. */
+  #random() {
+    const { pins } = this.app.state.path
+    const [{ class: class_, truncation, edit } = {}] = pins
+    const picture = plainPicture(this.app.card.id, randomSeed())
+    const alike = ["class", "truncation", "edit"].every((word) => common(pins, word) !== undefined)
+    return alike ? changed(picture, { class: class_, truncation, edit }) : picture
+  }
+
+  #commitAll(words) {
+    this.#commit({ pins: allChanged(this.app.state.path.pins, words) })
   }
 
   #commit(words) {
@@ -396,9 +409,9 @@ export class Path {
     const format = this.format.value
     if (path.pins.length < 2) return
     this.saving.disabled = true
-    const words = { fps: path.fps, scale: this.scale.value === "1" ? undefined : this.scale.value }
+    const words = { fps: path.fps, scale: Number(this.scale.value) }
     try {
-      const file = await this.app.api.blob({ url: this.#url(format, path, words) })
+      const file = await this.app.api.blob(this.#drawing(format, path, words))
       const name = `${this.card.name}-path.${format}`
       save(file, name)
       toast(`Saved: ${name}`)

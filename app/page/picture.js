@@ -90,7 +90,7 @@ function decoded(code) {
 }
 
 /** What stands for a picture's look in a query string. */
-function lookOf(picture) {
+export function lookOf(picture) {
   return {
     class: picture.class,
     truncation: picture.truncation === 1 ? undefined : shortNumber(picture.truncation),
@@ -98,9 +98,22 @@ function lookOf(picture) {
   }
 }
 
+/** A mix as the service writes it: 3:1,8:-1. */
+export function mixText(mix) {
+  return mix.map((part) => part.join(":")).join(",")
+}
+
+/** A mix from its text; a weight that is left out is 1. */
+export function readMix(text) {
+  return text.split(",").map((part) => {
+    const [seed, weight = "1", ...rest] = part.split(":")
+    return [seed, weight && !rest.length ? Number(weight) : NaN]
+  })
+}
+
 /** @returns {boolean} whether a URL alone says all of a picture */
 export function hasUrl(picture) {
-  return !picture.mix && !picture.z
+  return !picture.z
 }
 
 /**
@@ -110,7 +123,7 @@ export function hasUrl(picture) {
  * @returns {Drawing}
  */
 export function drawing(picture, { format = "png", scale = 1 } = {}) {
-  const { model, seed, plane } = picture
+  const { model, seed, plane, mix } = picture
   const look = lookOf(picture)
   const size = scale === 1 ? undefined : scale
   if (plane) {
@@ -123,15 +136,18 @@ export function drawing(picture, { format = "png", scale = 1 } = {}) {
     const body = { model, recipes: [recipeOf(picture)], format: format === "jpg" ? "jpeg" : format }
     return { url: "/generate", body: bodyText(scale === 1 ? body : { ...body, scale }) }
   }
+  if (mix) {
+    const words = { model, mix: mixText(mix), ...look, scale: size }
+    return { url: urlOf(`/generate.${format}`, words) }
+  }
   if (!look.class && !look.truncation && !look.edit) {
     return { url: `/i/${model}/${seed}${scale === 1 ? "" : `@${scale}x`}.${format}` }
   }
   return { url: urlOf(`/generate.${format}`, { model, seed, ...look, scale: size }) }
 }
 
-/** The request that draws many pictures of one generator as one sheet; null of a plane's. */
+/** The request that draws many pictures of one generator as one sheet. */
 export function sheetDrawing(pictures, columns) {
-  if (pictures.some((picture) => picture.plane)) return null
   const recipes = pictures.map(recipeOf)
   return {
     url: "/generate",
@@ -140,24 +156,29 @@ export function sheetDrawing(pictures, columns) {
 }
 
 /** A picture as a recipe of a POST. */
-function recipeOf(picture) {
-  const { seed, mix, z } = picture
+export function recipeOf(picture) {
   const { class: class_, truncation, edit } = lookOf(picture)
-  const recipe = mix
-    ? { mix: mix.map(([seed, weight]) => ({ seed, weight })) }
-    : z
-      ? { z }
-      : { seed }
+  const recipe = sourceOf(picture)
   if (class_) recipe.class = class_
   if (truncation) recipe.truncation = Number(truncation)
   if (edit) recipe.edit = edit
   return recipe
 }
 
+function sourceOf({ seed, plane, mix, z }) {
+  if (mix) return { mix: mixText(mix) }
+  if (z) return { z }
+  if (!plane) return { seed }
+  const [x, y] = [plane.x, plane.y].map((share) => Number(shortNumber(share)))
+  return { plane: { seeds: plane.seeds, x, y } }
+}
+
 /** JSON in which seeds are numbers, however long. */
 export function bodyText(body) {
   // a quotation mark inside a text is escaped, so this finds members alone
-  return JSON.stringify(body).replace(/"seed":"([0-9]+)"/g, '"seed":$1')
+  return JSON.stringify(body)
+    .replace(/"seed":"([0-9]+)"/g, '"seed":$1')
+    .replace(/"seeds":\[["0-9,]+\]/g, (list) => list.replace(/"([0-9]+)"/g, "$1"))
 }
 
 /** What a picture is, for people. */
@@ -192,7 +213,8 @@ export function describe(picture) {
 /** A picture out of what may be one, such as an imported file; null where it is none. */
 export function checkedPicture(found) {
   if (typeof found !== "object" || found === null) return null
-  const { model, seed, text, plane, mix, z, truncation } = found
+  const { model, seed, text, plane, z, truncation } = found
+  const mix = typeof found.mix === "string" ? readMix(found.mix) : found.mix
   if (typeof model !== "string" || !/^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/.test(model))
     return null
   const share = Number(truncation ?? 1)

@@ -88,6 +88,7 @@ export class Plane {
           "div",
           { class: "row" },
           button("All four", "dice", () => this.#corners([0, 1, 2, 3]), { keys: "R" }),
+          button("Pin", "pin", () => this.app.togglePin(this.current()), { keys: "P" }),
           button("Open this picture", "right", () => this.#open(), { class: "button primary" }),
         ),
       ),
@@ -130,7 +131,7 @@ export class Plane {
   }
 
   /** The picture at the place. */
-  #picture() {
+  current() {
     const { plane } = this.app.state
     const place = { seeds: plane.seeds, ...this.place }
     return changed(
@@ -147,7 +148,7 @@ export class Plane {
     this.ranges[1].value = this.place.y
     this.cursor.style.left = `${100 * this.place.x}%`
     this.cursor.style.top = `${100 * this.place.y}%`
-    const picture = this.#picture()
+    const picture = this.current()
     this.latest.ask(
       () => this.app.api.image(drawing(picture)),
       (image) => show(this.canvas, image, drawing(picture).url, describe(picture)),
@@ -203,6 +204,6 @@ export class Plane {
   }
 
   #open() {
-    this.app.open(this.#picture())
+    this.app.open(this.current())
   }
 }

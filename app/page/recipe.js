@@ -4,7 +4,7 @@
  * Nothing in a file is believed: it may be damaged, foreign or hostile.
  */
 
-import { checkedPicture, readEdits } from "./picture.js"
+import { checkedPicture } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -107,13 +107,15 @@ export function viewOf(recipe) {
   if (Array.isArray(pictures)) {
     return typeof pictures[0] === "object" ? viewOf({ model, ...pictures[0] }) : null
   }
+  if (Array.isArray(recipe.recipes)) return viewOfWay(recipe, recipe.recipes)
   if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
   const words = seeds.map((seed) => wholeNumber(String(seed)))
   if (words.some((word) => word === null)) return null
   if ("frames" in recipe && words.length >= 2) {
-    const { mode = "", ease = "linear", loop = false, fps = 20 } = recipe
-    const edit = readEdits(look.edit)
-    return { view: "path", model, path: { pins: words, mode, ease, loop, fps, ...look, edit } }
+    return viewOfWay(
+      recipe,
+      words.map((seed) => ({ seed, ...look })),
+    )
   }
   if (words.length !== 4) return null
   const { x = 0, y = 0, size = 1, columns = 5, rows = 5 } = recipe
@@ -121,6 +123,12 @@ export function viewOf(recipe) {
   if (columns * rows > 1) return { view: "plane", model, plane: { ...plane, ...look, edit: {} } }
   const picture = checkedPicture({ model, ...look, plane: { ...plane, x, y } })
   return picture && { view: "focus", model, picture }
+}
+
+function viewOfWay({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
+  const pins = stops.map((stop) => checkedPicture({ model, ...stop }))
+  if (pins.includes(null)) return null
+  return { view: "path", model, path: { pins, mode, ease, loop, fps } }
 }
 
 function viewOfOne(recipe, look) {

@@ -4,7 +4,8 @@
  * The address holds what the view needs; what other views hold is kept in the browser's history.
  */
 
-import { checkedPicture, editText, readEdits, shortNumber, urlOf } from "./picture.js"
+import { checkedPicture, editText, mixText, readEdits, shortNumber, urlOf } from "./picture.js"
+import { pinOf, pinText } from "./pins.js"
 import { wholeNumber } from "./seeds.js"
 
 export const VIEWS = ["grid", "plane", "path", "mix", "find", "saved", "models", "focus"]
@@ -21,16 +22,7 @@ export function freshState() {
     grid: { seed: "", class: "" },
     picture: null,
     plane: { seeds: [], x: 0.5, y: 0.5, class: "", truncation: 1 },
-    path: {
-      pins: [],
-      mode: "",
-      ease: "in-out",
-      loop: true,
-      fps: 30,
-      class: "",
-      truncation: 1,
-      edit: {},
-    },
+    path: { pins: [], mode: "", ease: "in-out", loop: true, fps: 30 },
     mix: { seeds: [], class: "" },
   }
 }
@@ -95,25 +87,19 @@ const PARTS = {
   },
   path: {
     write: ({ path }) => ({
-      pins: path.pins.join(","),
+      pins: path.pins.map(pinText).join(","),
       mode: path.mode,
       ease: path.ease,
       loop: String(path.loop),
       fps: path.fps,
-      class: path.class,
-      truncation: path.truncation === 1 ? "" : shortNumber(path.truncation),
-      edit: editText(path.edit),
     }),
-    read: (query, { path }) => ({
+    read: (query, { path, model }) => ({
       path: {
-        pins: query.has("pins") ? seedsOf(query.get("pins")).slice(0, MOST_PINS) : path.pins,
+        pins: query.has("pins") ? readPins(query, model) : path.pins,
         mode: oneOf(MODES, query.get("mode"), ""),
         ease: oneOf(EASES, query.get("ease"), path.ease),
         loop: query.has("loop") ? query.get("loop") === "true" : path.loop,
         fps: Math.round(numberOf(query.get("fps"), 1, FASTEST, path.fps)),
-        class: query.get("class") ?? "",
-        truncation: numberOf(query.get("truncation"), 0, 1, 1),
-        edit: readEdits(query.get("edit")),
       },
     }),
   },
@@ -132,7 +118,7 @@ function pictureWords(picture) {
     seed,
     text,
     at: plane && [...plane.seeds, shortNumber(plane.x), shortNumber(plane.y)].join(","),
-    mix: mix?.map(([seed, weight]) => `${seed}:${shortNumber(weight)}`).join(","),
+    mix: mix && mixText(mix),
     z: z?.map(shortNumber).join(","),
     class: picture.class,
     truncation: truncation === 1 ? "" : shortNumber(truncation),
@@ -140,14 +126,25 @@ function pictureWords(picture) {
   }
 }
 
-function readPicture(query, model) {
-  const found = {
+function readPins(query, model) {
+  const base = baseOf(query, model)
+  const pins = query.get("pins").split(",", MOST_PINS)
+  return pins.map((text) => pinOf(text, base)).filter((pin) => pin !== null)
+}
+
+/** What an address says of a picture beside where it lies. */
+function baseOf(query, model) {
+  return {
     // without a hash the page puts in what is meant
     model: /@/.test(model) ? model : `${model || "x"}@000000000000`,
     class: query.get("class") ?? "",
     truncation: numberOf(query.get("truncation"), 0, 1, 1),
     edit: query.get("edit") ?? "",
   }
+}
+
+function readPicture(query, model) {
+  const found = baseOf(query, model)
   const seed = query.get("seed")
   if (seed !== null) {
     const number = wholeNumber(seed)
@@ -164,13 +161,7 @@ function readPicture(query, model) {
       plane: { seeds: query.get("at").split(",").slice(0, 4), x, y },
     })
   }
-  if (query.has("mix")) {
-    const mix = query
-      .get("mix")
-      .split(",")
-      .map((part) => part.split(":"))
-    return checkedPicture({ ...found, mix: mix.map(([seed, weight]) => [seed, Number(weight)]) })
-  }
+  if (query.has("mix")) return checkedPicture({ ...found, mix: query.get("mix") })
   return checkedPicture({ ...found, z: numbers("z") })
 }
 

@@ -71,6 +71,7 @@ export class Tiles {
     const first = this.pictures.length === 0
     const words = { type: "button", class: "tile", "aria-label": label, title: label }
     const tile = h("button", { ...words, tabIndex: first ? 0 : -1 }, canvas)
+    tile.picture = picture // for keys that are of no view
     this.pictures.push(picture)
     this.root.append(tile)
     return tile

@@ -87,5 +87,5 @@ def _parts(*, docs: bool) -> dict[str, Part]:
 
 
 def _part(file: Path, left_out: bytes) -> Part:
-    content = file.read_bytes().replace(left_out, b"") if left_out else file.read_bytes()
+    content = file.read_bytes().replace(left_out, b"")
     return Part(content, gzip.compress(content, mtime=0), TYPES[file.suffix])

@@ -6,6 +6,7 @@ import { test } from "node:test"
 import * as kept from "../../app/page/kept.js"
 import { Latest } from "../../app/page/latest.js"
 import * as picture from "../../app/page/picture.js"
+import * as pins from "../../app/page/pins.js"
 import { frameCount, moved, placeInFilm } from "../../app/page/playing.js"
 import * as recipe from "../../app/page/recipe.js"
 import * as seeds from "../../app/page/seeds.js"
@@ -84,13 +85,78 @@ test("an address restores its view", () => {
     ["mix", { view: "mix", mix: { seeds: ["1", "2", LAST], class: "" } }],
     ["saved", { view: "saved" }],
   )
-  const path = { pins: ["1", LAST], mode: "spline", ease: "out", loop: false, fps: 12 }
-  const look = { class: "cat", truncation: 0.5, edit: { d0: 1, d7: -0.25 } }
-  views.push(["path", { view: "path", path: { ...path, ...look } }])
+  const { named, ...others } = PICTURES
+  const path = { pins: Object.values(others), mode: "spline", ease: "out", loop: false, fps: 12 }
+  views.push(["path", { view: "path", path }])
   for (const [name, words] of views) {
     const state = { ...freshState(), model: MODEL, ...words }
     assert.deepEqual(stateOf(addressOf(state).slice(1)), state, name)
   }
+})
+
+test("a pin is written to be read, and says all of its picture", () => {
+  const steered = { ...picture.plainPicture(MODEL, "8", "kitten"), truncation: 0.7 }
+  const texts = {
+    3: picture.plainPicture(MODEL, "3"),
+    "8~kitten~t0.7~d0:1.5~d3:-2": { ...steered, edit: { d0: 1.5, d3: -2 } },
+    [`1:1_${LAST}:-1_3:0.5`]: PICTURES.mix,
+    [`at1_2_3_${LAST}_0.25_1~d0:1`]: PICTURES.place,
+    "z0.5_-1_0.0312~cat": PICTURES.found,
+  }
+  for (const [text, one] of Object.entries(texts)) {
+    assert.equal(pins.pinText(one), text)
+    assert.deepEqual(pins.pinOf(text, { model: MODEL }), one)
+  }
+  for (const name of ["t1", "d0:1", "=", "=t", "100%", "a, b", "~~", "%7e", "red panda", "é"]) {
+    const one = picture.plainPicture(MODEL, "3", name)
+    assert.deepEqual(pins.pinOf(pins.pinText(one), { model: MODEL }), one, name)
+    const path = { ...freshState().path, pins: [one, texts[3]] }
+    const state = { ...freshState(), view: "path", model: MODEL, path }
+    assert.deepEqual(stateOf(addressOf(state).slice(1)), state, name)
+  }
+  for (const text of ["", "x", "-1", "3~t2", "1:11", "at1_2_3_0.5_0.5", "zx", "1:_2", "1:2:3"])
+    assert.equal(pins.pinOf(text, { model: MODEL }), null, text)
+})
+
+test("an old link to a path gives every pin the one look", () => {
+  const { pins: found } = stateOf(
+    `?view=path&model=${MODEL}&pins=3,8&class=cat&truncation=0.5&edit=d0:1,d7:-0.25`,
+  ).path
+  const look = { class: "cat", truncation: 0.5, edit: { d0: 1, d7: -0.25 } }
+  assert.deepEqual(found, [
+    { model: MODEL, seed: "3", ...look },
+    { model: MODEL, seed: "8", ...look },
+  ])
+})
+
+test("a way is asked for by its URL where seeds and one look say all, else by recipes", () => {
+  const [plain, other] = ["42", "7"].map((seed) => picture.plainPicture(MODEL, seed))
+  const words = { frames: 48, mode: "", ease: "in-out", loop: true }
+  const by = (list, format = "webp") => pins.wayDrawing(list, format, words)
+  const rest = "&frames=48&ease=in-out&loop=true"
+  assert.equal(by([plain, other]).url, `/interpolate.webp?model=${MODEL}&seeds=42,7${rest}`)
+  const edited = pins.allChanged([plain, EDITED], { truncation: 0.5, edit: { d0: 1 }, class: "cat" })
+  const look = "&class=cat&truncation=0.5&edit=d0:1"
+  assert.equal(by(edited).url, `/interpolate.webp?model=${MODEL}&seeds=42,${LAST}${rest}${look}`)
+  const { url, body } = by([PICTURES.mix, EDITED, PICTURES.place, PICTURES.found], "png")
+  assert.equal(url, "/interpolate")
+  assert.ok(body.includes(`{"mix":"1:1,${LAST}:-1,3:0.5"}`))
+  assert.ok(body.includes(`{"seed":${LAST},"class":"red panda","truncation":0.7,"edit":"d1:-2.5"}`))
+  assert.ok(body.includes(`{"plane":{"seeds":[1,2,3,${LAST}],"x":0.25,"y":1},"edit":"d0:1"}`))
+  assert.ok(body.endsWith('"frames":48,"ease":"in-out","loop":true,"format":"strip"}'))
+})
+
+test("all pins are changed together, and a latent keeps its class", () => {
+  const all = [PICTURES.plain, PICTURES.found, EDITED]
+  assert.equal(pins.common(all, "class"), undefined)
+  assert.equal(pins.common(pins.allChanged(all, { class: "dog" }), "class"), "dog")
+  const own = pins.allChanged(all, { class: "" })
+  assert.deepEqual(
+    own.map((one) => one.class),
+    [undefined, "cat", undefined],
+  )
+  assert.equal(pins.common(own.slice(0, 1), "truncation"), "")
+  assert.equal(pins.common(pins.allChanged(all, { truncation: 0.25 }), "truncation"), "0.25")
 })
 
 test("an address that is no good shows the grid or less, and never fails", () => {
@@ -132,12 +198,25 @@ test("a picture of a plain seed has the permanent address, others say what was d
   )
 })
 
-test("a mix is asked for with every digit of its seeds", () => {
-  const { url, body } = picture.drawing(PICTURES.mix)
-  assert.equal(url, "/generate")
-  assert.ok(body.includes(`{"seed":${LAST},"weight":-1}`))
-  const sly = picture.bodyText({ class: '"seed":"7"', seed: "8" })
-  assert.deepEqual(JSON.parse(sly), { class: '"seed":"7"', seed: 8 })
+test("a mix has an address with every digit of its seeds", () => {
+  const { url, body } = picture.drawing(PICTURES.mix, { scale: 2 })
+  assert.equal(url, `/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=2`)
+  assert.equal(body, undefined)
+  assert.deepEqual(picture.readMix("3:1,8:-1e-7,5"), [
+    ["3", 1],
+    ["8", -1e-7],
+    ["5", 1],
+  ])
+})
+
+test("what has no address is asked for with every digit of its seeds", () => {
+  const sheet = picture.sheetDrawing([EDITED, PICTURES.place, PICTURES.found], 3)
+  assert.equal(sheet.url, "/generate")
+  assert.ok(sheet.body.includes(`"seed":${LAST},`))
+  assert.ok(sheet.body.includes(`"seeds":[1,2,3,${LAST}]`))
+  assert.ok(sheet.body.includes('{"z":[0.5,-1,0.0312],"class":"cat"}'))
+  const sly = picture.bodyText({ class: '"seed":"7"', edit: '"seeds":["7"]', seed: "8" })
+  assert.deepEqual(JSON.parse(sly), { class: '"seed":"7"', edit: '"seeds":["7"]', seed: 8 })
 })
 
 test("equal pictures have equal keys, whatever the order of their words", () => {
@@ -311,9 +390,22 @@ test("every recipe leads to its view", () => {
     edit: "d0:1",
   })
   assert.deepEqual(
-    [way.view, way.path.pins, way.path.mode, way.path.fps, way.path.edit],
-    ["path", ["1", LAST], "slerp", 7, { d0: 1 }],
+    [way.view, way.path.pins.map(pins.pinText), way.path.mode, way.path.fps],
+    ["path", ["1~d0:1", `${LAST}~d0:1`], "slerp", 7],
   )
+  const recipes = [
+    { seed: LAST, class: "red panda", truncation: 0.7, edit: "d1:-2.5" },
+    { mix: `1:1,${LAST}:-1,3:0.5` },
+    { plane: { seeds: [1, 2, 3, LAST], x: 0.25, y: 1 }, edit: "d0:1" },
+    { z: [0.5, -1, 0.0312], class: "cat" },
+  ]
+  assert.deepEqual(view({ recipes, frames: 9, loop: true }).path.pins, [
+    EDITED,
+    PICTURES.mix,
+    PICTURES.place,
+    PICTURES.found,
+  ])
+  assert.deepEqual(view(recipes[1]).picture, PICTURES.mix)
   const four = { seeds: [1, 2, 3, LAST], mode: "lerp" }
   assert.deepEqual(view({ ...four, columns: 5, rows: 5, x: 0, y: 0, size: 1 }).plane.x, 0.5)
   const place = view({ ...four, columns: 1, rows: 1, x: 0.25, y: 1, size: 0, edit: "d0:1" })
@@ -323,6 +415,7 @@ test("every recipe leads to its view", () => {
     { seed: -1 },
     { seeds: [1] },
     { seeds: ["a", 2], frames: 2 },
+    { recipes: [{ seed: 1 }, {}], frames: 2 },
     { pictures: [] },
   ]) {
     assert.equal(view(words), null)
@@ -338,8 +431,11 @@ test("what is copied says the same picture everywhere", () => {
   assert.ok(found.markdown.includes("\\[so\\]"))
   assert.equal(found.url, `http://host/i/${MODEL}/42@9x.png`)
   const mixed = snippets(PICTURES.mix, place)
-  assert.equal(mixed.html, undefined)
-  assert.ok(mixed.curl.includes("-d '{"))
+  assert.equal(mixed.url, `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`)
+  assert.ok(mixed.html.includes("scale=16 2x"))
+  const unnamed = snippets(PICTURES.found, place)
+  assert.equal(unnamed.html, undefined)
+  assert.ok(unnamed.curl.includes("-d '{"))
   assert.equal(fileName(PICTURES.plain, "webp"), "tiny-42.webp")
   assert.deepEqual(
     [scalesFor(28), scalesFor(64), scalesFor(512)],

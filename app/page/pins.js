@@ -1,0 +1,111 @@
+/**
+ * The pins of a path: whole pictures as text in an address, and the request that leads through them.
+ *
+ *     3,8~kitten~t0.7~d0:1.5,3:1_8:-1_5:1
+ *
+ * Commas part the pins, tildes their words: where it lies in latent space, then what is done to it.
+ */
+
+import {
+  bodyText,
+  changed,
+  checkedPicture,
+  editText,
+  lookOf,
+  mixText,
+  readMix,
+  recipeOf,
+  shortNumber,
+  urlOf,
+} from "./picture.js"
+import { wholeNumber } from "./seeds.js"
+
+/** A picture as one pin of an address. */
+export function pinText(picture) {
+  const { truncation } = picture
+  const words = [sourceText(picture)]
+  if (picture.class) words.push(classText(picture.class))
+  if (truncation !== 1) words.push(`t${shortNumber(truncation)}`)
+  return [...words, ...editText(picture.edit).split(",").filter(Boolean)].join("~")
+}
+
+function sourceText({ seed, plane, mix, z }) {
+  if (mix) return mixText(mix).replaceAll(",", "_")
+  if (z) return `z${z.map(shortNumber).join("_")}`
+  if (plane) return `at${[...plane.seeds, shortNumber(plane.x), shortNumber(plane.y)].join("_")}`
+  return seed
+}
+
+/** A class that could be taken for another word has an equals sign in front. */
+function classText(name) {
+  const text = name.replace(/[%,~]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
+  return /^(=|t[0-9]|d[0-9])/.test(text) ? `=${text}` : text
+}
+
+function classOf(word) {
+  return word.replace(/^=/, "").replace(/%(25|2c|7e)/g, decodeURIComponent)
+}
+
+/**
+ * The picture of a pin, or null where it is none.
+ *
+ * @param {string} text
+ * @param {{model: string, class?: string, truncation?: number, edit?: string}} base what the pin
+ *   does not say itself
+ */
+export function pinOf(text, base) {
+  const [source, ...words] = text.split("~")
+  const found = { ...base, ...sourceOf(source) }
+  const edits = words.filter((word) => /^d[0-9]+:/.test(word))
+  if (edits.length) found.edit = edits.join(",")
+  for (const word of words) {
+    if (/^t[0-9]/.test(word)) found.truncation = word.slice(1)
+    else if (!edits.includes(word)) found.class = classOf(word)
+  }
+  return checkedPicture(found)
+}
+
+function sourceOf(text) {
+  const parts = text.replace(/^(at|z)/, "").split("_")
+  if (text.startsWith("at")) {
+    const [x, y] = parts.splice(4).map(Number)
+    return { plane: { seeds: parts, x, y } }
+  }
+  if (text.startsWith("z")) return { z: parts.map(Number) }
+  if (text.includes(":")) return { mix: readMix(parts.join(",")) }
+  return { seed: wholeNumber(text) }
+}
+
+/** A word of the look that all pictures share; undefined where they differ. */
+export function common(pins, word) {
+  const texts = new Set(pins.map((pin) => lookOf(pin)[word] ?? ""))
+  return texts.size === 1 ? [...texts][0] : undefined
+}
+
+/** The pins with other words; a latent keeps its class, as it has none by itself. */
+export function allChanged(pins, words) {
+  return pins.map((pin) => {
+    const { class: class_ } = pin
+    return changed(pin, pin.z && words.class === "" ? { ...words, class: class_ } : words)
+  })
+}
+
+/**
+ * The request that draws a way: by its URL where seeds and one look say all, else by recipes.
+ *
+ * @param {import("./picture.js").Picture[]} pins
+ * @param {Record<string, any>} words frames, mode, loop and so on
+ */
+export function wayDrawing(pins, format, words) {
+  const [first] = pins
+  const { model } = first
+  const alike = Object.keys(lookOf(first)).every((word) => common(pins, word) !== undefined)
+  if (alike && pins.every(({ seed }) => seed !== undefined)) {
+    const seeds = pins.map(({ seed }) => seed).join(",")
+    return { url: urlOf(`/interpolate.${format}`, { model, seeds, ...words, ...lookOf(first) }) }
+  }
+  const recipes = pins.map(recipeOf)
+  const body = { model, recipes, ...words, format: format === "png" ? "strip" : format }
+  if (!words.mode) delete body.mode
+  return { url: "/interpolate", body: bodyText(body) }
+}
