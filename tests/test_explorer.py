@@ -280,7 +280,6 @@ def test_plane_is_walked_by_pointer_and_keys_and_opened(visit: Open, address: st
     shows(here, wanted)
     slide(page, "Direction 1", 2.9)
     shows(here, drawn(address, f"{corner}&x=0.9&y=0.98&edit=d0:2.9"))
-    assert page.get_by_role("button", name="Pin", exact=True).is_disabled()
     page.go_back()
     page.go_back()
     shows(here, wanted, large)
@@ -327,6 +326,108 @@ def test_path_is_pinned_put_in_order_and_played(visit: Open, address: str) -> No
     shows(here, drawn(address, "/generate.npy?seed=3"))
 
 
+def test_pins_are_whole_pictures_of_every_kind(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?z=" + ",".join(["0.5"] * 100))
+    until(page, "document.querySelector('.stage canvas')?.width === 28")
+    page.keyboard.press("p")
+    toast(page, "Pinned: 1 on the path")
+    page.get_by_label("Seed", exact=True).fill("3")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("heading", name="Seed 3", exact=True).wait_for()
+    slide(page, "Direction 1", 2.9)
+    page.wait_for_url("**edit=d0:2.9**")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    toast(page, "Pinned: 2 on the path")
+    page.keyboard.press("4")
+    until(page, "document.querySelector('.result canvas')?.dataset.shown")
+    page.keyboard.press("p")
+    toast(page, "Pinned: 3 on the path")
+    page.keyboard.press("2")
+    until(page, "document.querySelector('.panel canvas')?.dataset.shown")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    toast(page, "Pinned: 4 on the path")
+    page.keyboard.press("1")
+    page.locator("button.tile").nth(3).hover()
+    page.keyboard.press("p")
+    toast(page, "Pinned: 5 on the path")
+    page.keyboard.press("3")
+    page.locator("canvas[data-frames='120']").wait_for()
+    assert "/interpolate" in here.requests
+    found, edited, mix, place, plain = page.url.split("pins=")[1].split("&")[0].split(",")
+    assert (found, edited) == ("_".join(["z0.5"] + ["0.5"] * 99), "3~d0:2.9")
+    *corners, x, y = place.removeprefix("at").split("_")
+    one = f"x={x}&y={y}&size=0&columns=1&rows=1"
+    latent = {"recipes": [{"z": [0.5] * 100}], "format": "npy"}
+    wanted = [
+        drawn(address, "/generate", latent),
+        drawn(address, "/generate.npy?seed=3&edit=d0:2.9"),
+        drawn(address, f"/generate.npy?mix={mix.replace('_', ',')}"),
+        drawn(address, f"/plane.npy?seeds={','.join(corners)}&{one}"),
+        drawn(address, f"/generate.npy?seed={plain}"),
+    ]
+    other = visit()
+    other.go(page.url.removeprefix(address))
+    for one_visit in (here, other):
+        one_visit.page.get_by_label("Place in the film").wait_for()
+        for number, picture in enumerate(wanted):
+            slide(one_visit.page, "Place in the film", 24 * number)
+            shows(one_visit, picture)
+            shows(one_visit, picture, f".pins li:nth-child({number + 1}) canvas")
+    page.get_by_role("button", name="Move right Seed 3, edited: d0:2.9, place 2").click()
+    page.wait_for_url(f"**,{mix},3~d0:2.9,**")
+    page.keyboard.press("z")
+    page.wait_for_url(f"**,3~d0:2.9,{mix},**")
+    slide(page, "Truncation", 0.5)
+    page.wait_for_url(f"**,3~t0.5~d0:2.9,{mix}~t0.5,**")
+    with page.expect_download() as download:
+        page.keyboard.press("d")
+    recipes = read_recipe(Path(download.value.path()).read_bytes())["recipes"]
+    assert recipes[1] == {"seed": 3, "truncation": 0.5, "edit": "d0:2.9"}
+    drop(other.page, Path(download.value.path()).read_bytes())
+    other.page.wait_for_url("**,3~t0.5~d0:2.9,**")
+    page.get_by_role("button", name="Open Seed 3, truncation 0.5, edited: d0:2.9, place 2").click()
+    shows(here, drawn(address, "/generate.npy?seed=3&truncation=0.5&edit=d0:2.9"))
+    page.keyboard.press("p")
+    toast(page, "Unpinned")
+
+
+def test_old_link_to_a_path_is_the_same_path(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?view=path&model=colour&pins=3,8&class=cat&truncation=0.5&edit=d0:0.5")
+    page.locator("canvas[data-frames='48']").wait_for()
+    slide(page, "Place in the film", 0)
+    look = "class=cat&truncation=0.5&edit=d0:0.5"
+    shows(here, drawn(address, f"/generate.npy?model=colour&seed=3&{look}"))
+    assert page.get_by_label("Class").input_value() == "cat"
+    assert "/interpolate.png?model=colour@" in " ".join(here.requests)
+    page.get_by_role("button", name="One more").click()
+    page.wait_for_url("**pins=3~cat~t0.5~d0:0.5,8~cat~t0.5~d0:0.5,*~cat~t0.5~d0:0.5&**")
+    page.get_by_label("Class").select_option("red panda")
+    page.wait_for_url("**pins=3~red%20panda~t0.5~d0:0.5,**")
+
+
+def test_pins_that_another_generator_cannot_draw_are_told_of(visit: Open) -> None:
+    page = visit().go(f"/?view=path&model=mnist&pins=3,z{'_'.join(['1'] * 100)},8~d9:1")
+    page.locator("canvas[data-frames='72']").wait_for()
+    page.get_by_label("Model").select_option(label="colour")
+    toast(page, "Left out, as this generator cannot draw them: 1 of 3 pins.")
+    page.locator("canvas[data-frames='48']").wait_for()
+
+
+def test_path_is_no_longer_than_an_address_may_be(visit: Open) -> None:
+    numbers = "_".join(["-1.2345"] * 100)
+    page = visit().go(f"/?view=path&pins={','.join(['z' + numbers] * 7)}")
+    page.locator("canvas[data-frames='168']").wait_for()
+    page.get_by_role("button", name="Open A found picture, place 1").click()
+    page.get_by_role("heading", name="A found picture").wait_for()
+    slide(page, "Truncation", 0.5)
+    page.wait_for_url("**truncation=0.5**")
+    page.keyboard.press("p")
+    toast(page, "its address would be too long")
+    page.get_by_role("link", name="Path 7").wait_for()
+
+
 def test_path_is_taken_away_in_every_format(visit: Open) -> None:
     page = visit().go("/?view=path&pins=3,8&loop=true&fps=12")
     page.locator("canvas[data-frames='48']").wait_for()
@@ -345,7 +446,7 @@ def test_path_is_taken_away_in_every_format(visit: Open) -> None:
 
 
 def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
-    here = visit()
+    here = visit(permissions=["clipboard-read", "clipboard-write"])
     page = here.go(f"/?view=mix&of=3,8,{LAST}")
 
     def result(*seeds: int) -> np.ndarray:
@@ -365,7 +466,13 @@ def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
     page.reload()
     shows(here, result(3, seed, LAST))
     slide(page, "Truncation", 0.5)
-    assert page.get_by_role("button", name="<img> tag").is_hidden()
+    page.wait_for_url("**truncation=0.5**")
+    page.get_by_role("button", name="Picture URL").click()
+    toast(page, "Copied: Picture URL")
+    url = page.evaluate("navigator.clipboard.readText()")
+    assert f"mix=3:1,{seed}:-1,{LAST}:1&truncation=0.5&scale=9" in url
+    with Image.open(io.BytesIO(fetch(url))) as image:
+        assert image.size == (28 * 9, 28 * 9)
 
 
 # --- find ---

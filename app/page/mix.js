@@ -61,8 +61,12 @@ export class Mix {
           h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[place]),
           root,
         ]),
-        h("span", { class: "sign", "aria-hidden": "true" }, "="),
-        this.result,
+        h(
+          "div",
+          { class: "outcome" },
+          h("span", { class: "sign", "aria-hidden": "true" }, "="),
+          this.result,
+        ),
       ),
       h(
         "div",

@@ -214,8 +214,9 @@ export class Path {
     this.truncationText.textContent = truncation === undefined ? "as pinned" : truncation || 1
     if (this.classes) this.classes.value = common(pins, "class") ?? AS_PINNED
     const edit = common(pins, "edit")
-    const edited = edit ? `, all edited: ${edit}` : edit === undefined ? ", each as edited" : ""
-    this.look.textContent = `Through ${pins.length} pictures${edited}.`
+    const edited = edit ? `, all edited: ${edit}` : ""
+    const others = edit === undefined ? ", edited as pinned" : edited
+    this.look.textContent = `Through ${pins.length} pictures${others}.`
   }
 
   #showPins({ pins }) {

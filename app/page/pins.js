@@ -1,5 +1,5 @@
 /**
- * The pins of a path: whole pictures as text in an address, and the request that leads through them.
+ * The pins of a path: whole pictures, as text in an address, and the request that leads through.
  *
  *     3,8~kitten~t0.7~d0:1.5,3:1_8:-1_5:1
  *

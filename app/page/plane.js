@@ -89,7 +89,7 @@ export class Plane {
           { class: "row" },
           button("All four", "dice", () => this.#corners([0, 1, 2, 3]), { keys: "R" }),
           button("Pin", "pin", () => this.app.togglePin(this.current()), { keys: "P" }),
-          button("Open this picture", "right", () => this.#open(), { class: "button primary" }),
+          button("Open", "right", () => this.#open(), { keys: "Enter", class: "button primary" }),
         ),
       ),
     )
