@@ -384,6 +384,8 @@ def test_pins_are_whole_pictures_of_every_kind(visit: Open, address: str) -> Non
         page.keyboard.press("d")
     recipes = read_recipe(Path(download.value.path()).read_bytes())["recipes"]
     assert recipes[1] == {"seed": 3, "truncation": 0.5, "edit": "d0:2.9"}
+    other.page.keyboard.press("5")
+    other.page.get_by_role("heading", name="Drop a picture").wait_for()
     drop(other.page, Path(download.value.path()).read_bytes())
     other.page.wait_for_url("**,3~t0.5~d0:2.9,**")
     page.get_by_role("button", name="Open Seed 3, truncation 0.5, edited: d0:2.9, place 2").click()
@@ -627,6 +629,21 @@ def test_models_tell_what_they_are_and_of_what(visit: Open, address: str) -> Non
     page.get_by_role("button", name="red panda").wait_for()
 
 
+def test_long_words_of_a_card_stay_in_it(visit: Open) -> None:
+    here = visit(viewport={"width": 360, "height": 740})
+
+    def wordy(route: Any) -> None:
+        answer = route.fetch()
+        card = answer.json()
+        card["training"]["licence"] = "https://" + "x" * 400
+        route.fulfill(response=answer, json=card)
+
+    here.page.route("**/models/mnist@*", wordy)
+    page = here.go("/?view=models")
+    page.get_by_text("xxx").wait_for()
+    assert page.evaluate(WIDE) == []
+
+
 # --- manners ---
 
 
@@ -699,12 +716,18 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit: Open, nam
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(SMALL) == []
+        assert page.evaluate(WIDE) == []
 
 
 SMALL = """[...document.querySelectorAll("main button, nav a, header button, main select")]
   .filter(one => one.checkVisibility())
   .map(one => [one.innerText || one.ariaLabel, one.getBoundingClientRect()])
   .filter(([_, box]) => box.width < 24 || box.height < 24)"""
+
+
+WIDE = """[...document.querySelectorAll("main *")]
+  .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+  .map(one => one.outerHTML.slice(0, 80))"""
 
 
 def test_motion_is_reduced_where_that_is_wished(visit: Open) -> None:

@@ -17,7 +17,7 @@ export class Grid {
     this.tiles = new Tiles("Pictures", (picture) => app.open(picture))
     this.input = h("input", {
       class: "seed",
-      placeholder: "A name, a number, anything",
+      placeholder: "Any name or number",
       "aria-label": "Seed: a number or any text",
       "aria-describedby": "seed-problem",
       enterKeyHint: "go",

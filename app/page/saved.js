@@ -29,7 +29,7 @@ export class Saved {
       h(
         "p",
         {},
-        "Open a picture and press F. They stay in this browser; export them to take them elsewhere.",
+        "Open a picture and press Favourite (F). They stay in this browser; exported, they travel.",
       ),
     )
     this.lately = h(
