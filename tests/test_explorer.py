@@ -368,12 +368,11 @@ def test_pins_are_whole_pictures_of_every_kind(visit: Open, address: str) -> Non
     ]
     other = visit()
     other.go(page.url.removeprefix(address))
-    for one_visit in (here, other):
-        one_visit.page.get_by_label("Place in the film").wait_for()
-        for number, picture in enumerate(wanted):
-            slide(one_visit.page, "Place in the film", 24 * number)
-            shows(one_visit, picture)
-            shows(one_visit, picture, f".pins li:nth-child({number + 1}) canvas")
+    page.get_by_label("Place in the film").wait_for()
+    for number, picture in enumerate(wanted):
+        slide(page, "Place in the film", 24 * number)
+        shows(here, picture)
+        shows(other, picture, f".pins li:nth-child({number + 1}) canvas")
     page.get_by_role("button", name="Move right Seed 3, edited: d0:2.9, place 2").click()
     page.wait_for_url(f"**,{mix},3~d0:2.9,**")
     page.keyboard.press("z")
