@@ -101,6 +101,8 @@ class Protocol(HttpToolsProtocol):
         self._end_receipt()
         for leave in tuple(self._bell):
             leave()
+        if self.cycle is not None:
+            _let_go(self.cycle)
 
     def pause_writing(self) -> None:
         """More waits to be sent than the client takes."""
@@ -235,19 +237,20 @@ class OneWrite:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
-        self._let_go()
+        _let_go(cycle)
 
     async def _send_slowly(self, message: Any) -> None:
         if self._until_closed:  # each part is as long as it is
             self._cycle.expected_content_length = len(message.get("body", b""))
         await self._slow(message)
         if self._cycle.response_complete:
-            self._let_go()
+            _let_go(self._cycle)
 
-    def _let_go(self) -> None:
-        # it holds us and we hold it: whole requests would wait for the garbage collector, and its
-        # rounds halt all others
-        self._cycle.__dict__.pop("send", None)
+
+def _let_go(cycle: RequestResponseCycle) -> None:
+    # its OneWrite holds it, and it that: whole requests would wait for the garbage collector, and
+    # its rounds halt all others
+    vars(cycle).pop("send", None)
 
 
 def _has_length(head: Any) -> bool:

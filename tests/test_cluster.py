@@ -1,10 +1,11 @@
 """Two replicas behind the balancers of deploy/: what clients notice of kills, freezes, restarts and
 floods. Each promise also as it looks when it is broken, so that the checker is known to see it.
 
-The long forms are `python -m benchmarks.chaos` and `python -m benchmarks.tenfold`.
+The long forms are `python -m benchmarks.chaos`, `tenfold` and `slow`.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import tenfold
+from benchmarks import slow, tenfold
 from benchmarks.chaos import trials
 from benchmarks.chaos.clients import PNG_BEGIN, PNG_END, Tally
 from benchmarks.chaos.cluster import HAPROXY, NGINX, Process, Replica, haproxy, nginx, started
 from benchmarks.chaos.trials import NO_RETRIES, SMALL_QUEUE, Cost, Outcome, Size
+from benchmarks.slow import Beside, Slow
 from benchmarks.tenfold import Overload
 
 SHORT = Size(clients=8, seeds=200, requests=60)
@@ -189,3 +191,39 @@ FINE = Overload(
 def test_overload_tells_what_breaks_the_promise(planted: dict[str, Any]) -> None:
     assert FINE.losses() == []
     assert len(replace(FINE, **planted).losses()) == 1
+
+
+def test_slow_connections_beside_good_ones_are_408(tmp_path: Path, generator_folder: Path) -> None:
+    told = {
+        **slow.SETTINGS,
+        "GAN_GENERATOR": str(generator_folder),
+        "GAN_DEVICE": "cpu",
+        "GAN_RECEIPT_SECONDS": "0.5",
+    }
+    with started([Process(told, tmp_path / "log")]) as (replica,):
+        found = asyncio.run(slow.beside(replica, 40, pairs=1, seconds=2.0))
+    assert set(found.slow.answers) == {"408"}
+    assert not found.failed
+    assert min(*found.alone, *found.beside) > 0
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"beside": (94.0, 94.0, 120.0)},
+        {"failed": Counter({"503": 1})},
+        {"slow": Slow(answers=Counter({"408": 9, "200": 1}))},
+        {"slow": Slow()},
+        {"grown_mb": 6.0},
+    ],
+)
+def test_slow_connections_tell_what_breaks_the_promise(planted: dict[str, Any]) -> None:
+    fine = Beside(
+        alone=(100.0, 100.0, 100.0),
+        beside=(96.0, 97.0, 50.0),
+        failed=Counter(),
+        slow=Slow(answers=Counter({"408": 9})),
+        grown_mb=1,
+    )
+    assert fine.losses() == []
+    assert len(replace(fine, **planted).losses()) == 1

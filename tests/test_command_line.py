@@ -372,7 +372,7 @@ def test_official_set_is_downloaded_where_no_data_is_given(
         asked.append((name, base_url))
         return digits
 
-    monkeypatch.setattr("model.training.__main__.fetch", fetch)
+    monkeypatch.setattr("model.training.downloads.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--dry-run"]
     assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 0

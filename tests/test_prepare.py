@@ -422,7 +422,7 @@ def test_official_set_goes_by_its_name(
         asked.append((name, base_url))
         return digits
 
-    monkeypatch.setattr("model.training.__main__.fetch", fetch)
+    monkeypatch.setattr("model.training.downloads.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     output = ["--output", "small.zip", "--side", "28", "--base-url", "http://127.0.0.1:9"]
     assert main(["data", "fashion-mnist", *output]) == 0

@@ -407,6 +407,38 @@ def test_answered_request_leaves_nothing_to_the_garbage_collector(
         gc.enable()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"GET /", GET, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"],
+    ids=["nothing", "line", "request", "body"],
+)
+def test_connection_that_breaks_leaves_nothing_to_the_garbage_collector(content: bytes) -> None:
+    seen: list[weakref.ref[Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(weakref.ref(receive.__self__))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def main() -> None:
+        config = configured(app)
+        config.load()
+        line = config.http_protocol_class(config, uvicorn.Server(config).server_state, {})
+        seen.append(weakref.ref(line))
+        line.connection_made(Recorder())  # type: ignore[arg-type]
+        line.data_received(content)
+        await asyncio.sleep(0.01)
+        line.connection_lost(None)
+        await asyncio.sleep(0.01)
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+        assert [one() for one in seen] == [None] * (2 if b"HTTP/1.1" in content else 1)
+    finally:
+        gc.enable()
+
+
 def test_late_rest_of_a_request_leaves_an_answer_that_has_begun_alone() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

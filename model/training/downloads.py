@@ -87,3 +87,12 @@ def fetch(name: str, cache: Path = CACHE, base_url: str | None = None) -> Path:
                 f"{address}{file}: cannot be downloaded ({type(error).__name__})"
             ) from None
     return folder
+
+
+def data_path(data: str, base_url: str | None = None) -> Path:
+    """A path as it is, or the folder of an official set by its name, downloaded where it is
+    missing.
+    """
+    if data in OFFICIAL and not Path(data).exists():
+        return fetch(data, base_url=base_url)
+    return Path(data)

@@ -8,6 +8,7 @@ which here names classes and test part as well. It loads to the pixels, labels a
 source, and the same source makes the same bytes.
 """
 
+import argparse
 import io
 import json
 import zipfile
@@ -19,7 +20,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,11 @@ from model.training.album import (
     printable,
     write_broken,
 )
+from model.training.arguments import Number
 from model.training.data import Dataset, channels_of, read_official
+from model.training.downloads import data_path
 from model.training.layers import Layers, Stack
+from model.training.measuring import add_fit
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage
@@ -416,3 +420,39 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def listing(counts: Mapping[str, int]) -> str:
     """Names and counts, in order of the names."""
     return ", ".join(f"{printable(name)} {counts[name]:,}" for name in sorted(counts))
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """`data`, among the commands."""
+    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
+    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
+    data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side, with --output")
+    data.add_argument(
+        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
+    )
+    add_fit(data)
+    layers = data.add_argument_group("of layers")
+    layers.add_argument(
+        "--count", type=Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
+    )
+    layers.add_argument("--seed", type=Number(int, 0, 2**32 - 1), default=0)
+    data.add_argument("--base-url", help="download official files from here instead")
+    data.set_defaults(command=_prepare)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    lines = prepare(
+        data_path(options.source, options.base_url),
+        options.output,
+        side=options.side,
+        channels=options.channels,
+        fit=options.fit,
+        count=options.count,
+        seed=options.seed,
+    )
+    print("\n".join(lines))
+    return 0

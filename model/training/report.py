@@ -5,6 +5,7 @@
 The page runs no script and loads nothing from elsewhere.
 """
 
+import argparse
 import base64
 import html
 import io
@@ -22,8 +23,12 @@ from model.generator_file import CONFIG, GeneratorConfig, read_generator_file
 from model.images import tile
 from model.metrics import nearest
 from model.paths import default_mode, interpolate_rows
+from model.pictures import Fit
 from model.sampler import Sampler, load_sampler
+from model.sampler_torch import resolve_device
+from model.training.arguments import Number
 from model.training.data import Dataset
+from model.training.downloads import data_path
 from model.training.evaluate import (
     FeatureNetwork,
     Figures,
@@ -31,8 +36,10 @@ from model.training.evaluate import (
     compare,
     evaluate,
     explain,
+    reference,
 )
 from model.training.feature_networks import thinned, train_features
+from model.training.measuring import add_measuring, read_network, read_parts
 from model.training.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
 from model.training.run_folder import OPTIONS, RunError
 
@@ -336,3 +343,31 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """`report`, among the commands."""
+    page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
+    page.add_argument("run", type=Path, help="run folder; the page is its report.html")
+    page.add_argument("--data", help="real pictures (default: those of the run)")
+    page.add_argument(
+        "--images", type=Number(int, 200, 100_000), default=5000, help="generated pictures"
+    )
+    add_measuring(page)
+    page.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    file = read_generator_file(best_or_last(options.run))
+    record = json.loads((options.run / OPTIONS).read_text())
+    path = data_path(options.data or record["data"]["path"], options.base_url)
+    fit: Fit = record["config"].get("fit", "crop")
+    train, test = read_parts(path, file.config.crop, file.config.network.channels, fit)
+    device = resolve_device(options.device)
+    network = read_network(options, options.run.parent, train, test, device)
+    real = reference(network, test, train) if network else None
+    print(report_run(options.run, real, train, options.images, options.device))
+    return 0

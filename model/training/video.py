@@ -1,9 +1,12 @@
 """The grids of a run as one animation: how the generator came to draw."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from model.training.arguments import Number
 from model.training.run_folder import RunError
 
 FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG"}
@@ -36,3 +39,26 @@ def write_video(run_dir: Path, output: Path, fps: float) -> int:
         **options,
     )
     return len(frames)
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """`video`, among the commands."""
+    video = commands.add_parser("video", help="the grids of a run as an animation")
+    video.add_argument("run", type=Path, help="run folder")
+    video.add_argument(
+        "--output", type=Path, help=".webp, .gif or .png (default: RUN/training.webp)"
+    )
+    video.add_argument(
+        "--fps", type=Number(float, 0.1, 60), default=8.0, help="grids per second (default: 8)"
+    )
+    video.set_defaults(command=_video)
+
+
+def _video(options: argparse.Namespace) -> int:
+    output = options.output or options.run / "training.webp"
+    frames = write_video(options.run, output, options.fps)
+    print(f"{output}: {frames} grids")
+    return 0

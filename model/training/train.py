@@ -1,0 +1,311 @@
+"""`train`: a preset and pictures in, a run folder out; the same command again goes on.
+
+options -> TrainConfig (what is computed), Schedule (for how long) -> loop, in all processes
+"""
+
+import argparse
+import json
+import os
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from model.latents import PRIORS
+from model.networks.config import DCGANConfig
+from model.sampler_torch import resolve_device
+from model.training import evaluate, loop, report, run_folder
+from model.training.album import broken_notes, check_broken, write_broken
+from model.training.arguments import Number
+from model.training.data import DataError, Dataset, Split, load, own_form
+from model.training.downloads import data_path
+from model.training.measuring import add_fit, add_measuring, read_network
+from model.training.peers import Peers, joined
+from model.training.presets import PRESETS, Schedule, TrainConfig
+
+
+def add_command(commands: Any) -> None:
+    """`train`, among the commands."""
+    train = commands.add_parser("train", help="train a generator; the same command again resumes")
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    train.add_argument("--preset", required=True, choices=PRESETS, help=presets)
+    train.add_argument(
+        "--data", help="folder, zip, or official set by name; default: the preset's own set"
+    )
+    train.add_argument(
+        "--outdir", type=Path, default=Path("runs"), help="run folders go here (default: runs)"
+    )
+    train.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
+    train.add_argument(
+        "--seed", type=Number(int, 0, 2**32 - 1), help="of weights, order and latents (default: 0)"
+    )
+    which = train.add_mutually_exclusive_group()
+    which.add_argument("--resume", type=Path, metavar="RUN", help="continue this run folder")
+    which.add_argument("--fresh", action="store_true", help="start anew even if such a run exists")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        type=Number(int, 1, 100_000),
+        help="passes over the data (default: the preset's)",
+    )
+    length.add_argument(
+        "--kimg", type=Number(float, 0.001, 1e7), help="length in thousands of images instead"
+    )
+    train.add_argument(
+        "--batch", type=Number(int, 2, 65536), help="images per step (default: the preset's)"
+    )
+    train.add_argument(
+        "--split", choices=("train", "test", "all"), help="all: the notebook's way (default: train)"
+    )
+    train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
+    train.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the convolutions (default: bf16 for the modern presets, fp32 for the others)",
+    )
+    train.add_argument(
+        "--grid-steps", type=Number(int, 1, 10**9), default=100, help="steps between sample grids"
+    )
+    train.add_argument(
+        "--snapshot-kimg",
+        type=Number(float, 0.001, 1e6),
+        help="thousands of images between snapshots (default: the preset's, or an epoch)",
+    )
+    train.add_argument("--checkpoint-seconds", type=Number(float, 0, 86400), default=120.0)
+    train.add_argument(
+        "--keep",
+        type=Number(int, 1, 10**6),
+        default=2,
+        help="newest checkpoints to keep, beside that of the best snapshot (default: 2)",
+    )
+    train.add_argument(
+        "--figure-images",
+        type=Number(int, 200, 100_000),
+        default=5000,
+        help="in each snapshot's quality figure",
+    )
+    modern = train.add_argument_group("of the modern presets")
+    modern.add_argument(
+        "--unconditional", action="store_true", help="leave the classes of the pictures out"
+    )
+    modern.add_argument("--mirror", action="store_true", help="show half of the pictures mirrored")
+    modern.add_argument(
+        "--augment",
+        type=Number(float, 0, 0.8),
+        help="probability of moving and of cutting, at the end of the burn-in",
+    )
+    modern.add_argument(
+        "--gamma",
+        type=Number(float, 0, 10_000),
+        help="weight of the penalties at the start; falls to a tenth. Larger: less variety lost, "
+        "more blur",
+    )
+    modern.add_argument(
+        "--penalty-interval", type=Number(int, 1, 64), help="steps between penalties"
+    )
+    for option, network in (("--width", "generator"), ("--discriminator-width", "discriminator")):
+        modern.add_argument(
+            option,
+            type=Number(int, 4, 4096),
+            help=f"channels of the {network} at 4x4 (default: the preset's)",
+        )
+    modern.add_argument(
+        "--learning-rate",
+        type=Number(float, 1e-7, 1),
+        help="at the start; of the generator, where the two differ",
+    )
+    modern.add_argument(
+        "--burn-in-kimg",
+        type=Number(float, 0, 1e6),
+        help="thousands of images after which rates, gamma and augmentation stay",
+    )
+    add_fit(train)
+    add_measuring(train)
+    train.set_defaults(command=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    with joined() as peers:
+        return _train_with(peers, options)
+
+
+def _train_with(peers: Peers, options: argparse.Namespace) -> int:
+    device = resolve_device(peers.device(options.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    config = _resolved(options)
+    peers.share(config.batch)
+    if not (options.data or config.data):
+        raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
+    with peers.one_before_the_others():
+        path = data_path(options.data or config.data, options.base_url)
+    config = _suited(config, path)
+    data = _part(path, config.split, config)
+    if not isinstance(config.network, DCGANConfig) and not options.unconditional:
+        network = replace(config.network, classes=len(data.classes))
+        config = replace(config, network=network)
+    sha256 = data.fingerprint
+    fingerprint = config.fingerprint(sha256)
+    schedule = _schedule(options, config, len(data))
+    record = {
+        "command": f"python -m model.training {options.typed}",
+        "fingerprint": fingerprint,
+        "config": config.record(),
+        "schedule": asdict(schedule),
+        "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
+        "device": str(device),
+        "torch": str(torch.__version__),
+    }
+    if options.dry_run:
+        if peers.first:
+            print(json.dumps(record, indent=2))
+        return 0
+    run = loop.Run(
+        config=config,
+        schedule=schedule,
+        data=data,
+        data_sha256=sha256,
+        real=None,
+        folder=options.outdir,  # the first process's own is found or made below
+        device=device,
+        peers=peers,
+    )
+    if not peers.first:  # it writes nothing and measures nothing
+        return 0 if loop.train(run, _Stop()) else 1
+
+    fresh = options.fresh and not peers.restarted
+    folder = None if fresh else run_folder.find_run(options.outdir, fingerprint)
+    if options.resume:
+        folder = run_folder.open_run(options.resume, fingerprint)
+    if folder is None:
+        description = f"{data.name}-{config.preset}-batch{config.batch}"
+        folder = run_folder.create_run(options.outdir, description, record)
+    with run_folder.locked(folder):
+        run_folder.write_options(folder, record)
+        train_part = data if config.split == "train" else _part(path, "train", config)
+        test = _part(path, "test", config)
+        broken = sorted({*data.broken, *test.broken})
+        check_broken(path, broken, data.files)
+        write_broken(folder / "broken.txt", broken)
+        eyes = read_network(options, options.outdir, train_part, test, device)
+        seen_through = [f"quality is measured through {eyes.name}"] if eyes else []
+        if eyes is None:
+            print("warning: no feature network, so no quality figure and no `best`; see the grids")
+        run = replace(
+            run,
+            notes=(*data.notes, *broken_notes(broken), *seen_through),
+            real=evaluate.reference(eyes, test, train_part) if eyes else None,
+            folder=folder,
+        )
+        if not loop.train(run, _Stop()):
+            return 1
+        report.finish(folder, run.real, train_part, options.figure_images, options.device)
+        return 0
+
+
+class _Stop:
+    """Becomes true at Ctrl-C or SIGTERM: the loop then ends its step and saves. A second Ctrl-C
+    ends at once. Under torchrun, which passes Ctrl-C on once more, it does not; and its end counts
+    as SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._agent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if self._agent is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __call__(self) -> bool:
+        return self._asked or (self._agent is not None and os.getppid() != self._agent)
+
+
+def _resolved(options: argparse.Namespace) -> TrainConfig:
+    config = PRESETS[options.preset].config
+    modern = {
+        "learning_rate": options.learning_rate,
+        "gamma": options.gamma,
+        "final_gamma": None if options.gamma is None else options.gamma / 10,
+        "penalty_interval": options.penalty_interval,
+        "augmentation": options.augment,
+        "burn_in": None if options.burn_in_kimg is None else options.burn_in_kimg * 1000,
+        "mirror": options.mirror or None,
+    }
+    asked = {
+        "prior": options.prior,
+        "split": options.split,
+        "seed": options.seed,
+        "batch": options.batch,
+        "fit": options.fit,
+        **modern,
+    }
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    widths = {"width": options.width, "discriminator_width": options.discriminator_width}
+    widths = {name: value for name, value in widths.items() if value is not None}
+    parts = {
+        "article": (),
+        "hinge": ("learning_rate", "mirror", *widths),
+    }.get(config.game, (*modern, *widths))
+    wrong = [name for name in (*modern, *widths) if name in {**changes, **widths}]
+    wrong = [name for name in wrong if name not in parts]
+    if wrong:
+        option = wrong[0].replace("_", "-")
+        raise loop.TrainingError(
+            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+        )
+    if config.discriminator_learning_rate and options.learning_rate:
+        ratio = config.discriminator_learning_rate / config.learning_rate
+        changes["discriminator_learning_rate"] = options.learning_rate * ratio
+    if options.precision:
+        changes["bf16"] = options.precision == "bf16"
+    try:
+        return replace(config, **changes, network=replace(config.network, **widths))
+    except ValueError as error:
+        raise loop.TrainingError(str(error)) from None
+
+
+def _suited(config: TrainConfig, path: Path) -> TrainConfig:
+    """Presets without a set of their own draw grey pictures where all are grey, and official sets
+    in their own size where that is little less than theirs.
+    """
+    if config.data:
+        return config
+    side, channels = own_form(path)
+    resolution = config.network.resolution
+    if side is not None and resolution // 2 < side < resolution:
+        config = replace(config, picture_side=side)
+    return replace(config, network=replace(config.network, channels=channels))
+
+
+def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
+    preset = PRESETS[options.preset]
+    if pictures < config.batch:
+        raise DataError(
+            f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
+        )
+    kimg = options.kimg or (None if options.epochs else preset.kimg)
+    if kimg is not None:
+        steps = max(1, round(kimg * 1000 / config.batch))
+    else:
+        steps = (options.epochs or preset.epochs or 1) * (pictures // config.batch)
+    between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
+    return Schedule(
+        images=steps * config.batch,
+        grid_steps=options.grid_steps,
+        checkpoint_seconds=options.checkpoint_seconds,
+        keep=options.keep,
+        figure_images=options.figure_images,
+        snapshot_images=between or preset.snapshot_images,
+    )
+
+
+def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
+    side, channels = config.picture_side, config.network.channels
+    return load(path, part, side=side, channels=channels, fit=config.fit)
