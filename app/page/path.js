@@ -14,9 +14,9 @@ import {
 } from "./dom.js"
 import { Latest } from "./latest.js"
 import { changed, describe, drawing, keyOf, plainPicture } from "./picture.js"
-import { allChanged, common, wayDrawing } from "./pins.js"
 import { frameCount, moved, placeInFilm } from "./playing.js"
 import { randomSeed } from "./seeds.js"
+import { allChanged, common, wayDrawing } from "./way.js"
 
 const FORMATS = [
   ["webp", "WebP"],

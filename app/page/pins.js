@@ -1,23 +1,12 @@
 /**
- * The pins of a path: whole pictures, as text in an address, and the request that leads through.
+ * The pins of a path: whole pictures, as text in an address.
  *
  *     3,8~kitten~t0.7~d0:1.5,3:1_8:-1_5:1
  *
  * Commas part the pins, tildes their words: where it lies in latent space, then what is done to it.
  */
 
-import {
-  bodyText,
-  changed,
-  checkedPicture,
-  editText,
-  lookOf,
-  mixText,
-  readMix,
-  recipeOf,
-  shortNumber,
-  urlOf,
-} from "./picture.js"
+import { checkedPicture, editText, mixText, readMix, shortNumber } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
 /** A picture as one pin of an address. */
@@ -74,38 +63,4 @@ function sourceOf(text) {
   if (text.startsWith("z")) return { z: parts.map(Number) }
   if (text.includes(":")) return { mix: readMix(parts.join(",")) }
   return { seed: wholeNumber(text) }
-}
-
-/** A word of the look that all pictures share; undefined where they differ. */
-export function common(pins, word) {
-  const texts = new Set(pins.map((pin) => lookOf(pin)[word] ?? ""))
-  return texts.size === 1 ? [...texts][0] : undefined
-}
-
-/** The pins with other words; a latent keeps its class, as it has none by itself. */
-export function allChanged(pins, words) {
-  return pins.map((pin) => {
-    const { class: class_ } = pin
-    return changed(pin, pin.z && words.class === "" ? { ...words, class: class_ } : words)
-  })
-}
-
-/**
- * The request that draws a way: by its URL where seeds and one look say all, else by recipes.
- *
- * @param {import("./picture.js").Picture[]} pins
- * @param {Record<string, any>} words frames, mode, loop and so on
- */
-export function wayDrawing(pins, format, words) {
-  const [first] = pins
-  const { model } = first
-  const alike = Object.keys(lookOf(first)).every((word) => common(pins, word) !== undefined)
-  if (alike && pins.every(({ seed }) => seed !== undefined)) {
-    const seeds = pins.map(({ seed }) => seed).join(",")
-    return { url: urlOf(`/interpolate.${format}`, { model, seeds, ...words, ...lookOf(first) }) }
-  }
-  const recipes = pins.map(recipeOf)
-  const body = { model, recipes, ...words, format: format === "png" ? "strip" : format }
-  if (!words.mode) delete body.mode
-  return { url: "/interpolate", body: bodyText(body) }
 }

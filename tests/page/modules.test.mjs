@@ -12,6 +12,7 @@ import * as recipe from "../../app/page/recipe.js"
 import * as seeds from "../../app/page/seeds.js"
 import { addressOf, freshState, stateOf } from "../../app/page/state.js"
 import { fileName, scalesFor, snippets } from "../../app/page/take.js"
+import * as way from "../../app/page/way.js"
 
 const MODEL = "tiny@0123456789ab"
 const LAST = "9223372036854775807"
@@ -132,10 +133,10 @@ test("an old link to a path gives every pin the one look", () => {
 test("a way is asked for by its URL where seeds and one look say all, else by recipes", () => {
   const [plain, other] = ["42", "7"].map((seed) => picture.plainPicture(MODEL, seed))
   const words = { frames: 48, mode: "", ease: "in-out", loop: true }
-  const by = (list, format = "webp") => pins.wayDrawing(list, format, words)
+  const by = (list, format = "webp") => way.wayDrawing(list, format, words)
   const rest = "&frames=48&ease=in-out&loop=true"
   assert.equal(by([plain, other]).url, `/interpolate.webp?model=${MODEL}&seeds=42,7${rest}`)
-  const edited = pins.allChanged([plain, EDITED], { truncation: 0.5, edit: { d0: 1 }, class: "cat" })
+  const edited = way.allChanged([plain, EDITED], { truncation: 0.5, edit: { d0: 1 }, class: "cat" })
   const look = "&class=cat&truncation=0.5&edit=d0:1"
   assert.equal(by(edited).url, `/interpolate.webp?model=${MODEL}&seeds=42,${LAST}${rest}${look}`)
   const { url, body } = by([PICTURES.mix, EDITED, PICTURES.place, PICTURES.found], "png")
@@ -148,15 +149,15 @@ test("a way is asked for by its URL where seeds and one look say all, else by re
 
 test("all pins are changed together, and a latent keeps its class", () => {
   const all = [PICTURES.plain, PICTURES.found, EDITED]
-  assert.equal(pins.common(all, "class"), undefined)
-  assert.equal(pins.common(pins.allChanged(all, { class: "dog" }), "class"), "dog")
-  const own = pins.allChanged(all, { class: "" })
+  assert.equal(way.common(all, "class"), undefined)
+  assert.equal(way.common(way.allChanged(all, { class: "dog" }), "class"), "dog")
+  const own = way.allChanged(all, { class: "" })
   assert.deepEqual(
     own.map((one) => one.class),
     [undefined, "cat", undefined],
   )
-  assert.equal(pins.common(own.slice(0, 1), "truncation"), "")
-  assert.equal(pins.common(pins.allChanged(all, { truncation: 0.25 }), "truncation"), "0.25")
+  assert.equal(way.common(own.slice(0, 1), "truncation"), "")
+  assert.equal(way.common(way.allChanged(all, { truncation: 0.25 }), "truncation"), "0.25")
 })
 
 test("an address that is no good shows the grid or less, and never fails", () => {
@@ -380,7 +381,7 @@ test("every recipe leads to its view", () => {
     view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture,
     PICTURES.found,
   )
-  const way = view({
+  const film = view({
     seeds: [1, LAST],
     frames: 9,
     mode: "slerp",
@@ -390,7 +391,7 @@ test("every recipe leads to its view", () => {
     edit: "d0:1",
   })
   assert.deepEqual(
-    [way.view, way.path.pins.map(pins.pinText), way.path.mode, way.path.fps],
+    [film.view, film.path.pins.map(pins.pinText), film.path.mode, film.path.fps],
     ["path", ["1~d0:1", `${LAST}~d0:1`], "slerp", 7],
   )
   const recipes = [
