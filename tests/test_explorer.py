@@ -495,7 +495,8 @@ def drop(page: Any, content: bytes, name: str = "a.png") -> None:
 
 def test_file_from_here_is_restored(visit: Open, address: str) -> None:
     here = visit()
-    page = here.go("/?view=find")
+    page = here.go("/")
+    page.get_by_role("button", name="Seed").first.wait_for()
     edited = f"seed={LAST}&truncation=0.7&edit=d0:1.5"
     for path in (f"/generate.png?{edited}", f"/generate.webp?{edited}&scale=2&quality=50"):
         drop(page, fetch(address + path))

@@ -124,3 +124,25 @@ export async function copyText(text) {
 export function saveText(text, name) {
   save(new Blob([text], { type: "application/json" }), name)
 }
+
+/** Calls back with each file that is dropped on the page, or pasted. */
+export function onFile(take) {
+  const over = (is) => document.documentElement.classList.toggle("dropping", is)
+  addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return
+    event.preventDefault()
+    over(true)
+  })
+  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || over(false))
+  addEventListener("drop", (event) => {
+    over(false)
+    const [file] = event.dataTransfer?.files ?? []
+    if (!file) return
+    event.preventDefault()
+    take(file)
+  })
+  addEventListener("paste", ({ clipboardData }) => {
+    const [file] = clipboardData?.files ?? []
+    if (file) take(file)
+  })
+}

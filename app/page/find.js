@@ -36,7 +36,6 @@ export class Find {
       this.input,
     )
     this.root = h("section", { class: "find-view" }, this.zone, this.answer, this.search.root)
-    this.#listen()
   }
 
   show() {
@@ -53,36 +52,15 @@ export class Find {
     return this.search.root.hidden ? null : this.search.picture
   }
 
-  #listen() {
-    const over = (is) => document.documentElement.classList.toggle("dropping", is)
-    addEventListener("dragover", (event) => {
-      if (!event.dataTransfer?.types.includes("Files")) return
-      event.preventDefault()
-      over(true)
-    })
-    addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || over(false))
-    addEventListener("drop", (event) => {
-      over(false)
-      const [file] = event.dataTransfer?.files ?? []
-      if (!file) return
-      event.preventDefault()
-      this.#read(file)
-    })
-    addEventListener("paste", ({ clipboardData }) => {
-      const [file] = clipboardData?.files ?? []
-      if (file) this.#read(file)
-    })
-  }
-
   #chosen() {
     const [file] = this.input.files
     this.input.value = ""
-    if (file) this.#read(file)
+    if (file) this.read(file)
   }
 
-  async #read(file) {
-    const { app } = this
-    if (app.state.view !== "find") app.go("find")
+  /** Shows what a file is of, whichever view it was dropped on. */
+  async read(file) {
+    await this.app.go("find")
     this.search.leave()
     if (file.size > LARGEST_FILE)
       return this.#say("This file is too large", "Pictures up to 64 MiB are read.")

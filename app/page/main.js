@@ -7,7 +7,7 @@
  */
 
 import { Api } from "./api.js"
-import { announce, button, choice, h, icon, toast } from "./dom.js"
+import { announce, button, choice, h, icon, onFile, toast } from "./dom.js"
 import { Grid } from "./grid.js"
 import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
@@ -67,6 +67,7 @@ class Explorer {
     if (this.state.view === "grid") grid.drawAhead(this.#served(this.state), this.state.grid)
     this.#modelList()
     await this.#render()
+    onFile(async (file) => (await this.#viewOf("find")).read(file))
     VIEWS.focus[2]().catch(() => {}) // what is wanted next, most likely
   }
 
