@@ -142,9 +142,10 @@ class Generation:
         return rows[..., : self.config.network.z_dim]
 
     def vectors(
-        self, vectors: Sequence[Sequence[float]], class_: str | None, where: str = "z"
+        self, vectors: Sequence[Sequence[float]], class_: str | None, where: str | None = None
     ) -> Latents:
-        """Explicit latents of a class as rows (N, z_dim + classes).
+        """Explicit latents of a class as rows (N, z_dim + classes). They are a body's `z`, or one
+        that stands elsewhere in it.
 
         Raises:
             InvalidRequest: one has another length than the generator's, or there are classes and
@@ -154,11 +155,11 @@ class Generation:
         for index, vector in enumerate(vectors):
             if len(vector) != network.z_dim:
                 wanted = f"generator {self.name} wants {network.z_dim}"
-                raise InvalidRequest(f"{where}.{index} has {len(vector)} values; {wanted}")
+                raise InvalidRequest(f"{where or f'z.{index}'} has {len(vector)} values; {wanted}")
         rows = np.zeros((len(vectors), input_dim(network)), np.float32)
         rows[:, : network.z_dim] = vectors
         if network.classes:
-            rows[:, network.z_dim + self._needed_class(class_, where)] = 1.0
+            rows[:, network.z_dim + self._needed_class(class_, where or "z")] = 1.0
         return rows
 
     def row(self, recipe: Recipe, where: str = "") -> Latents:

@@ -139,7 +139,7 @@ def test_way_whose_recipe_is_too_long_for_a_file_is_drawn(pets: TestClient) -> N
         ({"recipes": [{"seed": 1}] * 3, "frames": 2}, "from 3 (one a recipe) to 256"),
         ({"recipes": [{"seed": 1}, {"seed": 2, "class": "bird"}]}, "pets has cat"),
         ({"recipes": [{"seed": 1}, {"seed": 2, "edit": "d9:1"}]}, "d0 to d7"),
-        ({"recipes": [{"seed": 1}, {"z": [0.5]}]}, "recipes.1.z.0 has 1 values"),
+        ({"recipes": [{"seed": 1}, {"z": [0.5]}]}, "recipes.1.z has 1 values"),
         ({"recipes": [{"seed": 1}, {"z": Z}]}, "recipes.1.z: pets has classes"),
         ({"recipes": [{"seed": 1}, {"mix": "1:1,1:-1"}]}, "recipes.1.mix: pets has classes"),
         ({"recipes": [{"seed": 1}, {"mix": "1:11"}]}, "each weight from -10 to 10"),
