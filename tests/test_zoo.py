@@ -103,6 +103,7 @@ def test_card_names_the_weights_the_data_the_command_and_the_figures(folder: Pat
     assert config.data.sha256 in card
     assert f"python -m model.training train --preset {config.preset}" in card
     assert config.licence in card
+    assert ("batch-norm" in card) == (config.network.family == "dcgan")
     assert config.metrics
     for name in config.metrics:
         assert name in card

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from model.generator_file import SAMPLES, GeneratorConfig
+from model.networks.config import ResidualConfig
 
 Figures = Mapping[str, float | int | list[int]]
 
@@ -38,6 +39,8 @@ def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -
     """
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
+    normalised = not isinstance(network, ResidualConfig)
+    statistics = ", batch-norm statistics re-estimated" if normalised else ""
     return f"""{front_matter(config)}# {config.name}
 
 ![{samples}]({SAMPLES})
@@ -48,7 +51,7 @@ def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -
 | --- | --- |
 | draws | {side}x{side} {colour} pictures{_of_classes(config)} |
 | network | {network.family}, preset `{config.preset}`, z of {network.z_dim} values, {config.prior} prior |
-| weights | exponential moving average of the generator, batch-norm statistics re-estimated, {config.weights_dtype} |
+| weights | exponential moving average of the generator{statistics}, {config.weights_dtype} |
 | SHA-256 of the weights | `{config.weights_sha256}` |
 | learnt from | {config.data.name}, part `{config.data.split}`, {config.data.images:,} pictures |
 | images seen | {config.images_seen:,} ({config.images_seen / config.data.images:.1f} epochs) |
