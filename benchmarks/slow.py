@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.chaos.clients import HOST, Load, load, picture
 from benchmarks.chaos.cluster import Process, Replica, end_in_order, started
+from benchmarks.chaos.trials import verdict
 
 LEAST_SHARE = 0.95  # of what is answered without them
 MOST_MB = 5.0
@@ -171,9 +172,7 @@ def main() -> int:
                 beside(replica, arguments.connections, arguments.pairs, arguments.seconds)
             )
     print(found.text())
-    for loss in found.losses():
-        print(f"lost: {loss}")
-    return 1 if found.losses() else 0
+    return verdict(found.losses())
 
 
 if __name__ == "__main__":

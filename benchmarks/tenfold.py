@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.chaos.clients import load, picture
 from benchmarks.chaos.cluster import Process, Replica, end_in_order, started
+from benchmarks.chaos.trials import verdict
 from benchmarks.open_loop import offer
 from benchmarks.servers import OURS
 
@@ -126,9 +127,7 @@ def main() -> int:
         with started([replica]):
             found = asyncio.run(overload(replica, arguments.seconds))
     print(found.text())
-    for loss in found.losses():
-        print(f"lost: {loss}")
-    return 1 if found.losses() else 0
+    return verdict(found.losses())
 
 
 if __name__ == "__main__":

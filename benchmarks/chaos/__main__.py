@@ -47,9 +47,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.trial}: {outcome.text()}")
-    for loss in outcome.losses():
-        print(f"lost: {loss}")
-    return 1 if outcome.losses() else 0
+    return trials.verdict(outcome.losses())
 
 
 async def _trial(

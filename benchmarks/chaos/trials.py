@@ -97,6 +97,13 @@ class Size:
     requests: int = 500  # before each blow, and after the last
 
 
+def verdict(losses: Sequence[str]) -> int:
+    """Prints what breaks the promise; returns the exit status."""
+    for loss in losses:
+        print(f"lost: {loss}")
+    return 1 if losses else 0
+
+
 async def kill(
     replicas: Sequence[Replica], balancer: Balancer, size: Size, blows: int, requests: int = 0
 ) -> Outcome:
