@@ -306,6 +306,7 @@ def test_path_is_pinned_put_in_order_and_played(visit: Open, address: str) -> No
     page.wait_for_url("**pins=4,3**")
     page.get_by_role("button", name="One more").click()
     page.locator("canvas[data-frames='72']").wait_for()
+    page.get_by_role("button", name="Play").wait_for()  # whoever has paused one wants no other
     pins = page.locator(".pins li")
     pins.nth(1).drag_to(pins.nth(0))
     page.wait_for_url("**pins=3,4,**")

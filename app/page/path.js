@@ -52,6 +52,7 @@ export class Path {
     this.app = app
     this.latest = new Latest()
     this.position = 0
+    this.paused = wantsStillness() // by whoever looks: then no other film begins by itself
     this.pins = h("ol", { class: "pins", "aria-label": "Pinned pictures, in order" })
     this.canvas = h("canvas", {
       class: "large",
@@ -176,7 +177,7 @@ export class Path {
     if (path.pins.length < 2) return this.hide()
     const way = this.#drawing("png", path)
     if (way.url + way.body !== this.name) this.#load(way)
-    else if (!this.playing && !wantsStillness()) this.#start()
+    else if (!this.playing && !this.paused) this.#start()
   }
 
   hide() {
@@ -302,7 +303,7 @@ export class Path {
         this.canvas.width = this.canvas.height = strip.height
         this.canvas.dataset.frames = this.frames
         this.#paint()
-        if (!wantsStillness()) this.#start()
+        if (!this.paused) this.#start()
       },
       (error) => {
         this.film.removeAttribute("aria-busy")
@@ -360,12 +361,14 @@ export class Path {
   }
 
   #toggle() {
-    if (this.playing) this.#stop()
+    this.paused = Boolean(this.playing)
+    if (this.paused) this.#stop()
     else this.#start()
   }
 
   #seek(position) {
     this.#stop()
+    this.paused = true
     this.position = position
     if (this.strip) this.#paint()
   }
