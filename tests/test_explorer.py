@@ -4,6 +4,7 @@ and what it does when the service will not.
 
 import io
 import json
+import re
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -120,23 +121,82 @@ def toast(page: Any, text: str) -> None:
 # --- the grid ---
 
 
-def test_grid_is_one_sheet_of_seeds_that_follow(visit: Open, address: str) -> None:
+def sheets_of(visit: Visit) -> list[int]:
+    """How many pictures are in each sheet that the page has asked for."""
+    paths = [path for path in visit.requests if path.startswith("/generate")]
+    return [int(re.findall(r"[?&]n=(\d+)", path)[0]) for path in paths]
+
+
+def test_grid_is_two_sheets_of_seeds_that_follow(visit: Open, address: str) -> None:
     here = visit(viewport={"width": 1280, "height": 800})
     page = here.go()
     tiles = page.locator("button.tile")
-    tiles.nth(20).wait_for()
+    page.get_by_role("button", name="More pictures").wait_for()
     count = tiles.count()
     assert count >= 48
-    (sheet,) = [path for path in here.requests if path.startswith("/generate")]
-    assert f"n={count}&" in sheet
+    assert page.locator("span.tile").count() == 0  # no place is left empty
+    soon, later = sheets_of(here)
+    assert (soon + later, soon < later) == (count, True)
     first = int(page.url.split("grid=")[1].split("&")[0])
     label = tiles.nth(5).get_attribute("aria-label")
     assert label == f"Seed {first + 5}"
-    shows(here, drawn(address, f"/generate.npy?seed={first + 5}"), "button.tile >> nth=5 >> canvas")
+    for place in (5, soon - 1, soon, count - 1):
+        wanted = drawn(address, f"/generate.npy?seed={first + place}")
+        shows(here, wanted, f"button.tile >> nth={place} >> canvas")
     page.get_by_role("button", name="More pictures").click()
     tiles.nth(count).wait_for()
     last = tiles.nth(count).get_attribute("aria-label")
     assert last == f"Seed {first + count}"
+
+
+def test_first_rows_do_not_wait_for_the_others(visit: Open) -> None:
+    here = visit()
+    held: list[Any] = []
+    here.page.route("**/generate.png*", lambda route: held.append(route))
+    page = here.go("/?grid=0")
+    until_held(page, held, 1)
+    assert page.locator("span.tile").count() > 24
+    held[0].continue_()
+    page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+    until_held(page, held, 2)
+    (soon, later), tiles = sheets_of(here), page.locator("button.tile")
+    assert (tiles.count(), page.locator("span.tile").count()) == (soon, later)
+    assert not page.get_by_role("button", name="More pictures").is_visible()
+    page.keyboard.press("r")  # whoever does not want them has no use for the others
+    until_held(page, held, 3)
+    held[1].continue_()
+    held[2].continue_()
+    page.unroute("**/generate.png*")
+    page.get_by_role("button", name="More pictures").wait_for()
+    seed = int(page.url.split("grid=")[1].split("&")[0])
+    labels = tiles.evaluate_all("tiles => tiles.map(tile => tile.ariaLabel)")
+    assert labels == [f"Seed {seed + place}" for place in range(soon + later)]
+
+
+def test_pictures_stay_where_there_are_no_others(visit: Open) -> None:
+    here = visit()
+    page = here.page
+    refusing(here, "**/generate.png*", 500, 99, "The service failed.")
+    page.route("**/generate.png*seed=0&*", lambda route: route.continue_())
+    here.go("/?grid=0")
+    toast(page, "The service failed.")
+    page.get_by_role("button", name="More pictures").wait_for()
+    (soon, later), tiles = sheets_of(here), page.locator("button.tile")
+    assert (tiles.count(), page.locator("span.tile").count()) == (soon, 0)
+    page.unroute("**/generate.png*")
+    page.get_by_role("button", name="More pictures").click()
+    tiles.nth(soon + later).wait_for()
+    assert tiles.nth(soon).get_attribute("aria-label") == f"Seed {soon}"
+    forgive(here)
+
+
+def until_held(page: Any, held: list[Any], count: int) -> None:
+    """Waits until so many requests wait for their answer."""
+    for _ in range(400):
+        if len(held) >= count:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{len(held)} requests")
 
 
 def test_shuffle_shows_others_and_back_the_same_again(visit: Open) -> None:

@@ -7,6 +7,7 @@ import { Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
 const MOST_WAITING = 60
+const SOON = 24 // pictures, about, in the sheet that comes first: a large one takes its time
 const HEAD = 160 // pixels above the pictures, about
 
 export class Grid {
@@ -27,7 +28,7 @@ export class Grid {
     })
     this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
     this.classes = h("div", { class: "chips", role: "group", "aria-label": "Class" })
-    this.more = button("More pictures", null, () => this.#add(), { hidden: true })
+    this.more = button("More pictures", null, () => this.#more(this.most), { hidden: true })
     this.root = h(
       "section",
       { class: "grid-view" },
@@ -63,8 +64,8 @@ export class Grid {
   /** Begins with the first pictures before it is known what the host allows: most allow as many. */
   drawAhead(model, grid) {
     grid.seed ||= randomSeed(MOST)
-    const sheet = sheetOf(model, grid.seed, Math.min(MOST, this.#fitting()), grid.class)
-    this.app.api.image(sheet).catch(() => {})
+    const [soon] = this.#parts(Math.min(MOST, this.#fitting()))
+    this.app.api.image(sheetOf(model, grid.seed, soon, grid.class)).catch(() => {})
   }
 
   async show({ model, grid }) {
@@ -83,7 +84,12 @@ export class Grid {
     this.more.hidden = true
     this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
     this.tiles.expect(this.most)
-    await this.#add()
+    const [soon, later] = this.#parts(this.most)
+    await this.#add(soon)
+    if (later && wanted === this.shown) await this.#more(later)
+    if (wanted !== this.shown) return
+    this.tiles.expectNone()
+    this.more.hidden = false
   }
 
   shuffle() {
@@ -95,32 +101,44 @@ export class Grid {
   #fitting() {
     const size = [innerWidth, innerHeight].join()
     if (size !== this.size) {
-      const columns = getComputedStyle(this.tiles.root).gridTemplateColumns.split(" ").length
-      const side = this.tiles.root.clientWidth / columns
-      this.fits = columns * Math.max(4, Math.min(Math.ceil((innerHeight - HEAD) / side), 12))
+      this.columns = getComputedStyle(this.tiles.root).gridTemplateColumns.split(" ").length
+      const side = this.tiles.root.clientWidth / this.columns
+      this.fits = this.columns * Math.max(4, Math.min(Math.ceil((innerHeight - HEAD) / side), 12))
       this.size = size
     }
     return this.fits
   }
 
-  async #add() {
+  /** The same number in two sheets: whole rows that are soon there, and the others. */
+  #parts(count) {
+    const soon = this.columns * Math.ceil(SOON / this.columns)
+    return soon < count ? [soon, count - soon] : [count]
+  }
+
+  /** Further pictures: those that are there stay if there are none. */
+  async #more(count) {
+    this.more.disabled = true
+    try {
+      await this.#add(count)
+    } catch (error) {
+      toast(error.message)
+    } finally {
+      this.more.disabled = false
+    }
+  }
+
+  /** Draws so many pictures after those that are there, or fewer where the host does. */
+  async #add(count) {
     const { state, card } = this.app
     const { shown } = this
     const first = seedAfter(state.grid.seed, this.count)
-    this.more.disabled = true
-    const found = await this.#sheet(
-      first,
-      state.grid.class,
-      Math.min(this.most, card.ranges.pictures),
-    )
+    const found = await this.#sheet(first, state.grid.class, Math.min(count, this.most))
     if (shown !== this.shown) return
     const pictures = Array.from({ length: found.n }, (_, place) =>
       plainPicture(card.id, seedAfter(first, place), state.grid.class),
     )
     this.tiles.add(pictures, found.sheet, found.columns)
     this.count += found.n
-    this.more.disabled = this.more.hidden = false
-    document.body.dataset.pictures = this.tiles.pictures.length
   }
 
   /** As many pictures as wanted, or fewer where the host draws no such sheets. */

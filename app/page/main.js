@@ -66,8 +66,8 @@ class Explorer {
     }
     if (this.state.view === "grid") grid.drawAhead(this.#served(this.state), this.state.grid)
     this.#modelList()
-    await this.#render()
     onFile(async (file) => (await this.#viewOf("find")).read(file))
+    await this.#render()
     VIEWS.focus[2]().catch(() => {}) // what is wanted next, most likely
   }
 

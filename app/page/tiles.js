@@ -22,11 +22,16 @@ export class Tiles {
     this.pictures = []
   }
 
-  /** Empty places, while pictures are drawn. */
+  /** Empty places, while pictures are drawn: each takes the first that is left. */
   expect(count) {
     this.clear()
     this.root.classList.add("loading")
     this.root.append(...Array.from({ length: count }, () => h("span", { class: "tile" })))
+  }
+
+  /** Takes away the places that have stayed empty. */
+  expectNone() {
+    for (const place of this.root.querySelectorAll("span.tile")) place.remove()
   }
 
   clear() {
@@ -37,8 +42,8 @@ export class Tiles {
 
   /** Shows pictures that lie side by side in a sheet, after those that are there already. */
   add(pictures, sheet, columns) {
-    if (this.root.classList.contains("loading")) this.clear()
     const side = sheet.width / columns
+    this.root.classList.remove("loading")
     for (const [place, picture] of pictures.entries()) {
       const canvas = h("canvas", { width: side, height: side })
       const [x, y] = [(place % columns) * side, Math.floor(place / columns) * side]
@@ -73,7 +78,9 @@ export class Tiles {
     const tile = h("button", { ...words, tabIndex: first ? 0 : -1 }, canvas)
     tile.picture = picture // for keys that are of no view
     this.pictures.push(picture)
-    this.root.append(tile)
+    const empty = this.root.querySelector("span.tile")
+    if (empty) empty.replaceWith(tile)
+    else this.root.append(tile)
     return tile
   }
 
