@@ -813,7 +813,7 @@ def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = 
         left[0] -= 1
         return route.fulfill(
             status=status,
-            headers={"Retry-After": "1", "Content-Type": "application/problem+json"},
+            headers={"Retry-After": "2", "Content-Type": "application/problem+json"},
             body=json.dumps({"title": "refused", "detail": detail}),
         )
 
@@ -829,10 +829,27 @@ def forgive(visit: Visit) -> None:
 def test_busy_service_is_waited_for_and_told_of(visit: Open, pattern: str, status: int) -> None:
     here = visit()
     refusing(here, pattern, status, 1)
-    here.page.goto(here.address + "/?grid=0")
-    here.page.get_by_text("The service is busy: asking again in 1 s.").wait_for()
+    here.page.goto(here.address + "/?grid=0", wait_until="commit")
+    here.page.get_by_text("The service is busy: asking again in 2 s.").wait_for()
     here.page.get_by_role("button", name="Seed 0", exact=True).wait_for()
     assert here.page.locator("#wait").is_hidden()
+    forgive(here)
+
+
+def test_wait_is_told_of_until_nothing_waits(visit: Open) -> None:
+    here = visit()
+    held: list[Any] = []
+    refusing(here, "**/generate.png*", 429, 2)
+    here.page.route("**/directions", lambda route: held.append(route))
+    here.page.goto(here.address + "/?grid=0", wait_until="commit")
+    busy = here.page.get_by_text("The service is busy")
+    busy.wait_for()
+    until_held(here.page, held, 1)
+    held[0].continue_()
+    here.page.get_by_text("Drawn just now by").wait_for()  # something has been answered
+    assert busy.is_visible()
+    here.page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+    assert not busy.is_visible()
     forgive(here)
 
 

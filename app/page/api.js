@@ -23,12 +23,12 @@ export class Refusal extends Error {
 
 export class Api {
   #images = new Map()
-  #trouble = 0
+  #waiting = 0 // requests that are asked again
   #key = ""
 
   /**
-   * @param {(wait: Wait | null) => void} onWait told when a wait begins, and with null when the
-   *   service answers again
+   * @param {(wait: Wait | null) => void} onWait told when a wait begins, and with null when
+   *   nothing waits any more
    * @param {() => Promise<string>} askKey for an API key; empty if there is none to be had
    */
   constructor(onWait, askKey) {
@@ -64,17 +64,26 @@ export class Api {
   }
 
   /** The answer to a request, as soon as there is one. @returns {Promise<Response>} */
-  async answer({ url, body }, options = {}) {
+  async answer(request, options = {}) {
+    const one = { waits: false }
+    try {
+      return await this.#answer(request, options, one)
+    } finally {
+      if (one.waits) this.#waiting -= 1
+      if (one.waits && this.#waiting === 0) this.onWait(null)
+    }
+  }
+
+  async #answer({ url, body }, options, one) {
     for (let tries = 1; ; tries++) {
       const response = await this.#fetched(url, body, options)
-      if (response?.ok) return this.#fine(response)
+      if (response?.ok) return response
       const detail = response ? await problemOf(response) : "The service does not answer."
       if (response?.status === 401 && (await this.#newKey())) continue
       const waits = !response || response.status === 429 || response.status === 503
-      if (!waits || tries === MOST_TRIES) {
-        this.#fine()
-        throw new Refusal(response?.status ?? 0, detail)
-      }
+      if (!waits || tries === MOST_TRIES) throw new Refusal(response?.status ?? 0, detail)
+      if (!one.waits) this.#waiting += 1
+      one.waits = true
       await this.#wait(response, tries, detail)
     }
   }
@@ -97,16 +106,9 @@ export class Api {
     }
   }
 
-  #fine(response) {
-    if (this.#trouble) this.onWait(null)
-    this.#trouble = 0
-    return response
-  }
-
   async #wait(response, tries, detail) {
     const asked = Number(response?.headers.get("Retry-After"))
     const seconds = Math.min(LONGEST_WAIT, asked || 2 ** Math.min(tries - 1, 4))
-    this.#trouble += 1
     this.onWait({ reason: response ? "busy" : "away", seconds, detail })
     const together = 0.25 * Math.random() // so that those who wait do not come back at once
     await new Promise((resolve) => setTimeout(resolve, 1000 * (seconds + together)))
