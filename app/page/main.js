@@ -386,33 +386,9 @@ class Explorer {
 
   /** Asks for an API key, once for all who need one. */
   #key() {
-    this.asking ??= new Promise((resolve) => {
-      const input = h("input", { type: "password", autocomplete: "off", required: true })
-      const close = (key) => {
-        dialog.close()
-        dialog.remove()
-        resolve(key)
-      }
-      const dialog = h(
-        "dialog",
-        { "aria-labelledby": "key-title", oncancel: () => close("") },
-        h(
-          "form",
-          { onsubmit: (event) => (event.preventDefault(), close(input.value.trim())) },
-          h("h2", { id: "key-title" }, "This host wants an API key"),
-          h("p", {}, "It is kept until you close this tab."),
-          h("label", { class: "field" }, h("span", { class: "name" }, "Key"), input),
-          h(
-            "div",
-            { class: "row" },
-            h("button", { class: "button primary" }, "Use it"),
-            button("Cancel", null, () => close("")),
-          ),
-        ),
-      )
-      document.body.append(dialog)
-      dialog.showModal()
-    }).finally(() => (this.asking = null))
+    this.asking ??= import("./asking.js")
+      .then(({ askKey }) => askKey())
+      .finally(() => (this.asking = null))
     return this.asking
   }
 
