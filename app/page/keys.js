@@ -1,9 +1,7 @@
-/** One key each for what is done often, and the list of them. */
+/** One key each for what is done often. */
 
-import { h } from "./dom.js"
 import { remember, remembered } from "./kept.js"
 
-const SHOWN = { ArrowLeft: "←", ArrowRight: "→", " ": "Space", Enter: "Enter" }
 const OFF = "ganserve-no-keys"
 
 export class Keys {
@@ -11,38 +9,17 @@ export class Keys {
   constructor(app, always) {
     this.app = app
     this.always = always
-    this.switch = h("input", { type: "checkbox", onchange: () => this.#set(this.switch.checked) })
-    this.list = h("div", { class: "key-lists" })
-    this.dialog = h(
-      "dialog",
-      { class: "help", "aria-labelledby": "help-title" },
-      h("h2", { id: "help-title" }, "Keys"),
-      this.list,
-      h("label", { class: "check" }, this.switch, h("span", {}, "Use single keys")),
-      h(
-        "button",
-        { type: "button", class: "button primary", onclick: () => this.dialog.close() },
-        "Close",
-      ),
-    )
-    document.body.append(this.dialog)
     this.on = !remembered(OFF)
     addEventListener("keydown", (event) => this.#pressed(event))
   }
 
-  /** Shows the list. */
-  help() {
-    const rows = (keys) =>
-      Object.entries(keys).map(([key, [words]]) =>
-        h("div", {}, h("dt", {}, h("kbd", {}, shown(key))), h("dd", {}, words)),
-      )
-    const walking = { "Tab ← → ↑ ↓": ["Walk, also among pictures and on the plane"] }
-    this.list.replaceChildren(
-      h("section", {}, h("h3", {}, "Here"), h("dl", {}, rows(this.app.view.keys), rows(walking))),
-      h("section", {}, h("h3", {}, "Everywhere"), h("dl", {}, rows(this.always))),
-    )
-    this.switch.checked = this.on
-    this.dialog.showModal()
+  /** Shows the list of them. */
+  async help() {
+    const { keys } = this.app.view
+    const found = await import("./help.js").catch(() => null)
+    if (!found) return this.app.say("The list of keys did not arrive.")
+    if (document.querySelector("dialog[open]")) return
+    found.showKeys(keys, this.always, this.on, (on) => this.#set(on))
   }
 
   #set(on) {
@@ -70,14 +47,4 @@ function takesKeys(element, key) {
   if (input && input.type === "range") return key.startsWith("Arrow")
   if (input && input.type !== "checkbox") return true
   return (key === " " || key === "Enter") && element.closest("button, a, input, summary") !== null
-}
-
-function shown(key) {
-  return (
-    SHOWN[key] ??
-    key
-      .split("+")
-      .map((part) => (part.length === 1 ? part.toUpperCase() : part))
-      .join(" + ")
-  )
 }
