@@ -343,6 +343,9 @@ def test_plane_is_walked_by_pointer_and_keys_and_opened(visit: Open, address: st
     page.go_back()
     page.go_back()
     shows(here, wanted, large)
+    page.get_by_label("Way").select_option("lerp")
+    shows(here, drawn(address, f"{corner}&x=0.9&y=0.98&mode=lerp"), large)
+    page.wait_for_url("**mode=lerp**")
     page.get_by_role("button", name="Top left: another picture").click()
     until(page, "!location.search.includes('corners=3,8')")
     assert ",8,5,42" in page.url
@@ -567,9 +570,25 @@ def test_file_from_here_is_restored(visit: Open, address: str) -> None:
         page.get_by_role("heading", name="Drop a picture").wait_for()
     drop(page, fetch(f"{address}/interpolate.gif?seeds=3,8&loop=true&fps=7"))
     page.locator("canvas[data-frames='48']").wait_for()
-    drop(page, fetch(f"{address}/generate.png?model=colour&seed=12&n=4&class=cat"))
-    page.get_by_role("button", name="Seed 12, cat").wait_for()
+    look = "truncation=0.7&edit=d0:1.5"
+    plane = f"seeds=3,8,5,42&mode=lerp&{look}"
+    drop(page, fetch(f"{address}/plane.png?{plane}&columns=4&rows=4&x=0.5&size=0.5"))
+    shows(here, drawn(address, f"/plane.npy?{plane}&columns=9&rows=9"), ".pad canvas")
+    place = f"{plane}&columns=1&rows=1&x=0.75&y=0.25&size=0"
+    shows(here, drawn(address, f"/plane.npy?{place}"), ".panel canvas.large")
+    drop(page, fetch(f"{address}/plane.png?{place}"))
+    shows(here, drawn(address, f"/plane.npy?{place}"))
+    drop(page, fetch(f"{address}/generate.png?model=colour&seed=12&n=4&class=cat&truncation=0.7"))
+    tile = page.get_by_role("button", name="Seed 12, cat, truncation 0.7")
+    tile.wait_for()
     assert page.get_by_label("Model").input_value().startswith("colour@")
+    drop(page, fetch(f"{address}/generate.png?seed=12&n=4&{look}"))
+    tile = page.get_by_role("button", name="Seed 13, truncation 0.7, edited: d0:1.5", exact=True)
+    tile.wait_for()
+    shows(here, drawn(address, f"/generate.npy?seed=13&{look}"), "button.tile >> nth=1 >> canvas")
+    page.get_by_role("button", name="Without truncation 0.7, edited: d0:1.5").click()
+    page.get_by_role("button", name="Seed 13", exact=True).click()
+    shows(here, drawn(address, "/generate.npy?seed=13"))
 
 
 def test_file_that_is_not_from_here_is_told_of(visit: Open, strict: str, address: str) -> None:

@@ -1,7 +1,8 @@
 /** Many random pictures at once: the first thing that is seen. */
 
 import { button, choice, h, toast } from "./dom.js"
-import { plainPicture, urlOf } from "./picture.js"
+import { Look } from "./look.js"
+import { changed, lookIn, lookOf, plainPicture, urlOf } from "./picture.js"
 import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
 import { Tiles } from "./tiles.js"
 
@@ -27,6 +28,7 @@ export class Grid {
       spellcheck: false,
     })
     this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
+    this.look = new Look(() => this.#commit(lookIn({ class: app.state.grid.class })))
     this.classes = h("div", { class: "chips", role: "group", "aria-label": "Class" })
     this.more = button("More pictures", null, () => this.#more(this.most), { hidden: true })
     this.root = h(
@@ -49,6 +51,7 @@ export class Grid {
           button("Shuffle", "dice", () => this.shuffle(), { keys: "R" }),
         ),
         this.problem,
+        this.look.root,
         this.classes,
       ),
       this.tiles.root,
@@ -65,7 +68,7 @@ export class Grid {
   drawAhead(model, grid) {
     grid.seed ||= randomSeed(MOST)
     const [soon] = this.#parts(Math.min(MOST, this.#fitting()))
-    this.app.api.image(sheetOf(model, grid.seed, soon, grid.class)).catch(() => {})
+    this.app.api.image(sheetOf(model, grid.seed, soon, grid)).catch(() => {})
   }
 
   async show({ model, grid }) {
@@ -77,7 +80,8 @@ export class Grid {
     const invitation = "Choose one and steer it, or type a seed of your own."
     this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
     this.#showClasses(card.classes, grid.class)
-    const wanted = [model, grid.seed, grid.class].join()
+    this.look.show(grid)
+    const wanted = JSON.stringify([model, grid])
     if (wanted === this.shown) return
     this.shown = wanted
     this.count = 0
@@ -93,8 +97,11 @@ export class Grid {
   }
 
   shuffle() {
-    const { grid } = this.app.state
-    this.app.commit({ grid: { ...grid, seed: randomSeed(MOST) } })
+    this.#commit({ seed: randomSeed(MOST) })
+  }
+
+  #commit(words) {
+    this.app.commit({ grid: { ...this.app.state.grid, ...words } })
   }
 
   /** How many pictures fill the window: the same number as long as it has that size. */
@@ -132,30 +139,30 @@ export class Grid {
     const { state, card } = this.app
     const { shown } = this
     const first = seedAfter(state.grid.seed, this.count)
-    const found = await this.#sheet(first, state.grid.class, Math.min(count, this.most))
+    const found = await this.#sheet(first, state.grid, Math.min(count, this.most))
     if (shown !== this.shown) return
+    const look = lookIn(state.grid)
     const pictures = Array.from({ length: found.n }, (_, place) =>
-      plainPicture(card.id, seedAfter(first, place), state.grid.class),
+      changed(plainPicture(card.id, seedAfter(first, place)), look),
     )
     this.tiles.add(pictures, found.sheet, found.columns)
     this.count += found.n
   }
 
   /** As many pictures as wanted, or fewer where the host draws no such sheets. */
-  async #sheet(seed, class_, n) {
+  async #sheet(seed, look, n) {
     try {
-      const sheet = await this.app.api.image(sheetOf(this.app.card.id, seed, n, class_))
+      const sheet = await this.app.api.image(sheetOf(this.app.card.id, seed, n, look))
       return { sheet, n, columns: columnsOf(n) }
     } catch (error) {
       if (error.status !== 422 || n === 1) throw error
       this.most = Math.floor(n / 2)
-      return this.#sheet(seed, class_, this.most)
+      return this.#sheet(seed, look, this.most)
     }
   }
 
   #showClasses(classes, chosen) {
-    const { app } = this
-    const pick = (name) => app.commit({ grid: { ...app.state.grid, class: name } })
+    const pick = (name) => this.#commit({ class: name })
     this.classes.hidden = classes.length === 0
     const all = ["", ...classes]
     if (classes.length > 12) {
@@ -203,6 +210,7 @@ function columnsOf(n) {
   return Math.ceil(Math.sqrt(n))
 }
 
-function sheetOf(model, seed, n, class_) {
-  return { url: urlOf("/generate.png", { model, seed, n, columns: columnsOf(n), class: class_ }) }
+function sheetOf(model, seed, n, look) {
+  const words = { model, seed, n, columns: columnsOf(n), ...lookOf(look) }
+  return { url: urlOf("/generate.png", words) }
 }

@@ -11,7 +11,7 @@ import { announce, button, choice, h, icon, onFile, toast } from "./dom.js"
 import { Grid } from "./grid.js"
 import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
-import { changed, describe, keyOf, plainPicture, titleOf, urlOf } from "./picture.js"
+import { changed, describe, keyOf, lookIn, plainPicture, titleOf, urlOf } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 import { addressOf, stateOf } from "./state.js"
 
@@ -90,7 +90,7 @@ class Explorer {
   }
 
   useModel(id) {
-    return this.commit({ view: "grid", model: id, grid: { ...this.state.grid, class: "" } })
+    return this.commit({ view: "grid", model: id, grid: { ...this.state.grid, ...lookIn() } })
   }
 
   undo() {
@@ -227,12 +227,8 @@ class Explorer {
 
   /** Makes a state fit the generator: false where another is on its way instead. */
   async #settled(state) {
-    const { card } = this
-    const known = (name) => (card.classes.includes(name) ? name : "")
-    for (const part of ["grid", "plane", "mix"]) {
-      if (state[part].class !== known(state[part].class))
-        state[part] = { ...state[part], class: "" }
-    }
+    for (const part of ["grid", "plane", "mix"])
+      state[part] = { ...state[part], ...this.#known(state[part]) }
     if (state.view === "path") this.#settlePins(state)
     const picture = state.picture && this.#fitted(state.picture)
     state.picture = picture
@@ -255,13 +251,19 @@ class Explorer {
 
   /** The picture as this generator draws it, without what it does not have; null if it cannot. */
   #fitted(picture) {
-    const { card, directions } = this
+    const { card } = this
     if (picture.model === card.id) return picture
     if (picture.z && picture.z.length !== card.z_dim) return null
-    const ids = directions.map(({ id }) => id)
-    const steps = Object.entries(picture.edit).filter(([id]) => ids.includes(id))
-    const class_ = card.classes.includes(picture.class) ? picture.class : ""
-    return changed(picture, { model: card.id, edit: Object.fromEntries(steps), class: class_ })
+    return changed(picture, { model: card.id, ...this.#known(picture) })
+  }
+
+  /** Of a look what this generator has. */
+  #known(look) {
+    const { class: class_, truncation, edit } = lookIn(look)
+    const ids = this.directions.map(({ id }) => id)
+    const steps = Object.entries(edit).filter(([id]) => ids.includes(id))
+    const known = this.card.classes.includes(class_) ? class_ : ""
+    return { class: known, truncation, edit: Object.fromEntries(steps) }
   }
 
   #settlePins(state) {

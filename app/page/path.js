@@ -16,7 +16,7 @@ import { Latest } from "./latest.js"
 import { changed, describe, drawing, keyOf, plainPicture } from "./picture.js"
 import { frameCount, moved, placeInFilm } from "./playing.js"
 import { randomSeed } from "./seeds.js"
-import { allChanged, common, wayDrawing } from "./way.js"
+import { allChanged, common, PLANE_WAYS, wayDrawing } from "./way.js"
 
 const FORMATS = [
   ["webp", "WebP"],
@@ -32,12 +32,7 @@ const EASES = [
   ["in", "Starts slowly"],
   ["out", "Ends slowly"],
 ]
-const MODES = [
-  ["", "As suits it"],
-  ["lerp", "Straight"],
-  ["slerp", "Along the arc"],
-  ["spline", "Without a bend"],
-]
+const WAYS = [...PLANE_WAYS, ["spline", "Without a bend"]]
 const SCALES = [1, 2, 4, 8]
 const AS_PINNED = "*" // no class is chosen for all
 
@@ -82,7 +77,7 @@ export class Path {
     )
     this.speed.addEventListener("change", () => commit({ fps: Number(this.speed.value) }))
     this.ease = choice(EASES, "in-out", (ease) => commit({ ease }))
-    this.mode = choice(MODES, "", (mode) => commit({ mode }))
+    this.mode = choice(WAYS, "", (mode) => commit({ mode }))
     this.loop = h("input", {
       type: "checkbox",
       onchange: () => commit({ loop: this.loop.checked }),

@@ -5,7 +5,7 @@
  * @property {string} model name@hash of its generator
  * @property {string} [seed] one of seed, plane, mix and z says where in latent space it lies
  * @property {string} [text] what somebody typed for that seed
- * @property {{seeds: string[], x: number, y: number}} [plane]
+ * @property {{seeds: string[], x: number, y: number, mode?: string}} [plane]
  * @property {[string, number][]} [mix] seeds and their weights
  * @property {number[]} [z]
  * @property {string} [class]
@@ -21,6 +21,7 @@ import { wholeNumber } from "./seeds.js"
 
 const LONGEST_Z = 4096
 const MOST_PARTS = 32
+export const PLANE_MODES = ["lerp", "slerp"]
 
 /** A picture of a seed, with nothing done to it. */
 export function plainPicture(model, seed, class_ = "", text = "") {
@@ -28,6 +29,11 @@ export function plainPicture(model, seed, class_ = "", text = "") {
   if (class_) picture.class = class_
   if (text && text !== seed) picture.text = text
   return picture
+}
+
+/** How a picture looks, beside where it lies. */
+export function lookIn({ class: class_ = "", truncation = 1, edit = {} } = {}) {
+  return { class: class_, truncation, edit }
 }
 
 /** The same picture with other words; what is empty goes. */
@@ -89,12 +95,13 @@ function decoded(code) {
   return decodeURIComponent(code)
 }
 
-/** What stands for a picture's look in a query string. */
+/** The same for a query string, where it says something. */
 export function lookOf(picture) {
+  const { class: class_, truncation, edit } = lookIn(picture)
   return {
-    class: picture.class,
-    truncation: picture.truncation === 1 ? undefined : shortNumber(picture.truncation),
-    edit: editText(picture.edit),
+    class: class_,
+    truncation: truncation === 1 ? undefined : shortNumber(truncation),
+    edit: editText(edit),
   }
 }
 
@@ -129,7 +136,8 @@ export function drawing(picture, { format = "png", scale = 1 } = {}) {
   if (plane) {
     const { x, y } = plane
     const place = { x: shortNumber(x), y: shortNumber(y), size: 0, columns: 1, rows: 1 }
-    const parameters = { model, seeds: plane.seeds.join(","), ...place, ...look, scale: size }
+    const words = { model, seeds: plane.seeds.join(","), mode: plane.mode, ...place, ...look }
+    const parameters = { ...words, scale: size }
     return { url: urlOf(`/plane.${format}`, parameters) }
   }
   if (!hasUrl(picture)) {
@@ -170,7 +178,7 @@ function sourceOf({ seed, plane, mix, z }) {
   if (z) return { z }
   if (!plane) return { seed }
   const [x, y] = [plane.x, plane.y].map((share) => Number(shortNumber(share)))
-  return { plane: { seeds: plane.seeds, x, y } }
+  return { plane: { ...plane, x, y } }
 }
 
 /** JSON in which seeds are numbers, however long. */
@@ -201,13 +209,16 @@ function term(seed, weight, place) {
 
 /** The same, with what was done to it: for alt texts. */
 export function describe(picture) {
-  const { truncation, edit } = picture
-  const parts = [titleOf(picture)]
-  if (picture.text) parts.push(`seed ${picture.seed}`)
-  if (picture.class) parts.push(picture.class)
-  if (truncation !== 1) parts.push(`truncation ${shortNumber(truncation)}`)
-  if (Object.keys(edit).length) parts.push(`edited: ${editText(edit)}`)
-  return parts.join(", ")
+  const { seed, text } = picture
+  const parts = [titleOf(picture), text && `seed ${seed}`, picture.class, lookText(picture)]
+  return parts.filter(Boolean).join(", ")
+}
+
+/** What is done to a picture, for people; empty where nothing is. */
+export function lookText(look) {
+  const { truncation, edit } = lookOf(look)
+  const parts = [truncation && `truncation ${truncation}`, edit && `edited: ${edit}`]
+  return parts.filter(Boolean).join(", ")
 }
 
 /** A picture out of what may be one, such as an imported file; null where it is none. */
@@ -226,9 +237,11 @@ export function checkedPicture(found) {
     picture.seed = String(seed)
     if (typeof text === "string" && text) picture.text = text.slice(0, 256)
   } else if (plane && Array.isArray(plane.seeds) && plane.seeds.length === 4) {
-    const { seeds, x, y } = plane
+    const { seeds, x, y, mode } = plane
     if (!seeds.every(isSeed) || !isShare(x) || !isShare(y)) return null
     picture.plane = { seeds: seeds.map(String), x, y }
+    if (PLANE_MODES.includes(mode)) picture.plane.mode = mode
+    else if (mode) return null
   } else if (Array.isArray(mix) && mix.length > 0 && mix.length <= MOST_PARTS) {
     if (!mix.every((part) => Array.isArray(part) && isSeed(part[0]) && isWithin(part[1], 10))) {
       return null

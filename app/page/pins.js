@@ -21,8 +21,18 @@ export function pinText(picture) {
 function sourceText({ seed, plane, mix, z }) {
   if (mix) return mixText(mix).replaceAll(",", "_")
   if (z) return `z${z.map(shortNumber).join("_")}`
-  if (plane) return `at${[...plane.seeds, shortNumber(plane.x), shortNumber(plane.y)].join("_")}`
+  if (plane) return `at${placeWords(plane).join("_")}`
   return seed
+}
+
+/** A place on a plane: its corners, how far across and down, and its mode where it names one. */
+export function placeWords({ seeds, x, y, mode }) {
+  return [...seeds, shortNumber(x), shortNumber(y), ...(mode ? [mode] : [])]
+}
+
+export function placeOf(words) {
+  const [x, y, mode] = words.slice(4)
+  return { seeds: words.slice(0, 4), x: Number(x), y: Number(y), mode }
 }
 
 /** A class that could be taken for another word has an equals sign in front. */
@@ -57,8 +67,7 @@ export function pinOf(text, base) {
 function sourceOf(text) {
   const parts = text.replace(/^(at|z)/, "").split("_")
   if (text.startsWith("at")) {
-    const [x, y] = parts.splice(4).map(Number)
-    return { plane: { seeds: parts, x, y } }
+    return { plane: placeOf(parts) }
   }
   if (text.startsWith("z")) return { z: parts.map(Number) }
   if (text.includes(":")) return { mix: readMix(parts.join(",")) }

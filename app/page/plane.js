@@ -2,8 +2,10 @@
 
 import { announce, button, choice, field, h, paint, show, toast } from "./dom.js"
 import { Latest } from "./latest.js"
-import { changed, describe, drawing, shortNumber, urlOf } from "./picture.js"
+import { Look } from "./look.js"
+import { changed, describe, drawing, lookIn, lookOf, shortNumber, urlOf } from "./picture.js"
 import { randomSeed } from "./seeds.js"
+import { PLANE_WAYS } from "./way.js"
 
 const MOST = 9 // pictures on a side of the map
 const CORNERS = ["Top left", "Top right", "Bottom left", "Bottom right"]
@@ -46,6 +48,8 @@ export class Plane {
       input.addEventListener("change", () => this.#keep())
       return input
     })
+    this.mode = choice(PLANE_WAYS, "", (mode) => this.#commit({ mode }))
+    this.look = new Look(() => this.#commit(lookIn({ class: app.state.plane.class })))
     this.classField = h("div")
     const corner = (place) =>
       button(CORNERS[place], "dice", () => this.#corners([place]), {
@@ -77,7 +81,8 @@ export class Plane {
         ),
         field("Across", this.ranges[0]),
         field("Down", this.ranges[1]),
-        this.classField,
+        h("div", { class: "pair" }, field("Way", this.mode), this.classField),
+        this.look.root,
         h("p", { class: "name", id: "corners-label" }, "Other corners"),
         h(
           "div",
@@ -103,6 +108,8 @@ export class Plane {
     const { card } = this.app
     if (card !== this.card) this.#newModel(card)
     if (this.classes) this.classes.value = plane.class
+    this.mode.value = plane.mode
+    this.look.show(plane)
     this.place = { x: plane.x, y: plane.y }
     this.#drawMap(plane)
     this.#move({})
@@ -113,7 +120,7 @@ export class Plane {
     this.classField.replaceChildren()
     this.classes = null
     if (card.classes.length === 0) return
-    const options = [["", "Each corner's own"], ...card.classes.map((name) => [name, name])]
+    const options = [["", "Each its own"], ...card.classes.map((name) => [name, name])]
     this.classes = choice(options, "", (name) => this.#commit({ class: name }))
     this.classField.append(field("Class", this.classes))
   }
@@ -121,8 +128,9 @@ export class Plane {
   #drawMap(plane) {
     const { pictures, side = MOST } = this.card.ranges
     const most = Math.max(1, Math.min(MOST, side, Math.floor(Math.sqrt(pictures))))
-    const words = { model: this.card.id, seeds: plane.seeds.join(","), columns: most, rows: most }
-    const url = urlOf("/plane.png", { ...words, class: plane.class })
+    const { seeds, mode } = plane
+    const words = { model: this.card.id, seeds: seeds.join(","), columns: most, rows: most, mode }
+    const url = urlOf("/plane.png", { ...words, ...lookOf(plane) })
     this.mapLatest.ask(
       () => this.app.api.image({ url }),
       (image) => paint(this.map, image),
@@ -134,10 +142,8 @@ export class Plane {
   current() {
     const { plane } = this.app.state
     const place = { seeds: plane.seeds, ...this.place }
-    return changed(
-      { model: this.card.id, plane: place, truncation: 1, edit: {} },
-      { class: plane.class },
-    )
+    if (plane.mode) place.mode = plane.mode
+    return changed({ model: this.card.id, plane: place }, lookIn(plane))
   }
 
   #move(words) {

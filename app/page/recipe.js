@@ -4,7 +4,7 @@
  * Nothing in a file is believed: it may be damaged, foreign or hostile.
  */
 
-import { checkedPicture } from "./picture.js"
+import { checkedPicture, lookIn } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -119,10 +119,11 @@ export function viewOf(recipe) {
   }
   if (words.length !== 4) return null
   const { x = 0, y = 0, size = 1, columns = 5, rows = 5 } = recipe
-  const plane = { seeds: words, x: x + size / 2, y: y + size / 2 }
-  if (columns * rows > 1) return { view: "plane", model, plane: { ...plane, ...look, edit: {} } }
-  const picture = checkedPicture({ model, ...look, plane: { ...plane, x, y } })
-  return picture && { view: "focus", model, picture }
+  const { mode = "" } = recipe
+  const picture = checkedPicture({ model, ...look, plane: { seeds: words, x, y, mode } })
+  if (picture === null || columns * rows === 1) return picture && { view: "focus", model, picture }
+  const middle = { x: x + size / 2, y: y + size / 2 }
+  return { view: "plane", model, plane: { seeds: words, ...middle, mode, ...lookIn(picture) } }
 }
 
 function viewOfWay({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
@@ -135,6 +136,6 @@ function viewOfOne(recipe, look) {
   const { model, seed, mix, z, n } = recipe
   const picture = checkedPicture({ model, seed, mix, z, ...look })
   if (picture === null) return null
-  if (n > 1) return { view: "grid", model, grid: { seed: picture.seed, class: look.class ?? "" } }
+  if (n > 1) return { view: "grid", model, grid: { seed: picture.seed, ...lookIn(picture) } }
   return { view: "focus", model, picture }
 }

@@ -4,13 +4,22 @@
  * The address holds what the view needs; what other views hold is kept in the browser's history.
  */
 
-import { checkedPicture, editText, mixText, readEdits, shortNumber, urlOf } from "./picture.js"
-import { pinOf, pinText } from "./pins.js"
+import {
+  checkedPicture,
+  lookIn,
+  lookOf,
+  mixText,
+  PLANE_MODES,
+  readEdits,
+  shortNumber,
+  urlOf,
+} from "./picture.js"
+import { pinOf, pinText, placeOf, placeWords } from "./pins.js"
 import { wholeNumber } from "./seeds.js"
 
 export const VIEWS = ["grid", "plane", "path", "mix", "find", "saved", "models", "focus"]
 export const EASES = ["linear", "in", "out", "in-out"]
-export const MODES = ["lerp", "slerp", "spline"]
+export const MODES = [...PLANE_MODES, "spline"]
 const MOST_PINS = 256 // the host says how many a way may have
 const FASTEST = 60
 
@@ -19,9 +28,9 @@ export function freshState() {
   return {
     view: "grid",
     model: "",
-    grid: { seed: "", class: "" },
+    grid: { seed: "", ...lookIn() },
     picture: null,
-    plane: { seeds: [], x: 0.5, y: 0.5, class: "", truncation: 1 },
+    plane: { seeds: [], x: 0.5, y: 0.5, mode: "", ...lookIn() },
     path: { pins: [], mode: "", ease: "in-out", loop: true, fps: 30 },
     mix: { seeds: [], class: "" },
   }
@@ -52,12 +61,9 @@ function isPicture(query) {
 
 const PARTS = {
   grid: {
-    write: ({ grid }) => ({ grid: grid.seed, class: grid.class }),
+    write: ({ grid }) => ({ grid: grid.seed, ...lookOf(grid) }),
     read: (query, { grid }) => ({
-      grid: {
-        seed: wholeNumber(query.get("grid") ?? "") ?? grid.seed,
-        class: query.get("class") ?? "",
-      },
+      grid: { seed: wholeNumber(query.get("grid") ?? "") ?? grid.seed, ...readLook(query) },
     }),
   },
   focus: {
@@ -69,18 +75,19 @@ const PARTS = {
       corners: plane.seeds.join(","),
       x: shortNumber(plane.x),
       y: shortNumber(plane.y),
-      class: plane.class,
+      mode: plane.mode,
+      ...lookOf(plane),
     }),
-    read: (query, { plane }) => {
+    read: (query) => {
       const seeds = seedsOf(query.get("corners"))
       const [x, y] = ["x", "y"].map((name) => numberOf(query.get(name), 0, 1, 0.5))
       return {
         plane: {
-          ...plane,
           seeds: seeds.length === 4 ? seeds : [],
           x,
           y,
-          class: query.get("class") ?? "",
+          mode: oneOf(PLANE_MODES, query.get("mode"), ""),
+          ...readLook(query),
         },
       }
     },
@@ -113,16 +120,14 @@ const PARTS = {
 }
 
 function pictureWords(picture) {
-  const { seed, text, plane, mix, z, truncation } = picture
+  const { seed, text, plane, mix, z } = picture
   return {
     seed,
     text,
-    at: plane && [...plane.seeds, shortNumber(plane.x), shortNumber(plane.y)].join(","),
+    at: plane && placeWords(plane).join(","),
     mix: mix && mixText(mix),
     z: z?.map(shortNumber).join(","),
-    class: picture.class,
-    truncation: truncation === 1 ? "" : shortNumber(truncation),
-    edit: editText(picture.edit),
+    ...lookOf(picture),
   }
 }
 
@@ -137,9 +142,15 @@ function baseOf(query, model) {
   return {
     // without a hash the page puts in what is meant
     model: /@/.test(model) ? model : `${model || "x"}@000000000000`,
+    ...readLook(query),
+  }
+}
+
+function readLook(query) {
+  return {
     class: query.get("class") ?? "",
     truncation: numberOf(query.get("truncation"), 0, 1, 1),
-    edit: query.get("edit") ?? "",
+    edit: readEdits(query.get("edit")),
   }
 }
 
@@ -150,19 +161,14 @@ function readPicture(query, model) {
     const number = wholeNumber(seed)
     // a text is a seed too: which, the service says
     return number === null
-      ? { ...found, edit: readEdits(found.edit), text: seed }
+      ? { ...found, text: seed }
       : checkedPicture({ ...found, seed: number, text: query.get("text") ?? "" })
   }
-  const numbers = (name) => query.get(name)?.split(",").map(Number)
   if (query.has("at")) {
-    const [x, y] = numbers("at").slice(4)
-    return checkedPicture({
-      ...found,
-      plane: { seeds: query.get("at").split(",").slice(0, 4), x, y },
-    })
+    return checkedPicture({ ...found, plane: placeOf(query.get("at").split(",")) })
   }
   if (query.has("mix")) return checkedPicture({ ...found, mix: query.get("mix") })
-  return checkedPicture({ ...found, z: numbers("z") })
+  return checkedPicture({ ...found, z: query.get("z")?.split(",").map(Number) })
 }
 
 function seedsOf(text) {

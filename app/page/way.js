@@ -2,6 +2,12 @@
 
 import { bodyText, changed, lookOf, recipeOf, urlOf } from "./picture.js"
 
+export const PLANE_WAYS = [
+  ["", "As suits it"],
+  ["lerp", "Straight"],
+  ["slerp", "Along the arc"],
+]
+
 /** A word of the look that all pictures share; undefined where they differ. */
 export function common(pins, word) {
   const texts = new Set(pins.map((pin) => lookOf(pin)[word] ?? ""))

@@ -27,6 +27,7 @@ const PICTURES = {
   named: picture.plainPicture(MODEL, "42", "", 'ada, or [so] & "more"'),
   edited: EDITED,
   place: { model: MODEL, plane: PLACE, truncation: 1, edit: { d0: 1 } },
+  straight: { model: MODEL, plane: { ...PLACE, mode: "lerp" }, truncation: 1, edit: {} },
   mix: {
     model: MODEL,
     mix: [
@@ -81,8 +82,10 @@ test("an address restores its view", () => {
     { view: "focus", picture: one },
   ])
   views.push(
-    ["grid", { grid: { seed: "17", class: "dog" } }],
-    ["plane", { view: "plane", plane: { ...PLACE, class: "cat", truncation: 1 } }],
+    ["grid", { grid: { seed: "17", ...picture.lookIn({ class: "dog" }) } }],
+    ["sheet", { grid: { seed: LAST, ...picture.lookIn(EDITED) } }],
+    ["plane", { view: "plane", plane: { ...PLACE, mode: "", ...picture.lookIn() } }],
+    ["map", { view: "plane", plane: { ...PLACE, mode: "slerp", ...picture.lookIn(EDITED) } }],
     ["mix", { view: "mix", mix: { seeds: ["1", "2", LAST], class: "" } }],
     ["saved", { view: "saved" }],
   )
@@ -102,6 +105,7 @@ test("a pin is written to be read, and says all of its picture", () => {
     "8~kitten~t0.7~d0:1.5~d3:-2": { ...steered, edit: { d0: 1.5, d3: -2 } },
     [`1:1_${LAST}:-1_3:0.5`]: PICTURES.mix,
     [`at1_2_3_${LAST}_0.25_1~d0:1`]: PICTURES.place,
+    [`at1_2_3_${LAST}_0.25_1_lerp`]: PICTURES.straight,
     "z0.5_-1_0.0312~cat": PICTURES.found,
   }
   for (const [text, one] of Object.entries(texts)) {
@@ -115,7 +119,7 @@ test("a pin is written to be read, and says all of its picture", () => {
     const state = { ...freshState(), view: "path", model: MODEL, path }
     assert.deepEqual(stateOf(addressOf(state).slice(1)), state, name)
   }
-  for (const text of ["", "x", "-1", "3~t2", "1:11", "at1_2_3_0.5_0.5", "zx", "1:_2", "1:2:3"])
+  for (const text of ["", "x", "-1", "3~t2", "1:11", "at1_2_3_0.5_0.5", "at1_2_3_4_1_1_x", "zx", "1:_2", "1:2:3"])
     assert.equal(pins.pinOf(text, { model: MODEL }), null, text)
 })
 
@@ -197,6 +201,7 @@ test("a picture of a plain seed has the permanent address, others say what was d
     url(PICTURES.place),
     `/plane.png?model=${MODEL}&seeds=1,2,3,${LAST}&x=0.25&y=1&size=0&columns=1&rows=1&edit=d0:1`,
   )
+  assert.ok(url(PICTURES.straight).includes("&mode=lerp&"))
 })
 
 test("a mix has an address with every digit of its seeds", () => {
@@ -247,6 +252,7 @@ test("what is no picture is none", () => {
     { ...PICTURES.found, z: ["1"] },
     { ...PICTURES.place, plane: { ...PLACE, x: -1 } },
     { ...PICTURES.place, plane: { seeds: ["1"] } },
+    { ...PICTURES.place, plane: { ...PLACE, mode: "spline" } },
   ]
   for (const one of bad) assert.equal(picture.checkedPicture(one), null, JSON.stringify(one))
 })
@@ -366,7 +372,7 @@ test("every recipe leads to its view", () => {
     view({ seed: LAST, class: "red panda", truncation: 0.7, edit: "d1:-2.5" }).picture,
     EDITED,
   )
-  assert.deepEqual(view({ seed: 5, n: 9, columns: 3 }).grid, { seed: "5", class: "" })
+  assert.deepEqual(view({ seed: 5, n: 9, columns: 3 }).grid, { seed: "5", ...picture.lookIn() })
   assert.deepEqual(
     view({
       mix: [
@@ -407,10 +413,20 @@ test("every recipe leads to its view", () => {
     PICTURES.found,
   ])
   assert.deepEqual(view(recipes[1]).picture, PICTURES.mix)
+  const look = { class: "red panda", truncation: 0.7, edit: "d1:-2.5" }
+  const { seed } = PICTURES.plain
+  assert.deepEqual(view({ seed, n: 9, ...look }).grid, { seed, ...picture.lookIn(EDITED) })
   const four = { seeds: [1, 2, 3, LAST], mode: "lerp" }
-  assert.deepEqual(view({ ...four, columns: 5, rows: 5, x: 0, y: 0, size: 1 }).plane.x, 0.5)
-  const place = view({ ...four, columns: 1, rows: 1, x: 0.25, y: 1, size: 0, edit: "d0:1" })
-  assert.deepEqual(place.picture, PICTURES.place)
+  const map = { columns: 5, rows: 5, x: 0.25, y: 0.5, size: 0.5 }
+  assert.deepEqual(view({ ...four, ...map, ...look }).plane, {
+    seeds: PLACE.seeds,
+    x: 0.5,
+    y: 0.75,
+    mode: "lerp",
+    ...picture.lookIn(EDITED),
+  })
+  const place = { columns: 1, rows: 1, x: 0.25, y: 1, size: 0 }
+  assert.deepEqual(view({ ...four, ...place }).picture, PICTURES.straight)
   for (const words of [
     {},
     { seed: -1 },
