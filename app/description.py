@@ -233,13 +233,15 @@ def _parameter(parameter: Json) -> Json:
     if schema.get("type") == "array":
         parameter |= {"style": "form", "explode": False}
         items = schema["items"]
-        schema["items"] = items | {"pattern": items["pattern"].replace("[^", "[^,")}
+        if "pattern" in items:
+            schema["items"] = items | {"pattern": items["pattern"].replace("[^", "[^,")}
     return parameter
 
 
 def _texts(schema: Json) -> list[Json]:
-    """Those of a schema's alternatives that a query string can hold."""
-    return [one for one in schema.get("anyOf", ()) if one.get("type") not in ("null", "array")]
+    """Those of a schema's alternatives that a query string can hold, a text rather than a list."""
+    found = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    return [one for one in found if one.get("type") != "array"] or found
 
 
 def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:

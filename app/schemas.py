@@ -406,7 +406,7 @@ class _Parameters(BaseModel):
 class _Query(_Parameters):
     """Parameters as text. Runs before `_known`, which is further up."""
 
-    lists: ClassVar[frozenset[str]] = frozenset({"seeds"})
+    lists: ClassVar[frozenset[str]] = frozenset({"seeds", "z"})
     flags: ClassVar[frozenset[str]] = frozenset({"loop", "download"})
     reals: ClassVar[frozenset[str]] = frozenset({"truncation", "x", "y", "size"})
     texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format", "mix"})
@@ -421,15 +421,22 @@ class _Query(_Parameters):
         if name in cls.lists and name in cls.names():
             # a list field reaches us as the list of its repetitions
             text = value if isinstance(value, str) else ",".join(value)
+            if name == "z":
+                return [_real(part) for part in text.split(",", MAX_Z)]
             most = max(bounds_in_force().max_keys, CORNERS)
             return [number_of(part) for part in text.split(",", most)]
         if name == "mix" and isinstance(value, list):
             return ",".join(value)
         if name in cls.flags:
             return {"true": True, "false": False}.get(value, value)
-        if name in cls.reals and isinstance(value, str) and DECIMAL.fullmatch(value):
-            return float(value)
+        if name in cls.reals and isinstance(value, str):
+            return _real(value)
         return value if name in cls.texts else number_of(value)
+
+
+def _real(text: str) -> float | str:
+    """The number that a decimal stands for; all else as it is, for the field to refuse."""
+    return float(text) if DECIMAL.fullmatch(text) else text
 
 
 class LatentParameters(_Parameters):
@@ -475,11 +482,18 @@ class SheetParameters(LatentParameters, OutputParameters):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.mix is not None and not self.model_fields_set.isdisjoint(("seed", "n")):
-            raise refusal("one of seed (with n) and mix is wanted")
         if self.seed is not None and self.seed + self.n > SEED_LIMIT:
             raise refusal(f"seed + n: {SEED_LIMIT} at most is wanted; no seed lies above")
         return self
+
+    @property
+    def recipe(self) -> "Recipe | None":
+        """The one picture that is named, where no seed names it."""
+        return None if self.mix is None else self._recipe(mix=self.mix)
+
+    def _recipe(self, **source: Any) -> "Recipe":
+        changes = {name: getattr(self, name) for name in ("class_", "truncation", "edit")}
+        return Recipe.model_construct(**source, **changes)
 
     def check_columns(self, pictures: int) -> None:
         """Refuses more columns than pictures."""
@@ -490,7 +504,20 @@ class SheetParameters(LatentParameters, OutputParameters):
 class GenerateQuery(_Query, SheetParameters):
     """A query string of /generate."""
 
+    z: Vector | None = None
     format: StillFormat | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        named = not self.model_fields_set.isdisjoint(("seed", "n"))
+        if (self.mix is not None) + (self.z is not None) + named > 1:
+            raise refusal("one of seed (with n), mix and z is wanted")
+        return self
+
+    @property
+    def recipe(self) -> "Recipe | None":
+        """The one picture that is named, where no seed names it."""
+        return super().recipe if self.z is None else self._recipe(z=self.z)
 
     @model_validator(mode="after")
     def _columns_are_filled(self) -> Self:

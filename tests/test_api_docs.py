@@ -176,6 +176,9 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
             return [True, False], ["yes", 1]
         case "mix":
             return ["1", ",".join(["3:-10"] * 32)], ["", ",".join(["1"] * 33), "1:10.1", "ada:1"]
+        case "vector":
+            text = [",".join([value] + ["0"] * 7) for value in ("-10", "10", "-10.1", "10.1")]
+            return text[:2], [*text[2:], "", ",".join(["0"] * 9)]
         case "seeds with ranges":
             return [[1], "0-9999"], [[], "0-10000"]
         case "list" if row.name == "seeds":

@@ -156,6 +156,10 @@ def latent(client: TestClient, seed: int) -> list[float]:
     return z
 
 
+def text_of(z: list[float]) -> str:
+    return ",".join(map(str, z))
+
+
 Road = Callable[[TestClient, int, str], bytes]
 SAME_RECIPE: dict[str, Road] = {  # equal recipes: equal bytes
     "query": lambda c, s, m: got(c, "/generate", seed=s, n=1),
@@ -179,6 +183,7 @@ OTHER_RECIPE: dict[str, Road] = {  # the same pixels
     "npy": lambda c, s, m: got(c, "/generate.npy", seed=s),
     "post-seeds": lambda c, s, m: posted(c, seeds=[s]),
     "post-z": lambda c, s, m: posted(c, z=[latent(c, s)]),
+    "z-of-a-query": lambda c, s, m: got(c, "/generate", z=text_of(latent(c, s))),
     "recipe": lambda c, s, m: posted(c, recipes=[{"seed": s}]),
     "recipe-z": lambda c, s, m: posted(c, recipes=[{"z": latent(c, s)}]),
     "recipe-plane": lambda c, s, m: posted(
@@ -268,11 +273,14 @@ halves = st.floats(0, 0.5).map(str)
 weights = st.one_of(st.integers(-10, 10), st.floats(-10, 10), st.just(1e-05)).map(plain)
 portions = st.one_of(seeds.map(str), st.builds("{}:{}".format, seeds, weights))
 mixes = st.lists(portions, min_size=1, max_size=5).map(",".join)
+values = st.one_of(weights, st.floats(-10, 10, width=32))
+vectors = st.lists(values, min_size=8, max_size=8).map(text_of)
 REQUESTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "/generate": st.fixed_dictionaries(
         {"seed": below_the_end}, optional={"n": st.just(4), "columns": st.integers(1, 1)}
     ),
     "/generate.png": st.fixed_dictionaries({"mix": mixes}),
+    "/generate.webp": st.fixed_dictionaries({"z": vectors}),
     "/plane": st.fixed_dictionaries(
         {"seeds": keys, "x": halves, "size": halves},
         optional={
@@ -385,6 +393,25 @@ def test_mix_is_one_file_by_every_road(
         body |= output
 
 
+@FEW
+@given(z=vectors, change=changes)
+def test_latent_is_one_file_by_every_road(
+    client: TestClient, z: str, change: dict[str, Any]
+) -> None:
+    first = client.get("/generate.png", params={"z": z} | change)
+    assert first.headers["Cache-Control"].startswith("public")
+    assert "Image-Seed" not in first.headers
+    assert "tiny-z.png" in first.headers["Content-Disposition"]
+    body = {name: float(v) if name == "truncation" else v for name, v in change.items()}
+    read = read_recipe(first.content)["z"]  # type: ignore[index]
+    assert (
+        client.get("/generate.png", params={"z": text_of(read)} | change).content == first.content
+    )
+    for same in (read, [float(value) for value in z.split(",")]):
+        packed = posted(client, z=[same], format="zip", **body)
+        assert zipped(packed, "0000.png") == first.content
+
+
 @pytest.mark.parametrize("path", ["/generate.webp?quality=30", "/generate.jpg?quality=30&scale=2"])
 def test_content_location_names_the_quality_too(client: TestClient, path: str) -> None:
     first = client.get(path)
@@ -411,6 +438,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "/generate.webp": {"quality": 50, "seed": 2},
     "/generate.png": {"mix": "1:1,2:-1", "truncation": 0.5, "edit": "d0:0.5", "scale": 2},
+    "/generate.avif": {"z": "0,0,0,0,0,0,0,1e-5", "truncation": 0.5, "edit": "d0:0.5"},
     "/interpolate": {
         "seeds": "1,3", "frames": 9, "mode": "slerp", "loop": "true", "ease": "in", "fps": 21,
         "truncation": 0.5, "edit": "d0:0.5", "scale": 2, "format": "apng", "quality": 9,
@@ -424,6 +452,7 @@ START: dict[str, dict[str, Any]] = {
     "/generate": {"seed": 1},
     "/generate.webp": {"seed": 1},
     "/generate.png": {"mix": "1,2"},
+    "/generate.avif": {"z": "1,-1,0.5,0,0,0,0,1"},
     "/interpolate": {"seeds": "1,2"},
     "/plane": {"seeds": "1,2,3,4", "size": 0.5},
 }
@@ -450,6 +479,7 @@ def test_any_changed_parameter_is_another_tag_and_304_answers_get_and_head(
 @pytest.mark.parametrize(
     "path",
     ["/generate?seed=1", "/generate.webp?seed=1&n=2", "/generate?mix=3:1,8:-1", "/models",
+     "/generate?z=1,-1,0.5,0,0,0,0,1",
      "/interpolate?seeds=1,2", "/livez", "/plane?seeds=1,2,3,4", "/latents/3.json",
      "/interpolate.zip?seeds=1,2", "/nothing", "/generate?seed=-1",
      "/problems/not-found", "/openapi.json", "/"],

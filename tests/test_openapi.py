@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2 as httpx
 import hypothesis
 import pytest
 import schemathesis
@@ -113,7 +114,10 @@ def answered(service: TestClient, case: Any) -> Response:
         wanted.pop(name, None)
     if isinstance(wanted.get("data"), str | bytes):
         wanted["content"] = wanted.pop("data")
-    answer = Response.from_any(service.request(**wanted))
+    try:
+        answer = Response.from_any(service.request(**wanted))
+    except httpx.InvalidURL:  # more than the client sends: a latent of 4,097 values
+        hypothesis.reject()
     seen[answer.status_code] += 1
     assert answer.status_code < 500, answer.content
     case.validate_response(answer, checks=CHECKS)

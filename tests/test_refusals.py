@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 MAX_BODY = 2**20
 
 SEEDS = "a whole number from 0 to 9223372036854775807"
+ZEROS = ",".join("0" * 8)  # a latent of the tiny generator
 
 QUERIES = {
     "negative-seed": ("/generate?seed=-1", SEEDS),
@@ -35,9 +36,19 @@ QUERIES = {
     "seeds-past-the-end": (f"/generate?seed={2**63 - 1}&n=2", "9223372036854775808"),
     "unknown-parameter": ("/generate?sed=1", "did you mean seed?"),
     "parameter-twice": ("/generate?seed=1&seed=2", "more than once"),
-    "z-in-query": ("/generate?z=1", "unknown parameter"),
-    "mix-and-seed": ("/generate?mix=1,2&seed=3", "one of seed (with n) and mix"),
-    "mix-and-n": ("/generate?mix=1,2&n=2", "one of seed (with n) and mix"),
+    "z-short": ("/generate?z=1", "z has 1 values; generator tiny wants 8"),
+    "z-far": ("/generate?z=0,0,0,0,0,0,0,11", "z.7: "),
+    "z-of-words": ("/generate?z=0,0,0,0,0,0,0,a", "z.7: "),
+    "z-not-finite": ("/generate?z=0,0,0,0,0,0,0,nan", "z.7: "),
+    "z-gap": ("/generate?z=0,,0,0,0,0,0,0", "z.1: "),
+    "z-empty": ("/generate?z=", "z.0: "),
+    "z-twice": (f"/generate?z={ZEROS}&z={ZEROS}", "more than once"),
+    "z-and-seed": (f"/generate?z={ZEROS}&seed=3", "one of seed (with n), mix and z"),
+    "z-and-n": (f"/generate?z={ZEROS}&n=1", "one of seed (with n), mix and z"),
+    "z-and-mix": (f"/generate?z={ZEROS}&mix=1", "one of seed (with n), mix and z"),
+    "z-of-a-plane": (f"/plane?z={ZEROS}", "unknown parameter"),
+    "mix-and-seed": ("/generate?mix=1,2&seed=3", "one of seed (with n), mix and z"),
+    "mix-and-n": ("/generate?mix=1,2&n=2", "one of seed (with n), mix and z"),
     "mix-and-columns": ("/generate?mix=1,2&columns=2", "from 1 to n (1)"),
     "mix-of-names": ("/generate?mix=ada:1,bob:-1", "each seed a whole number"),
     "mix-heavy": ("/generate?mix=1:10.5", "each weight from -10 to 10"),

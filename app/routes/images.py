@@ -24,7 +24,7 @@ from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.problems import InvalidRequest
-from app.recipes import latent_words, mix_text, output_words, recipe_words, with_defaults
+from app.recipes import latent_words, output_words, recipe_words, with_defaults
 from app.schemas import (
     BULK_FORMATS,
     GenerateBody,
@@ -88,8 +88,8 @@ async def generate(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The picture of a seed, or of a mix of seeds. Without either a random one, which nobody may
-    cache.
+    """The picture of a seed, of a mix of seeds or of a latent vector. Without any a random one,
+    which nobody may cache.
     """
     return await sheet(request, parameters, None, generators, watch, bounds.max_pixels)
 
@@ -169,23 +169,27 @@ async def sheet(
     watch: Watch,
     max_pixels: int,
 ) -> Response:
-    """The picture of a seed, or the sheet of it and those that follow; or the picture of a mix."""
+    """The picture of a seed, or the sheet of it and those that follow; or the one of a recipe."""
     generation = generators.parameter(parameters.model)
     parameters = generation.checked(parameters)
     format, negotiated = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
-    seed = parameters.seed
-    if seed is None and parameters.mix is None:
-        seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
-    source: Words = {"seed": seed} if parameters.mix is None else {"mix": mix_text(parameters.mix)}
-    words = {"model": generation.id, **source}
-    if parameters.n > 1:
-        columns = sheet_columns(parameters.columns, parameters.n)
-        words |= {"n": parameters.n, "columns": columns}
-    words |= latent_words(parameters) | output_words(parameters)
+    seed, recipe = parameters.seed, parameters.recipe
+    words: Words = {"model": generation.id}
+    if recipe is None:
+        if seed is None:
+            seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
+        words["seed"] = seed
+        if parameters.n > 1:
+            columns = sheet_columns(parameters.columns, parameters.n)
+            words |= {"n": parameters.n, "columns": columns}
+        words |= latent_words(parameters)
+    else:
+        words |= recipe_words(recipe)
+    words |= output_words(parameters)
     # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET elsewhere
-    named = parameters.seed is not None or parameters.mix is not None
+    named = parameters.seed is not None or recipe is not None
     lasting = named and request.method == "GET"
     quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
@@ -193,8 +197,7 @@ async def sheet(
         words,
         format,
         negotiated,
-        f"{generation.name}-{'mix' if seed is None else seed}"
-        + (f"-{parameters.n}" if parameters.n > 1 else ""),
+        _file_name(generation, seed, recipe, parameters.n),
         parameters.quality,
         parameters.download,
         seed=seed,
@@ -205,10 +208,8 @@ async def sheet(
     )
     if unchanged := answer.unchanged(request):
         return unchanged
-    if parameters.mix is not None:
-        row = generation.mixed(parameters.mix, parameters.class_)
-        changed = generation.changed(row, parameters)
-        return await _sheet(answer, changed, parameters, watch, max_pixels)
+    if recipe is not None:
+        return await _sheet(answer, generation.row(recipe), parameters, watch, max_pixels)
     assert seed is not None
     plain = parameters.truncation == 1 and parameters.edit is None
     if plain and parameters.n == parameters.scale == 1 and format.name == "png":
@@ -216,6 +217,13 @@ async def sheet(
         return answer.response(content, timing)
     rows = generation.rows(range(seed, seed + parameters.n), parameters)
     return await _sheet(answer, rows, parameters, watch, max_pixels)
+
+
+def _file_name(generation: Generation, seed: int | None, recipe: Recipe | None, n: int) -> str:
+    """A file's name without its extension."""
+    if recipe is not None:
+        return f"{generation.name}-{'z' if recipe.mix is None else 'mix'}"
+    return f"{generation.name}-{seed}" + (f"-{n}" if n > 1 else "")
 
 
 async def _sheet(
@@ -273,9 +281,9 @@ def _items(generation: Generation, parameters: GenerateBody) -> Items:
     """The pictures of a body, whichever way it names them."""
     fixed: Words = {"model": generation.id}
     changes = latent_words(parameters) | output_words(parameters)
-    if parameters.mix is not None:
-        row = generation.changed(generation.mixed(parameters.mix, parameters.class_), parameters)
-        words = fixed | {"mix": mix_text(parameters.mix)} | changes
+    if parameters.recipe is not None:
+        row = generation.row(parameters.recipe)
+        words = fixed | recipe_words(parameters.recipe) | output_words(parameters)
         return Items(1, lambda start, end: row[start:end], lambda _: words)
     if parameters.recipes is not None:
         return _recipes(generation, parameters, parameters.recipes)
