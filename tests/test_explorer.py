@@ -618,11 +618,15 @@ def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_pat
     assert found.shape == (28, 28, 4)
     page.get_by_role("button", name="Open it").click()
     page.get_by_role("heading", name="A found picture").wait_for()
-    assert "&z=" in page.url
+    z = page.url.split("&z=")[1]
+    same = drawn(address, f"/generate.npy?z={z}")
+    assert np.array_equal(found, same)  # its address says all of it
+    shows(here, same)
     page.reload()
-    until(page, "document.querySelector('.stage canvas')?.width === 28")
+    shows(here, same)
     slide(page, "Truncation", 0.5)
     page.wait_for_url("**truncation=0.5**")
+    shows(here, drawn(address, f"/generate.npy?z={z}&truncation=0.5"))
 
 
 # --- take away ---

@@ -20,6 +20,7 @@
 import { wholeNumber } from "./seeds.js"
 
 const LONGEST_Z = 4096
+const LONGEST_URL = 6000 // characters of a latent: hosts take heads of 16 KiB
 const MOST_PARTS = 32
 export const PLANE_MODES = ["lerp", "slerp"]
 
@@ -120,7 +121,7 @@ export function readMix(text) {
 
 /** @returns {boolean} whether a URL alone says all of a picture */
 export function hasUrl(picture) {
-  return !picture.z
+  return !picture.z || picture.z.join(",").length <= LONGEST_URL
 }
 
 /**
@@ -130,7 +131,7 @@ export function hasUrl(picture) {
  * @returns {Drawing}
  */
 export function drawing(picture, { format = "png", scale = 1 } = {}) {
-  const { model, seed, plane, mix } = picture
+  const { model, seed, plane, mix, z } = picture
   const look = lookOf(picture)
   const size = scale === 1 ? undefined : scale
   if (plane) {
@@ -144,8 +145,9 @@ export function drawing(picture, { format = "png", scale = 1 } = {}) {
     const body = { model, recipes: [recipeOf(picture)], format: format === "jpg" ? "jpeg" : format }
     return { url: "/generate", body: bodyText(scale === 1 ? body : { ...body, scale }) }
   }
-  if (mix) {
-    const words = { model, mix: mixText(mix), ...look, scale: size }
+  if (mix || z) {
+    const source = mix ? { mix: mixText(mix) } : { z: z.join(",") }
+    const words = { model, ...source, ...look, scale: size }
     return { url: urlOf(`/generate.${format}`, words) }
   }
   if (!look.class && !look.truncation && !look.edit) {

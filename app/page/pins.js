@@ -20,7 +20,7 @@ export function pinText(picture) {
 
 function sourceText({ seed, plane, mix, z }) {
   if (mix) return mixText(mix).replaceAll(",", "_")
-  if (z) return `z${z.map(shortNumber).join("_")}`
+  if (z) return `z${z.join("_")}`
   if (plane) return `at${placeWords(plane).join("_")}`
   return seed
 }

@@ -1,7 +1,7 @@
 /** The search for the latent whose picture is nearest to a given one; the host does it. */
 
 import { button, h, paint, toast } from "./dom.js"
-import { drawing } from "./picture.js"
+import { drawing, shortNumber } from "./picture.js"
 
 const SENT = 256 // pixels a side: more than any generator here wants to see
 
@@ -87,7 +87,8 @@ export class Search {
   }
 
   async #show({ step, steps, error, z, class: class_ }) {
-    this.picture = { model: this.app.card.id, z, truncation: 1, edit: {} }
+    const short = z.map((value) => Number(shortNumber(value))) // its address is to be short
+    this.picture = { model: this.app.card.id, z: short, truncation: 1, edit: {} }
     if (class_) this.picture.class = class_
     this.bar.value = step / steps
     this.line.textContent = `Step ${step} of ${steps}: ${error.toFixed(1)} levels of 255 off.`

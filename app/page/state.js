@@ -126,7 +126,7 @@ function pictureWords(picture) {
     text,
     at: plane && placeWords(plane).join(","),
     mix: mix && mixText(mix),
-    z: z?.map(shortNumber).join(","),
+    z: z?.join(","),
     ...lookOf(picture),
   }
 }

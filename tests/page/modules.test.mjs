@@ -450,7 +450,10 @@ test("what is copied says the same picture everywhere", () => {
   const mixed = snippets(PICTURES.mix, place)
   assert.equal(mixed.url, `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`)
   assert.ok(mixed.html.includes("scale=16 2x"))
-  const unnamed = snippets(PICTURES.found, place)
+  const latent = snippets(PICTURES.found, place)
+  const words = "z=0.5,-1,0.0312&class=cat&scale=9"
+  assert.equal(latent.url, `http://host/generate.png?model=${MODEL}&${words}`)
+  const unnamed = snippets({ ...PICTURES.found, z: Array(900).fill(-0.1234567) }, place)
   assert.equal(unnamed.html, undefined)
   assert.ok(unnamed.curl.includes("-d '{"))
   assert.equal(fileName(PICTURES.plain, "webp"), "tiny-42.webp")
