@@ -190,6 +190,24 @@ def test_pictures_stay_where_there_are_no_others(visit: Open) -> None:
     forgive(here)
 
 
+def test_pictures_that_failed_unseen_are_drawn_anew(visit: Open) -> None:
+    here = visit()
+    page = here.go("/?view=mix&of=3,8,5")
+    held: list[Any] = []
+    page.route("**/generate.png*seed=7&*", lambda route: held.append(route))
+    page.evaluate("history.pushState(null, '', '/?grid=7')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate', {state: null}))")
+    until_held(page, held, 1)
+    page.keyboard.press("4")
+    page.get_by_role("heading", name="Arithmetic").wait_for()
+    held[0].fulfill(status=500, json={"detail": "The service failed."})
+    page.unroute("**/generate.png*seed=7&*")
+    page.wait_for_timeout(100)
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Seed 7", exact=True).wait_for()
+    forgive(here)
+
+
 def until_held(page: Any, held: list[Any], count: int) -> None:
     """Waits until so many requests wait for their answer."""
     for _ in range(400):

@@ -89,7 +89,12 @@ export class Grid {
     this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
     this.tiles.expect(this.most)
     const [soon, later] = this.#parts(this.most)
-    await this.#add(soon)
+    try {
+      await this.#add(soon)
+    } catch (error) {
+      if (wanted === this.shown) this.shown = "" // it is drawn anew when somebody comes back
+      throw error
+    }
     if (later && wanted === this.shown) await this.#more(later)
     if (wanted !== this.shown) return
     this.tiles.expectNone()
