@@ -171,8 +171,9 @@ def problem_of(answer: Any, status: int) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", QUERIES)
 def test_bad_query_is_refused_and_told_what_is_allowed(client: TestClient, kind: str) -> None:
     path, allowed = QUERIES[kind]
-    problem = problem_of(client.get(path), 422)
-    assert allowed in problem["detail"]
+    for headers in ({}, {"If-None-Match": "*"}):
+        problem = problem_of(client.get(path, headers=headers), 422)
+        assert allowed in problem["detail"]
 
 
 @pytest.mark.parametrize("path", ["/", "/page/page.css", "/docs", "/openapi.json"])

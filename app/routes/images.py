@@ -33,7 +33,7 @@ from app.schemas import (
     SheetParameters,
     sheet_columns,
 )
-from model.encoding.formats import STILLS
+from model.encoding.formats import STILLS, Format
 from model.images import tile
 from model.latents import SEED_LIMIT
 from model.recipes import Words, vector_words
@@ -157,8 +157,8 @@ async def generate_from_json(
         parameters.download,
         lasting=False,
     )
-    rows = items.latents(0, items.count)
-    return await _sheet(many, rows, parameters, watch, bounds.max_pixels)
+    _check_size(many.format, generation, parameters, items.count, bounds.max_pixels)
+    return await _sheet(many, items.latents(0, items.count), parameters, watch)
 
 
 async def sheet(
@@ -176,6 +176,9 @@ async def sheet(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
     seed, recipe = parameters.seed, parameters.recipe
+    # what cannot be drawn is refused, also to If-None-Match: *
+    _check_size(format, generation, parameters, parameters.n, max_pixels)
+    row = None if recipe is None else generation.row(recipe)
     words: Words = {"model": generation.id}
     if recipe is None:
         if seed is None:
@@ -208,15 +211,15 @@ async def sheet(
     )
     if unchanged := answer.unchanged(request):
         return unchanged
-    if recipe is not None:
-        return await _sheet(answer, generation.row(recipe), parameters, watch, max_pixels)
+    if row is not None:
+        return await _sheet(answer, row, parameters, watch)
     assert seed is not None
     plain = parameters.truncation == 1 and parameters.edit is None
     if plain and parameters.n == parameters.scale == 1 and format.name == "png":
         content, timing = await generation.picture(seed, parameters.class_, watch)
         return answer.response(content, timing)
     rows = generation.rows(range(seed, seed + parameters.n), parameters)
-    return await _sheet(answer, rows, parameters, watch, max_pixels)
+    return await _sheet(answer, rows, parameters, watch)
 
 
 def _file_name(generation: Generation, seed: int | None, recipe: Recipe | None, n: int) -> str:
@@ -226,16 +229,20 @@ def _file_name(generation: Generation, seed: int | None, recipe: Recipe | None, 
     return f"{generation.name}-{seed}" + (f"-{n}" if n > 1 else "")
 
 
-async def _sheet(
-    answer: Answer, rows: Rows, parameters: SheetParameters, watch: Watch, max_pixels: int
-) -> Response:
-    generation, count = answer.generation, len(rows)
+def _check_size(
+    format: Format, generation: Generation, parameters: SheetParameters, count: int, max_pixels: int
+) -> None:
+    """Refuses a sheet of so many pictures that is larger than the format or the host allows."""
     columns = sheet_columns(parameters.columns, count)
     side = generation.side * parameters.scale
     lines = -(-count // columns)
-    check_pixels(answer.format, lines * columns, side, side, max_pixels)
-    check_pixels(answer.format, 1, lines * side, columns * side, max_pixels)
-    pixels, timing = await generation.pixels(rows, watch)
+    check_pixels(format, lines * columns, side, side, max_pixels)
+    check_pixels(format, 1, lines * side, columns * side, max_pixels)
+
+
+async def _sheet(answer: Answer, rows: Rows, parameters: SheetParameters, watch: Watch) -> Response:
+    columns = sheet_columns(parameters.columns, len(rows))
+    pixels, timing = await answer.generation.pixels(rows, watch)
     return await answer.still(tile(await enlarged(pixels, parameters), columns), timing)
 
 
