@@ -714,6 +714,30 @@ def test_favourites_stay_and_travel_as_a_file(visit: Open, address: str) -> None
     toast(page, "No favourite any more")
 
 
+def test_favourites_are_never_lost_for_others(visit: Open, tmp_path: Path) -> None:
+    here = visit()
+    page = here.go("/?seed=7")
+    page.get_by_role("heading", name="Seed 7").wait_for()
+    page.keyboard.press("f")
+    model = page.url.split("model=")[1].split("&")[0]
+    pictures = [{"model": model, "seed": str(n), "truncation": 1, "edit": {}} for n in range(600)]
+    (tmp_path / "many.json").write_text(json.dumps({"ganserve": 1, "pictures": pictures}))
+    page.keyboard.press("6")
+    page.locator("input[type=file]").set_input_files(tmp_path / "many.json")
+    toast(page, "499 new of 600 in the file; there is no room for 100")
+    mine = page.get_by_label("Favourites").get_by_role("button", name="Seed 7", exact=True)
+    assert mine.count() == 1
+    here.go("/?seed=777")
+    page.get_by_role("heading", name="Seed 777").wait_for()
+    page.keyboard.press("f")
+    toast(page, "There is room for 500 favourites; remove one first.")
+    page.keyboard.press("6")
+    mine.focus()
+    page.keyboard.press("f")
+    toast(page, "No favourite any more")
+    mine.wait_for(state="detached")
+
+
 def test_models_tell_what_they_are_and_of_what(visit: Open, address: str) -> None:
     here = visit()
     page = here.go("/?view=models")

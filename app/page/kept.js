@@ -52,6 +52,11 @@ export class Kept {
     return this.pictures.some((one) => keyOf(one) === key)
   }
 
+  /** How many more it holds, before the oldest go. */
+  get room() {
+    return this.#most - this.pictures.length
+  }
+
   /** Puts a picture first. */
   add(picture) {
     const key = keyOf(picture)

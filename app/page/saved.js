@@ -64,6 +64,13 @@ export class Saved {
     )
   }
 
+  /** Shows what has become of the favourites. */
+  marks() {
+    const place = [...this.root.querySelectorAll("button.tile")].indexOf(document.activeElement)
+    this.show()
+    this.root.querySelectorAll("button.tile")[place]?.focus()
+  }
+
   show() {
     const { favourites, seen, api } = this.app
     this.favourites.clear()
@@ -82,10 +89,13 @@ export class Saved {
     try {
       const pictures = picturesIn(await file.text())
       const { favourites } = this.app
-      const before = new Set(favourites.pictures.map(keyOf))
-      for (const picture of pictures.reverse()) favourites.add(picture)
-      const added = favourites.pictures.filter((picture) => !before.has(keyOf(picture))).length
-      toast(`${added} new of ${pictures.length} in the file`)
+      const others = new Map(pictures.map((picture) => [keyOf(picture), picture]))
+      for (const one of favourites.pictures) others.delete(keyOf(one))
+      const fitting = [...others.values()].slice(0, favourites.room)
+      for (const picture of fitting.reverse()) favourites.add(picture)
+      const lost = others.size - fitting.length
+      const full = lost ? `; there is no room for ${lost}` : ""
+      toast(`${fitting.length} new of ${pictures.length} in the file${full}`)
     } catch (error) {
       toast(error.message)
     }
