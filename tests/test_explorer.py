@@ -163,8 +163,8 @@ def test_first_rows_do_not_wait_for_the_others(visit: Open) -> None:
     assert (tiles.count(), page.locator("span.tile").count()) == (soon, later)
     assert not page.get_by_role("button", name="More pictures").is_visible()
     page.keyboard.press("r")  # whoever does not want them has no use for the others
-    until_held(page, held, 3)
     held[1].continue_()
+    until_held(page, held, 3)
     held[2].continue_()
     page.unroute("**/generate.png*")
     page.get_by_role("button", name="More pictures").wait_for()
@@ -206,6 +206,40 @@ def test_pictures_that_failed_unseen_are_drawn_anew(visit: Open) -> None:
     page.keyboard.press("1")
     page.get_by_role("button", name="Seed 7", exact=True).wait_for()
     forgive(here)
+
+
+def test_many_shuffles_make_no_backlog(visit: Open) -> None:
+    here = visit()
+    page = here.go("/?grid=0")
+    page.get_by_role("button", name="More pictures").wait_for()
+    before = len(sheets_of(here))
+    for _ in range(30):
+        page.keyboard.press("r")
+    page.get_by_role("button", name="More pictures").wait_for()
+    seed = page.url.split("grid=")[1].split("&")[0]
+    page.get_by_role("button", name=f"Seed {seed}", exact=True).wait_for()
+    assert len(sheets_of(here)) - before < 30  # each alone would be two
+
+
+def test_shuffle_of_an_unfinished_grid_is_undone(visit: Open) -> None:
+    here = visit()
+    held: list[Any] = []
+    here.page.route("**/generate.png*", lambda route: held.append(route))
+    here.page.goto(here.address)
+    until_held(here.page, held, 1)
+    held[0].continue_()
+    first = here.page.locator("button.tile").first
+    first.wait_for()
+    name = first.get_attribute("aria-label")
+    here.page.keyboard.press("r")
+    here.page.wait_for_url("**grid=**")
+    until_held(here.page, held, 2)
+    held[1].continue_()
+    here.page.unroute("**/generate.png*")
+    here.page.keyboard.press("z")
+    until(here.page, "history.state.index === 0")
+    here.page.get_by_role("button", name="More pictures").wait_for()
+    assert first.get_attribute("aria-label") == name
 
 
 def until_held(page: Any, held: list[Any], count: int) -> None:
@@ -573,6 +607,31 @@ def drop(page: Any, content: bytes, name: str = "a.png") -> None:
         }""",
         [list(content), name],
     )
+
+
+def test_choices_for_a_mix_are_of_the_generator_and_in_order(visit: Open, address: str) -> None:
+    here = visit()
+    held: list[Any] = []
+    page = here.page
+    page.route("**/generate.png?*n=48*", lambda route: held.append(route))
+    here.go("/?view=mix&of=3,8,5")
+    until_held(page, held, 1)
+    page.get_by_label("Model").select_option(label="colour")
+    held[0].continue_()
+    page.unroute("**/generate.png?*n=48*")
+    tiles = page.locator("button.tile")
+    tiles.nth(47).wait_for()
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.querySelector('button.tile canvas').width") == 32
+    first, second = (tiles.nth(n).get_attribute("aria-label").split()[1] for n in (0, 1))
+    page.route(f"**/i/*/{first}.png", lambda route: held.append(route))
+    for n in (0, 1):
+        page.locator(".slot").first.click()
+        tiles.nth(n).click()
+    until_held(page, held, 2)
+    held[1].continue_()
+    wanted = drawn(address, f"/generate.npy?model=colour&seed={second}")
+    shows(here, wanted, ".slot >> nth=0 >> canvas")
 
 
 def test_file_from_here_is_restored(visit: Open, address: str) -> None:
@@ -963,14 +1022,15 @@ def test_narrow_bounds_and_a_key_break_nothing(visit: Open, strict: str) -> None
     tiles.nth(3).wait_for()
     assert 4 <= tiles.count() <= 9  # 5,000 pixels are six pictures of 28 by 28
     tiles.nth(3).click()
-    until(page, "document.querySelector('.stage canvas').width === 28")
+    until(page, "document.querySelector('.stage canvas')?.width === 28")
     assert page.locator(".slider").count() == 2
     here.go("/?view=plane&corners=1,2,3,4")
-    until(page, "document.querySelector('.panel canvas').width === 28")
+    until(page, "document.querySelector('.panel canvas')?.width === 28")
     here.go("/?view=path&pins=1,2,3")
     page.locator("canvas[data-frames='6']").wait_for()
     page.get_by_role("button", name="One more").click()
     toast(page, "A path has no more pins on this host.")
     here.go("/?view=mix&of=1,2,3")
-    until(page, "document.querySelector('.result canvas').width === 28")
+    until(page, "document.querySelector('.result canvas')?.width === 28")
+    page.locator("button.tile").nth(3).wait_for()
     forgive(here)

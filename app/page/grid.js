@@ -4,7 +4,7 @@ import { button, choice, h, toast } from "./dom.js"
 import { Look } from "./look.js"
 import { changed, lookIn, lookOf, plainPicture, urlOf } from "./picture.js"
 import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
-import { Tiles } from "./tiles.js"
+import { fittingSheet, Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
 const MOST_WAITING = 60
@@ -12,6 +12,8 @@ const SOON = 24 // pictures, about, in the sheet that comes first: a large one t
 const HEAD = 160 // pixels above the pictures, about
 
 export class Grid {
+  #drawing = Promise.resolve()
+
   keys = { r: ["Shuffle", () => this.shuffle()], "/": ["Type a seed", () => this.input.focus()] }
 
   constructor(app) {
@@ -88,15 +90,24 @@ export class Grid {
     this.more.hidden = true
     this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
     this.tiles.expect(this.most)
+    this.turn = {}
+    this.#drawing = this.#fill(this.turn, this.#drawing)
+    await this.#drawing
+  }
+
+  /** Draws all that is wanted, after what is being drawn: so no backlog comes of many shuffles. */
+  async #fill(turn, before) {
+    await before.catch(() => {})
+    if (turn !== this.turn) return
     const [soon, later] = this.#parts(this.most)
     try {
       await this.#add(soon)
     } catch (error) {
-      if (wanted === this.shown) this.shown = "" // it is drawn anew when somebody comes back
+      if (turn === this.turn) this.shown = "" // it is drawn anew when somebody comes back
       throw error
     }
-    if (later && wanted === this.shown) await this.#more(later)
-    if (wanted !== this.shown) return
+    if (later && turn === this.turn) await this.#more(later)
+    if (turn !== this.turn) return
     this.tiles.expectNone()
     this.more.hidden = false
   }
@@ -142,28 +153,20 @@ export class Grid {
   /** Draws so many pictures after those that are there, or fewer where the host does. */
   async #add(count) {
     const { state, card } = this.app
-    const { shown } = this
+    const { turn } = this
     const first = seedAfter(state.grid.seed, this.count)
-    const found = await this.#sheet(first, state.grid, Math.min(count, this.most))
-    if (shown !== this.shown) return
+    const wanted = Math.min(count, this.most)
+    const { n, sheet } = await fittingSheet(this.app.api, wanted, (n) =>
+      sheetOf(card.id, first, n, state.grid),
+    )
+    if (turn !== this.turn) return
+    if (n < wanted) this.most = n
     const look = lookIn(state.grid)
-    const pictures = Array.from({ length: found.n }, (_, place) =>
+    const pictures = Array.from({ length: n }, (_, place) =>
       changed(plainPicture(card.id, seedAfter(first, place)), look),
     )
-    this.tiles.add(pictures, found.sheet, found.columns)
-    this.count += found.n
-  }
-
-  /** As many pictures as wanted, or fewer where the host draws no such sheets. */
-  async #sheet(seed, look, n) {
-    try {
-      const sheet = await this.app.api.image(sheetOf(this.app.card.id, seed, n, look))
-      return { sheet, n, columns: columnsOf(n) }
-    } catch (error) {
-      if (error.status !== 422 || n === 1) throw error
-      this.most = Math.floor(n / 2)
-      return this.#sheet(seed, look, this.most)
-    }
+    this.tiles.add(pictures, sheet, columnsOf(n))
+    this.count += n
   }
 
   #showClasses(classes, chosen) {

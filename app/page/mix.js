@@ -4,7 +4,7 @@ import { button, h, paint, show, toast } from "./dom.js"
 import { Latest } from "./latest.js"
 import { changed, describe, drawing, plainPicture, urlOf } from "./picture.js"
 import { randomSeed, seedAfter } from "./seeds.js"
-import { Tiles } from "./tiles.js"
+import { fittingSheet, Tiles } from "./tiles.js"
 
 const NAMES = ["a", "b", "c"]
 const WEIGHTS = [1, -1, 1]
@@ -20,6 +20,7 @@ export class Mix {
   constructor(app) {
     this.app = app
     this.latest = new Latest()
+    this.offers = new Latest()
     this.active = 0
     this.offered = new Tiles("Pictures to choose from", ({ seed }) => this.#put(seed))
     this.slots = NAMES.map((name, place) => {
@@ -30,7 +31,7 @@ export class Mix {
         canvas,
         h("span", { class: "name" }, name),
       )
-      return { root, canvas }
+      return { root, canvas, latest: new Latest() }
     })
     this.canvas = h("canvas", { class: "large", role: "img", width: 1, height: 1 })
     this.result = h(
@@ -91,15 +92,16 @@ export class Mix {
     const { card, api } = this.app
     if (card !== this.card) {
       this.card = card
+      this.offered.clear()
       this.#offer()
     }
     for (const [place, seed] of mix.seeds.entries()) {
-      const { canvas, root } = this.slots[place]
+      const { canvas, root, latest } = this.slots[place]
       const picture = plainPicture(card.id, seed, mix.class)
       root.setAttribute("aria-label", `${NAMES[place]}: ${describe(picture)}. Choose another`)
-      api.image(drawing(picture)).then(
+      latest.ask(
+        () => api.image(drawing(picture)),
         (image) => paint(canvas, image),
-        () => {},
       )
     }
     this.#activate(this.active)
@@ -135,29 +137,27 @@ export class Mix {
     this.app.commit({ mix: { ...mix, seeds } })
   }
 
-  async #offer() {
+  #offer() {
     const { card, api, state } = this.app
-    const n = Math.min(OFFERED, card.ranges.pictures)
-    const columns = Math.min(8, n)
-    const first = randomSeed(n)
-    try {
-      const sheet = await api.image({
-        url: urlOf("/generate.png", {
-          model: card.id,
-          seed: first,
-          n,
-          columns,
-          class: state.mix.class,
-        }),
-      })
-      const pictures = Array.from({ length: n }, (_, place) =>
-        plainPicture(card.id, seedAfter(first, place), state.mix.class),
-      )
-      this.offered.clear()
-      this.offered.add(pictures, sheet, columns)
-    } catch (error) {
-      toast(error.message)
+    const first = randomSeed(OFFERED)
+    const class_ = state.mix.class
+    const columnsOf = (n) => Math.min(8, n)
+    const sheetOf = (n) => {
+      const words = { model: card.id, seed: first, n, columns: columnsOf(n), class: class_ }
+      return { url: urlOf("/generate.png", words) }
     }
+    this.offers.forget()
+    this.offers.ask(
+      () => fittingSheet(api, Math.min(OFFERED, card.ranges.pictures), sheetOf),
+      ({ n, sheet }) => {
+        const pictures = Array.from({ length: n }, (_, place) =>
+          plainPicture(card.id, seedAfter(first, place), class_),
+        )
+        this.offered.clear()
+        this.offered.add(pictures, sheet, columnsOf(n))
+      },
+      (error) => toast(error.message),
+    )
   }
 
   #open() {

@@ -3,6 +3,22 @@
 import { h, paint } from "./dom.js"
 import { describe } from "./picture.js"
 
+/**
+ * As many pictures on a sheet as wanted, or fewer where the host draws no such sheets.
+ *
+ * @param {import("./api.js").Api} api
+ * @param {number} n pictures wanted
+ * @param {(n: number) => import("./picture.js").Drawing} drawingOf
+ */
+export async function fittingSheet(api, n, drawingOf) {
+  try {
+    return { n, sheet: await api.image(drawingOf(n)) }
+  } catch (error) {
+    if (error.status !== 422 || n === 1) throw error
+    return fittingSheet(api, Math.floor(n / 2), drawingOf)
+  }
+}
+
 /** Rows and columns of buttons, of which Tab meets one. */
 export class Tiles {
   /**
