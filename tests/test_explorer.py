@@ -509,6 +509,51 @@ def test_pins_are_whole_pictures_of_every_kind(visit: Open, address: str) -> Non
     toast(page, "Unpinned")
 
 
+def test_film_that_does_not_come_leaves_none_and_none_plays_unseen(visit: Open) -> None:
+    here = visit()
+    page = here.go("/?view=path&pins=3,8,5")
+    page.locator("canvas[data-frames='72']").wait_for()
+    held: list[Any] = []
+    page.route("**/interpolate.png*", lambda route: held.append(route))
+    page.keyboard.press("r")
+    until_held(page, held, 1)
+    held[0].fulfill(status=500, json={"detail": "The film tore."})
+    toast(page, "The film tore.")
+    assert page.locator(".stage canvas").get_attribute("width") == "1"
+    page.keyboard.press("r")
+    until_held(page, held, 2)
+    page.keyboard.press("2")
+    page.locator(".pad").wait_for()
+    page.evaluate(
+        """() => {
+          window.drawings = 0
+          const {drawImage} = CanvasRenderingContext2D.prototype
+          CanvasRenderingContext2D.prototype.drawImage = function (...all) {
+            if (all.length > 5) window.drawings += 1 // a part of a strip
+            return drawImage.apply(this, all)
+          }
+        }"""
+    )
+    held[1].continue_()
+    page.unroute("**/interpolate.png*")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.drawings") == 0
+    page.keyboard.press("3")
+    page.locator("canvas[data-frames='120']").wait_for()
+    until(page, "window.drawings > 0")
+    forgive(here)
+
+
+def test_file_on_a_pin_is_opened_and_moves_none(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?view=path&pins=3,8,5")
+    page.locator(".pins li").nth(2).wait_for()
+    drop(page, fetch(f"{address}/generate.png?seed=42"), on=".pins li:nth-child(3)")
+    shows(here, drawn(address, "/generate.npy?seed=42"))
+    page.keyboard.press("3")
+    page.wait_for_url("**pins=3,8,5&**")
+
+
 def test_old_link_to_a_path_is_the_same_path(visit: Open, address: str) -> None:
     here = visit()
     page = here.go("/?view=path&model=colour&pins=3,8&class=cat&truncation=0.5&edit=d0:0.5")
@@ -595,17 +640,17 @@ def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
 # --- find ---
 
 
-def drop(page: Any, content: bytes, name: str = "a.png") -> None:
+def drop(page: Any, content: bytes, name: str = "a.png", on: str = "body") -> None:
     """Drops a file on the page, as from another window."""
     page.evaluate(
-        """([bytes, name]) => {
+        """([bytes, name, on]) => {
           const transfer = new DataTransfer()
           transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
           const words = {bubbles: true, cancelable: true, dataTransfer: transfer}
-          document.body.dispatchEvent(new DragEvent("dragover", words))
-          document.body.dispatchEvent(new DragEvent("drop", words))
+          document.querySelector(on).dispatchEvent(new DragEvent("dragover", words))
+          document.querySelector(on).dispatchEvent(new DragEvent("drop", words))
         }""",
-        [list(content), name],
+        [list(content), name, on],
     )
 
 
@@ -690,9 +735,11 @@ def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_pat
         image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
     page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
     page.locator(".search canvas[data-step='40']").wait_for()
-    page.get_by_text("levels of 255 off").wait_for()
+    page.get_by_text("levels of 255 off. Done.").wait_for()
     found = here.pixels(".search canvas[data-step]")
     assert found.shape == (28, 28, 4)
+    page.keyboard.press("p")
+    toast(page, "Pinned: 1 on the path")
     page.get_by_role("button", name="Open it").click()
     page.get_by_role("heading", name="A found picture").wait_for()
     z = page.url.split("&z=")[1]

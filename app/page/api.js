@@ -84,7 +84,7 @@ export class Api {
       if (!waits || tries === MOST_TRIES) throw new Refusal(response?.status ?? 0, detail)
       if (!one.waits) this.#waiting += 1
       one.waits = true
-      await this.#wait(response, tries, detail)
+      await this.#wait(response, tries, detail, options.signal)
     }
   }
 
@@ -106,12 +106,15 @@ export class Api {
     }
   }
 
-  async #wait(response, tries, detail) {
+  async #wait(response, tries, detail, signal) {
     const asked = Number(response?.headers.get("Retry-After"))
     const seconds = Math.min(LONGEST_WAIT, asked || 2 ** Math.min(tries - 1, 4))
     this.onWait({ reason: response ? "busy" : "away", seconds, detail })
     const together = 0.25 * Math.random() // so that those who wait do not come back at once
-    await new Promise((resolve) => setTimeout(resolve, 1000 * (seconds + together)))
+    await new Promise((resolve) => {
+      setTimeout(resolve, 1000 * (seconds + together))
+      signal?.addEventListener("abort", resolve)
+    })
   }
 
   async #newKey() {

@@ -3,6 +3,7 @@
 import { button, h, icon } from "./dom.js"
 import { describe } from "./picture.js"
 import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
+import { checkedState } from "./state.js"
 import { Search } from "./search.js"
 
 export class Find {
@@ -39,7 +40,9 @@ export class Find {
   }
 
   show() {
-    this.search.leave()
+    const { card } = this.app
+    if (card !== this.card) this.search.leave()
+    this.card = card
   }
 
   hide() {
@@ -85,8 +88,9 @@ export class Find {
     const shown = found.picture
       ? describe(found.picture)
       : { path: "a path", plane: "a plane", grid: "a sheet" }[found.view]
-    app.commit(found)
-    app.say(`Restored from the file: ${shown}, of ${name}`)
+    app.commit(checkedState(found))
+    const part = found.of ? `, one of the file's ${found.of}` : ""
+    app.say(`Restored from the file: ${shown}, of ${name}${part}`)
   }
 
   async #foreign(file) {

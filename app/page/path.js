@@ -34,6 +34,7 @@ const EASES = [
 ]
 const WAYS = [...PLANE_WAYS, ["spline", "Without a bend"]]
 const SCALES = [1, 2, 4, 8]
+const PIN = "application/x-ganserve-pin" // what is dragged, else it may be a file
 const AS_PINNED = "*" // no class is chosen for all
 
 export class Path {
@@ -69,7 +70,7 @@ export class Path {
     })
     this.scrub.addEventListener("input", () => this.#seek(Number(this.scrub.value)))
     const commit = (words) => this.#commit(words)
-    this.speed = h("input", { type: "range", min: 4, max: 60, step: 1 })
+    this.speed = h("input", { type: "range", min: 1, max: 60, step: 1 })
     this.speedText = h("output")
     this.speed.addEventListener(
       "input",
@@ -177,6 +178,15 @@ export class Path {
 
   hide() {
     this.#stop()
+    if (!this.film.hasAttribute("aria-busy")) return
+    this.latest.forget() // or it would play where nobody sees it
+    this.#unloaded()
+  }
+
+  /** Knows no film: the next that is shown is asked for. */
+  #unloaded() {
+    this.film.removeAttribute("aria-busy")
+    this.name = ""
   }
 
   #newModel(card) {
@@ -235,8 +245,8 @@ export class Path {
           "li",
           {
             draggable: true,
-            ondragstart: (event) => event.dataTransfer.setData("text/plain", String(place)),
-            ondragover: (event) => event.preventDefault(),
+            ondragstart: (event) => event.dataTransfer.setData(PIN, String(place)),
+            ondragover: (event) => event.dataTransfer.types.includes(PIN) && event.preventDefault(),
             ondrop: (event) => this.#dropped(event, place),
           },
           h(
@@ -301,8 +311,9 @@ export class Path {
         if (!this.paused) this.#start()
       },
       (error) => {
-        this.film.removeAttribute("aria-busy")
-        this.name = ""
+        this.#unloaded()
+        this.strip = null // it is of other pins
+        this.canvas.width = this.canvas.height = 1
         toast(error.message)
       },
     )
@@ -374,9 +385,9 @@ export class Path {
   }
 
   #dropped(event, place) {
+    if (!event.dataTransfer.types.includes(PIN)) return
     event.preventDefault()
-    const from = Number(event.dataTransfer.getData("text/plain"))
-    if (Number.isInteger(from) && from < this.app.state.path.pins.length) this.#move(from, place)
+    this.#move(Number(event.dataTransfer.getData(PIN)), place)
   }
 
   #add() {

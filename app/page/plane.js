@@ -110,7 +110,7 @@ export class Plane {
     if (this.classes) this.classes.value = plane.class
     this.mode.value = plane.mode
     this.look.show(plane)
-    this.place = { x: plane.x, y: plane.y }
+    if (!this.walking && !this.held) this.place = { x: plane.x, y: plane.y }
     this.#drawMap(plane)
     this.#move({})
   }
@@ -163,6 +163,7 @@ export class Plane {
   }
 
   #grab(event) {
+    if (event.button !== 0) return
     this.held = true
     this.pad.setPointerCapture(event.pointerId)
     this.#drag(event)

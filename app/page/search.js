@@ -62,7 +62,7 @@ export class Search {
     } catch (error) {
       if (error.name !== "AbortError") toast(error.message)
     }
-    this.stop.hidden = true
+    if (signal === this.aborter.signal) this.stop.hidden = true
   }
 
   /** Gives up. */
@@ -87,7 +87,7 @@ export class Search {
   }
 
   async #show({ step, steps, error, z, class: class_ }) {
-    const short = z.map((value) => Number(shortNumber(value))) // its address is to be short
+    const short = z.map((value) => Number(shortNumber(value, 4))) // its address is to be short
     this.picture = { model: this.app.card.id, z: short, truncation: 1, edit: {} }
     if (class_) this.picture.class = class_
     this.bar.value = step / steps
