@@ -331,6 +331,21 @@ def test_sliders_steer_and_the_address_restores_it(visit: Open, address: str) ->
     shows(here, drawn(address, "/generate.npy?seed=42&truncation=0.7"))
 
 
+def test_slider_goes_step_by_step_with_keys(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?seed=3")
+    slider = page.get_by_role("slider", name="Direction 2")
+    slider.focus()
+    values = []
+    for key in ["ArrowRight"] * 3 + ["ArrowLeft"] * 4:
+        page.keyboard.press(key)
+        values.append(float(slider.input_value()))
+    assert values == pytest.approx([values[0] * n for n in (1, 2, 3, 2, 1, 0, -1)], abs=0.01)
+    assert values[0] > 0
+    step = page.url.split("edit=d1:")[1]
+    shows(here, drawn(address, f"/generate.npy?seed=3&edit=d1:{step}"))
+
+
 def test_ends_of_a_slider_are_shown_beside_it(visit: Open, address: str) -> None:
     here = visit()
     page = here.go("/?seed=7&edit=d1:1")

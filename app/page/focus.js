@@ -25,6 +25,7 @@ export class Focus {
     r: ["A random seed", () => this.#random()],
     d: ["Download", () => this.taking.download()],
     c: ["Copy the link", () => this.taking.copy("link")],
+    "/": ["Type a seed", () => this.seed.focus()],
   }
 
   constructor(app) {
@@ -159,6 +160,9 @@ export class Focus {
 
   #slider({ id, range: [low, high] }, place) {
     const input = h("input", { type: "range", min: low, max: high, step: (high - low) / 200 })
+    let dragged = false // keys go step by step
+    input.addEventListener("pointerdown", () => (dragged = true))
+    input.addEventListener("keydown", () => (dragged = false))
     const text = h("output")
     const name = `Direction ${place + 1}`
     const end = (value, words) => {
@@ -179,9 +183,10 @@ export class Focus {
     input.addEventListener("dblclick", () =>
       this.#commit({ edit: { ...this.draft.edit, [id]: 0 } }),
     )
-    this.#listen(input, () => ({
-      edit: { ...this.draft.edit, [id]: snapped(Number(input.value), high) },
-    }))
+    this.#listen(input, () => {
+      const step = Number(Number(input.value).toFixed(high < 1 ? 4 : 2))
+      return { edit: { ...this.draft.edit, [id]: dragged ? snapped(step, high) : step } }
+    })
     const root = h(
       "div",
       { class: "slider" },
@@ -208,10 +213,13 @@ export class Focus {
     this.app.commit({ picture })
   }
 
-  #fill({ truncation, edit, class: class_ }) {
+  #fill({ truncation, edit, class: class_, z }) {
     this.truncation.value = truncation
     this.truncationText.textContent = shortNumber(truncation)
-    if (this.classes) this.classes.value = class_ ?? ""
+    if (this.classes) {
+      this.classes.value = class_ ?? ""
+      this.classes.options[0].disabled = z !== undefined // it has none by itself
+    }
     for (const { id, input, text } of this.sliders) {
       input.value = edit[id] ?? 0
       text.textContent = (edit[id] ?? 0).toFixed(1).replace(/^-(?=0\.0$)/, "")
@@ -302,7 +310,7 @@ export class Focus {
 
 /** Near the middle is the middle: the way back to no edit is easy to find. */
 function snapped(step, reach) {
-  return Math.abs(step) < reach / 60 ? 0 : Number(step.toFixed(2))
+  return Math.abs(step) < reach / 60 ? 0 : step
 }
 
 function cut(sheet, count) {
