@@ -300,6 +300,27 @@ def test_generators_and_classes_are_chosen_from(visit: Open, address: str) -> No
     assert page.get_by_label("Class").count() == 0
 
 
+def test_what_another_generator_cannot_draw_is_left_out_and_told(visit: Open, address: str) -> None:
+    here = visit()
+    page = here.go("/?model=colour&seed=3&class=cat&edit=d0:1")
+    shows(here, drawn(address, "/generate.npy?model=colour&seed=3&class=cat&edit=d0:1"))
+    page.get_by_label("Model").select_option(label="mnist")
+    toast(page, "Left out, as mnist cannot draw it: cat")
+    shows(here, drawn(address, "/generate.npy?model=mnist&seed=3&edit=d0:1"))
+    assert "cat" not in page.url
+    here.go(page.url.removeprefix(address))  # a link to what is shown
+    shows(here, drawn(address, "/generate.npy?model=mnist&seed=3&edit=d0:1"))
+    page.go_back()
+    shows(here, drawn(address, "/generate.npy?model=colour&seed=3&class=cat&edit=d0:1"))
+    exact = json.loads(fetch(f"{address}/models"))["default"]
+    here.go(f"/?model={exact}&seed=3&class=zzz&edit=d0:99,d1:-1,d88:1")
+    toast(page, "Left out, as mnist cannot draw it: d0:99, d88:1, zzz")
+    shows(here, drawn(address, "/generate.npy?seed=3&edit=d1:-1"))
+    here.go("/?grid=3&edit=d0:99&class=1")
+    page.get_by_role("button", name="Seed 3", exact=True).wait_for()
+    forgive(here)  # the first sheet is asked for before the generator is known
+
+
 # --- the focus ---
 
 
@@ -588,7 +609,7 @@ def test_pins_that_another_generator_cannot_draw_are_told_of(visit: Open) -> Non
     page = visit().go(f"/?view=path&model=mnist&pins=3,z{'_'.join(['1'] * 100)},8~d9:1")
     page.locator("canvas[data-frames='72']").wait_for()
     page.get_by_label("Model").select_option(label="colour")
-    toast(page, "Left out, as this generator cannot draw them: 1 of 3 pins.")
+    toast(page, "cannot draw it: 1 of 3 pins")
     page.locator("canvas[data-frames='48']").wait_for()
 
 
@@ -1057,6 +1078,15 @@ def test_failure_is_shown_with_its_reason_and_a_way_out(visit: Open) -> None:
     refusing(here, "**/generate.png*", 500, 99, "The service failed.")
     page = here.go("/?grid=0")
     page.get_by_role("alert").get_by_text("The service failed.").wait_for()
+    page.unroute("**/generate.png*")
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_text("Everywhere").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")  # it is tried again
+    page.locator("button.tile").nth(20).wait_for()
+    refusing(here, "**/generate.png*", 500, 99, "The service failed.")
+    page.keyboard.press("r")
+    page.get_by_role("alert").wait_for()
     page.unroute("**/generate.png*")
     page.get_by_role("link", name="Begin anew").click()
     page.locator("button.tile").nth(20).wait_for()

@@ -15,7 +15,7 @@ export class Keys {
 
   /** Shows the list of them. */
   async help() {
-    const { keys } = this.app.view
+    const keys = this.app.view?.keys ?? {}
     const found = await import("./help.js").catch(() => null)
     if (!found) return this.app.say("The list of keys did not arrive.")
     if (document.querySelector("dialog[open]")) return
@@ -33,7 +33,7 @@ export class Keys {
     if (!this.on && event.key !== "?" && event.key.length === 1) return
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
     const name = event.shiftKey && key === "z" ? "Shift+Z" : key
-    const found = this.app.view.keys[name] ?? this.always[name]
+    const found = this.app.view?.keys[name] ?? this.always[name]
     if (!found) return
     event.preventDefault()
     found[1](event)

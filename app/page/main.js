@@ -11,7 +11,16 @@ import { announce, button, choice, h, icon, onFile, toast } from "./dom.js"
 import { Grid } from "./grid.js"
 import { favourites, lastSeen, remember, remembered, session } from "./kept.js"
 import { Keys } from "./keys.js"
-import { changed, describe, keyOf, lookIn, plainPicture, titleOf, urlOf } from "./picture.js"
+import {
+  changed,
+  describe,
+  keyOf,
+  lookIn,
+  plainPicture,
+  shortNumber,
+  titleOf,
+  urlOf,
+} from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 import { addressOf, stateOf } from "./state.js"
 
@@ -44,11 +53,15 @@ class Explorer {
     this.index = history.state?.index ?? 0
     document.documentElement.classList.toggle("smooth", remembered(SMOOTH))
     this.#header()
-    this.keyboard = new Keys(this, this.#keys())
     addEventListener("popstate", ({ state }) => {
-      this.index = state?.index ?? 0
+      this.index = state?.index ?? this.index
       this.state = state?.shown ?? stateOf(location.search, this.state)
+      this.written = state ? addressOf(this.state) : ""
       this.#render()
+    })
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault() // it would be a place in the history
+      main.focus()
     })
   }
 
@@ -66,6 +79,7 @@ class Explorer {
     }
     if (this.state.view === "grid") grid.drawAhead(this.#served(this.state), this.state.grid)
     this.#modelList()
+    this.keyboard = new Keys(this, this.#keys())
     onFile(async (file) => (await this.#viewOf("find")).read(file))
     await this.#render()
     VIEWS.focus[2]().catch(() => {}) // what is wanted next, most likely
@@ -81,7 +95,7 @@ class Explorer {
 
   /** Shows a view. */
   go(view) {
-    if (view !== this.state.view) return this.commit({ view })
+    if (view !== this.state.view || !this.view) return this.commit({ view })
   }
 
   /** Shows one picture, large. */
@@ -136,6 +150,8 @@ class Explorer {
   toggleFavourite(picture) {
     const { favourites } = this
     const kept = favourites.has(picture)
+    if (!kept && favourites.room === 0)
+      return toast(`There is room for ${favourites.pictures.length} favourites; remove one first.`)
     if (kept) favourites.remove(picture)
     else favourites.add(picture)
     toast(kept ? "No favourite any more" : `Favourite: ${titleOf(picture)}`)
@@ -184,6 +200,7 @@ class Explorer {
     if (state !== this.state) return // something later is shown by now
     Object.assign(this, found, { searches: Boolean(found.card.projection) })
     if (!(await this.#settled(state))) return
+    if (addressOf(state) !== this.written) this.#write(true)
     const view = await this.#viewOf(state.view).catch(() => null)
     if (state !== this.state) return
     if (!view) return this.#broken(new Error("This part of the page did not arrive."))
@@ -199,8 +216,7 @@ class Explorer {
     } catch (error) {
       if (state === this.state) this.#broken(error)
     }
-    if (before && this.view !== before) this.#enter()
-    if (!history.state) this.#write(true)
+    if (before && this.view && this.view !== before) this.#enter()
   }
 
   async #viewOf(name) {
@@ -227,10 +243,14 @@ class Explorer {
 
   /** Makes a state fit the generator: false where another is on its way instead. */
   async #settled(state) {
+    const left = Object.fromEntries(Object.keys(VIEWS).map((view) => [view, new Set()]))
     for (const part of ["grid", "plane", "mix"])
-      state[part] = { ...state[part], ...this.#known(state[part]) }
-    if (state.view === "path") this.#settlePins(state)
-    const picture = state.picture && this.#fitted(state.picture)
+      state[part] = { ...state[part], ...this.#known(state[part], left[part]) }
+    if (state.view === "path") this.#settlePins(state, left.path)
+    const picture = state.picture && this.#fitted(state.picture, left.focus)
+    if (state.picture && !picture) left.focus.add("the picture")
+    const told = [...left[state.view]].join(", ").slice(0, 200)
+    if (told) toast(`Left out, as ${this.card.name} cannot draw it: ${told}`)
     state.picture = picture
     if (!picture) {
       if (state.view === "focus") state.view = "grid"
@@ -250,36 +270,44 @@ class Explorer {
   }
 
   /** The picture as this generator draws it, without what it does not have; null if it cannot. */
-  #fitted(picture) {
+  #fitted(picture, left) {
     const { card } = this
-    if (picture.model === card.id) return picture
-    if (picture.z && picture.z.length !== card.z_dim) return null
-    return changed(picture, { model: card.id, ...this.#known(picture) })
+    const found = changed(picture, { model: card.id, ...this.#known(picture, left) })
+    if (!found.z) return found
+    const drawn = found.z.length === card.z_dim && (found.class || card.classes.length === 0)
+    return drawn ? found : null // of itself a latent has no class
   }
 
-  /** Of a look what this generator has. */
-  #known(look) {
+  /** Of a look what this generator has; what it has not is put among what is left out. */
+  #known(look, left) {
     const { class: class_, truncation, edit } = lookIn(look)
+    const [low, high] = this.card.ranges.edit
     const ids = this.directions.map(({ id }) => id)
-    const steps = Object.entries(edit).filter(([id]) => ids.includes(id))
-    const known = this.card.classes.includes(class_) ? class_ : ""
+    const steps = Object.entries(edit).filter(([id, step]) => {
+      const has = ids.includes(id) && step >= low && step <= high
+      if (!has) left.add(`${id}:${shortNumber(step)}`)
+      return has
+    })
+    const { classes } = this.card
+    const numbered = /^[0-9]+$/.test(class_) ? classes[class_] : undefined
+    const known = classes.includes(class_) ? class_ : (numbered ?? "")
+    if (class_ && !known) left.add(class_)
     return { class: known, truncation, edit: Object.fromEntries(steps) }
   }
 
-  #settlePins(state) {
+  #settlePins(state, left) {
     const { pins } = state.path
-    const fitted = pins.map((pin) => this.#fitted(pin)).filter((pin) => pin !== null)
-    if (fitted.every((pin, place) => pin === pins[place])) return
+    const fitted = pins.map((pin) => this.#fitted(pin, left)).filter((pin) => pin !== null)
     state.path = { ...state.path, pins: fitted }
-    const left = pins.length - fitted.length
-    if (left) toast(`Left out, as this generator cannot draw them: ${left} of ${pins.length} pins.`)
+    const lost = pins.length - fitted.length
+    if (lost) left.add(`${lost} of ${pins.length} pins`)
   }
 
   #write(replace) {
     const entry = { shown: this.state, index: this.index }
-    const address = addressOf(this.state)
-    if (replace) history.replaceState(entry, "", address)
-    else history.pushState(entry, "", address)
+    this.written = addressOf(this.state)
+    if (replace) history.replaceState(entry, "", this.written)
+    else history.pushState(entry, "", this.written)
     if (!replace) session.setItem(LAST, String(this.index))
   }
 
@@ -335,7 +363,7 @@ class Explorer {
     this.tools.append(
       button("Undo", "undo", () => this.undo(), { ...bare, keys: "Z" }),
       button("Redo", "redo", () => this.redo(), { ...bare, keys: "Shift + Z" }),
-      button("Keys", "help", () => this.view && this.keyboard.help(), { ...bare, keys: "?" }),
+      button("Keys", "help", () => this.keyboard?.help(), { ...bare, keys: "?" }),
     )
   }
 
