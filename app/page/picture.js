@@ -22,6 +22,8 @@ import { wholeNumber } from "./seeds.js"
 const LONGEST_Z = 4096
 const LONGEST_URL = 6000 // characters of a latent: hosts take heads of 16 KiB
 const MOST_PARTS = 32
+export const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
+export const MODEL = /^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/
 export const PLANE_MODES = ["lerp", "slerp"]
 
 /** A picture of a seed, with nothing done to it. */
@@ -65,7 +67,7 @@ export function editText(edit) {
   return Object.entries(edit)
     .filter(([, step]) => step !== 0)
     .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
-    .map(([name, step]) => `${name}:${shortNumber(step)}`)
+    .map(([name, step]) => `${name}:${shortNumber(step, 6)}`)
     .join(",")
 }
 
@@ -79,9 +81,12 @@ export function readEdits(text) {
   return found
 }
 
-/** A number with four digits after the point at most, and none that says nothing. */
-export function shortNumber(value) {
-  return String(Number(value.toFixed(4)))
+/** A number with so many digits after the point at most, none that says nothing, no exponent. */
+export function shortNumber(value, digits = 9) {
+  return value
+    .toFixed(digits)
+    .replace(/\.?0+$/, "")
+    .replace(/^-0$/, "0")
 }
 
 /** A URL; parameters that are empty are left out. */
@@ -228,8 +233,7 @@ export function checkedPicture(found) {
   if (typeof found !== "object" || found === null) return null
   const { model, seed, text, plane, z, truncation } = found
   const mix = typeof found.mix === "string" ? readMix(found.mix) : found.mix
-  if (typeof model !== "string" || !/^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/.test(model))
-    return null
+  if (typeof model !== "string" || !MODEL.test(model)) return null
   const share = Number(truncation ?? 1)
   if (!(share >= 0 && share <= 1)) return null
   const edit = typeof found.edit === "object" ? editText(numbers(found.edit)) : String(found.edit)

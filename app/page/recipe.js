@@ -105,7 +105,10 @@ export function viewOf(recipe) {
   const { model, seeds, pictures } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
   if (Array.isArray(pictures)) {
-    return typeof pictures[0] === "object" ? viewOf({ model, ...pictures[0] }) : null
+    const [first] = pictures
+    if (typeof first !== "object" || first === null) return null
+    const found = viewOf({ model, ...first })
+    return found && pictures.length > 1 ? { ...found, of: `${pictures.length} pictures` } : found
   }
   if (Array.isArray(recipe.recipes)) return viewOfWay(recipe, recipe.recipes)
   if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
@@ -127,15 +130,17 @@ export function viewOf(recipe) {
 }
 
 function viewOfWay({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
+  if (stops.length < 2) return null
   const pins = stops.map((stop) => checkedPicture({ model, ...stop }))
   if (pins.includes(null)) return null
   return { view: "path", model, path: { pins, mode, ease, loop, fps } }
 }
 
 function viewOfOne(recipe, look) {
-  const { model, seed, mix, z, n } = recipe
-  const picture = checkedPicture({ model, seed, mix, z, ...look })
+  const { model, seed, mix, z, plane, n, direction } = recipe
+  const picture = checkedPicture({ model, seed, mix, z, plane, ...look })
   if (picture === null) return null
   if (n > 1) return { view: "grid", model, grid: { seed: picture.seed, ...lookIn(picture) } }
-  return { view: "focus", model, picture }
+  const found = { view: "focus", model, picture }
+  return direction === undefined ? found : { ...found, of: "strip along a direction" }
 }

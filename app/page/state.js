@@ -9,6 +9,8 @@ import {
   lookIn,
   lookOf,
   mixText,
+  MODEL,
+  NAME,
   PLANE_MODES,
   readEdits,
   shortNumber,
@@ -47,12 +49,19 @@ export function addressOf(state) {
 export function stateOf(search, base = freshState()) {
   const query = new URLSearchParams(search)
   const model = query.get("model") ?? base.model
-  const wanted = query.get("view") ?? (isPicture(query) ? "focus" : "grid")
-  const view = VIEWS.includes(wanted) ? wanted : "grid"
+  const named = query.get("view")
+  const view = VIEWS.includes(named) ? named : isPicture(query) ? "focus" : "grid"
   const state = { ...base, view, model }
   Object.assign(state, PARTS[view]?.read(query, state))
   if (view === "focus" && !state.picture) state.view = "grid"
   return state
+}
+
+/** What somebody else wrote, held against what an address may say: a view and what is in it. */
+export function checkedState(found) {
+  const state = stateOf(addressOf({ ...freshState(), ...found }).slice(1))
+  const part = state.view === "focus" ? "picture" : state.view
+  return { view: state.view, model: state.model, [part]: state[part] }
 }
 
 function isPicture(query) {
@@ -141,7 +150,7 @@ function readPins(query, model) {
 function baseOf(query, model) {
   return {
     // without a hash the page puts in what is meant
-    model: /@/.test(model) ? model : `${model || "x"}@000000000000`,
+    model: MODEL.test(model) ? model : `${NAME.test(model) ? model : "x"}@000000000000`,
     ...readLook(query),
   }
 }

@@ -10,7 +10,7 @@ import * as pins from "../../app/page/pins.js"
 import { frameCount, moved, placeInFilm } from "../../app/page/playing.js"
 import * as recipe from "../../app/page/recipe.js"
 import * as seeds from "../../app/page/seeds.js"
-import { addressOf, freshState, stateOf } from "../../app/page/state.js"
+import { addressOf, checkedState, freshState, stateOf } from "../../app/page/state.js"
 import { fileName, scalesFor, snippets } from "../../app/page/take.js"
 import * as way from "../../app/page/way.js"
 
@@ -182,6 +182,12 @@ test("an address that is no good shows the grid or less, and never fails", () =>
     assert.doesNotThrow(() => addressOf(state), search)
     assert.ok(state.view !== "focus" || state.picture.truncation === 1, search)
   }
+})
+
+test("an address with a model that cannot be keeps its picture", () => {
+  for (const model of ["MNIST", "mnist@abc", "", "mnist", "x y"])
+    assert.equal(stateOf(`?model=${model}&seed=3`).picture.seed, "3", model)
+  assert.equal(stateOf("?view=nothing&seed=3").view, "focus")
 })
 
 test("a text in an address waits for its number", () => {
@@ -427,8 +433,28 @@ test("every recipe leads to its view", () => {
   })
   const place = { columns: 1, rows: 1, x: 0.25, y: 1, size: 0 }
   assert.deepEqual(view({ ...four, ...place }).picture, PICTURES.straight)
+  const corners = { seeds: [1, 2, 3, LAST], x: 0.25, y: 1, mode: "lerp" }
+  const lone = view({ pictures: [{ plane: corners }] })
+  assert.deepEqual(lone.picture, PICTURES.straight)
+  assert.equal(view({ pictures: [{ seed: 1 }, { seed: 2 }] }).of, "2 pictures")
+  assert.equal(view({ seed: 1, direction: "d0" }).of, "strip along a direction")
+  const hostile = { fps: "abc", ease: {}, mode: 7, loop: "x" }
+  const checked = (words) => checkedState(view(words))
+  assert.deepEqual(checked({ seeds: [1, 2], frames: 2, ...hostile }).path, {
+    ...freshState().path,
+    loop: false,
+    pins: ["1", "2"].map((seed) => picture.plainPicture(MODEL, seed)),
+  })
+  const off = { seeds: [1, 2, 3, 4], columns: 2, rows: 2, x: 0.9, size: "a" }
+  assert.equal(checked(off).plane.x, 0.5)
+  const exact = { truncation: 0.123456, edit: "d0:0.123456" }
+  assert.equal(checked({ seed: 1, ...exact }).picture.truncation, 0.123456)
+  assert.deepEqual(checked({ seed: 1, ...exact }).picture.edit, { d0: 0.123456 })
+  const found = { ...PICTURES.found, z: [0.123456789, -1e-7, 10] }
+  assert.deepEqual(checked({ z: found.z, class: "cat" }).picture, found)
   for (const words of [
     {},
+    { recipes: [], frames: 2 },
     { seed: -1 },
     { seeds: [1] },
     { seeds: ["a", 2], frames: 2 },
