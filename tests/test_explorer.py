@@ -998,6 +998,29 @@ WIDE = """[...document.querySelectorAll("main *")]
   .map(one => one.outerHTML.slice(0, 80))"""
 
 
+@pytest.mark.parametrize("path", ["/?grid=0", "/?view=plane&corners=3,8,5,42"])
+def test_long_looks_fit_into_the_window(visit: Open, path: str) -> None:
+    here = visit(viewport={"width": 360, "height": 800})
+    edits = ",".join(f"d{n}:-1.25" for n in range(8))
+    page = here.go(f"{path}&truncation=0.7&edit={edits}")
+    page.get_by_role("button", name="Without truncation 0.7").wait_for()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(WIDE) == []
+
+
+def test_skip_link_leaves_the_history_alone(visit: Open) -> None:
+    page = visit().go("/?grid=0")
+    page.keyboard.press("4")
+    page.get_by_role("heading", name="Arithmetic").wait_for()
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'main'")
+    page.keyboard.press("z")
+    page.get_by_role("button", name="Seed 0", exact=True).wait_for()
+
+
 def test_motion_is_reduced_where_that_is_wished(visit: Open) -> None:
     page = visit(reduced_motion="reduce").go("/?view=path&pins=3,8")
     page.locator("canvas[data-frame='0']").wait_for()
