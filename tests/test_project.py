@@ -135,7 +135,13 @@ def test_one_search_at_a_time_and_the_next_when_its_client_has_gone(client: Test
         go_on.set()
         first.join(30)
         projector._search = search
-    assert client.post("/project?steps=1", content=picture).status_code == 200
+    for _ in range(100):  # the place is free a moment after the last line
+        last = client.post("/project?steps=1", content=picture).status_code
+        if last == 200:
+            break
+        assert last == 429
+        time.sleep(0.05)
+    assert last == 200
 
 
 def test_card_and_document_say_whether_it_is_on(client: TestClient, generator_folder: Path) -> None:
