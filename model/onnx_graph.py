@@ -3,6 +3,7 @@
 rows (N, input_dim) float32 -> network -> centre crop -> uint8 -> pixels (N, side, side, C)
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.generator_file import GeneratorFile
 from model.images import HALF_RANGE
-from model.networks.config import FIRST_SIDE, DCGANConfig, ResidualConfig, SNGANConfig, input_dim
-from model.networks.folding import fold, fold_class_norm, fold_convolution
+from model.networks.config import (
+    FIRST_SIDE,
+    DCGANConfig,
+    ModulatedConfig,
+    ResidualConfig,
+    SNGANConfig,
+    input_dim,
+)
+from model.networks.folding import fold, fold_class_norm, fold_convolution, fold_modulation
 
 OPSET, IR_VERSION = 17, 9
 LEAKY_SLOPE = 0.2
+# ways of doubling a side
+BILINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+NEAREST = {
+    "mode": "nearest",
+    "coordinate_transformation_mode": "asymmetric",
+    "nearest_mode": "floor",
+}
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -46,8 +61,11 @@ def onnx_graph(file: GeneratorFile) -> bytes:
     """The serialised model of a checked generator file."""
     config, side = file.config.network, file.config.crop
     graph = _Graph()
+    linear = isinstance(config, ResidualConfig | ModulatedConfig)  # what the network ends with
     if isinstance(config, ResidualConfig):
         x = _residual(graph, config, file.weights)
+    elif isinstance(config, ModulatedConfig):
+        x = _modulated(graph, config, file.weights)
     elif isinstance(config, SNGANConfig):
         x = _sngan(graph, config, file.weights)
     else:
@@ -56,12 +74,12 @@ def onnx_graph(file: GeneratorFile) -> bytes:
     if margin:
         first, last = np.full(2, margin, np.int64), np.full(2, margin + side, np.int64)
         x = graph.add("Slice", x, first, last, np.array([2, 3], np.int64))
-    if not isinstance(config, ResidualConfig):
+    if not linear:
         x = graph.add("Tanh", x)
     # as images.to_pixels: the cast cuts what the half pixel has lifted
     x = graph.add("Mul", x, np.array(HALF_RANGE, np.float32))
     x = graph.add("Add", x, np.array(HALF_RANGE + 0.5, np.float32))
-    if isinstance(config, ResidualConfig):
+    if linear:
         x = graph.add("Clip", x, np.array(0, np.float32), np.array(255, np.float32))
     x = graph.add("Cast", x, to=TensorProto.UINT8)
     graph.add("Transpose", x, perm=[0, 2, 3, 1])
@@ -114,11 +132,40 @@ def _residual(graph: _Graph, config: ResidualConfig, weights: Weights) -> str:
     for stage in range(config.stages + 1):
         if stage > 0:
             x = convolution(x, f"stages.{stage}.widen")
-            x = _doubled(graph, x, mode="linear", coordinate_transformation_mode="half_pixel")
+            x = _doubled(graph, x, **BILINEAR)
         for block in range(config.blocks if stage < config.stages else 0):
             name = f"stages.{stage}.blocks.{block}"
             inner = convolution(leaky(x), f"{name}.first")
             x = graph.join("Add", x, convolution(leaky(inner), f"{name}.second"))
+    return convolution(leaky(x), "picture")
+
+
+def _modulated(graph: _Graph, config: ModulatedConfig, weights: Weights) -> str:
+    def convolution(source: str, name: str) -> str:
+        weight = weights[f"{name}.weight"]
+        bias = weights.get(f"{name}.bias", np.zeros(len(weight), np.float32))
+        return _convolution(graph, source, weight, bias)
+
+    def leaky(source: str) -> str:
+        return graph.add("LeakyRelu", source, alpha=LEAKY_SLOPE)
+
+    code = leaky(graph.add("Gemm", "rows", weights["code.weight"], weights["code.bias"], transB=1))
+
+    def norm(source: str, name: str) -> str:
+        for operation, layer in zip(("Mul", "Add"), fold_modulation(weights, name), strict=True):
+            own = graph.add("Gemm", code, layer.weight, layer.bias, transB=1)
+            own = graph.add("Reshape", own, np.array([-1, len(layer.bias), 1, 1], np.int64))
+            source = graph.join(operation, source, own)
+        return source
+
+    x = _dense(graph, config.width, weights["dense.weight"], weights["dense.bias"])
+    for stage, (before, width) in enumerate(itertools.pairwise(config.generator_widths)):
+        name = f"stages.{stage}"
+        inner = convolution(leaky(norm(x, f"{name}.first_norm")), f"{name}.first")
+        inner = _doubled(graph, leaky(norm(inner, f"{name}.second_norm")), **NEAREST)
+        straight = x if before == width else convolution(x, f"{name}.shortcut")
+        straight = _doubled(graph, straight, **BILINEAR)
+        x = graph.join("Add", convolution(inner, f"{name}.second"), straight)
     return convolution(leaky(x), "picture")
 
 
@@ -145,8 +192,7 @@ def _sngan(graph: _Graph, config: SNGANConfig, weights: Weights) -> str:
         return source
 
     def doubled(source: str) -> str:
-        modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return _doubled(graph, source, mode="nearest", **modes)
+        return _doubled(graph, source, **NEAREST)
 
     x = _dense(graph, config.width, weights["dense.weight"], weights["dense.bias"], z)
     for stage, side in enumerate(config.sides):

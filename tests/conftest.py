@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from model.generator_file import write_generator_file
-from model.networks.config import DCGANConfig, ResidualConfig, SNGANConfig
+from model.networks.config import DCGANConfig, ModulatedConfig, ResidualConfig, SNGANConfig
 from model.networks.families import new_generator
 from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights
@@ -51,7 +51,7 @@ def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 
 
 
 def write_tiny_residual(
-    folder: Path, network: ResidualConfig = TINY_RESIDUAL, crop: int = 32
+    folder: Path, network: ResidualConfig | ModulatedConfig = TINY_RESIDUAL, crop: int = 32
 ) -> Path:
     """An untrained residual generator with classes, named as its folder."""
     torch.manual_seed(0)

@@ -69,21 +69,18 @@ class DCGANConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualConfig:
-    """Shape of the residual generator and discriminator: one stage a side, those from 4x4 to half
-    the resolution with blocks; at the full resolution blocks cost too much.
-    """
+class _Staged:
+    """What both residual families share: a stage for each side, and their discriminator."""
 
     z_dim: int = 64
     classes: int = 0  # 0: unconditional
     resolution: int = 64  # pixels per side that the generator draws: 4 times a power of two
     channels: int = 3  # 3: RGB, 1: grey
     width: int = 256  # generator channels at 4x4 and 8x8; halved at each further doubling
-    blocks: int = 1  # of two convolutions each, in a stage
     discriminator_width: int = 256
-    discriminator_blocks: int = 1
+    discriminator_blocks: int = 1  # of two convolutions each, in a stage
 
-    family: ClassVar[str] = "residual"
+    family: ClassVar[str]
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -96,18 +93,18 @@ class ResidualConfig:
             step = 2 ** max(0, halvings)
             if not 1 <= (width := getattr(self, name)) <= 4096 or width % step:
                 raise ValueError(f"{name} is {width}; allowed: 1 to 4096, a multiple of {step}")
-        for name in ("blocks", "discriminator_blocks"):
-            if not 1 <= (blocks := getattr(self, name)) <= 16:
-                raise ValueError(f"{name} is {blocks}; allowed: 1 to 16")
+        for name, most in (("blocks", 16), ("discriminator_blocks", 16), ("code_dim", 4096)):
+            if not 1 <= (value := getattr(self, name, 1)) <= most:
+                raise ValueError(f"{name} is {value}; allowed: 1 to {most}")
 
     @property
     def stages(self) -> int:
-        """Stages with blocks: sides from 4x4 to half the resolution."""
+        """How often the side doubles on the way from 4x4 to `resolution`."""
         return (self.resolution // FIRST_SIDE).bit_length() - 1
 
     @property
     def generator_widths(self) -> list[int]:
-        """Channels of each of the generator's stages, from 4x4 up to the resolution."""
+        """Channels of the generator's maps at each side, from 4x4 up to the resolution."""
         return [self.width >> max(0, stage - 1) for stage in range(self.stages + 1)]
 
     @property
@@ -115,6 +112,18 @@ class ResidualConfig:
         """Channels of each of the discriminator's stages, from half the resolution down to 4x4."""
         widths = [self.discriminator_width >> max(0, stage - 1) for stage in range(self.stages)]
         return widths[::-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualConfig(_Staged):
+    """Shape of the residual generator without normalisation and its discriminator: one stage a
+    side, those from 4x4 to half the resolution with blocks; at the full resolution blocks cost too
+    much.
+    """
+
+    blocks: int = 1  # of two convolutions each, in a stage
+
+    family: ClassVar[str] = "residual"
 
     def generator_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each tensor of the generator, in the order of its layers."""
@@ -136,6 +145,46 @@ class ResidualConfig:
                 for part in ("first", "second"):
                     convolution(f"stages.{stage}.blocks.{block}.{part}", width, width, 3)
         convolution("picture", self.channels, widths[-1], 3)
+        return shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModulatedConfig(_Staged):
+    """Shape of the residual generator whose batch norms are modulated by the latent and the class,
+    one block a doubling, and of the same discriminator.
+    """
+
+    code_dim: int = 128  # values by which the latent and the class set gain and offset of all norms
+
+    family: ClassVar[str] = "modulated"
+
+    def generator_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor of the generator, in the order of its layers."""
+        first, row = self.width * FIRST_SIDE**2, self.z_dim + self.classes
+        shapes: dict[str, tuple[int, ...]] = {
+            "code.weight": (self.code_dim, row),
+            "code.bias": (self.code_dim,),
+            "dense.weight": (first, row),
+            "dense.bias": (first,),
+        }
+
+        def norm(name: str, width: int) -> None:
+            for part in ("running_mean", "running_var"):
+                shapes[f"{name}.statistics.{part}"] = (width,)
+            shapes[f"{name}.modulation.weight"] = (2 * width, self.code_dim)
+            shapes[f"{name}.modulation.bias"] = (2 * width,)
+
+        for stage, (before, width) in enumerate(itertools.pairwise(self.generator_widths)):
+            name = f"stages.{stage}"
+            norm(f"{name}.first_norm", before)
+            shapes[f"{name}.first.weight"] = (width, before, 3, 3)
+            norm(f"{name}.second_norm", width)
+            shapes[f"{name}.second.weight"] = (width, width, 3, 3)
+            shapes[f"{name}.second.bias"] = (width,)
+            if before != width:
+                shapes[f"{name}.shortcut.weight"] = (width, before, 1, 1)
+        shapes["picture.weight"] = (self.channels, self.generator_widths[-1], 3, 3)
+        shapes["picture.bias"] = (self.channels,)
         return shapes
 
 
@@ -238,10 +287,11 @@ class SNGANConfig:
         return shapes
 
 
-NetworkConfig = DCGANConfig | ResidualConfig | SNGANConfig
+NetworkConfig = DCGANConfig | ResidualConfig | ModulatedConfig | SNGANConfig
 FAMILIES: dict[str, type[NetworkConfig]] = {
     DCGANConfig.family: DCGANConfig,
     ResidualConfig.family: ResidualConfig,
+    ModulatedConfig.family: ModulatedConfig,
     SNGANConfig.family: SNGANConfig,
 }
 
@@ -279,7 +329,7 @@ def network_from_dict(fields: dict[str, Any]) -> NetworkConfig:
     return config(**fields)
 
 
-def _check_common(config: NetworkConfig) -> None:
+def _check_common(config: DCGANConfig | _Staged | SNGANConfig) -> None:
     if not 1 <= config.z_dim <= 4096:
         raise ValueError(f"z_dim is {config.z_dim}; allowed: 1 to 4096")
     if config.resolution not in (8, 16, 32, 64, 128, 256):

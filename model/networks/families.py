@@ -1,9 +1,9 @@
 """Networks by their configuration."""
 
-from model.networks import dcgan, residual, sngan
-from model.networks.config import DCGANConfig, NetworkConfig, SNGANConfig
+from model.networks import dcgan, modulated, residual, sngan
+from model.networks.config import DCGANConfig, ModulatedConfig, NetworkConfig, SNGANConfig
 
-Generator = dcgan.Generator | residual.Generator | sngan.Generator
+Generator = dcgan.Generator | residual.Generator | modulated.Generator | sngan.Generator
 Discriminator = dcgan.Discriminator | residual.Discriminator | sngan.Discriminator
 
 
@@ -13,6 +13,8 @@ def new_generator(config: NetworkConfig) -> Generator:
         return dcgan.Generator(config)
     if isinstance(config, SNGANConfig):
         return sngan.Generator(config)
+    if isinstance(config, ModulatedConfig):
+        return modulated.Generator(config)
     return residual.Generator(config)
 
 

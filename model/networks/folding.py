@@ -62,6 +62,23 @@ def fold_convolution(weights: dict[str, NDArray[np.float32]], name: str, norm: s
     return _layer(weight, weights[f"{name}.bias"] * scale + shift)
 
 
+def fold_modulation(weights: dict[str, NDArray[np.float32]], name: str) -> tuple[Layer, Layer]:
+    """What a norm of `modulated` does after it has learnt: x * scale + shift per channel, both of
+    them dense layers (weight (C, code_dim)) of a picture's code.
+    """
+    (gain, offset), (gain_bias, offset_bias) = (
+        np.split(weights[f"{name}.modulation.{part}"].astype(np.float64), 2)
+        for part in ("weight", "bias")
+    )
+    mean, variance = (
+        weights[f"{name}.statistics.running_{part}"].astype(np.float64) for part in ("mean", "var")
+    )
+    inverse = 1.0 / np.sqrt(variance + EPSILON)
+    scale, scale_bias = gain * inverse[:, None], (1.0 + gain_bias) * inverse
+    shift, shift_bias = offset - scale * mean[:, None], offset_bias - scale_bias * mean
+    return _layer(scale, scale_bias), _layer(shift, shift_bias)
+
+
 def _scale_and_shift(
     weights: dict[str, NDArray[np.float32]], name: str, parts: tuple[str, str], statistics: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.config import FIRST_SIDE, ResidualConfig
+from model.networks.config import FIRST_SIDE, ModulatedConfig, ResidualConfig
 
 LEAKY_SLOPE = 0.2
 EMBEDDING = 64  # values in which the discriminator compares a picture with a class
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
     there are classes its projection on the class.
     """
 
-    def __init__(self, config: ResidualConfig) -> None:
+    def __init__(self, config: ResidualConfig | ModulatedConfig) -> None:
         super().__init__()
         widths = config.discriminator_widths
         last = widths[-1]
