@@ -24,12 +24,12 @@ from model.training.losses import (
     zero_centred_penalty,
 )
 from model.training.presets import PRESETS, Schedule, TrainConfig
-from model.training.schedules import cosine
+from model.training.schedules import cosine, inverse_root
 from tests.conftest import CLASSES, SHA, TINY_RESIDUAL
 
 CPU = torch.device("cpu")
 MODERN = replace(
-    PRESETS["modern-32"].config,
+    PRESETS["modern-32-v1"].config,
     network=TINY_RESIDUAL,
     batch=8,
     burn_in=800,
@@ -71,7 +71,7 @@ def test_penalty_is_half_the_squared_slope() -> None:
     weight = torch.randn(3, 4, 4)
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
     logits = (images * weight).sum(dim=(1, 2, 3))
-    penalty = zero_centred_penalty(logits, images)
+    penalty = zero_centred_penalty(logits, [images])
     assert penalty.item() == pytest.approx(0.5 * weight.square().sum().item(), rel=1e-5)
 
 
@@ -79,7 +79,7 @@ def test_penalty_teaches_the_discriminator() -> None:
     """It has a gradient itself: the slope of a quadratic logit shrinks with its factor."""
     factor = torch.tensor(2.0, requires_grad=True)
     images = torch.ones(1, 1, 2, 2, requires_grad=True)
-    penalty = zero_centred_penalty((factor * images.square()).sum(dim=(1, 2, 3)), images)
+    penalty = zero_centred_penalty((factor * images.square()).sum(dim=(1, 2, 3)), [images])
     penalty.backward()
     # 1/2 sum (2 f x)^2 = 8 f^2 over four pixels of 1
     assert penalty.item() == pytest.approx(8 * 4)
@@ -88,6 +88,11 @@ def test_penalty_teaches_the_discriminator() -> None:
 
 
 # --- schedules ---
+
+
+def test_inverse_root_is_steady_and_then_falls() -> None:
+    found = [inverse_root(seen, 100) for seen in (0, 1, 100, 400, 10_000)]
+    assert found == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.1])
 
 
 def test_cosine_goes_from_start_to_end_and_stays() -> None:
@@ -273,9 +278,10 @@ def test_generator_learns_what_a_class_looks_like(tmp_path: Path) -> None:
         assert pixels.mean(axis=(0, 1, 2)).argmax() == place
 
 
-def test_modern_presets_are_complete() -> None:
+def test_first_modern_presets_are_what_they_were() -> None:
+    """Runs that began with them go on: the same fingerprint, whatever was added since."""
     for side in (32, 64, 128):
-        preset = PRESETS[f"modern-{side}"]
+        preset = PRESETS[f"modern-{side}-v1"]
         config = preset.config
         assert (config.prior, config.game, config.betas) == ("normal", "relativistic", (0.0, 0.9))
         assert (config.learning_rate, config.final_rate_share) == (2e-4, 0.25)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import torch
 
-from model.networks.config import ResidualConfig, SNGANConfig
+from model.networks.config import ModulatedConfig, SNGANConfig
 from model.training.__main__ import main
 from model.training.presets import PRESETS, Preset
 from tests.conftest import TINY
@@ -20,12 +20,20 @@ TINY_MODERN = replace(
     snapshot_images=960,
     config=replace(
         PRESETS["modern-32"].config,
-        network=ResidualConfig(
-            z_dim=8, classes=10, resolution=32, channels=1, width=8, discriminator_width=8
-        ),
+        network=ModulatedConfig(
+            z_dim=8,
+            classes=10,
+            resolution=32,
+            channels=1,
+            width=8,
+            discriminator_width=8,
+            code_dim=8,
+        ),  # fmt: skip
         picture_side=28,
+        batch=32,
         bf16=False,
-        burn_in=600,
+        frozen_features=False,
+        steady=600,
     ),
 )
 TINY_SEQUEL = replace(

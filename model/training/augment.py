@@ -33,6 +33,12 @@ class Augmentation:
         moved = torch.einsum("nij,ncjk,nlk->ncil", rows, images, columns)
         return moved * kept
 
+    def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of two batches (N / 2, C, H, W), each in a graph of its own."""
+        parts = [part.chunk(2) for part in (self.rows, self.columns, self.kept)]
+        one, other = (Augmentation(*(part[place] for part in parts)) for place in (0, 1))
+        return one(first), other(second)
+
 
 def draw_augmentation(
     random: np.random.Generator,

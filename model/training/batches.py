@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model import images
-from model.training.augment import draw_augmentation
+from model.training.augment import Augmentation, draw_augmentation
 from model.training.data import Dataset
 from model.training.features import to_input
 from model.training.games import Batch
@@ -17,6 +17,8 @@ from model.training.schedules import cosine
 
 # streams of random numbers
 LATENTS, ORDER, WEIGHTS, GENERATOR_LATENTS, AUGMENTATION, GENERATOR_AUGMENTATION, MIRROR = range(7)
+
+SHARING = ("article", "modern")  # games whose updates share one batch of latents
 
 
 def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Generator:
@@ -61,34 +63,29 @@ class Batches:
             assert self._labels is not None
             classes[np.arange(len(chosen)), self._labels[chosen]] = 1.0
         rows = self._rows(LATENTS, step, classes)
-        if config.game == "article":
-            return Batch(
-                real=real,
-                classes=torch.from_numpy(classes).to(device),
-                rows=rows,
-                generator_rows=rows,
-            )
-        probability = cosine(0.0, config.augmentation, step * config.batch, config.burn_in)
-        augmentations = [
-            draw_augmentation(
-                self._stream(name, step),
-                2 * config.batch,
-                config.network.resolution,
-                probability,
-                device,
-                np.concatenate([self._share, self._share + config.batch]),
-            )
-            if config.augmentation
-            else None
-            for name in (AUGMENTATION, GENERATOR_AUGMENTATION)
-        ]
+        shared = config.game in SHARING
         return Batch(
             real=real,
             classes=torch.from_numpy(classes).to(device),
             rows=rows,
-            generator_rows=self._rows(GENERATOR_LATENTS, step, classes),
-            augmentation=augmentations[0],
-            generator_augmentation=augmentations[1],
+            generator_rows=rows if shared else self._rows(GENERATOR_LATENTS, step, classes),
+            augmentation=self._augmentation(AUGMENTATION, step),
+            generator_augmentation=None
+            if shared
+            else self._augmentation(GENERATOR_AUGMENTATION, step),
+        )
+
+    def _augmentation(self, name: int, step: int) -> Augmentation | None:
+        config = self._config
+        if not config.augmentation:
+            return None
+        return draw_augmentation(
+            self._stream(name, step),
+            2 * config.batch,
+            config.network.resolution,
+            cosine(0.0, config.augmentation, step * config.batch, config.burn_in),
+            self._device,
+            np.concatenate([self._share, self._share + config.batch]),
         )
 
     def _chosen(self, step: int) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 article        one discriminator update, then two of the generator on the same z
 relativistic   paired losses with zero-centred penalties (R3GAN)
+modern         the same with one batch of generated images for both updates, and where the
+               configuration says so a projected discriminator beside the other
 hinge          one update each, at two speeds, networks with spectral norm (SNGAN, SAGAN)
 """
 
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from model.networks import modulated
 from model.networks.families import Discriminator, Generator, new_discriminator, new_generator
 from model.training import checkpoint, ema
 from model.training.augment import Augmentation
@@ -23,40 +26,66 @@ from model.training.losses import (
     zero_centred_penalty,
 )
 from model.training.presets import TrainConfig
-from model.training.schedules import cosine
+from model.training.projected import Heads, Projection
+from model.training.schedules import cosine, inverse_root
 
 Stats = dict[str, Tensor]
 
 
 @dataclass
+class Projected:
+    """The projected discriminator: a projection that never learns, heads that do."""
+
+    projection: Projection
+    heads: Heads
+    optimizer: torch.optim.Optimizer
+
+
+@dataclass
 class Players:
-    """Both networks, the average of one, and both optimisers: what a checkpoint holds."""
+    """Both networks, the average of one, and both optimisers, with the projected discriminator
+    where there is one: what a checkpoint holds.
+    """
 
     generator: Generator
     discriminator: Discriminator
     average: Generator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+    projected: Projected | None = None
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Every network that learns, and the average, by name."""
+        found: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+        }
+        return found | ({"heads": self.projected.heads} if self.projected else {})
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Every optimiser, by name."""
+        found = {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+        return found | ({"heads_optimizer": self.projected.optimizer} if self.projected else {})
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the game, by name."""
-        return {
-            **checkpoint.pack("generator", self.generator.state_dict()),
-            **checkpoint.pack("discriminator", self.discriminator.state_dict()),
-            **checkpoint.pack("average", self.average.state_dict()),
-            **checkpoint.pack_optimizer("generator_optimizer", self.generator_optimizer),
-            **checkpoint.pack_optimizer("discriminator_optimizer", self.discriminator_optimizer),
-        }
+        tensors: dict[str, Tensor] = {}
+        for name, network in self.networks().items():
+            tensors |= checkpoint.pack(name, network.state_dict())
+        for name, optimizer in self.optimizers().items():
+            tensors |= checkpoint.pack_optimizer(name, optimizer)
+        return tensors
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`."""
-        self.generator.load_state_dict(checkpoint.unpack("generator", tensors))
-        self.discriminator.load_state_dict(checkpoint.unpack("discriminator", tensors))
-        self.average.load_state_dict(checkpoint.unpack("average", tensors))
-        checkpoint.unpack_optimizer("generator_optimizer", tensors, self.generator_optimizer)
-        checkpoint.unpack_optimizer(
-            "discriminator_optimizer", tensors, self.discriminator_optimizer
-        )
+        for name, network in self.networks().items():
+            network.load_state_dict(checkpoint.unpack(name, tensors))
+        for name, optimizer in self.optimizers().items():
+            checkpoint.unpack_optimizer(name, tensors, optimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,29 +100,55 @@ class Batch:
     generator_augmentation: Augmentation | None = None
 
 
-def new_players(config: TrainConfig, device: torch.device, seed: int) -> Players:
-    """The players before their first step, the same for the same seed."""
+def new_players(
+    config: TrainConfig, device: torch.device, seed: int, examples: Tensor | None = None
+) -> Players:
+    """The players before their first step, the same for the same seed. Of real images `examples`
+    (N, C, H, W) come the colour that generated ones start with and the scale of frozen features;
+    without them the one is grey and the other 1.
+
+    Raises:
+        FrozenError: the configuration wants frozen features, which are not installed.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = new_generator(config.network).to(device)
         discriminator = new_discriminator(config.network).to(device)
+        projection = heads = None
+        if config.frozen_features:
+            projection = Projection(config.network.resolution).to(device)
+            heads = Heads(projection, config.network.classes).to(device)
+    learning = [net for net in (generator, discriminator, heads) if net is not None]
     if config.channels_last:
-        for parameter in (*generator.parameters(), *discriminator.parameters()):
+        for parameter in (p for net in (*learning, projection) if net for p in net.parameters()):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    if examples is not None and isinstance(generator, modulated.Generator):
+        with torch.no_grad():
+            assert generator.picture.bias is not None
+            generator.picture.bias.copy_(examples.mean((0, 2, 3)))
 
-    def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
-        betas = config.betas
-        return torch.optim.Adam(network.parameters(), rate, betas, eps=1e-8, fused=True)
+    def adam(
+        network: nn.Module, optimizer: str, betas: tuple[float, float] | None = None
+    ) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            network.parameters(), config.rates[optimizer], betas or config.betas, fused=True
+        )
 
+    projected = None
+    if projection is not None and heads is not None:
+        projection.to(torch.bfloat16 if config.bf16 else torch.float32)
+        if examples is not None:
+            projection.calibrate(_ordered(examples, config))
+        optimizer = adam(heads, "heads_optimizer", config.generator_betas)
+        projected = Projected(projection, heads, optimizer)
     return Players(
         generator=generator,
         discriminator=discriminator,
         average=ema.slow_copy(generator),
-        generator_optimizer=adam(generator, config.learning_rate),
-        discriminator_optimizer=adam(
-            discriminator, config.discriminator_learning_rate or config.learning_rate
-        ),
+        generator_optimizer=adam(generator, "generator_optimizer", config.generator_betas),
+        discriminator_optimizer=adam(discriminator, "discriminator_optimizer"),
+        projected=projected,
     )
 
 
@@ -164,7 +219,7 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
     total = loss_d
     if penalised:
         # the mean over both halves is half of R1 + R2
-        penalty = 2.0 * zero_centred_penalty(torch.cat([real_logits, fake_logits]), images)
+        penalty = 2.0 * zero_centred_penalty(torch.cat([real_logits, fake_logits]), [images])
         total = loss_d + gamma * config.penalty_interval * penalty
         stats["penalty"] = penalty.detach()
     players.discriminator_optimizer.zero_grad()
@@ -189,6 +244,118 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
         "d_real": real_logits.detach().mean(),
         "d_fake": fake_logits.detach().mean(),
     }
+
+
+def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+    """One update each, of one batch of generated images whose graph is kept: the discriminators
+    learn from them, then the generator from what these say of the very same. Each generated image
+    is paired with a real one of its class, whose logits the generator's loss uses again.
+    """
+    generator, discriminator = players.generator, players.discriminator
+    share = inverse_root(step * config.batch, config.steady)
+    for name, optimizer in players.optimizers().items():
+        for group in optimizer.param_groups:
+            group["lr"] = share * config.rates[name]
+    autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
+    with autocast:
+        fake = generator(batch.rows)
+    real, generated = _ordered(batch.real, config), _ordered(fake, config)
+    if batch.augmentation:
+        real, generated = batch.augmentation.halves(real, generated)
+    stats: Stats = {}
+
+    # the discriminators
+    loss_d, real_logits, fake_logits = _discriminate(
+        discriminator, torch.cat([real, generated.detach().float()]), batch, config, step, stats
+    )
+    _update(discriminator, players.discriminator_optimizer, loss_d)
+    heads_real: list[Tensor] = []
+    if projected := players.projected:
+        with torch.no_grad():
+            real_maps = projected.projection(real)
+        fake_maps = projected.projection(generated)
+        maps = [
+            torch.cat([one, other.detach()])
+            for one, other in zip(real_maps, fake_maps, strict=True)
+        ]
+        loss_h, heads_real = _discriminate_maps(projected.heads, maps, batch, config, step, stats)
+        _update(projected.heads, projected.optimizer, loss_h)
+
+    # the generator
+    discriminator.requires_grad_(False)
+    with autocast:
+        again = discriminator(generated, batch.classes).float()
+    loss_g = relativistic_loss(again, real_logits)
+    total = loss_g
+    if projected:
+        projected.heads.requires_grad_(False)
+        with autocast:
+            again_heads = projected.heads(fake_maps, batch.classes)
+        losses = map(relativistic_loss, again_heads, heads_real)
+        total = config.discriminator_weight * loss_g + torch.stack(list(losses)).sum()
+    players.generator_optimizer.zero_grad()
+    torch.autograd.backward(total)
+    players.generator_optimizer.step()
+
+    return stats | {
+        "loss_g": loss_g.detach(),
+        "d_real": real_logits.mean(),
+        "d_fake": fake_logits.mean(),
+    }
+
+
+def _update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    optimizer.step()
+
+
+def _discriminate(
+    discriminator: Discriminator,
+    images: Tensor,
+    batch: Batch,
+    config: TrainConfig,
+    step: int,
+    stats: Stats,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, and logits without graph, of images (2 N, C, H, W), the real ones first."""
+    penalised = step % config.penalty_interval == 0
+    discriminator.requires_grad_(True)
+    images = _ordered(images, config).requires_grad_(penalised)
+    bf16 = config.bf16 and not penalised
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        logits = discriminator(images, torch.cat([batch.classes, batch.classes])).float()
+    real_logits, fake_logits = logits.chunk(2)
+    loss = relativistic_loss(real_logits, fake_logits)
+    stats["loss_d"] = loss.detach()
+    if penalised:
+        # the mean over both halves is half of R1 + R2
+        penalty = 2.0 * zero_centred_penalty(logits, [images])
+        loss = loss + config.gamma * config.penalty_interval * penalty
+        stats["penalty"] = penalty.detach()
+    return loss, real_logits.detach(), fake_logits.detach()
+
+
+def _discriminate_maps(
+    heads: Heads, maps: list[Tensor], batch: Batch, config: TrainConfig, step: int, stats: Stats
+) -> tuple[Tensor, list[Tensor]]:
+    """Loss of all heads, and the logits of each for real images without graph, of maps of 2 N
+    images, the real ones first.
+    """
+    penalised = step % config.heads_penalty_interval == 0
+    heads.requires_grad_(True)
+    maps = [found.float().requires_grad_(penalised) for found in maps]
+    bf16 = config.bf16 and not penalised
+    with torch.autocast(maps[0].device.type, torch.bfloat16, enabled=bf16):
+        logits = heads(maps, torch.cat([batch.classes, batch.classes]))
+    halves = [found.chunk(2) for found in logits]
+    loss = torch.stack([relativistic_loss(real, fake) for real, fake in halves]).sum()
+    stats["loss_h"] = loss.detach()
+    if penalised:
+        penalty = 2.0 * zero_centred_penalty(torch.stack(logits).sum(0), maps)
+        loss = loss + config.heads_gamma * config.heads_penalty_interval * penalty
+        stats["penalty_h"] = penalty.detach()
+    return loss, [real.detach() for real, _ in halves]
 
 
 def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
@@ -227,6 +394,7 @@ def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -
 GAMES: dict[str, Callable[[Players, Batch, TrainConfig, int], Stats]] = {
     "article": article_step,
     "relativistic": relativistic_step,
+    "modern": modern_step,
     "hinge": hinge_step,
 }
 
@@ -238,16 +406,10 @@ def _ordered(images: Tensor, config: TrainConfig) -> Tensor:
 
 
 def _anneal(players: Players, config: TrainConfig, images_seen: int) -> None:
-    rates = (
-        (players.generator_optimizer, config.learning_rate),
-        (
-            players.discriminator_optimizer,
-            config.discriminator_learning_rate or config.learning_rate,
-        ),
-    )
-    for optimizer, start in rates:
+    beta2 = cosine(config.betas[1], config.final_beta2, images_seen, config.burn_in)
+    for name, optimizer in players.optimizers().items():
+        start = config.rates[name]
         end = start * config.final_rate_share
-        beta2 = cosine(config.betas[1], config.final_beta2, images_seen, config.burn_in)
         for group in optimizer.param_groups:
             group["lr"] = cosine(start, end, images_seen, config.burn_in)
             group["betas"] = (config.betas[0], beta2)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from model import images
 from model.generator_file import write_generator_file
@@ -28,6 +29,7 @@ from model.training import checkpoint, ema, evaluate
 from model.training.batches import WEIGHTS, Batches, stream
 from model.training.card import snapshot_card
 from model.training.data import Dataset
+from model.training.features import to_input
 from model.training.games import Stats, new_players, play
 from model.training.journal import Journal, Silence
 from model.training.peers import Peers, share_batch_norms
@@ -37,6 +39,7 @@ from model.training.run_folder import slug
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
+EXAMPLES = 256  # real images that the players are fitted to before their first step
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
@@ -107,7 +110,7 @@ class _Training:
     def __init__(self, run: Run) -> None:
         self._run, self._config, self._schedule = run, run.config, run.schedule
         seed = int(stream(run.config.seed, WEIGHTS, 0).integers(2**63))
-        self._players = new_players(run.config, run.device, seed)
+        self._players = new_players(run.config, run.device, seed, self._examples())
         self._state: dict[str, Any] = {"images_seen": 0, "best": None, "attempt": 0}
         self._warnings: list[str] = []
         if found := _newest(run, self._warnings):
@@ -120,11 +123,18 @@ class _Training:
         self._recent: list[Stats] = []
         self._drawn_at = time.monotonic()
 
+    def _examples(self) -> Tensor:
+        """A few real images, the same whenever the run starts."""
+        count = min(EXAMPLES, len(self._run.data))
+        chosen = self._run.data.images[np.linspace(0, len(self._run.data) - 1, count).astype(int)]
+        padded = images.pad_to(chosen, self._config.network.resolution)
+        return to_input(torch.from_numpy(padded).to(self._run.device))
+
     def _play_together(self, peers: Peers) -> None:
         players = self._players
         for network in (players.generator, players.discriminator):
             share_batch_norms(network)
-        for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
+        for optimizer in players.optimizers().values():
             optimizer.register_step_pre_hook(peers.average_gradients)
 
     def go_on(self, stop: Callable[[], bool]) -> bool:

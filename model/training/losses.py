@@ -4,6 +4,8 @@ The article's: sigmoid cross-entropy, one-sided label smoothing, non-saturating 
 The modern presets': relativistic pairing with zero-centred penalties. The sequel's: hinge.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
@@ -40,15 +42,17 @@ def relativistic_loss(winners: Tensor, losers: Tensor) -> Tensor:
     return softplus(losers - winners).mean()
 
 
-def zero_centred_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Squared length of each logit's gradient at its image, half of it, in float32: R1 of real
-    images, R2 of generated ones. `images` must be part of the logits' graph.
+def zero_centred_penalty(logits: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """Squared length of each logit's gradient at its inputs (N, C, H, W), half of it, in float32:
+    R1 of real images, R2 of generated ones, or of their maps. `inputs` must be part of the logits'
+    graph.
 
     Mescheder et al., "Which Training Methods for GANs do actually Converge?" (2018), equation 9;
     Huang et al. (2024), equation 3.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    gradients = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+    lengths = [gradient.square().sum(dim=(1, 2, 3)).mean() for gradient in gradients]
+    return 0.5 * torch.stack(lengths).sum()
 
 
 def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -10,3 +10,13 @@ def cosine(start: float, end: float, images_seen: float, burn_in: float) -> floa
     if images_seen >= burn_in:
         return end
     return end + (start - end) * (1.0 + math.cos(math.pi * images_seen / burn_in)) / 2.0
+
+
+def inverse_root(images_seen: float, steady: float) -> float:
+    """1 up to `steady` images, then one over the root of how many times as many have been seen:
+    no end needs to be known, and a run can always go on.
+
+    Source: Karras et al., "Analyzing and Improving the Training Dynamics of Diffusion Models"
+    (EDM2, 2024), equation 67.
+    """
+    return min(1.0, math.sqrt(steady / max(images_seen, 1.0)))

@@ -22,9 +22,19 @@ from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import Number
 from model.training.data import DataError, Dataset, Split, load, own_form
 from model.training.downloads import data_path
+from model.training.frozen import weights_path
 from model.training.measuring import add_fit, add_measuring, read_network
 from model.training.peers import Peers, joined
-from model.training.presets import PRESETS, Schedule, TrainConfig
+from model.training.presets import PRESETS, Game, Schedule, TrainConfig
+
+# of the options of the modern presets, what each game has a part for
+PARTS: dict[Game, tuple[str, ...]] = {
+    "article": (),
+    "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),
+}
+_RELATIVISTIC = (*PARTS["hinge"], "gamma", "penalty_interval", "augmentation")
+PARTS["relativistic"] = (*_RELATIVISTIC, "final_gamma", "burn_in")
+PARTS["modern"] = (*_RELATIVISTIC, "steady", "frozen_features", "discriminator_weight")
 
 
 def add_command(commands: Any) -> None:
@@ -102,6 +112,22 @@ def add_command(commands: Any) -> None:
         type=Number(float, 0, 10_000),
         help="weight of the penalties at the start; falls to a tenth. Larger: less variety lost, "
         "more blur",
+    )
+    modern.add_argument(
+        "--frozen-features",
+        choices=("imagenet", "none"),
+        help="by which a projected discriminator looks at pictures beside the other; none: more "
+        "images an hour, later crisp (default: imagenet where its package is installed)",
+    )
+    modern.add_argument(
+        "--discriminator-weight",
+        type=Number(float, 0, 1000),
+        help="of the discriminator of pixels, beside 1 for each head on frozen features",
+    )
+    modern.add_argument(
+        "--steady-kimg",
+        type=Number(float, 0.001, 1e6),
+        help="thousands of images for which the rates stay; then they fall with their root",
     )
     modern.add_argument(
         "--penalty-interval", type=Number(int, 1, 64), help="steps between penalties"
@@ -232,10 +258,15 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     modern = {
         "learning_rate": options.learning_rate,
         "gamma": options.gamma,
-        "final_gamma": None if options.gamma is None else options.gamma / 10,
+        "final_gamma": options.gamma / 10 if options.gamma and config.final_gamma else None,
         "penalty_interval": options.penalty_interval,
         "augmentation": options.augment,
-        "burn_in": None if options.burn_in_kimg is None else options.burn_in_kimg * 1000,
+        "burn_in": _thousands(options.burn_in_kimg),
+        "steady": _thousands(options.steady_kimg),
+        "frozen_features": None
+        if options.frozen_features is None
+        else options.frozen_features == "imagenet",
+        "discriminator_weight": options.discriminator_weight,
         "mirror": options.mirror or None,
     }
     asked = {
@@ -249,26 +280,31 @@ def _resolved(options: argparse.Namespace) -> TrainConfig:
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     widths = {"width": options.width, "discriminator_width": options.discriminator_width}
     widths = {name: value for name, value in widths.items() if value is not None}
-    parts = {
-        "article": (),
-        "hinge": ("learning_rate", "mirror", *widths),
-    }.get(config.game, (*modern, *widths))
-    wrong = [name for name in (*modern, *widths) if name in {**changes, **widths}]
-    wrong = [name for name in wrong if name not in parts]
+    known = PARTS[config.game]
+    turned = [name for name in (*modern, *widths) if name in {**changes, **widths}]
+    wrong = [name for name in turned if name not in known]
     if wrong:
         option = wrong[0].replace("_", "-")
         raise loop.TrainingError(
             f"{option} is no part of preset {config.preset}, whose game is {config.game}"
         )
-    if config.discriminator_learning_rate and options.learning_rate:
-        ratio = config.discriminator_learning_rate / config.learning_rate
-        changes["discriminator_learning_rate"] = options.learning_rate * ratio
+    if options.learning_rate:
+        ratio = options.learning_rate / config.learning_rate
+        if config.discriminator_learning_rate:
+            changes["discriminator_learning_rate"] = config.discriminator_learning_rate * ratio
+        changes["heads_learning_rate"] = config.heads_learning_rate * ratio
     if options.precision:
         changes["bf16"] = options.precision == "bf16"
+    if config.frozen_features and options.frozen_features is None and weights_path() is None:
+        changes["frozen_features"] = False
     try:
         return replace(config, **changes, network=replace(config.network, **widths))
     except ValueError as error:
         raise loop.TrainingError(str(error)) from None
+
+
+def _thousands(kimg: float | None) -> float | None:
+    return None if kimg is None else kimg * 1000
 
 
 def _suited(config: TrainConfig, path: Path) -> TrainConfig:
