@@ -2,16 +2,16 @@
 
     pixels (N, H, W, C) uint8 -> 128 features and class probabilities
 
-With labelled pictures it is a classifier; without, it learns by itself (see `pretext`). It is no
-Inception network: a distance in its features compares generators on one data set, and is not called
-FID.
+With labelled pictures it is a classifier; without, it learns by itself (see `pretext`); of pictures
+stacked from layers it may name those too (see `parts`). It is no Inception network: a distance in
+its features compares generators on one data set, and is not called FID.
 """
 
 import hashlib
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -60,10 +60,14 @@ class ExtractorConfig:
     # share of the test pictures whose class it names; without classes, whose damage
     test_accuracy: float = 0.0
     layout: Layout = "dense"  # the first one, of files that do not say
+    parts: dict[str, int] = field(default_factory=dict)  # layers that it tells apart, by slot
+    part_accuracy: dict[str, float] = field(default_factory=dict)  # share of each that it names
 
     @property
     def kind(self) -> str:
         """What a figure's name calls it."""
+        if self.parts:
+            return "parts"
         return "classifier" if self.classes else "selfsup"
 
 
@@ -78,6 +82,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ExtractorConfig) -> None:
         super().__init__()
         folded = config.layout == "folded"
+        self.config = config
         self._fold = -(-config.side // FOLDED_SIDE) if folded else 0  # 0: not at all
         self._poolings = 3 if folded else 2
         fold = max(1, self._fold)
@@ -89,6 +94,8 @@ class Classifier(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.features = nn.Linear(widths[-1] * side**2, FEATURES)
         self.logits = nn.Linear(FEATURES, len(config.classes)) if config.classes else None
+        layers = sum(config.parts.values())
+        self.parts = nn.Linear(FEATURES, layers) if layers else None  # slot after slot
 
     def embed(self, images: Tensor) -> Tensor:
         """Features (N, 128) of images (N, C, H, W) in [-1, 1]."""
@@ -157,6 +164,14 @@ class Extractor:
                 features.append(embedded.cpu().numpy())
                 probabilities.append(self._network.probabilities(embedded).cpu().numpy())
         return np.concatenate(features), np.concatenate(probabilities)
+
+    def parts(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The layer that it sees in each slot, (N, slots), also in those of other classes."""
+        assert self._network.parts is not None
+        features = torch.from_numpy(self(pixels)[0]).to(self._device)
+        with torch.inference_mode():
+            slots = self._network.parts(features).split(list(self.config.parts.values()), 1)
+        return torch.stack([logits.argmax(1) for logits in slots], 1).cpu().numpy()
 
     def accuracy(self, dataset: Dataset) -> float:
         """Share of the pictures whose class it names."""
@@ -337,5 +352,9 @@ def to_input(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float().div(HALF_RANGE).sub(1)
 
 
-def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+def _tensors(network: Classifier) -> dict[str, Tensor]:
+    """As they are kept: in half precision where there are parts, to which those were rounded."""
+    tensors = {k: value.detach().cpu().contiguous() for k, value in network.state_dict().items()}
+    if network.parts is None:
+        return tensors
+    return {k: value.half() if value.is_floating_point() else value for k, value in tensors.items()}

@@ -1,5 +1,5 @@
-"""`evaluate` and `classifier`: generators measured, and the network that measures them; and what
-every command shares that looks at real pictures.
+"""`evaluate`, `classifier` and `parts`: generators measured, and the networks that measure them;
+and what every command shares that looks at real pictures.
 
     pictures -> training and test part -> feature network -> Reference -> figures of a generator
 """
@@ -29,10 +29,11 @@ from model.training.features import (
     train_extractor,
     train_selfsup,
 )
+from model.training.parts import add_command as add_parts
 
 
 def add_commands(commands: Any) -> None:
-    """`evaluate` and `classifier`, among the commands."""
+    """`evaluate`, `classifier` and `parts`, among the commands."""
     measure = commands.add_parser("evaluate", help="measure a generator file, as JSON")
     measure.add_argument("generator", type=Path, help="folder of a generator file")
     measure.add_argument(
@@ -67,6 +68,7 @@ def add_commands(commands: Any) -> None:
     add_fit(classifier)
     add_device(classifier)
     classifier.set_defaults(command=_classifier)
+    add_parts(commands)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
