@@ -181,7 +181,7 @@ def _drawing(
         generator.eval()
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            pictures = torch.cat([picture(part) for part in z.split(250)]).numpy()
+            pictures = torch.cat([picture(part) for part in z.split(25)]).numpy()
         generator.train()
         return to_pixels(pictures)
 
