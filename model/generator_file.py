@@ -4,7 +4,8 @@
     config.json         network, prior, crop, data, images seen, metrics; SHA-256 of the weights and
                         of itself, and what the first pictures look like
     README.md           model card, for people
-    samples.png, model.onnx   perhaps, beside the others; nothing here reads them
+    samples.png, model.onnx, discriminator.safetensors
+                        perhaps, beside the others; nothing here reads them
 
 Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
 """
@@ -34,7 +35,8 @@ CONFIG = "config.json"
 CARD = "README.md"
 SAMPLES = "samples.png"
 ONNX = "model.onnx"
-FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX)  # what belongs to a generator file
+DISCRIMINATOR = "discriminator.safetensors"
+FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX, DISCRIMINATOR)  # what belongs to a generator file
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20
@@ -179,7 +181,7 @@ def read_generator_file(folder: Path) -> GeneratorFile:
             match their hash, the network's names and shapes, or are not finite.
     """
     config = _read_config(folder)
-    content = _read_bytes(folder / WEIGHTS, MAX_WEIGHT_BYTES)
+    content = read_bytes(folder / WEIGHTS, MAX_WEIGHT_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != config.weights_sha256:
         raise GeneratorFileError(
@@ -226,7 +228,7 @@ def _read_config(folder: Path) -> GeneratorConfig:
             f"{folder}: no such folder; a generator file is a folder with {CONFIG} and {WEIGHTS}"
         )
     path = folder / CONFIG
-    content = _read_bytes(path, MAX_CONFIG_BYTES)
+    content = read_bytes(path, MAX_CONFIG_BYTES)
     try:
         config = GeneratorConfig.model_validate_json(content)
     except ValidationError as error:
@@ -253,7 +255,12 @@ def _read_config(folder: Path) -> GeneratorConfig:
     return config
 
 
-def _read_bytes(path: Path, limit: int) -> bytes:
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        GeneratorFileError: it is missing, something else, too large or cannot be read.
+    """
     try:
         # a pipe in its place would be waited for
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:

@@ -11,14 +11,15 @@ from model.generator_file import CONFIG
 ZOO = Path(__file__).parent / "zoo"  # the generators that ship
 
 
-def generator_folder(name: str) -> Path:
-    """Where a generator file is: downloaded from the Hub, in the zoo, or at a path of ours.
+def generator_folder(name: str, *beside: str) -> Path:
+    """Where a generator file is: downloaded from the Hub, with the files `beside` where it has
+    them, in the zoo, or at a path of ours.
 
     Raises:
         GeneratorFileError: the Hub does not give it.
     """
     if name.startswith("hf:"):
         # imported by name: the Hub's library costs time and memory, and few hosts want it
-        fetched: Path = importlib.import_module("model.hub").fetch(name)
+        fetched: Path = importlib.import_module("model.hub").fetch(name, *beside)
         return fetched
     return ZOO / name if (ZOO / name / CONFIG).is_file() else Path(name)

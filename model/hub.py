@@ -3,9 +3,10 @@ the other way: a folder to a repository.
 
     hf:owner/name@revision -> commit -> kept already? -> size -> download -> the folder, unchecked
 
-Three files and no other are fetched, over plain HTTPS, and kept where the Hub's library keeps them
-(HF_HOME). A commit that is there needs no network. Imported only where such a name is given: the
-library comes with the extra `hub`. It gets no token but HF_TOKEN's, and sends no telemetry.
+Three files and no other are fetched, and the discriminator where training starts from it, over
+plain HTTPS, and kept where the Hub's library keeps them (HF_HOME). A commit that is there needs no
+network. Imported only where such a name is given: the library comes with the extra `hub`. It gets
+no token but HF_TOKEN's, and sends no telemetry.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any
 from model.generator_file import (
     CARD,
     CONFIG,
+    DISCRIMINATOR,
     FILES,
     MAX_CONFIG_BYTES,
     MAX_WEIGHT_BYTES,
@@ -50,12 +52,18 @@ NAME = re.compile(f"{PREFIX}({REPOSITORY.pattern})@({REVISION.pattern})", re.ASC
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WANTED = "hf:owner/name@revision is wanted, where the revision is a commit's 40 hex digits or a tag"
 TIMEOUT = 10.0  # seconds of silence
-LIMITS = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHT_BYTES, CARD: 2**20}  # bytes
+LIMITS = {
+    CONFIG: MAX_CONFIG_BYTES,
+    WEIGHTS: MAX_WEIGHT_BYTES,
+    CARD: 2**20,
+    DISCRIMINATOR: MAX_WEIGHT_BYTES,
+}  # bytes
 MAX_REFS_BYTES = 2**20
 
 
-def fetch(name: str) -> Path:
-    """The folder of a generator file at the Hub, downloaded unless it is here already.
+def fetch(name: str, *beside: str) -> Path:
+    """The folder of a generator file at the Hub, downloaded unless it is here already, with the
+    files `beside` where it has them.
 
     Raises:
         GeneratorFileError: the name is not as wanted, the extra is not installed, the Hub does not
@@ -64,7 +72,7 @@ def fetch(name: str) -> Path:
     match = NAME.fullmatch(name)
     if match is None:
         raise GeneratorFileError(f"{ascii(name)[1:-1][:200]}: {WANTED}")
-    return _fetch(name, match[1], match[2], branches=False)
+    return _fetch(name, match[1], match[2], branches=False, beside=beside)
 
 
 def fetch_newest(repository: str, revision: str = "main") -> Path:
@@ -122,15 +130,18 @@ def _check_installed(name: str) -> None:
         raise GeneratorFileError(f"{name}: needs the extra 'hub': pip install 'ganserve[hub]'")
 
 
-def _fetch(name: str, repository: str, revision: str, *, branches: bool) -> Path:
+def _fetch(
+    name: str, repository: str, revision: str, *, branches: bool, beside: tuple[str, ...] = ()
+) -> Path:
     _check_installed(name)
     try:
         known = COMMIT.fullmatch(revision) is not None
         commit = revision if known else _commit(repository, revision, branches)
         for file in (CONFIG, WEIGHTS):
             path = _file(repository, commit, file)
-        with suppress(errors.EntryNotFoundError):  # the card is for people alone
-            _file(repository, commit, CARD)
+        for file in (CARD, *beside):
+            with suppress(errors.EntryNotFoundError):  # serving needs neither
+                _file(repository, commit, file)
     except errors.RepositoryNotFoundError:
         raise GeneratorFileError(
             f"{name}: the Hub has no such repository, or shows it only to some (HF_TOKEN)"

@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from model import hub
-from model.generator_file import CARD, CONFIG, WEIGHTS, GeneratorFileError, read_generator_file
+from model.generator_file import (
+    CARD,
+    CONFIG,
+    DISCRIMINATOR,
+    WEIGHTS,
+    GeneratorFileError,
+    read_generator_file,
+)
 from model.pretrained import PretrainedGenerator
 from tests.test_start import fetch, free_port, service, start_and_fail
 
@@ -121,6 +128,13 @@ def test_commit_and_tag_give_the_same_generator(
     folder = hub.fetch(f"hf:owner/tiny@{revision}")
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, CARD}
     assert read_generator_file(folder).config == read_generator_file(generator_folder).config
+
+
+def test_discriminator_is_fetched_only_where_it_is_asked_for(here: Hub) -> None:
+    name = f"hf:owner/tiny@{COMMIT}"
+    here.files[DISCRIMINATOR] = b"of the generator"
+    assert not (hub.fetch(name) / DISCRIMINATOR).exists()
+    assert (hub.fetch(name, DISCRIMINATOR) / DISCRIMINATOR).read_bytes() == b"of the generator"
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1", COMMIT])

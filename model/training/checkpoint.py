@@ -45,14 +45,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> 
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
-    state = {**checkpoint.state, "sha256": _digest(tensors)}
-    path = _path(folder, checkpoint.images_seen)
+    state = {**checkpoint.state, "sha256": digest(tensors)}
+    path = path_of(folder, checkpoint.images_seen)
     for unfinished in folder.glob(f".{PATTERN}.tmp"):
         unfinished.unlink()
     write_atomically(path, save(tensors, {"state": json.dumps(state)}))
     best = (state.get("best") or {}).get("images_seen")
     for old in newest_first(folder)[keep:]:
-        if best is None or old != _path(folder, best):
+        if best is None or old != path_of(folder, best):
             old.unlink()
     return path
 
@@ -79,7 +79,7 @@ def parse_checkpoint(content: bytes) -> Checkpoint:
         tensors = load(content)
         (header_bytes,) = struct.unpack("<Q", content[:8])
         state = json.loads(json.loads(content[8 : 8 + header_bytes])["__metadata__"]["state"])
-        if state.pop("sha256") != _digest(tensors):
+        if state.pop("sha256") != digest(tensors):
             raise CheckpointError("its tensors do not match its hash")
     except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
         raise CheckpointError(str(error)) from None
@@ -91,7 +91,8 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob(PATTERN), reverse=True)
 
 
-def _path(folder: Path, images_seen: int) -> Path:
+def path_of(folder: Path, images_seen: int) -> Path:
+    """Where the checkpoint after so many images is, if it is kept."""
     return folder / f"checkpoint-{images_seen:09d}.safetensors"
 
 
@@ -154,9 +155,10 @@ def unpack_optimizer(
                 moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors on the CPU with their names."""
+    found = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
-        digest.update(tensors[name].numpy().data)
-    return digest.hexdigest()
+        found.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        found.update(tensors[name].numpy().data)
+    return found.hexdigest()

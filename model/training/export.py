@@ -24,6 +24,7 @@ from model.sampler import load_sampler
 from model.sampler_onnx import OnnxSampler
 from model.training.arguments import Number
 from model.training.card import model_card
+from model.training.discriminator_file import write_discriminator
 from model.training.downloads import OFFICIAL
 from model.training.journal import seconds_spent
 from model.training.measuring import add_against, add_measuring, measured
@@ -78,13 +79,16 @@ def _export(options: argparse.Namespace) -> int:
     pixels = sampler(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
     hours = seconds_spent(options.run, config.images_seen) / 3600
-    cost = f"{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
+    began = f"Started from `{record['start']}`. " if "start" in record else ""
+    cost = f"{began}{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
     samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
     card = model_card(config, record["command"], cost, samples)
     (options.output / "README.md").write_text(card)
     if options.onnx:
         write_onnx(read_generator_file(options.output), options.output / ONNX)
-    print(f"{options.output}: {config.name}, {config.images_seen:,} images seen")
+    file = read_generator_file(options.output)
+    kept = write_discriminator(options.run, record["config"]["game"], file, options.output)
+    print(f"{options.output}: {config.name}, {config.images_seen:,} images seen; {kept}")
     return 0
 
 

@@ -117,7 +117,7 @@ def new_players(
         projection = heads = None
         if config.frozen_features:
             projection = Projection(config.network.resolution).to(device)
-            heads = Heads(projection, config.network.classes).to(device)
+            heads = Heads(config.network.resolution, config.network.classes).to(device)
     learning = [net for net in (generator, discriminator, heads) if net is not None]
     if config.channels_last:
         for parameter in (p for net in (*learning, projection) if net for p in net.parameters()):

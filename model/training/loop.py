@@ -36,6 +36,7 @@ from model.training.peers import Peers, share_batch_norms
 from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
+from model.training.start import Start, begin
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
@@ -63,6 +64,7 @@ class Run:
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
+    start: Start | None = None  # None: from nothing
     peers: Peers = field(default_factory=Peers)
 
 
@@ -113,9 +115,13 @@ class _Training:
         self._players = new_players(run.config, run.device, seed, self._examples())
         self._state: dict[str, Any] = {"images_seen": 0, "best": None, "attempt": 0}
         self._warnings: list[str] = []
+        self._beginning: list[str] = []
         if found := _newest(run, self._warnings):
             self._players.load(found.tensors)
             self._state |= found.state
+        elif run.start is not None:
+            classes = run.data.classes if run.config.network.classes else ()
+            self._beginning = begin(self._players, run.start, classes)
         share, attempt = run.peers.share(run.config.batch), self._state["attempt"]
         self._batches = Batches(run.config, run.data, run.device, attempt, share)
         if run.peers.size > 1:
@@ -157,7 +163,7 @@ class _Training:
             company = f", {run.peers.size} processes" if run.peers.size > 1 else ""
             journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images{company}")
             if step == 0 and first:
-                for note in run.notes:
+                for note in (*self._beginning, *run.notes):
                     journal.say(note)
                 self._grid(self._fast_sampler(), 0)
                 _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])

@@ -29,6 +29,7 @@ LATER: dict[str, object] = {
     "heads_learning_rate": 0.0,
     "heads_gamma": 0.0,
     "heads_penalty_interval": 1,
+    "start": "",
 }
 
 
@@ -70,6 +71,7 @@ class TrainConfig:
     # these two have a part in no other
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
+    start: str = ""  # SHA-256 of what training starts from, see `start.Start`; "": from nothing
     ema_half_life: float = 10_000.0  # images
     ema_ramp: float = 0.05  # of the images seen: upper bound of the half-life early on
     seed: int = 0

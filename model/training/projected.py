@@ -26,6 +26,16 @@ LEAKY_SLOPE = 0.2
 MIXING_SEED = 0
 
 
+def map_sizes(resolution: int) -> list[tuple[int, int]]:
+    """Channels and pixels per side of each mixed map of pictures of `resolution`."""
+    side = _seen_side(resolution)
+    return [(MIXED << max(0, level - 1), side >> (2 + level)) for level in range(len(CHANNELS))]
+
+
+def _seen_side(resolution: int) -> int:
+    return min(max(resolution, SIDE), LARGEST_SIDE)
+
+
 class Projection(nn.Module):
     """Images to mixed maps, nothing of which learns; each map is of unit deviation on the pictures
     of `calibrate`.
@@ -33,11 +43,10 @@ class Projection(nn.Module):
 
     def __init__(self, resolution: int) -> None:
         super().__init__()
-        self.side = min(max(resolution, SIDE), LARGEST_SIDE)
+        self.side = _seen_side(resolution)
         self.features = FrozenFeatures()
         widths = [MIXED << level for level in range(len(CHANNELS))]
-        self.channels = [widths[max(0, level - 1)] for level in range(len(CHANNELS))]
-        self.sides = [self.side >> (2 + level) for level in range(len(CHANNELS))]
+        self.channels, self.sides = zip(*map_sizes(resolution), strict=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(MIXING_SEED)
             self.across = nn.ModuleList(map(_mixing, CHANNELS, widths))
@@ -107,13 +116,12 @@ class Head(nn.Module):
 
 
 class Heads(nn.Module):
-    """A head for each map of a projection."""
+    """A head for each map of the projection of pictures of `resolution`."""
 
-    def __init__(self, projection: Projection, classes: int) -> None:
+    def __init__(self, resolution: int, classes: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
-            Head(channels, side, classes)
-            for channels, side in zip(projection.channels, projection.sides, strict=True)
+            Head(channels, side, classes) for channels, side in map_sizes(resolution)
         )
 
     def forward(self, maps: list[Tensor], classes: Tensor) -> list[Tensor]:

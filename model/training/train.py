@@ -19,13 +19,15 @@ from model.networks.config import DCGANConfig
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, report, run_folder
 from model.training.album import broken_notes, check_broken, write_broken
-from model.training.arguments import Number
+from model.training.arguments import GENERATOR_HELP, Number
+from model.training.augment import FEW, FEW_PROBABILITY, sensible_augmentation
 from model.training.data import DataError, Dataset, Split, load, own_form
 from model.training.downloads import data_path
 from model.training.frozen import weights_path
 from model.training.measuring import add_fit, add_measuring, read_network
 from model.training.peers import Peers, joined
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
+from model.training.start import Start, check_agrees, read_start, suited
 
 # of the options of the modern presets, what each game has a part for
 PARTS: dict[Game, tuple[str, ...]] = {
@@ -41,9 +43,15 @@ def add_command(commands: Any) -> None:
     """`train`, among the commands."""
     train = commands.add_parser("train", help="train a generator; the same command again resumes")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
-    train.add_argument("--preset", required=True, choices=PRESETS, help=presets)
+    train.add_argument("--preset", choices=PRESETS, help=presets)
     train.add_argument(
         "--data", help="folder, zip, or official set by name; default: the preset's own set"
+    )
+    train.add_argument(
+        "--from",
+        dest="start",
+        metavar="GENERATOR",
+        help=f"start from its networks: {GENERATOR_HELP}; without --preset with its own",
     )
     train.add_argument(
         "--outdir", type=Path, default=Path("runs"), help="run folders go here (default: runs)"
@@ -105,7 +113,8 @@ def add_command(commands: Any) -> None:
     modern.add_argument(
         "--augment",
         type=Number(float, 0, 0.8),
-        help="probability of moving and of cutting, at the end of the burn-in",
+        help="probability of moving and of cutting, at the end of the burn-in (default: the "
+        f"preset's; of the newest presets {FEW_PROBABILITY:g} for fewer than {FEW:,} pictures)",
     )
     modern.add_argument(
         "--gamma",
@@ -162,14 +171,23 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
     device = resolve_device(peers.device(options.device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    config = _resolved(options)
+    with peers.one_before_the_others():
+        start, own = _read_start(options)
+    config = _resolved(options, start, own)
     peers.share(config.batch)
     if not (options.data or config.data):
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
     with peers.one_before_the_others():
         path = data_path(options.data or config.data, options.base_url)
-    config = _suited(config, path)
+    config = _suited(config, path, start)
+    if start:
+        check_agrees(config, start)
     data = _part(path, config.split, config)
+    shown = []
+    if options.augment is None and config.game == "modern":
+        if augmentation := sensible_augmentation(len(data)):
+            shown = [f"{len(data):,} pictures are few: --augment {augmentation:g}"]
+        config = replace(config, augmentation=augmentation)
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
@@ -181,6 +199,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         "fingerprint": fingerprint,
         "config": config.record(),
         "schedule": asdict(schedule),
+        **({"start": start.file.config.id} if start else {}),
         "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
         "device": str(device),
         "torch": str(torch.__version__),
@@ -198,6 +217,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         folder=options.outdir,  # the first process's own is found or made below
         device=device,
         peers=peers,
+        start=start,
     )
     if not peers.first:  # it writes nothing and measures nothing
         return 0 if loop.train(run, _Stop()) else 1
@@ -222,7 +242,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*data.notes, *broken_notes(broken), *seen_through),
+            notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
         )
@@ -253,8 +273,22 @@ class _Stop:
         return self._asked or (self._agent is not None and os.getppid() != self._agent)
 
 
-def _resolved(options: argparse.Namespace) -> TrainConfig:
+def _read_start(options: argparse.Namespace) -> tuple[Start | None, bool]:
+    """What the run starts from, and whether it is to have its preset and network."""
+    if options.start is None:
+        if options.preset is None:
+            raise loop.TrainingError("say --preset, or with --from what to start from")
+        return None, False
+    start = read_start(options.start)
+    if own := options.preset is None:
+        options.preset = start.preset
+    return start, own
+
+
+def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> TrainConfig:
     config = PRESETS[options.preset].config
+    if start:
+        config = suited(config, start, own=own)
     modern = {
         "learning_rate": options.learning_rate,
         "gamma": options.gamma,
@@ -307,13 +341,16 @@ def _thousands(kimg: float | None) -> float | None:
     return None if kimg is None else kimg * 1000
 
 
-def _suited(config: TrainConfig, path: Path) -> TrainConfig:
+def _suited(config: TrainConfig, path: Path, start: Start | None) -> TrainConfig:
     """Presets without a set of their own draw grey pictures where all are grey, and official sets
     in their own size where that is little less than theirs.
     """
     if config.data:
         return config
     side, channels = own_form(path)
+    if start:  # in the size and, where it draws in colour, the colour of what it starts from
+        channels = max(channels, start.file.config.network.channels)
+        return replace(config, network=replace(config.network, channels=channels))
     resolution = config.network.resolution
     if side is not None and resolution // 2 < side < resolution:
         config = replace(config, picture_side=side)
