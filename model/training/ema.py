@@ -11,7 +11,7 @@ from model.latents import Prior, sample_rows
 from model.networks import spectral
 from model.networks.families import Generator
 
-BATCH_NORM_LATENTS = 5120  # latents that re-estimate batch-norm statistics
+BATCH_NORM_LATENTS = 2048  # latents that re-estimate batch-norm statistics
 BATCH_NORM_BATCH = 256
 FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else draws
 
@@ -47,7 +47,7 @@ def with_own_statistics(average: Generator, prior: Prior) -> Generator:
     """A copy in inference mode whose batch-norm statistics and spectral norms belong to the
     averaged weights.
 
-    The statistics in `average` are those of the fast weights; here the plain mean over 5,120
+    The statistics in `average` are those of the fast weights; here the plain mean over 2,048
     latents replaces them. Spectral norms are folded into the weights.
     """
     generator = copy.deepcopy(average)
