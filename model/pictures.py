@@ -78,6 +78,19 @@ def is_grey(content: bytes) -> bool:
         raise BrokenPictureError(type(error).__name__) from None
 
 
+def smaller_side(content: bytes) -> int:
+    """Pixels of a picture's smaller side, by its file's header.
+
+    Raises:
+        BrokenPictureError: it has no such header.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return min(image.size)
+    except Exception as error:
+        raise BrokenPictureError(type(error).__name__) from None
+
+
 def square(image: Image.Image, side: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
     """(side, side, channels) pixels of an image (Lanczos); one that has that size stays as it is.
 

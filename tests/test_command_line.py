@@ -20,10 +20,10 @@ from model.training import features
 from model.training.__main__ import main
 from model.training.checkpoint import newest_first
 from model.training.data import load
-from model.training.presets import PRESETS
+from model.training.presets import LATER, PRESETS
 from model.training.run_folder import locked
 from tests.conftest import TINY, write_tiny_generator
-from tests.tiny_training import TINY_PRESET
+from tests.tiny_training import TINY_MODERN, TINY_PRESET
 
 RUN = "00000-digits-dcgan-mnist-batch32"
 
@@ -87,6 +87,38 @@ def test_dry_run_prints_the_options_and_writes_nothing(
     options = json.loads(capsys.readouterr().out)
     assert options["schedule"]["images"] == 3 * 320
     assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_chooses_for_the_pictures_and_finds_its_run_again(
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(PRESETS, "modern-32", TINY_MODERN)
+    plain = ["train", "--data", str(digits), "--outdir", str(tmp_path), "--device", "cpu"]
+    plain += ["--features", "none"]
+    assert main([*plain, "--dry-run"]) == 0
+    options = json.loads(capsys.readouterr().out)
+    assert options["auto"].startswith("auto: modern-32, batch 32, because the smaller side")
+    assert options["schedule"]["hours"] == 1.0
+    assert options["schedule"]["images"] is None
+    assert options["schedule"]["snapshot_seconds"] == 240.0
+    short = [*plain, "--preset", "auto", "--kimg", "0.32"]
+    assert main(short) == 0
+    assert capsys.readouterr().out.startswith(options["auto"])
+    assert main(short) == 0
+    explicit = [*plain, "--kimg", "0.32"]
+    explicit += options["auto"].partition("the same as ")[2].split()
+    assert main(explicit) == 0
+    assert [path.name for path in tmp_path.glob("[0-9]*")] == ["00000-digits-modern-32-batch32"]
+
+
+def test_without_preset_and_pictures_there_is_nothing_to_train(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train"]) == 2
+    assert "say --data FOLDER or ZIP" in capsys.readouterr().err
 
 
 def test_evaluate_prints_every_figure_with_its_protocol(
@@ -525,8 +557,8 @@ def test_fit_is_part_of_what_a_run_is(
 
 def test_runs_from_before_there_was_a_fit_go_on() -> None:
     config = PRESETS["dcgan-svhn"].config
-    record = config.record()
-    assert record.pop("fit") == "crop"
+    assert config.fit == "crop"
+    record = {name: value for name, value in config.record().items() if name not in LATER}
     before = hashlib.sha256(json.dumps([record, "0"], sort_keys=True).encode()).hexdigest()
     assert config.fingerprint("0") == before
     assert replace(config, fit="pad").fingerprint("0") != before

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.journal import STATS, seconds_spent
+from model.training.journal import QUIET, STATS, WARNINGS, Journal, read_rows, seconds_spent
 
 
 def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> None:
@@ -16,3 +16,26 @@ def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> Non
     assert seconds_spent(tmp_path, 400) == pytest.approx(6.0)
     assert seconds_spent(tmp_path, 300) == pytest.approx(4.0)
     assert seconds_spent(tmp_path / "nowhere", 300) == 0.0
+
+
+def test_warning_of_a_kind_is_said_once_in_many_images_over_all_starts(tmp_path: Path) -> None:
+    with Journal(tmp_path, 100_000, 0) as journal:
+        for seen in (1000, 2000, 1000 + QUIET):
+            journal.progress(seen)
+            journal.warn("alike", "the pictures are alike")
+    with Journal(tmp_path, 100_000, 1500) as journal:  # what came later did not happen
+        journal.warn("alike", "the pictures are alike")
+        journal.warn("stuck", "not better")
+    rows = read_rows(tmp_path / WARNINGS)
+    assert [(row["kind"], row["images_seen"]) for row in rows] == [("alike", 1000), ("stuck", 1500)]
+    assert (tmp_path / "log.txt").read_text().count("warning: the pictures are alike") == 2
+
+
+def test_progress_by_hours_says_what_is_left_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Journal(tmp_path, None, 0, lambda: 3725.0) as journal:
+        journal.progress(640)
+        journal.stats({"loss_d": 0.5})
+    assert "images 640  " in (said := capsys.readouterr().out)
+    assert "1:02:05 left  loss_d 0.500" in said

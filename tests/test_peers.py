@@ -320,6 +320,37 @@ def test_all_go_back_where_one_diverges(data: Dataset, tmp_path: Path) -> None:
     assert "back to 160 images" in (tmp_path / "log.txt").read_text()
 
 
+def _train_by_hours(data: Dataset, folder: Path) -> None:
+    rank, real, now = int(os.environ["RANK"]), loop.play, [0.0]
+
+    def play_slowly(*arguments: Any) -> Any:
+        now[0] += (60.0, 500.0)[rank]  # the second one's clock is wrong
+        return real(*arguments)
+
+    loop.play = play_slowly
+    with joined() as peers:
+        run = loop.Run(
+            config=TINY_MODERN.config,
+            schedule=Schedule(images=None, hours=0.1, snapshot_seconds=120.0),
+            data=data,
+            data_sha256=SHA,
+            real=None,
+            folder=folder,
+            device=CPU,
+            peers=peers,
+            clock=lambda: now[0],
+        )
+        assert loop.train(run, lambda: False)
+        assert now[0] == 6 * (60.0, 500.0)[rank]
+        assert loop.train(run, lambda: False)
+        assert now[0] == 6 * (60.0, 500.0)[rank]
+
+
+def test_hours_of_the_first_end_the_run_of_all_at_one_step(data: Dataset, tmp_path: Path) -> None:
+    together(_train_by_hours, data, tmp_path)
+    assert read_checkpoint(newest_first(tmp_path / "checkpoints")[0]).images_seen == 6 * 32
+
+
 # --- torchrun ---
 
 

@@ -136,6 +136,22 @@ def test_text_from_elsewhere_is_text_and_no_markup(tmp_path: Path) -> None:
     assert "&lt;b&gt;pets&lt;/b&gt;" in text
 
 
+def test_page_tells_each_warning_as_it_was_said_last(tmp_path: Path) -> None:
+    run, train, real = make_run(tmp_path / "00000-pets", GREY)
+    assert "<h2>Warnings" not in report.report_run(run, real, train, 240, "cpu").read_text()
+    said = [
+        (1000, "alike", "alike"),
+        (2000, "stuck", "not < better"),
+        (30_000, "alike", "so alike"),
+    ]
+    rows = [{"images_seen": seen, "kind": kind, "text": text} for seen, kind, text in said]
+    (run / "warnings.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = report.report_run(run, real, train, 240, "cpu").read_text()
+    assert text.count("<li>") == 2
+    assert "<li>After 2,000 images: not &lt; better.</li>" in text
+    assert "<li>After 30,000 images: so alike.</li>" in text
+
+
 def test_copies_are_shown_beside_what_they_are_copies_of(tmp_path: Path) -> None:
     run, train, real = make_run(tmp_path / "00000-pets", RGB)
     config = read_generator_file(run / "best").config

@@ -1,5 +1,6 @@
 """Runs that stop, die or diverge: what comes after is what would have come without."""
 
+import json
 import multiprocessing
 import random
 import signal
@@ -234,3 +235,86 @@ def test_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
     digits: Path, tmp_path: Path
 ) -> None:
     check_killed_run(digits, tmp_path, kills=20, steps=250)
+
+
+# --- by hours ---
+
+
+class Minutes:
+    """A clock that goes on by a minute with each step."""
+
+    def __init__(self) -> None:
+        self.now, self._play = 0.0, loop.play
+
+    def play(self, players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+        self.now += 60.0
+        return self._play(players, batch, config, step)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
+    clock = Minutes()
+    monkeypatch.setattr(loop, "play", clock.play)
+    return clock
+
+
+def by_hours(folder: Path, data: Dataset, minutes: Minutes, hours: float) -> loop.Run:
+    """Twelve steps are 0.2 hours."""
+    length = {"images": None, "snapshot_images": None, "snapshot_seconds": 240.0}
+    run = run_in(folder, data, ARTICLE, hours=hours, **length)
+    return replace(run, clock=minutes)
+
+
+def test_run_by_hours_ends_with_them(data: Dataset, tmp_path: Path, minutes: Minutes) -> None:
+    run = by_hours(tmp_path / "run", data, minutes, 0.2)
+    assert loop.train(run, never)
+    end = checkpoint.read_checkpoint(newest(run))
+    assert (end.images_seen, end.state["seconds"]) == (12 * 32, 720.0)
+    grids = sorted(path.name for path in (run.folder / "grids").glob("average-*"))
+    assert grids == [f"average-{steps * 32:09d}.png" for steps in (4, 8, 12)]
+    log = (run.folder / "log.txt").read_text()
+    assert "done: 384 images" in log
+    assert log.count("forecast: ") == 1
+    content = newest(run).read_bytes()
+    assert loop.train(run, never)  # it has had its hours
+    assert newest(run).read_bytes() == content
+    assert minutes.now == 720.0
+
+
+def test_hours_count_over_all_starts(data: Dataset, tmp_path: Path, minutes: Minutes) -> None:
+    plain = by_hours(tmp_path / "plain", data, minutes, 0.2)
+    assert loop.train(plain, never)
+    run = by_hours(tmp_path / "run", data, minutes, 0.2)
+    stop = after(5, 3)
+    while not loop.train(run, stop):
+        minutes.now += 1e6  # a pause does not count
+    ends = [checkpoint.read_checkpoint(newest(one)) for one in (plain, run)]
+    assert [end.state["seconds"] for end in ends] == [720.0, 720.0]
+    assert newest(run).read_bytes() == newest(plain).read_bytes()
+    assert (run.folder / "log.txt").read_text().count("forecast: ") == 1  # at the same rate
+
+
+def test_more_hours_go_on_with_a_finished_run(
+    data: Dataset, tmp_path: Path, minutes: Minutes
+) -> None:
+    run = by_hours(tmp_path / "run", data, minutes, 0.2)
+    assert loop.train(run, never)
+    assert loop.train(replace(run, schedule=replace(run.schedule, hours=0.3)), never)
+    assert checkpoint.read_checkpoint(newest(run)).images_seen == 18 * 32
+
+
+def test_a_run_by_images_can_go_on_by_hours(
+    data: Dataset, tmp_path: Path, minutes: Minutes
+) -> None:
+    """What it took until then is in its statistics."""
+    run = run_in(tmp_path / "run", data, ARTICLE, images=6 * 32)
+    assert loop.train(run, never)
+    assert "seconds" not in checkpoint.read_checkpoint(newest(run)).state
+    rows = [{"images_seen": steps * 32, "images_per_second": 32 / 60} for steps in (3, 6)]
+    (run.folder / "stats.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    schedule = replace(run.schedule, images=None, hours=0.2)
+    assert loop.train(replace(run, schedule=schedule, clock=minutes), never)
+    assert checkpoint.read_checkpoint(newest(run)).images_seen == 12 * 32

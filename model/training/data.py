@@ -22,12 +22,30 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
-from model.pictures import Fit, Found, decode, is_grey, square, what_was_done
+from model.pictures import (
+    Fit,
+    Found,
+    decode,
+    is_grey,
+    smaller_side,
+    square,
+    what_was_done,
+)
 from model.training.album import Album, Broken, DataError, Split, check_broken, open_album
 
-__all__ = ("DataError", "Dataset", "Split", "channels_of", "load", "own_form", "read_official")
+__all__ = (
+    "DataError",
+    "Dataset",
+    "Split",
+    "channels_of",
+    "extent",
+    "load",
+    "own_form",
+    "read_official",
+)
 
 MAX_IDX_BYTES = 2**31
+LOOKED_AT = 200  # pictures, evenly chosen, whose headers say how large those of a set are
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
 IDX_FILES = {
@@ -125,6 +143,25 @@ def own_form(path: Path) -> tuple[int | None, int]:
         return official.images.shape[1], official.images.shape[3]
     with open_album(path) as album:
         return None, channels_of(album)
+
+
+def extent(path: Path, split: Split) -> tuple[int, int]:
+    """How many pictures a part has, by its files, and the median pixels of their smaller sides.
+
+    Raises:
+        DataError: as of `load`.
+    """
+    official = read_official(path, split)
+    if official is not None:
+        return len(official), min(official.images.shape[1:3])
+    with open_album(path) as album:
+        places = album.places(split)
+        evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
+        found = album.each(places[evenly], smaller_side)
+        sides = [side for _, side in found if not isinstance(side, Broken)]
+    if not sides:
+        raise DataError(f"{path}: no picture in the {split} part can be read")
+    return len(places), int(np.median(sides))
 
 
 def channels_of(album: Album) -> int:

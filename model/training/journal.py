@@ -1,5 +1,5 @@
 """What a run says while it works: progress on the terminal, log.txt, stats.jsonl, metrics.jsonl,
-TensorBoard.
+warnings.jsonl, TensorBoard.
 
 Every row carries `images_seen`. A resumed run drops the rows after its checkpoint: it will write
 them again.
@@ -8,28 +8,40 @@ them again.
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-STATS, METRICS = "stats.jsonl", "metrics.jsonl"
+STATS, METRICS, WARNINGS = "stats.jsonl", "metrics.jsonl", "warnings.jsonl"
 LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
+QUIET = 20_000  # images for which a warning is not said again
 
 Row = dict[str, float | int]
 
 
 class Journal:
-    """Use as a context manager: it owns open files."""
+    """Use as a context manager: it owns open files. A run ends after so many `images`; where its
+    hours end it, these are None, and `left` says how many seconds there are.
+    """
 
-    def __init__(self, run_dir: Path, images: int, images_seen: int) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        images: int | None,
+        images_seen: int,
+        left: Callable[[], float] | None = None,
+    ) -> None:
         self._images, self._seen = images, images_seen
+        self._left = left
         self._first, self._start, self._spoken = images_seen, time.monotonic(), 0.0
-        for name in (STATS, METRICS):
+        for name in (STATS, METRICS, WARNINGS):
             _drop_rows_after(run_dir / name, images_seen)
+        self._warned = {row["kind"]: row["images_seen"] for row in read_rows(run_dir / WARNINGS)}
+        self._warnings = (run_dir / WARNINGS).open("a")
         self._log = (run_dir / "log.txt").open("a")
         self._stats = (run_dir / STATS).open("a")
         self._metrics = (run_dir / METRICS).open("a")
@@ -53,7 +65,7 @@ class Journal:
     ) -> None:
         self._bar.close()
         self._board.close()
-        for stream in (self._log, self._stats, self._metrics):
+        for stream in (self._log, self._stats, self._metrics, self._warnings):
             stream.close()
 
     def say(self, text: str) -> None:
@@ -62,6 +74,16 @@ class Journal:
         self._log.flush()
         self._bar.write(text, file=sys.stdout)
         sys.stdout.flush()
+
+    def warn(self, kind: str, text: str) -> None:
+        """A warning for the person, the log and the report; one of a kind once in QUIET images."""
+        if kind in self._warned and self._seen - self._warned[kind] < QUIET:
+            return
+        self._warned[kind] = self._seen
+        self.say(f"warning: {text}")
+        row = {"images_seen": self._seen, "kind": kind, "text": text}
+        self._warnings.write(json.dumps(row) + "\n")
+        self._warnings.flush()
 
     def progress(self, images_seen: int) -> None:
         """Moves the bar."""
@@ -74,16 +96,24 @@ class Journal:
         self._write(
             self._stats, {"images_seen": self._seen, **row, "images_per_second": round(rate, 1)}
         )
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in row.items()})
+        left = self._time_left(rate)
+        of, by_hours = "", {"left": left}
+        if self._images is not None:
+            of, by_hours = f" of {self._images:,}", {}  # the bar itself says when
+        values = {name: f"{value:.3f}" for name, value in row.items()}
+        self._bar.set_postfix(by_hours | values)
         now = time.monotonic()
         if self._bar.disable and now - self._spoken >= LINE_SECONDS:
             self._spoken = now
-            left = int((self._images - self._seen) / max(rate, 1e-9))
-            values = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
-            self.say(
-                f"images {self._seen:,} of {self._images:,}  {rate:.0f} images/s  "
-                f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left  {values}"
-            )
+            named = "  ".join(f"{name} {value}" for name, value in values.items())
+            self.say(f"images {self._seen:,}{of}  {rate:.0f} images/s  {left} left  {named}")
+
+    def _time_left(self, rate: float) -> str:
+        seconds = 0.0 if self._left is None else self._left()
+        if self._images is not None:
+            seconds = (self._images - self._seen) / max(rate, 1e-9)
+        left = max(0, int(seconds))
+        return f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
 
     def metrics(self, row: Mapping[str, float | int]) -> None:
         """Quality figures."""
@@ -109,6 +139,9 @@ class Silence(Journal):
     def say(self, text: str) -> None:
         """Nothing."""
 
+    def warn(self, kind: str, text: str) -> None:
+        """Nothing."""
+
     def progress(self, images_seen: int) -> None:
         """Nothing."""
 
@@ -128,9 +161,14 @@ def seconds_spent(run_dir: Path, images_seen: int) -> float:
         row = json.loads(line)
         if row["images_seen"] > images_seen:
             break
-        seconds += (row["images_seen"] - before) / row["images_per_second"]
+        seconds += (row["images_seen"] - before) / max(row["images_per_second"], 0.05)
         before = row["images_seen"]
     return seconds
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; none where it is not there."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _drop_rows_after(path: Path, images_seen: int) -> None:

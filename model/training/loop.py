@@ -8,8 +8,10 @@ have drawn.
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,14 @@ from model.latents import sample_rows
 from model.sampler import Sampler
 from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights, plain_sampler
-from model.training import checkpoint, ema, evaluate
+from model.training import checkpoint, ema, evaluate, forecast, health
 from model.training.batches import WEIGHTS, Batches, stream
 from model.training.card import snapshot_card
+from model.training.clock import Clock
 from model.training.data import Dataset
 from model.training.features import to_input
 from model.training.games import Stats, new_players, play
-from model.training.journal import Journal, Silence
+from model.training.journal import METRICS, Journal, Row, Silence, read_rows, seconds_spent
 from model.training.peers import Peers, share_batch_norms
 from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
@@ -66,6 +69,7 @@ class Run:
     notes: tuple[str, ...] = ()  # on the data, for the log
     start: Start | None = None  # None: from nothing
     peers: Peers = field(default_factory=Peers)
+    clock: Callable[[], float] = time.monotonic  # seconds
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
@@ -128,13 +132,30 @@ class _Training:
             self._play_together(run.peers)
         self._recent: list[Stats] = []
         self._drawn_at = time.monotonic()
+        self._watched: deque[Row] = deque(maxlen=health.WINDOW)
+        self._spread = self._real_spread()
+        self._clock = Clock(run.schedule, run.clock, 0.0)
+        self._first, self._foretold = self._state["images_seen"], False
 
     def _examples(self) -> Tensor:
         """A few real images, the same whenever the run starts."""
-        count = min(EXAMPLES, len(self._run.data))
-        chosen = self._run.data.images[np.linspace(0, len(self._run.data) - 1, count).astype(int)]
+        chosen = self._run.data.images[self._places()]
         padded = images.pad_to(chosen, self._config.network.resolution)
         return to_input(torch.from_numpy(padded).to(self._run.device))
+
+    def _places(self) -> NDArray[np.int64]:
+        count = len(self._run.data)
+        return np.linspace(0, count - 1, min(EXAMPLES, count)).astype(np.int64)
+
+    def _real_spread(self) -> float:
+        data, places = self._run.data, self._places()
+        labels = data.labels if self._config.network.classes else None
+        return health.spread(data.images[places], None if labels is None else labels[places])
+
+    def _grid_spread(self, drawn: NDArray[np.uint8]) -> float:
+        network = self._config.network
+        rows = self._rows(range(len(drawn)))[:, network.z_dim :]
+        return health.spread(drawn, rows.argmax(1) if network.classes else None)
 
     def _play_together(self, peers: Peers) -> None:
         players = self._players
@@ -151,12 +172,10 @@ class _Training:
         """
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
         first = run.peers.first
-        step = state["images_seen"] // config.batch
-        epoch_steps = self._batches.epoch_steps
-        snapshot_steps = max(1, round((schedule.snapshot_images or 0) / config.batch))
-        if schedule.snapshot_images is None:
-            snapshot_steps = epoch_steps
+        step, snapshot_steps = state["images_seen"] // config.batch, self._snapshot_steps()
         with self._journal() as journal:
+            clock = self._clock = self._new_clock()
+            last = self._is_end(*run.peers.any(first and clock.is_over()))
             for warning in self._warnings:
                 journal.say(warning)
             verb = "resuming" if step else "starting"
@@ -170,7 +189,7 @@ class _Training:
                 self._save()
             saved_at = time.monotonic()
 
-            while step * config.batch < schedule.images:
+            while not last:
                 self._recent.append(play(self._players, self._batches(step), config, step))
                 step += 1
                 images_seen = state["images_seen"] = step * config.batch
@@ -180,21 +199,31 @@ class _Training:
 
                 # looking up
                 if step % schedule.log_steps == 0:
-                    journal.stats(self._means())
+                    means = self._means()
+                    journal.stats(means)
+                    if first:
+                        self._watch(means, journal)
                 if step % schedule.grid_steps == 0 and first:
                     self._grid(self._fast_sampler(), images_seen)
-                last = images_seen >= schedule.images
-                if step % snapshot_steps == 0 or last:
+                # what one process is asked or finds by its clock, all do
+                interrupted, due, over, snapshot = run.peers.any(
+                    not self._is_end(False) and stop(),
+                    time.monotonic() - saved_at >= schedule.checkpoint_seconds,
+                    first and clock.is_over(),
+                    first and clock.is_snapshot_due(),
+                )
+                last = self._is_end(over)
+                snapshot |= last or (snapshot_steps > 0 and step % snapshot_steps == 0)
+                if snapshot:
                     self._check_finite()
                     if first:
-                        self._snapshot(journal)
-                due = time.monotonic() - saved_at >= schedule.checkpoint_seconds
-                interrupted, due = run.peers.any(not last and stop(), due)
-                if due or last or interrupted or step % snapshot_steps == 0:
+                        with clock.snapshot():
+                            self._snapshot(journal)
+                if due or interrupted or snapshot:
                     self._check_finite()
                     self._save()
                     saved_at = time.monotonic()
-                if interrupted:
+                if interrupted and not last:
                     journal.say(
                         f"stopped at {images_seen:,} images; the same command again goes on from "
                         "here"
@@ -205,6 +234,46 @@ class _Training:
                 f"in {run.folder}"
             )
         return True
+
+    def _new_clock(self) -> Clock:
+        run, state = self._run, self._state
+        before = state.get("seconds")
+        if before is None:
+            before = seconds_spent(run.folder, state["images_seen"]) if run.peers.first else 0.0
+        return Clock(run.schedule, run.clock, before)
+
+    def _left(self) -> float:
+        return self._clock.left()
+
+    def _is_end(self, over: bool) -> bool:
+        total = self._schedule.images
+        return over or (total is not None and self._state["images_seen"] >= total)
+
+    def _snapshot_steps(self) -> int:
+        """0: the clock says when."""
+        schedule = self._schedule
+        if schedule.snapshot_images is not None:
+            return max(1, round(schedule.snapshot_images / self._config.batch))
+        return self._batches.epoch_steps if schedule.snapshot_seconds is None else 0
+
+    def _watch(self, means: Row, journal: Journal) -> None:
+        """Says once how far the run will come, and what is wrong whenever something is."""
+        config, clock, seen = self._config, self._clock, self._state["images_seen"]
+        if clock.here() >= forecast.SECONDS and not self._foretold:
+            self._foretold = True
+            rate = (seen - self._first) / clock.here()
+            before = self._first / clock.before if clock.before >= forecast.SECONDS else 0.0
+            if forecast.differ(rate, before):
+                total = self._schedule.images
+                left = clock.left() if total is None else (total - seen) / rate
+                for line in forecast.forecast(seen, rate, left, datetime.now(), config.game):
+                    journal.say(line)
+        self._watched.append(means)
+        self._warn(health.of_stats(self._watched, config, len(self._run.data)), journal)
+
+    def _warn(self, faults: dict[str, str], journal: Journal) -> None:
+        for kind, text in faults.items():
+            journal.warn(kind, text)
 
     def _means(self) -> dict[str, float | int]:
         """Of the last few steps, which are then forgotten."""
@@ -231,11 +300,14 @@ class _Training:
         run = self._run
         if not run.peers.first:
             return Silence()
-        return Journal(run.folder, run.schedule.images, self._state["images_seen"])
+        return Journal(run.folder, run.schedule.images, self._state["images_seen"], self._left)
 
     def _save(self) -> None:
         if not self._run.peers.first:
             return
+        # where hours do not count, how long it took is no part of a run
+        if self._schedule.hours is not None or "seconds" in self._state:
+            self._state["seconds"] = self._clock.spent()
         checkpoint.write_checkpoint(
             self._run.folder / "checkpoints",
             checkpoint.Checkpoint(self._players.tensors(), self._state),
@@ -251,7 +323,9 @@ class _Training:
         weights = generator_weights(generator)
         sampler = plain_sampler(generator, config.picture_side, run.device)
         images_seen = state["images_seen"]
-        self._grid(sampler, images_seen, prefix="average-")
+        drawn = self._grid(sampler, images_seen, prefix="average-")
+        share = self._grid_spread(drawn) / max(self._spread, 1e-9)
+        self._warn(health.of_pictures(share, images_seen, config), journal)
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
@@ -267,6 +341,8 @@ class _Training:
                 f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
                 f"(measured in {time.monotonic() - start:.1f} s)"
             )
+            rows = read_rows(run.folder / METRICS)
+            self._warn(health.of_figures(rows, name, config, len(run.data)), journal)
         fields = {
             "name": slug(run.data.name),
             "preset": config.preset,
@@ -301,9 +377,10 @@ class _Training:
         generator = copy.deepcopy(self._players.generator)
         return plain_sampler(generator, self._config.picture_side, self._run.device)
 
-    def _grid(self, sampler: Sampler, images_seen: int, prefix: str = "") -> None:
+    def _grid(self, sampler: Sampler, images_seen: int, prefix: str = "") -> NDArray[np.uint8]:
         pixels = sampler(self._rows(range(GRID_SIDE**2)))
         _save_grid(self._run.folder / "grids" / f"{prefix}{images_seen:09d}.png", pixels)
+        return pixels
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:

@@ -4,7 +4,6 @@ stats.jsonl, metrics.jsonl  ->  thinned to some hundred points  ->  one panel a 
 """
 
 import importlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.journal import METRICS, STATS
+from model.training.journal import METRICS, STATS, read_rows
 
 LOSSES_PLOT, METRICS_PLOT = "losses.png", "metrics.png"
 POINTS = 400  # of one curve; more rows are averaged, between their least and their greatest value
@@ -49,11 +48,6 @@ def draw_plots(run_dir: Path, say: Callable[[str], None]) -> None:
                 _draw(curves(rows), kind, run_dir / name)
     except Exception as error:
         say(f"warning: no plots ({type(error).__name__}: {error})")
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; none where it is not there."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def curves(rows: Rows, points: int = POINTS) -> list[Curve]:

@@ -105,13 +105,15 @@ class TrainConfig:
 class Schedule:
     """How long a run lasts and how often it looks up; does not change what is computed."""
 
-    images: int  # total, the clock of training
+    images: int | None  # total, the clock of training; None: `hours` end the run
+    hours: float | None = None  # of training, measuring and saving included, all starts together
     log_steps: int = 10
     grid_steps: int = 100
     checkpoint_seconds: float = 120.0
     keep: int = 2  # newest checkpoints
     figure_images: int = 5000  # generated pictures in the quality figure of each snapshot
     snapshot_images: int | None = None  # between snapshots; None: an epoch
+    snapshot_seconds: float | None = None  # or so much of the same time, for an epoch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,7 @@ from model.training.evaluate import (
     reference,
 )
 from model.training.feature_networks import thinned, train_features
+from model.training.journal import WARNINGS, read_rows
 from model.training.measuring import add_measuring, read_network, read_parts
 from model.training.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
 from model.training.run_folder import OPTIONS, RunError
@@ -153,6 +154,7 @@ def write_report(run_dir: Path, subject: Subject) -> Path:
     """Writes report.html into the run's folder, whole or not at all; returns its place."""
     parts = [
         _head(subject),
+        _warnings(run_dir),
         _samples(subject),
         _real(subject),
         _interpolations(subject),
@@ -185,6 +187,18 @@ def _head(subject: Subject) -> str:
 <title>{title}</title><style>{STYLE}</style></head><body>
 <h1>{title}</h1>
 <p>{html.escape(facts)}.</p>"""
+
+
+def _warnings(run_dir: Path) -> str:
+    """Each kind once, as it was said last."""
+    rows = read_rows(run_dir / WARNINGS)
+    if not rows:
+        return ""
+    items = "".join(
+        f"<li>After {row['images_seen']:,} images: {html.escape(row['text'])}.</li>"
+        for row in {row["kind"]: row for row in rows}.values()
+    )
+    return f"<h2>Warnings</h2>\n<ul>{items}</ul>"
 
 
 def _samples(subject: Subject) -> str:

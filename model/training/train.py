@@ -21,7 +21,8 @@ from model.training import evaluate, loop, report, run_folder
 from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import GENERATOR_HELP, Number
 from model.training.augment import FEW, FEW_PROBABILITY, sensible_augmentation
-from model.training.data import DataError, Dataset, Split, load, own_form
+from model.training.auto import AUTO, HOURS, Choice, choose
+from model.training.data import DataError, Dataset, Split, extent, load, own_form
 from model.training.downloads import data_path
 from model.training.frozen import weights_path
 from model.training.measuring import add_fit, add_measuring, read_network
@@ -29,6 +30,8 @@ from model.training.peers import Peers, joined
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
 from model.training.start import Start, check_agrees, read_start, suited
 
+SNAPSHOTS = 15  # of a run by hours
+LEAST_PAUSE = 60.0  # seconds between them
 # of the options of the modern presets, what each game has a part for
 PARTS: dict[Game, tuple[str, ...]] = {
     "article": (),
@@ -43,7 +46,11 @@ def add_command(commands: Any) -> None:
     """`train`, among the commands."""
     train = commands.add_parser("train", help="train a generator; the same command again resumes")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
-    train.add_argument("--preset", choices=PRESETS, help=presets)
+    train.add_argument(
+        "--preset",
+        choices=(AUTO, *PRESETS),
+        help=f"{AUTO}: by the pictures, the hours and the device (default); {presets}",
+    )
     train.add_argument(
         "--data", help="folder, zip, or official set by name; default: the preset's own set"
     )
@@ -71,6 +78,12 @@ def add_command(commands: Any) -> None:
     )
     length.add_argument(
         "--kimg", type=Number(float, 0.001, 1e7), help="length in thousands of images instead"
+    )
+    length.add_argument(
+        "--hours",
+        type=Number(float, 0.001, 10_000),
+        help="length in hours instead, measuring and saving included, earlier starts counted "
+        f"(default of {AUTO}: {HOURS:g})",
     )
     train.add_argument(
         "--batch", type=Number(int, 2, 65536), help="images per step (default: the preset's)"
@@ -173,6 +186,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         torch.cuda.set_device(device)
     with peers.one_before_the_others():
         start, own = _read_start(options)
+    chosen = _chosen(peers, options, device) if options.preset in (None, AUTO) else None
     config = _resolved(options, start, own)
     peers.share(config.batch)
     if not (options.data or config.data):
@@ -203,7 +217,10 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
         "device": str(device),
         "torch": str(torch.__version__),
+        **({"auto": str(chosen)} if chosen else {}),
     }
+    if chosen and peers.first and not options.dry_run:
+        print(chosen, flush=True)
     if options.dry_run:
         if peers.first:
             print(json.dumps(record, indent=2))
@@ -273,15 +290,34 @@ class _Stop:
         return self._asked or (self._agent is not None and os.getppid() != self._agent)
 
 
+def _chosen(peers: Peers, options: argparse.Namespace, device: torch.device) -> Choice:
+    """Fills in what the options leave open, as if it had been said."""
+    if not options.data:
+        raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
+    with peers.one_before_the_others():
+        path = data_path(options.data, options.base_url)
+    if not (options.kimg or options.epochs or options.hours):
+        options.hours = HOURS
+    count, side = extent(path, options.split or "train")
+    hours = options.hours or HOURS
+    chosen = choose(side=side, count=count, hours=hours, cuda=device.type == "cuda")
+    if options.batch:
+        chosen = replace(chosen, batch=options.batch)
+    options.preset, options.batch = chosen.preset, chosen.batch
+    if options.steady_kimg is None:
+        options.steady_kimg = chosen.steady / 1000
+    return chosen
+
+
 def _read_start(options: argparse.Namespace) -> tuple[Start | None, bool]:
     """What the run starts from, and whether it is to have its preset and network."""
     if options.start is None:
-        if options.preset is None:
-            raise loop.TrainingError("say --preset, or with --from what to start from")
         return None, False
     start = read_start(options.start)
-    if own := options.preset is None:
+    if own := options.preset in (None, AUTO):
         options.preset = start.preset
+        if not (options.kimg or options.epochs or options.hours):
+            options.hours = HOURS
     return start, own
 
 
@@ -363,19 +399,27 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
         raise DataError(
             f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
         )
-    kimg = options.kimg or (None if options.epochs else preset.kimg)
-    if kimg is not None:
-        steps = max(1, round(kimg * 1000 / config.batch))
-    else:
-        steps = (options.epochs or preset.epochs or 1) * (pictures // config.batch)
     between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
+    kimg = options.kimg or (None if options.epochs else preset.kimg)
+    pause = None
+    if options.hours:
+        images = None
+        if between is None:
+            pause = max(LEAST_PAUSE, options.hours * 3600 / SNAPSHOTS)
+    elif kimg is not None:
+        images = max(1, round(kimg * 1000 / config.batch)) * config.batch
+    else:
+        epochs = options.epochs or preset.epochs or 1
+        images = epochs * (pictures // config.batch) * config.batch
     return Schedule(
-        images=steps * config.batch,
+        images=images,
+        hours=options.hours,
         grid_steps=options.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
         keep=options.keep,
         figure_images=options.figure_images,
-        snapshot_images=between or preset.snapshot_images,
+        snapshot_images=between if options.hours else between or preset.snapshot_images,
+        snapshot_seconds=pause,
     )
 
 

@@ -1,0 +1,56 @@
+"""What a run is made of where nobody says: by the size and number of the pictures, the hours and
+the device.
+
+No speed is measured and no picture is decoded: the same command chooses the same, and so finds its
+run again.
+"""
+
+from dataclasses import dataclass
+
+from model.training.presets import PRESETS
+
+AUTO = "auto"
+HOURS = 1.0  # where none are said
+# pixels per side, and the hours from which a CPU gets somewhere with them
+NEEDED = {32: 0.0, 64: 0.5, 128: 8.0}
+LONG = 8.0  # hours from which a CPU takes twice the batch
+ENLARGED = 1.5  # times a preset's side, from which the next one is wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was chosen, and why."""
+
+    preset: str
+    batch: int
+    steady: float  # images for which the rates stay: as many steps as the preset has
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"auto: {self.preset}, batch {self.batch}, because {self.why}; the same as --preset "
+            f"{self.preset} --batch {self.batch} --steady-kimg {self.steady / 1000:g}"
+        )
+
+
+def choose(*, side: int, count: int, hours: float, cuda: bool) -> Choice:
+    """A modern preset and its batch for `count` pictures, of which the median one has so many
+    pixels on its smaller side.
+    """
+    wanted = next((known for known in NEEDED if side < known * ENLARGED), max(NEEDED))
+    within = [known for known, needed in NEEDED.items() if cuda or hours >= needed]
+    resolution = min(wanted, max(within))
+    preset = f"modern-{resolution}"
+    config = PRESETS[preset].config
+    batch = config.batch * (4 if cuda else 2 if hours >= LONG else 1)
+    while batch > max(count, 2):
+        batch //= 2
+    why = f"the smaller side of the pictures is {side} pixels"
+    if resolution < wanted:
+        why += (
+            f" and {hours:g} hour{'s' if hours != 1 else ''} on a CPU are too few for "
+            f"{wanted}x{wanted} (from --hours {NEEDED[wanted]:g}, or with a GPU)"
+        )
+    elif cuda:
+        why += " and there is a GPU"
+    return Choice(preset=preset, batch=batch, steady=config.steady * batch / config.batch, why=why)

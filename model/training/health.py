@@ -1,0 +1,117 @@
+"""Judges a run from what it measures of itself: figures in, sentences for people out.
+
+    statistics of steps, spread of pictures, quality of snapshots  ->  {kind of fault: what to do}
+
+Pure functions: they keep nothing, write nothing and know no loop. The thresholds of `of_stats` are
+those of the modern game, in which a healthy run settles at a loss of the generator near 2 and of
+the discriminator near 0.4; of the other games it says nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.training.presets import TrainConfig
+
+WINDOW = 30  # rows of statistics, of ten steps each, of which the median counts
+OVERPOWERED = 4.0  # loss of the generator
+UNSTEADY = 2.0  # loss of the discriminator; one that guesses has 0.69
+OFTEN = 0.1  # of the rows
+BLIND = 0.02  # from that of guessing, and between real and generated images
+FEW, AUGMENT = 5000, 0.3  # pictures, for which so much augmentation helps
+ALIKE = 0.5  # spread of generated pictures over that of real ones
+EARLY = 10_000  # images seen, before which a spread says little
+STUCK = 10  # snapshots without a better one
+LEARNT = 50  # passes, from which a small set may be known by heart
+
+PENALISED = ("modern", "relativistic")  # games that have --gamma and --augment
+Faults = dict[str, str]
+
+
+def of_stats(rows: Sequence[Mapping[str, float]], config: TrainConfig, pictures: int) -> Faults:
+    """What the losses of the last steps say, once there are WINDOW rows of them."""
+    if config.game != "modern" or len(rows) < WINDOW:
+        return {}
+    loss_d, loss_g, real, fake = (
+        float(np.median([row[name] for row in rows]))
+        for name in ("loss_d", "loss_g", "d_real", "d_fake")
+    )
+    rate, batch = _slower(config)
+    wrong = sum(row["loss_d"] > UNSTEADY for row in rows) / len(rows)
+    if wrong >= OFTEN:
+        return {
+            "unsteady": f"the discriminator does worse than guessing again and again ({wrong:.0%} "
+            f"of the last steps): both players swing. Start anew with {rate} or {batch}"
+        }
+    if loss_g > OVERPOWERED:
+        gamma = max(4 * config.gamma, 1.0)
+        few = f", with --augment {AUGMENT}" if _few(config, pictures) else ""
+        return {
+            "overpowered": f"the discriminator is far ahead (loss_g {loss_g:.1f}, about 2 is "
+            "healthy), so the generator learns little. Start anew with --gamma "
+            f"{gamma:g} (now {config.gamma:g}){few}, or with {rate}"
+        }
+    if abs(loss_d - math.log(2)) < BLIND and abs(real - fake) < BLIND:
+        return {
+            "blind": "the discriminator has collapsed: it does no better than guessing (loss_d "
+            f"{loss_d:.2f}), so the generator learns nothing. Start anew with --gamma "
+            f"{config.gamma / 4:g} (now {config.gamma:g}) or a larger --discriminator-width"
+        }
+    return {}
+
+
+def spread(pixels: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -> float:
+    """Mean distance between two pictures (N, H, W, C), of the same class where there are labels:
+    root mean square, 2 is black and white. 0 where there are no such two.
+    """
+    flat = pixels.reshape(len(pixels), -1).astype(np.float64) / 127.5
+    squares = (flat**2).sum(1)
+    between = squares[:, None] + squares - 2 * flat @ flat.T
+    distances = np.sqrt(np.maximum(between, 0) / flat.shape[1])
+    pairs = ~np.eye(len(flat), dtype=bool)
+    if labels is not None:
+        pairs &= labels[:, None] == labels
+    return float(distances[pairs].mean()) if pairs.any() else 0.0
+
+
+def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
+    """What the spread of generated pictures says, as a share of that of real ones."""
+    if seen < EARLY or share >= ALIKE:
+        return {}
+    gamma = ["a larger --gamma"] if config.game in PENALISED else []
+    return {
+        "alike": f"the generated pictures are alike ({share:.0%} of the distance between real "
+        "ones): the generator is collapsing. Ship `best`, or start anew with "
+        f"{' or '.join([*_slower(config), *gamma])}"
+    }
+
+
+def of_figures(
+    rows: Sequence[Mapping[str, float]], name: str, config: TrainConfig, pictures: int
+) -> Faults:
+    """What the quality figure of that name says; of every STUCK-th snapshot after the best."""
+    figures = [(row[name], row["images_seen"]) for row in rows if name in row]
+    since = len(figures) - 1 - min(range(len(figures)), key=lambda at: figures[at])
+    if not since or since % STUCK:
+        return {}
+    images, passes = figures[-1][1] - min(figures)[1], figures[-1][1] / pictures
+    text = f"not better for {images:,.0f} images, {since} snapshots; ship `best`, or stop"
+    if passes > LEARNT and _few(config, pictures):
+        text += (
+            f". Each of the {pictures:,} pictures has been seen {passes:.0f} times: more of them, "
+            f"or --augment {AUGMENT} in a new run, would carry further"
+        )
+    return {"stuck": text}
+
+
+def _slower(config: TrainConfig) -> list[str]:
+    """Options for smaller steps; of the article's game the batch alone can be turned."""
+    rate = f"--learning-rate {config.learning_rate / 2:g} (now {config.learning_rate:g})"
+    return [rate] * (config.game != "article") + [f"--batch {2 * config.batch}"]
+
+
+def _few(config: TrainConfig, pictures: int) -> bool:
+    """Whether a set is small, and could be augmented more."""
+    return config.game in PENALISED and pictures < FEW and config.augmentation < AUGMENT
