@@ -19,7 +19,7 @@ from model.training.presets import PRESETS
         pytest.param(47, 1, False, "modern-32", 16, id="reduced"),
         pytest.param(48, 1, False, "modern-64", 16, id="enlarged"),
         pytest.param(64, 1, False, "modern-64", 16, id="avatars"),
-        pytest.param(64, 0.25, False, "modern-32", 16, id="a-quarter"),
+        pytest.param(64, 0.1, False, "modern-32", 16, id="six-minutes"),
         pytest.param(3000, 1, False, "modern-64", 16, id="photographs"),
         pytest.param(3000, 8, False, "modern-128", 32, id="a-night"),
         pytest.param(3000, 0.25, True, "modern-128", 64, id="gpu"),

@@ -12,7 +12,7 @@ from model.training.presets import PRESETS
 AUTO = "auto"
 HOURS = 1.0  # where none are said
 # pixels per side, and the hours from which a CPU gets somewhere with them
-NEEDED = {32: 0.0, 64: 0.5, 128: 8.0}
+NEEDED = {32: 0.0, 64: 0.15, 128: 8.0}
 LONG = 8.0  # hours from which a CPU takes twice the batch
 ENLARGED = 1.5  # times a preset's side, from which the next one is wanted
 
