@@ -111,7 +111,7 @@ def reference(
 
 def _is_grouped(labels: NDArray[np.int64]) -> bool:
     """Whether pictures come class by class, in whatever order of the classes."""
-    return np.count_nonzero(np.diff(labels)) < len(np.unique(labels))
+    return int(np.count_nonzero(np.diff(labels))) < len(np.unique(labels))
 
 
 def quality(sampler: Sampler, rows: Rows, real: Reference, count: int) -> dict[str, float]:
