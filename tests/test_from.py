@@ -22,7 +22,6 @@ from model.networks.families import new_discriminator
 from model.pretrained import PretrainedGenerator
 from model.training import checkpoint, loop
 from model.training.__main__ import main
-from model.training.augment import sensible_augmentation
 from model.training.class_columns import with_comparisons
 from model.training.discriminator_file import read_discriminator, write_discriminator
 from model.training.games import Players, new_players
@@ -298,11 +297,6 @@ def test_start_is_part_of_what_a_run_computes_and_its_absence_is_not() -> None:
     nothing, some = CONFIG, replace(CONFIG, start="0" * 64)
     assert nothing.fingerprint("x") != some.fingerprint("x")
     assert "start" not in {k for k, v in TrainConfig.record(nothing).items() if v}
-
-
-def test_few_pictures_are_augmented() -> None:
-    assert sensible_augmentation(200) > 0
-    assert sensible_augmentation(60_000) == 0
 
 
 # --- the command ---

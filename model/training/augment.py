@@ -15,8 +15,6 @@ from torch import Tensor
 
 LARGEST_MOVE = 1 / 8  # of a side
 CUT_SIDE = 1 / 2  # of a side; its middle may be anywhere
-FEW = 4000  # pictures; fewer are learnt by heart before a run ends
-FEW_PROBABILITY = 0.3
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,6 @@ class Augmentation:
         parts = [part.chunk(2) for part in (self.rows, self.columns, self.kept)]
         one, other = (Augmentation(*(part[place] for part in parts)) for place in (0, 1))
         return one(first), other(second)
-
-
-def sensible_augmentation(pictures: int) -> float:
-    """The probability that suits a set of so many pictures."""
-    return FEW_PROBABILITY if pictures < FEW else 0.0
 
 
 def draw_augmentation(

@@ -20,7 +20,6 @@ from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, report, run_folder
 from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import GENERATOR_HELP, Number
-from model.training.augment import FEW, FEW_PROBABILITY, sensible_augmentation
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.data import DataError, Dataset, Split, extent, load, own_form
 from model.training.downloads import data_path
@@ -127,7 +126,7 @@ def add_command(commands: Any) -> None:
         "--augment",
         type=Number(float, 0, 0.8),
         help="probability of moving and of cutting, at the end of the burn-in (default: the "
-        f"preset's; of the newest presets {FEW_PROBABILITY:g} for fewer than {FEW:,} pictures)",
+        "preset's)",
     )
     modern.add_argument(
         "--gamma",
@@ -197,11 +196,6 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
     if start:
         check_agrees(config, start)
     data = _part(path, config.split, config)
-    shown = []
-    if options.augment is None and config.game == "modern":
-        if augmentation := sensible_augmentation(len(data)):
-            shown = [f"{len(data):,} pictures are few: --augment {augmentation:g}"]
-        config = replace(config, augmentation=augmentation)
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
@@ -259,7 +253,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
+            notes=(*data.notes, *broken_notes(broken), *seen_through),
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
         )
