@@ -13,7 +13,7 @@ from model.networks.config import ModulatedConfig
 from model.training import frozen
 from model.training.batches import Batches
 from model.training.frozen import FrozenError, FrozenFeatures, _StridedDepthwise
-from model.training.games import Limited, Players, new_players, play
+from model.training.games import Players, as_served, new_players, play
 from model.training.presets import PRESETS, TrainConfig
 from model.training.projected import Projection
 from tests.test_games import colours
@@ -177,10 +177,9 @@ def test_frozen_features_are_never_another_file(
 
 
 def test_generated_images_are_judged_as_they_are_served() -> None:
-    """Cut to the range; what was cut can come back, and is not driven on."""
-    images = torch.tensor([-1.5, -1.5, 0.5, 1.5, 1.5], requires_grad=True)
-    limited = Limited.apply(images)
-    assert limited.tolist() == [-1.0, -1.0, 0.5, 1.0, 1.0]
-    limited.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # a step goes against it
+    images = torch.tensor([-1.5, 0.5, 1.5], requires_grad=True)
+    limited = as_served(images)
+    assert limited.tolist() == [-1.0, 0.5, 1.0]
+    limited.backward(torch.tensor([1.0, -2.0, 3.0]))
     assert images.grad is not None
-    assert images.grad.tolist() == [0.0, -1.0, 1.0, 1.0, 0.0]
+    assert images.grad.tolist() == [1.0, -2.0, 3.0]

@@ -259,9 +259,8 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
     with autocast:
         fake = generator(batch.rows)
-    # as it is served: without a limit white comes out a little less than white, and pictures hazy
-    fake = Limited.apply(fake)  # type: ignore[no-untyped-call]
-    real, generated = _ordered(batch.real, config), _ordered(fake, config)
+    # without a limit white comes out a little less than white, and pictures hazy
+    real, generated = _ordered(batch.real, config), _ordered(as_served(fake), config)
     if batch.augmentation:
         real, generated = batch.augmentation.halves(real, generated)
     stats: Stats = {}
@@ -306,19 +305,11 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     }
 
 
-class Limited(torch.autograd.Function):
-    """Images cut to [-1, 1]; where one was cut, the gradient passes if it leads back inside."""
-
-    @staticmethod
-    def forward(ctx, images: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(images)
-        return images.clamp(-1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        (images,) = ctx.saved_tensors
-        outwards = ((images > 1.0) & (gradient < 0.0)) | ((images < -1.0) & (gradient > 0.0))
-        return gradient.masked_fill(outwards, 0.0)
+def as_served(images: Tensor) -> Tensor:
+    """Images cut to [-1, 1], with the gradient of those that are not: a pixel beyond the range is
+    judged as white or black, and yet can come back.
+    """
+    return images + (images.clamp(-1.0, 1.0) - images).detach()
 
 
 def _update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
