@@ -27,9 +27,9 @@ COLOURS = 128  # of a portrait, where all would be too many bytes
 DESKTOP, PHONE = (1280, 800), (390, 844)
 PORTRAITS: dict[str, tuple[str, tuple[int, int], str]] = {
     "explorer-grid": ("/?grid=0", DESKTOP, "light"),
-    "explorer-focus": ("/?seed=3&class=kitten&edit=d0:0.8", DESKTOP, "light"),
+    "explorer-focus": ("/?seed=6&class=kitten&edit=d3:0.6", DESKTOP, "light"),
     "explorer-dark": ("/?view=path&pins=3,8,5,42", DESKTOP, "dark"),
-    "explorer-phone": ("/?seed=3&class=kitten&edit=d0:0.8", PHONE, "dark"),
+    "explorer-phone": ("/?seed=6&class=kitten&edit=d3:0.6", PHONE, "dark"),
 }
 FIRST_TILE = """
 const watch = new MutationObserver(() => {

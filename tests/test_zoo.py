@@ -19,6 +19,7 @@ from model.networks.config import DCGANConfig
 from model.training.evaluate import CONFIDENT
 from model.training.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.features import load_extractor
+from model.training.start import read_start
 
 SIDE = 28  # of the digits
 AVATARS = ("robot", "monster", "robothead", "kitten")
@@ -59,6 +60,13 @@ def test_served_avatars_are_of_the_class_that_is_asked_for(shipped: TestClient, 
     called = probabilities("avatars", pictures).argmax(1)
     assert (called == classes.index(name)).mean() >= 0.97
     assert len({picture.tobytes() for picture in pictures}) == 100
+
+
+def test_training_can_start_from_the_avatars() -> None:
+    start = read_start("avatars")
+    assert start.preset == "modern-64"
+    assert start.discriminator is not None
+    assert start.discriminator.header.frozen_features
 
 
 def test_attribution_comes_with_the_avatars(shipped: TestClient) -> None:
@@ -114,7 +122,7 @@ def test_card_names_the_weights_the_data_the_command_and_the_figures(folder: Pat
     assert config.data.sha256 in card
     assert f"python -m model.training train --preset {config.preset}" in card
     assert config.licence in card
-    assert ("batch-norm" in card) == (config.network.family == "dcgan")
+    assert ("batch-norm" in card) == (config.network.family != "residual")
     assert config.metrics
     for name in config.metrics:
         assert name in card
