@@ -262,7 +262,8 @@ def test_two_processes_train_what_one_trains(digits: Path, tmp_path: Path) -> No
     ("preset", "precision", "most"),
     [
         pytest.param("dcgan-mnist", "fp32", 0.02, id="article"),  # measured: 0.005
-        pytest.param("modern-32", "bf16", 0.002, id="modern-bf16"),  # 0.0001
+        # 0.006: PyTorch's batch norm rounds to bfloat16 where that of several processes does not
+        pytest.param("modern-32", "bf16", 0.02, id="modern-bf16"),
         pytest.param("sagan-64", "fp32", 0.01, id="hinge"),  # 0.002
     ],
 )
