@@ -172,9 +172,7 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
         real_logits = discriminator(real).float()  # real and generated: separate batches
         fake_logits = discriminator(fake.detach()).float()
     loss_d = discriminator_loss(real_logits, fake_logits, config.label_smoothing)
-    players.discriminator_optimizer.zero_grad()
-    torch.autograd.backward(loss_d)
-    players.discriminator_optimizer.step()
+    _update(players.discriminator_optimizer, loss_d)
 
     discriminator.requires_grad_(False)
     for update in range(config.generator_updates):
@@ -182,9 +180,7 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
             if update > 0:  # before, the images drawn above still hold: the generator has not moved
                 fake = generator(z)
             loss_g = generator_loss(discriminator(fake).float())
-        players.generator_optimizer.zero_grad()
-        torch.autograd.backward(loss_g)
-        players.generator_optimizer.step()
+        _update(players.generator_optimizer, loss_g)
 
     return {
         "loss_d": loss_d.detach(),
@@ -222,9 +218,7 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
         penalty = 2.0 * zero_centred_penalty(torch.cat([real_logits, fake_logits]), [images])
         total = loss_d + gamma * config.penalty_interval * penalty
         stats["penalty"] = penalty.detach()
-    players.discriminator_optimizer.zero_grad()
-    torch.autograd.backward(total)
-    players.discriminator_optimizer.step()
+    _update(players.discriminator_optimizer, total)
 
     # the generator
     discriminator.requires_grad_(False)
@@ -234,9 +228,7 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
         seen = batch.generator_augmentation(images) if batch.generator_augmentation else images
         real_again, fake_again = discriminator(seen, both_classes).float().chunk(2)
     loss_g = relativistic_loss(fake_again, real_again)
-    players.generator_optimizer.zero_grad()
-    torch.autograd.backward(loss_g)
-    players.generator_optimizer.step()
+    _update(players.generator_optimizer, loss_g)
 
     return stats | {
         "loss_d": loss_d.detach(),
@@ -270,7 +262,7 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     loss_d, real_logits, fake_logits = _discriminate(
         discriminator, torch.cat([real, generated.detach().float()]), batch, config, step, stats
     )
-    _update(discriminator, players.discriminator_optimizer, loss_d)
+    _update(players.discriminator_optimizer, loss_d)
     heads_real: list[Tensor] = []
     if projected := players.projected:
         with torch.no_grad():
@@ -281,7 +273,7 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
             for one, other in zip(real_maps, fake_maps, strict=True)
         ]
         loss_h, heads_real = _discriminate_maps(projected.heads, maps, batch, config, step, stats)
-        _update(projected.heads, projected.optimizer, loss_h)
+        _update(projected.optimizer, loss_h)
 
     # the generator
     discriminator.requires_grad_(False)
@@ -295,9 +287,7 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
             again_heads = projected.heads(fake_maps, batch.classes)
         losses = map(relativistic_loss, again_heads, heads_real)
         total = config.discriminator_weight * loss_g + torch.stack(list(losses)).sum()
-    players.generator_optimizer.zero_grad()
-    torch.autograd.backward(total)
-    players.generator_optimizer.step()
+    _update(players.generator_optimizer, total)
 
     return stats | {
         "loss_g": loss_g.detach(),
@@ -306,7 +296,7 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     }
 
 
-def _update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     optimizer.step()
@@ -373,17 +363,13 @@ def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -
         real_logits = discriminator(batch.real, batch.classes).float()
         fake_logits = discriminator(fake, batch.classes).float()
     loss_d = hinge_discriminator_loss(real_logits, fake_logits)
-    players.discriminator_optimizer.zero_grad()
-    torch.autograd.backward(loss_d)
-    players.discriminator_optimizer.step()
+    _update(players.discriminator_optimizer, loss_d)
 
     discriminator.requires_grad_(False)
     with autocast:
         fake = generator(batch.generator_rows)
         loss_g = hinge_generator_loss(discriminator(fake, batch.classes).float())
-    players.generator_optimizer.zero_grad()
-    torch.autograd.backward(loss_g)
-    players.generator_optimizer.step()
+    _update(players.generator_optimizer, loss_g)
 
     return {
         "loss_d": loss_d.detach(),
