@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.images import pad_to, to_pixels
+from model.images import to_pixels
 from model.latents import sample_latents, sample_rows
 from model.networks.config import DCGANConfig
 from model.sampler_torch import plain_sampler
 from model.training import ema
-from model.training.batches import WEIGHTS, Batches, stream
+from model.training.batches import WEIGHTS, Batches, examples, stream
 from model.training.data import Dataset
-from model.training.features import to_input
 from model.training.games import Players, new_players, play
-from model.training.loop import EXAMPLES
 from model.training.presets import PRESETS, TrainConfig
 
 CPU = torch.device("cpu")
@@ -51,9 +49,7 @@ class Learner:
 def ours(config: TrainConfig, data: Dataset) -> Learner:
     """A configuration of ours, by the steps of the training loop; its average draws."""
     seed, network = int(stream(config.seed, WEIGHTS, 0).integers(2**63)), config.network
-    places = np.linspace(0, len(data) - 1, min(EXAMPLES, len(data))).astype(int)
-    examples = to_input(torch.from_numpy(pad_to(data.images[places], network.resolution)))
-    players = new_players(config, CPU, seed, examples)
+    players = new_players(config, CPU, seed, examples(data, network.resolution))
     batches = Batches(config, data, CPU)
 
     def step(number: int) -> None:

@@ -19,6 +19,18 @@ from model.training.schedules import cosine
 LATENTS, ORDER, WEIGHTS, GENERATOR_LATENTS, AUGMENTATION, GENERATOR_AUGMENTATION, MIRROR = range(7)
 
 SHARING = ("article", "modern")  # games whose updates share one batch of latents
+EXAMPLES = 256  # real images that the players are fitted to before their first step
+
+
+def example_places(count: int) -> NDArray[np.int64]:
+    """Evenly chosen places among `count` pictures, the same whenever a run starts."""
+    return np.linspace(0, count - 1, min(EXAMPLES, count)).astype(np.int64)
+
+
+def examples(data: Dataset, resolution: int) -> Tensor:
+    """The pictures at those places, (N, C, resolution, resolution) in [-1, 1]."""
+    padded = images.pad_to(data.images[example_places(len(data))], resolution)
+    return to_input(torch.from_numpy(padded))
 
 
 def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Generator:

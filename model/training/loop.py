@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from model import images
 from model.generator_file import write_generator_file
@@ -28,11 +27,10 @@ from model.sampler import Sampler
 from model.sampler_onnx import OnnxSampler
 from model.sampler_torch import generator_weights, plain_sampler
 from model.training import checkpoint, ema, evaluate, forecast, health
-from model.training.batches import WEIGHTS, Batches, stream
+from model.training.batches import WEIGHTS, Batches, example_places, examples, stream
 from model.training.card import snapshot_card
 from model.training.clock import Clock
 from model.training.data import Dataset
-from model.training.features import to_input
 from model.training.games import Stats, new_players, play
 from model.training.journal import METRICS, Journal, Row, Silence, read_rows, seconds_spent
 from model.training.peers import Peers, share_batch_norms
@@ -43,7 +41,6 @@ from model.training.start import Start, begin
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
-EXAMPLES = 256  # real images that the players are fitted to before their first step
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
@@ -116,7 +113,12 @@ class _Training:
     def __init__(self, run: Run) -> None:
         self._run, self._config, self._schedule = run, run.config, run.schedule
         seed = int(stream(run.config.seed, WEIGHTS, 0).integers(2**63))
-        self._players = new_players(run.config, run.device, seed, self._examples())
+        self._players = new_players(
+            run.config,
+            run.device,
+            seed,
+            examples(run.data, run.config.network.resolution).to(run.device),
+        )
         self._state: dict[str, Any] = {"images_seen": 0, "best": None, "attempt": 0}
         self._warnings: list[str] = []
         self._beginning: list[str] = []
@@ -137,18 +139,8 @@ class _Training:
         self._clock = Clock(run.schedule, run.clock, 0.0)
         self._first, self._foretold = self._state["images_seen"], False
 
-    def _examples(self) -> Tensor:
-        """A few real images, the same whenever the run starts."""
-        chosen = self._run.data.images[self._places()]
-        padded = images.pad_to(chosen, self._config.network.resolution)
-        return to_input(torch.from_numpy(padded).to(self._run.device))
-
-    def _places(self) -> NDArray[np.int64]:
-        count = len(self._run.data)
-        return np.linspace(0, count - 1, min(EXAMPLES, count)).astype(np.int64)
-
     def _real_spread(self) -> float:
-        data, places = self._run.data, self._places()
+        data, places = self._run.data, example_places(len(self._run.data))
         labels = data.labels if self._config.network.classes else None
         return health.spread(data.images[places], None if labels is None else labels[places])
 
