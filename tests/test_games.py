@@ -24,7 +24,7 @@ from model.training.losses import (
     zero_centred_penalty,
 )
 from model.training.presets import PRESETS, Schedule, TrainConfig
-from model.training.schedules import cosine, inverse_root
+from model.training.schedules import cooled, cosine, inverse_root
 from tests.conftest import CLASSES, SHA, TINY_RESIDUAL
 
 CPU = torch.device("cpu")
@@ -93,6 +93,12 @@ def test_penalty_teaches_the_discriminator() -> None:
 def test_inverse_root_is_steady_and_then_falls() -> None:
     found = [inverse_root(seen, 100) for seen in (0, 1, 100, 400, 10_000)]
     assert found == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.1])
+
+
+def test_cooled_falls_to_a_tenth_and_stays() -> None:
+    shares = [cooled(images, 700, 1000) for images in (0, 700, 850, 1000, 2000)]
+    assert shares == pytest.approx([1, 1, 10**-0.5, 0.1, 0.1])
+    assert cooled(5, 5, 5) == 1  # no images to cool down over
 
 
 def test_cosine_goes_from_start_to_end_and_stays() -> None:

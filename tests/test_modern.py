@@ -13,7 +13,7 @@ from model.networks.config import ModulatedConfig
 from model.training import frozen
 from model.training.batches import Batches
 from model.training.frozen import FrozenError, FrozenFeatures, _StridedDepthwise
-from model.training.games import Players, new_players, play
+from model.training.games import Players, new_players, play, softly_limited
 from model.training.presets import PRESETS, TrainConfig
 from model.training.projected import Projection
 from tests.test_games import colours
@@ -53,6 +53,7 @@ def test_presets_are_complete() -> None:
         }
         assert config.frozen_features
         assert config.bf16
+        assert config.cooldown == 0.3
         assert preset.kimg
 
 
@@ -64,6 +65,7 @@ def test_step_equals_the_recipe_written_out() -> None:
 
     d, g = plain.discriminator, plain.generator
     fake = g(batch.rows)
+    fake = fake.clamp(-1, 1) + 0.1 * (fake - fake.clamp(-1, 1))
     real, seen = batch.real.clone().requires_grad_(), fake.detach().requires_grad_()
     real_logits, fake_logits = d(real, batch.classes), d(seen, batch.classes)
     loss = functional.softplus(fake_logits - real_logits).mean()
@@ -93,6 +95,23 @@ def test_rates_fall_with_the_root_of_what_was_seen() -> None:
     players, _ = learnt(config, 9)  # the ninth begins after 64 images
     found = {name: one.param_groups[0]["lr"] for name, one in players.optimizers().items()}
     assert found == pytest.approx({name: rate / 2 for name, rate in config.rates.items()})
+
+
+def test_rates_are_a_share_in_a_cooldown() -> None:
+    players, batches = new_players(SEEN, CPU, 0), Batches(SEEN, colours(), CPU)
+    play(players, replace(batches(0), rate_share=0.3), SEEN, 0)
+    found = {name: one.param_groups[0]["lr"] for name, one in players.optimizers().items()}
+    assert found == pytest.approx({name: 0.3 * rate for name, rate in SEEN.rates.items()})
+
+
+def test_what_serving_cuts_off_is_a_tenth_to_the_discriminators() -> None:
+    pixels = torch.tensor([-3.0, -1.0, 0.5, 1.0, 1.5], requires_grad=True)
+    limited = softly_limited(pixels)
+    assert limited.tolist() == pytest.approx([-1.2, -1.0, 0.5, 1.0, 1.05])
+    assert torch.equal(limited.clamp(-1, 1), pixels.clamp(-1, 1))  # serving draws the same
+    limited.sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad[[0, 2, 4]].tolist() == pytest.approx([0.1, 1.0, 0.1])
 
 
 def test_every_network_that_learns_moves_and_the_frozen_one_does_not() -> None:

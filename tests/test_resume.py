@@ -318,3 +318,53 @@ def test_a_run_by_images_can_go_on_by_hours(
     schedule = replace(run.schedule, images=None, hours=0.2)
     assert loop.train(replace(run, schedule=schedule, clock=minutes), never)
     assert checkpoint.read_checkpoint(newest(run)).images_seen == 12 * 32
+
+
+# --- cool-down ---
+
+COOLING = replace(MODERN, cooldown=0.5)
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Of the rates, of each step that is played from here on."""
+    found: list[float] = []
+    real = loop.play
+
+    def play(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+        found.append(batch.rate_share)
+        return real(players, batch, config, step)
+
+    monkeypatch.setattr(loop, "play", play)
+    return found
+
+
+def falling(steps: int) -> list[float]:
+    return [10 ** (-step / steps) for step in range(steps)]
+
+
+def test_rates_fall_over_the_last_share_of_the_images(
+    data: Dataset, tmp_path: Path, shares: list[float]
+) -> None:
+    run = run_in(tmp_path / "run", data, COOLING, images=12 * 32)
+    assert loop.train(run, never)
+    assert shares == pytest.approx([1.0] * 6 + falling(6))
+    shares.clear()
+    longer = replace(run, schedule=replace(run.schedule, images=24 * 32))
+    assert loop.train(longer, never)
+    assert shares == pytest.approx(falling(12))
+
+
+def test_rates_fall_over_the_last_share_of_the_hours(
+    data: Dataset, tmp_path: Path, minutes: Minutes, shares: list[float]
+) -> None:
+    """And over the same images when that last share is interrupted, or the hours are prolonged."""
+    length = {"images": None, "snapshot_images": None, "snapshot_seconds": 240.0}
+    run = replace(run_in(tmp_path / "run", data, COOLING, hours=0.2, **length), clock=minutes)
+    stop = after(8, 1)
+    while not loop.train(run, stop):
+        minutes.now += 1e6
+    assert shares == pytest.approx([1.0] * 6 + falling(6))
+    shares.clear()
+    assert loop.train(replace(run, schedule=replace(run.schedule, hours=0.8)), never)
+    assert shares == pytest.approx([1.0] * 12 + falling(24))

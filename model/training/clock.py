@@ -38,6 +38,11 @@ class Clock:
         """Whether the hours are; never where there are none."""
         return self._schedule.hours is not None and self.left() <= 0
 
+    def has_passed(self, share: float) -> bool:
+        """Whether this share of the hours is spent; never where there are none."""
+        hours = self._schedule.hours
+        return hours is not None and self.spent() >= share * hours * 3600
+
     def is_snapshot_due(self) -> bool:
         """Whether `snapshot_seconds` have passed since the last one, or since this start; more of
         them after one that took long.

@@ -30,6 +30,7 @@ from model.training.projected import Heads, Projection
 from model.training.schedules import cosine, inverse_root
 
 Stats = dict[str, Tensor]
+BEYOND = 0.1  # slope beyond the range of pictures
 
 
 @dataclass
@@ -98,6 +99,7 @@ class Batch:
     generator_rows: Tensor  # the same for the generator's update, where it has its own
     augmentation: Augmentation | None = None  # of 2 N images, the real ones first
     generator_augmentation: Augmentation | None = None
+    rate_share: float = 1.0  # of the learning rates, where the modern game cools down
 
 
 def new_players(
@@ -244,15 +246,13 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     is paired with a real one of its class, whose logits the generator's loss uses again.
     """
     generator, discriminator = players.generator, players.discriminator
-    share = inverse_root(step * config.batch, config.steady)
+    share = batch.rate_share * inverse_root(step * config.batch, config.steady)
     for name, optimizer in players.optimizers().items():
         for group in optimizer.param_groups:
             group["lr"] = share * config.rates[name]
     autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
     with autocast:
-        fake = generator(batch.rows)
-    # not cut to the range: white grounds stay a little less than white, but neither a gradient that
-    # passes there nor one that passes inwards alone let the generator learn
+        fake = softly_limited(generator(batch.rows))
     real, generated = _ordered(batch.real, config), _ordered(fake, config)
     if batch.augmentation:
         real, generated = batch.augmentation.halves(real, generated)
@@ -294,6 +294,16 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
         "d_real": real_logits.mean(),
         "d_fake": fake_logits.mean(),
     }
+
+
+def softly_limited(images: Tensor) -> Tensor:
+    """What lies beyond [-1, 1], which serving cuts off, brought to a tenth of its excess.
+
+    White and black are then as even for the discriminators as in real pictures, whatever little the
+    generator adds to them; cut off altogether, or not at all, grounds stay hazy.
+    """
+    within = images.clamp(-1.0, 1.0)
+    return within + BEYOND * (images - within)
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -10,7 +10,7 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from model.training.peers import Peers, share_batch_norms
 from model.training.plots import draw_plots
 from model.training.presets import Schedule, TrainConfig
 from model.training.run_folder import slug
+from model.training.schedules import cooled
 from model.training.start import Start, begin
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
@@ -168,6 +169,7 @@ class _Training:
         with self._journal() as journal:
             clock = self._clock = self._new_clock()
             last = self._is_end(*run.peers.any(first and clock.is_over()))
+            self._plan_cooldown(*run.peers.any(first and clock.has_passed(1.0 - config.cooldown)))
             for warning in self._warnings:
                 journal.say(warning)
             verb = "resuming" if step else "starting"
@@ -182,7 +184,8 @@ class _Training:
             saved_at = time.monotonic()
 
             while not last:
-                self._recent.append(play(self._players, self._batches(step), config, step))
+                batch = replace(self._batches(step), rate_share=self._rate_share())
+                self._recent.append(play(self._players, batch, config, step))
                 step += 1
                 images_seen = state["images_seen"] = step * config.batch
                 keep = ema.decay(config.batch, images_seen, config.ema_half_life, config.ema_ramp)
@@ -198,12 +201,14 @@ class _Training:
                 if step % schedule.grid_steps == 0 and first:
                     self._grid(self._fast_sampler(), images_seen)
                 # what one process is asked or finds by its clock, all do
-                interrupted, due, over, snapshot = run.peers.any(
+                interrupted, due, over, snapshot, late = run.peers.any(
                     not self._is_end(False) and stop(),
                     time.monotonic() - saved_at >= schedule.checkpoint_seconds,
                     first and clock.is_over(),
                     first and clock.is_snapshot_due(),
+                    first and clock.has_passed(1.0 - config.cooldown),
                 )
+                self._plan_cooldown(late)
                 last = self._is_end(over)
                 snapshot |= last or (snapshot_steps > 0 and step % snapshot_steps == 0)
                 if snapshot:
@@ -240,6 +245,24 @@ class _Training:
     def _is_end(self, over: bool) -> bool:
         total = self._schedule.images
         return over or (total is not None and self._state["images_seen"] >= total)
+
+    def _plan_cooldown(self, late: bool) -> None:
+        """Keeps in the state from which to which image the rates fall. Where hours end the run,
+        its pace tells when, once it is `late`; a longer run that has cooled down warms up again.
+        """
+        state, total, share = self._state, self._schedule.images, self._config.cooldown
+        if not share:
+            return
+        if total is not None:
+            state["cooldown"] = [total * (1.0 - share), total]
+        elif not late:
+            state["cooldown"] = None
+        elif state.get("cooldown") is None:
+            state["cooldown"] = [state["images_seen"], state["images_seen"] / (1.0 - share)]
+
+    def _rate_share(self) -> float:
+        fall = self._state.get("cooldown")
+        return cooled(self._state["images_seen"], *fall) if fall else 1.0
 
     def _snapshot_steps(self) -> int:
         """0: the clock says when."""

@@ -30,6 +30,7 @@ LATER: dict[str, object] = {
     "heads_gamma": 0.0,
     "heads_penalty_interval": 1,
     "start": "",
+    "cooldown": 0.0,
 }
 
 
@@ -63,6 +64,7 @@ class TrainConfig:
     # these have a part in the modern game alone
     generator_betas: tuple[float, float] | None = None  # None: as the discriminator's
     steady: float = 0.0  # images for which the rates stay, to fall with the root of those seen
+    cooldown: float = 0.0  # last share of a run, over which the rates fall to a tenth
     frozen_features: bool = False  # a projected discriminator beside the other
     discriminator_weight: float = 1.0  # of the other one's loss, where each head's counts once
     heads_learning_rate: float = 0.0
@@ -154,6 +156,7 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
         betas=(0.0, 0.9),
         generator_betas=(0.0, 0.99),
         steady=30_000,
+        cooldown=0.3,
         gamma=gamma,
         penalty_interval=8,
         frozen_features=True,

@@ -4,6 +4,8 @@ goes on as the unbroken one would have.
 
 import math
 
+COOLED = 0.1  # of a rate, at the end of a cool-down
+
 
 def cosine(start: float, end: float, images_seen: float, burn_in: float) -> float:
     """From `start` at 0 to `end` at `burn_in` images, half a cosine, and `end` from there on."""
@@ -20,3 +22,9 @@ def inverse_root(images_seen: float, steady: float) -> float:
     (EDM2, 2024), equation 67.
     """
     return min(1.0, math.sqrt(steady / max(images_seen, 1.0)))
+
+
+def cooled(images_seen: float, first: float, last: float) -> float:
+    """1 up to `first` images, then by equal ratios down to a tenth at `last`, where it stays."""
+    progress = (images_seen - first) / max(last - first, 1.0)
+    return float(COOLED ** min(1.0, max(0.0, progress)))

@@ -42,7 +42,13 @@ PARTS: dict[Game, tuple[str, ...]] = {
 }
 _RELATIVISTIC = (*PARTS["hinge"], "gamma", "penalty_interval", "augmentation")
 PARTS["relativistic"] = (*_RELATIVISTIC, "final_gamma", "burn_in")
-PARTS["modern"] = (*_RELATIVISTIC, "steady", "frozen_features", "discriminator_weight")
+PARTS["modern"] = (
+    *_RELATIVISTIC,
+    "steady",
+    "cooldown",
+    "frozen_features",
+    "discriminator_weight",
+)
 
 
 def add_command(commands: Any) -> None:
@@ -153,6 +159,12 @@ def add_command(commands: Any) -> None:
         "--steady-kimg",
         type=Number(float, 0.001, 1e6),
         help="thousands of images for which the rates stay; then they fall with their root",
+    )
+    modern.add_argument(
+        "--cooldown",
+        type=Number(float, 0, 0.9),
+        help="last share of the run, over which the rates fall to a tenth (default: 0.3); a run "
+        "that is made longer afterwards warms up again",
     )
     modern.add_argument(
         "--penalty-interval", type=Number(int, 1, 64), help="steps between penalties"
@@ -334,6 +346,7 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
         "augmentation": options.augment,
         "burn_in": _thousands(options.burn_in_kimg),
         "steady": _thousands(options.steady_kimg),
+        "cooldown": options.cooldown,
         "frozen_features": None
         if options.frozen_features is None
         else options.frozen_features == "imagenet",
