@@ -27,6 +27,7 @@ from model.training.batches import WEIGHTS, Batches, examples, stream
 from model.training.data import Dataset
 from model.training.games import Players, new_players, play
 from model.training.presets import PRESETS, TrainConfig
+from model.training.schedules import cooled
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,7 @@ class Learner:
     record: dict[str, Any]  # what decides its weights, beside the pictures
     batch: int  # images a step
     players: Players
-    step: Callable[[int], None]  # by its number, from 0
+    step: Callable[[int, float], None]  # by its number, from 0, and the share of the run before it
     draw: Callable[[range], NDArray[np.uint8]]  # seeds to pictures (N, H, W, C)
 
 
@@ -52,8 +53,9 @@ def ours(config: TrainConfig, data: Dataset) -> Learner:
     players = new_players(config, CPU, seed, examples(data, network.resolution))
     batches = Batches(config, data, CPU)
 
-    def step(number: int) -> None:
-        play(players, batches(number), config, number)
+    def step(number: int, progress: float) -> None:
+        share = cooled(progress, 1.0 - config.cooldown, 1.0)
+        play(players, replace(batches(number), rate_share=share), config, number)
         seen = (number + 1) * config.batch
         keep = ema.decay(config.batch, seen, config.ema_half_life, config.ema_ramp)
         ema.update(players.average, players.generator, keep)
@@ -89,7 +91,7 @@ def dcgan(data: Dataset) -> Learner:
     (generator, discriminator), one, deal = networks, torch.ones(batch), _dealt(data, batch)
     loss = functional.binary_cross_entropy_with_logits
 
-    def step(number: int) -> None:
+    def step(number: int, _: float) -> None:
         torch.manual_seed(number)
         discriminator.zero_grad()
         torch.autograd.backward(loss(discriminator(deal(number)), one))
@@ -128,7 +130,7 @@ def lightweight_gan(data: Dataset) -> Learner:
     judge, augment = gan.D_aug, {"prob": chance, "types": ["cutout", "translation"]}
     hinge, deal = package.hinge_loss, _dealt(data, batch)
 
-    def step(number: int) -> None:
+    def step(number: int, _: float) -> None:
         torch.manual_seed(number)
         random.seed(number)
         penalised = number % 4 == 0

@@ -4,6 +4,7 @@
            -> a table, curves, and for each recipe a grid of seeds 0 to 35
 
 Only training counts as time, on one thread; the networks that measure have no part in any loss.
+A recipe that cools down does so before the later of both ends.
 The same command again goes on, and runs nothing twice.
 """
 
@@ -97,7 +98,8 @@ def trained(
     saved = time.monotonic()
     while not marks()[1] or (marks()[0] < MARKS and not hopeless()):
         before, start = marks(), clock()
-        learner.step(state["images_seen"] // learner.batch)
+        progress = min(state["images_seen"] / images, state["seconds"] / seconds)
+        learner.step(state["images_seen"] // learner.batch, progress)
         state["seconds"] += clock() - start
         state["images_seen"] += learner.batch
         if measured := marks() != before:

@@ -29,7 +29,7 @@ CONFIG = replace(
     frozen_features=False,
     penalty_interval=2,
 )
-SEEN = replace(CONFIG, frozen_features=True, heads_penalty_interval=2)
+SEEN = replace(CONFIG, frozen_features=True, heads_interval=1, heads_penalty_interval=2)
 
 
 def learnt(config: TrainConfig, steps: int) -> tuple[Players, list[dict[str, torch.Tensor]]]:
@@ -88,6 +88,12 @@ def test_penalties_are_taken_now_and_then() -> None:
     _, stats = learnt(SEEN, 4)
     assert ["penalty" in one for one in stats] == [True, False, True, False]
     assert ["penalty_h" in one for one in stats] == [True, False, True, False]
+
+
+def test_frozen_features_are_looked_through_now_and_then() -> None:
+    _, stats = learnt(replace(SEEN, heads_interval=2, heads_penalty_interval=4), 6)
+    assert ["loss_h" in one for one in stats] == [True, False] * 3
+    assert ["penalty_h" in one for one in stats] == [True, False, False, False, True, False]
 
 
 def test_rates_fall_with_the_root_of_what_was_seen() -> None:

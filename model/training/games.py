@@ -264,7 +264,8 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     )
     _update(players.discriminator_optimizer, loss_d)
     heads_real: list[Tensor] = []
-    if projected := players.projected:
+    projected = players.projected if step % config.heads_interval == 0 else None
+    if projected:
         with torch.no_grad():
             real_maps = projected.projection(real)
         fake_maps = projected.projection(generated)
@@ -280,13 +281,13 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     with autocast:
         again = discriminator(generated, batch.classes).float()
     loss_g = relativistic_loss(again, real_logits)
-    total = loss_g
+    total = loss_g if players.projected is None else config.discriminator_weight * loss_g
     if projected:
         projected.heads.requires_grad_(False)
         with autocast:
             again_heads = projected.heads(fake_maps, batch.classes)
         losses = map(relativistic_loss, again_heads, heads_real)
-        total = config.discriminator_weight * loss_g + torch.stack(list(losses)).sum()
+        total = total + torch.stack(list(losses)).sum()
     _update(players.generator_optimizer, total)
 
     return stats | {
@@ -346,7 +347,8 @@ def _discriminate_maps(
     """
     penalised = step % config.heads_penalty_interval == 0
     heads.requires_grad_(True)
-    maps = [found.float().requires_grad_(penalised) for found in maps]
+    if penalised:
+        maps = [found.float().requires_grad_() for found in maps]
     bf16 = config.bf16 and not penalised
     with torch.autocast(maps[0].device.type, torch.bfloat16, enabled=bf16):
         logits = heads(maps, torch.cat([batch.classes, batch.classes]))

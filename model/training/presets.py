@@ -28,6 +28,7 @@ LATER: dict[str, object] = {
     "discriminator_weight": 1.0,
     "heads_learning_rate": 0.0,
     "heads_gamma": 0.0,
+    "heads_interval": 1,
     "heads_penalty_interval": 1,
     "start": "",
     "cooldown": 0.0,
@@ -69,7 +70,8 @@ class TrainConfig:
     discriminator_weight: float = 1.0  # of the other one's loss, where each head's counts once
     heads_learning_rate: float = 0.0
     heads_gamma: float = 0.0  # weight of R1 and R2 at the maps
-    heads_penalty_interval: int = 1  # steps
+    heads_interval: int = 1  # steps from one look through the frozen features to the next
+    heads_penalty_interval: int = 1  # steps, a multiple of it
     # these two have a part in no other
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
@@ -163,6 +165,7 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
         discriminator_weight=12.0,
         heads_learning_rate=4e-4,
         heads_gamma=1.0,
+        heads_interval=2,
         heads_penalty_interval=4,
         ema_half_life=100_000,
         ema_ramp=0.1,

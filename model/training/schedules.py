@@ -24,7 +24,7 @@ def inverse_root(images_seen: float, steady: float) -> float:
     return min(1.0, math.sqrt(steady / max(images_seen, 1.0)))
 
 
-def cooled(images_seen: float, first: float, last: float) -> float:
-    """1 up to `first` images, then by equal ratios down to a tenth at `last`, where it stays."""
-    progress = (images_seen - first) / max(last - first, 1.0)
+def cooled(now: float, first: float, last: float) -> float:
+    """1 up to `first`, then by equal ratios down to a tenth at `last`, where it stays."""
+    progress = (now - first) / max(last - first, 1e-9)
     return float(COOLED ** min(1.0, max(0.0, progress)))
