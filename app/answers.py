@@ -1,12 +1,13 @@
 """Pictures as HTTP answers: the format that suits, the tag, and all that is said beside the bytes.
 
-parameters -> Answer(recipe, format) -> 304 | make the pixels -> enlarge -> file -> Response
+PictureRequest, format -> Answer -> 304 | rows -> pixels -> finish -> file -> Response
 """
 
 import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,37 +16,40 @@ from numpy.typing import NDArray
 
 from app import caching, negotiation
 from app.batcher import Timing
+from app.disconnection import Watch
 from app.generation import Generation
+from app.picture_parameters import refusals, url
 from app.problems import InvalidRequest
-from app.recipes import url
-from app.schemas import OutputParameters
 from model.encoding.formats import (
     STILLS,
     Format,
     PictureTooLarge,
     check_size,
     encode_still,
-    enlarge,
 )
+from model.picture_request import PictureRequest
 from model.recipes import Words, recipe_text
 
 LARGEST_NAME = 60  # characters of a file's name, less its extension
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One file that is asked for."""
 
     generation: Generation
-    words: Words  # its recipe
+    picture: PictureRequest
     format: Format
     negotiated: bool  # Accept had a say in the format
-    name: str  # of the file, less its extension
     quality: int | None = None
     download: bool = False
-    seed: int | None = None  # of its first picture
     lasting: bool = True  # the URL says all that the picture depends on
-    location: str | None = None  # of the same picture for ever, where the URL does not say it
+    located: bool = True  # where the URL does not, another one does
+
+    @cached_property
+    def words(self) -> Words:
+        """The recipe."""
+        return self.picture.words(self.generation.config)
 
     @property
     def text(self) -> str:
@@ -67,15 +71,20 @@ class Answer:
     def headers(self, timing: Timing | None = None) -> dict[str, str]:
         """All but the content's own."""
         headers = caching.headers(self.tag)
-        if self.seed is not None:
-            headers["Image-Seed"] = str(self.seed)
+        source = self.picture.source
+        if source.seed is not None:
+            headers["Image-Seed"] = str(source.seed)
         headers["Image-Model"] = self.generation.id
-        if self.location:
-            headers["Content-Location"] = self.location
+        if self.located and not self.lasting:
+            quality: Words = {} if self.quality is None else {"quality": self.quality}
+            headers["Content-Location"] = permanent_url(
+                self.generation, self.words | quality, self.format.extensions[0]
+            )
         if self.negotiated:
             headers["Vary"] = "Accept"
+        name = f"{self.generation.name}-{source.name}"[:LARGEST_NAME]
         headers["Content-Disposition"] = disposition(
-            f"{self.name[:LARGEST_NAME]}.{self.format.extensions[0]}", self.download
+            f"{name}.{self.format.extensions[0]}", self.download
         )
         headers["Server-Timing"] = server_timing(timing)
         return headers
@@ -94,21 +103,44 @@ class Answer:
         headers = self.headers(timing)
         return Response(content, media_type=self.format.media_type, headers=headers)
 
-    async def signed(self, content: bytes) -> bytes:
-        """The file with a signature, if this host signs."""
-        if self.generation.sign is None:
-            return content
-        return await asyncio.to_thread(self.generation.sign, content, self.format.media_type)
+    def signed(self, content: bytes) -> bytes:
+        """The file with a signature, if this host signs; takes its time."""
+        sign = self.generation.sign
+        return content if sign is None else sign(content, self.format.media_type)
 
-    async def still(self, pixels: NDArray[np.uint8], timing: Timing) -> Response:
-        """The file of one picture (H, W, C)."""
-        start = time.perf_counter()
-        content = await asyncio.to_thread(
-            encode_still, pixels, self.format.name, self.quality, self.note
-        )
-        content = await self.signed(content)
-        timing.encode += time.perf_counter() - start
-        return self.response(content, timing)
+
+async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int) -> Response:
+    """Draws what is asked for and answers with one file; with none where the client has it.
+
+    Raises:
+        Problem: it is too large, or the batcher refuses.
+        ClientGoneError: the client went away first.
+    """
+    generation, picture, format = answer.generation, answer.picture, answer.format
+    source = picture.source
+    # what cannot be drawn is refused, also to If-None-Match: *
+    columns, side = source.columns, generation.side * picture.output.scale
+    lines = -(-len(source) // columns)
+    check_pixels(format, lines * columns, side, side, max_pixels)
+    check_pixels(format, 1, lines * side, columns * side, max_pixels)
+    with refusals():
+        source.check(generation.file, picture.changes)
+    if unchanged := answer.unchanged(request):
+        return unchanged
+    if picture.is_plain and format.name == "png":
+        assert source.seed is not None
+        content, timing = await generation.picture(source.seed, picture.changes.class_, watch)
+        return answer.response(content, timing)
+    pixels, timing = await generation.pixels(picture.rows(generation.file), watch)
+    start = time.perf_counter()
+    content = await asyncio.to_thread(_encode, pixels, answer)
+    timing.encode += time.perf_counter() - start
+    return answer.response(content, timing)
+
+
+def _encode(pixels: NDArray[np.uint8], answer: Answer) -> bytes:
+    finished = answer.picture.finish(pixels)
+    return answer.signed(encode_still(finished, answer.format.name, answer.quality, answer.note))
 
 
 def still_format(
@@ -145,13 +177,6 @@ def check_pixels(format: Format, pictures: int, height: int, width: int, max_pix
     pixels = pictures * height * width
     if pixels > max_pixels:
         raise InvalidRequest(f"{pixels:,} pixels in one answer; allowed: up to {max_pixels:,}")
-
-
-async def enlarged(pixels: NDArray[np.uint8], output: OutputParameters) -> NDArray[np.uint8]:
-    """Pictures (N, H, W, C) at the scale that is asked for."""
-    if output.scale == 1:
-        return pixels
-    return await asyncio.to_thread(enlarge, pixels, output.scale, output.resample)
 
 
 def disposition(name: str, download: bool) -> str:

@@ -20,8 +20,7 @@ from app.batcher import Job, Latents, Note, Pixels
 from app.disconnection import Watch
 from app.generation import ClientGoneError, Generation
 from app.limits import Streams
-from app.schemas import OutputParameters
-from model.encoding.formats import enlarge
+from model.picture_request import Output
 from model.recipes import Words, recipe_text
 
 PIECE = 64  # pictures that are made at once for one answer
@@ -40,7 +39,7 @@ class Items:
 async def pieces(
     generation: Generation,
     items: Items,
-    output: OutputParameters,
+    output: Output,
     streams: Streams,
     watch: Watch,
     *,
@@ -50,7 +49,7 @@ async def pieces(
 
     Comes to its first piece, or is refused, before anything is sent: see `begun`.
     """
-    plain = output.scale == 1
+    plain = output.is_plain
     step = min(PIECE, generation.batcher.max_queue)
     ahead: list[Job] = []
 
@@ -68,8 +67,8 @@ async def pieces(
             job.reply.cancel()
 
     def finished(pixels: Pixels, start: int) -> Pixels | list[bytes]:
-        large = enlarge(pixels, output.scale, output.resample)
-        return generation.encode(large, notes(start)) if encoded else large
+        whole = output.finish(pixels)
+        return generation.encode(whole, notes(start)) if encoded else whole
 
     streams.enter()
     try:

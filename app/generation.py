@@ -6,12 +6,11 @@ most.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from fastapi import Depends, Request
@@ -21,16 +20,9 @@ from app.caching import ENCODING, PictureCache, PictureKey
 from app.disconnection import Watch, watching
 from app.facts import current
 from app.problems import InvalidRequest, NotFound, NotReady
-from app.schemas import LatentParameters, Place, Portion, Recipe
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
-from model.networks.config import input_dim
-from model.paths import default_mode, plane_rows
-from model.recipes import RecipeError, changed, check_edits, class_place
-
-Changes = TypeVar("Changes", bound=LatentParameters | Recipe)
-
-LEAST_SHARE = 1e-3  # of all weights of a mix's classes
+from model.recipes import RecipeError, class_place
 
 
 class ClientGoneError(Exception):
@@ -96,121 +88,24 @@ class Generation:
         tag.update(f"{format} {quality} {text}".encode())
         return f'{self._strength}"{tag.hexdigest()}"'
 
-    def checked(self, parameters: Changes) -> Changes:
-        """Parameters held against what this generator has; a class is named by its name.
-
-        Raises:
-            InvalidRequest: it has no such class or direction, or a step is too long for it.
-        """
-        if parameters.edit is not None:
-            with _refused():
-                check_edits(self.config, parameters.edit.steps)
-        if parameters.class_ is None:
-            return parameters
-        place = self.class_place(parameters.class_)
-        changed = parameters.model_copy(update={"class_": self.config.classes[place]})
-        return cast("Changes", changed)
-
     def class_place(self, name: str) -> int:
         """The place of a class that is named by its name or by its place.
 
         Raises:
             InvalidRequest: there is none.
         """
-        with _refused():
+        try:
             return class_place(self.config, name)
+        except RecipeError as error:
+            raise InvalidRequest(str(error)) from None
 
     def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
         """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
         return self.config.rows(seeds, None if class_ is None else self.class_place(class_))
 
-    def rows(self, seeds: Sequence[int], parameters: LatentParameters) -> Rows:
-        """Seeds with what the parameters do to their latents."""
-        plain = parameters.truncation == 1 and parameters.edit is None
-        if isinstance(seeds, range) and plain and parameters.class_ is None:
-            return seeds  # rows are made where they are needed
-        return self.changed(self.latents(seeds, parameters.class_), parameters)
-
-    def changed(self, rows: Latents, parameters: LatentParameters | Recipe) -> Latents:
-        """Rows (N, z_dim + classes), their latents truncated and then edited."""
-        truncation, edit = parameters.truncation, parameters.edit
-        edits = {} if edit is None else edit.steps
-        return changed(self.file, rows, 1 if truncation is None else truncation, edits)
-
     def z(self, rows: Latents) -> Latents:
         """The latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
         return rows[..., : self.config.network.z_dim]
-
-    def vectors(
-        self, vectors: Sequence[Sequence[float]], class_: str | None, where: str | None = None
-    ) -> Latents:
-        """Explicit latents of a class as rows (N, z_dim + classes). They are a body's `z`, or one
-        that stands elsewhere in it.
-
-        Raises:
-            InvalidRequest: one has another length than the generator's, or there are classes and
-                none is named.
-        """
-        network = self.config.network
-        for index, vector in enumerate(vectors):
-            if len(vector) != network.z_dim:
-                wanted = f"generator {self.name} wants {network.z_dim}"
-                raise InvalidRequest(f"{where or f'z.{index}'} has {len(vector)} values; {wanted}")
-        rows = np.zeros((len(vectors), input_dim(network)), np.float32)
-        rows[:, : network.z_dim] = vectors
-        if network.classes:
-            rows[:, network.z_dim + self._needed_class(class_, where or "z")] = 1.0
-        return rows
-
-    def row(self, recipe: Recipe, where: str = "") -> Latents:
-        """The row (1, z_dim + classes) of a recipe that stands there in a body.
-
-        Raises:
-            InvalidRequest: the generator has no such latent, or the recipe leaves the class open.
-        """
-        if recipe.z is not None:
-            rows = self.vectors([recipe.z], recipe.class_, f"{where}z")
-        elif recipe.mix is not None:
-            rows = self.mixed(recipe.mix, recipe.class_, f"{where}mix")
-        elif recipe.plane is not None:
-            return self._place(recipe.plane, recipe)
-        else:
-            assert recipe.seed is not None
-            rows = self.latents([recipe.seed], recipe.class_)
-        return self.changed(rows, recipe)
-
-    def _place(self, place: Place, recipe: Recipe) -> Latents:
-        """The row (1, z_dim + classes) of a place: its corners are changed, as those of /plane."""
-        corners = self.changed(self.latents(place.seeds, recipe.class_), recipe)
-        across, down = np.array([place.x]), np.array([place.y])
-        mode = place.mode or default_mode(self.config.prior)
-        return plane_rows(corners, self.config.network.z_dim, across, down, mode)
-
-    def mixed(self, mix: Sequence[Portion], class_: str | None, where: str = "mix") -> Latents:
-        """One row (1, z_dim + classes): the latents of seeds, each times its weight, added up; its
-        class is the one named, or the seeds' own by their share of all weights.
-
-        Raises:
-            InvalidRequest: the weights of the classes cancel out, and no class is named.
-        """
-        rows = self.latents([part.seed for part in mix], class_)
-        shares = np.array([part.weight for part in mix], np.float32)
-        total: Latents = (shares[:, None] * rows).sum(axis=0, dtype=np.float32)[None]
-        classes = total[:, self.config.network.z_dim :]
-        if classes.size:
-            whole = float(classes.sum())
-            if class_ is None and abs(whole) < LEAST_SHARE:
-                self._needed_class(None, where)
-            classes /= np.float32(whole)
-        return total
-
-    def _needed_class(self, class_: str | None, where: str) -> int:
-        if class_ is None:
-            first = self.config.classes[0]
-            raise InvalidRequest(
-                f"{where}: {self.name} has classes, so say which, such as {first!a}"
-            )
-        return self.class_place(class_)
 
     async def picture(
         self, seed: int, class_: str | None, watch: Watch
@@ -274,15 +169,6 @@ class Generation:
             del self._making[key]
         if not reply.cancelled() and reply.exception() is None:
             self.cache.put(key, reply.result()[0])
-
-
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the generator does not have is a mistake in the request."""
-    try:
-        yield
-    except RecipeError as error:
-        raise InvalidRequest(str(error)) from None
 
 
 @dataclass

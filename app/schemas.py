@@ -6,7 +6,6 @@ is allowed. How many there may be of a thing is the operator's to say: see app/l
 """
 
 import difflib
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
-from model.recipes import EDIT
+from model.recipes import EDIT, PORTION
 
 MAX_Z = 4096  # values in a latent; the generator says how many it wants
 MAX_CLASS_TEXT = 64  # characters of a class's name
@@ -195,14 +194,12 @@ class Edits:
 class MixText:
     """Marks a list of portions: also a text such as 3:1,8:-1, whole numbers and their weights."""
 
-    portion = re.compile(r"([0-9]{1,19})(?::(-?(?:10|[0-9](?:\.[0-9]{1,25})?(?:e-[0-9]{1,3})?)))?")
-
     @classmethod
     def check(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         most = bounds_in_force().max_keys
-        found = [cls.portion.fullmatch(part) for part in value.split(",", most)]
+        found = [PORTION.fullmatch(part) for part in value.split(",", most)]
         if len(found) > most or None in found:
             raise refusal(
                 f"1 to {most} seeds with weights such as 3:1,8:-1,5 are wanted: each seed a whole "
@@ -218,7 +215,7 @@ class MixText:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        part, most = self.portion.pattern, bounds_in_force().max_keys
+        part, most = PORTION.pattern, bounds_in_force().max_keys
         text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
         return {
             "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
@@ -486,15 +483,6 @@ class SheetParameters(LatentParameters, OutputParameters):
             raise refusal(f"seed + n: {SEED_LIMIT} at most is wanted; no seed lies above")
         return self
 
-    @property
-    def recipe(self) -> "Recipe | None":
-        """The one picture that is named, where no seed names it."""
-        return None if self.mix is None else self._recipe(mix=self.mix)
-
-    def _recipe(self, **source: Any) -> "Recipe":
-        changes = {name: getattr(self, name) for name in ("class_", "truncation", "edit")}
-        return Recipe.model_construct(**source, **changes)
-
     def check_columns(self, pictures: int) -> None:
         """Refuses more columns than pictures."""
         if self.columns is not None and self.columns > pictures:
@@ -513,11 +501,6 @@ class GenerateQuery(_Query, SheetParameters):
         if (self.mix is not None) + (self.z is not None) + named > 1:
             raise refusal("one of seed (with n), mix and z is wanted")
         return self
-
-    @property
-    def recipe(self) -> "Recipe | None":
-        """The one picture that is named, where no seed names it."""
-        return super().recipe if self.z is None else self._recipe(z=self.z)
 
     @model_validator(mode="after")
     def _columns_are_filled(self) -> Self:
@@ -747,11 +730,6 @@ class ProjectQuery(ModelQuery):
 
 class NoQuery(_Query):
     """The query string of what has no parameters."""
-
-
-def sheet_columns(columns: int | None, pictures: int) -> int:
-    """Pictures in a row: as asked, else a sheet as square as can be."""
-    return columns or math.isqrt(pictures - 1) + 1
 
 
 # as JSON writes numbers: the shortest text of a float64 may be 1e-05

@@ -25,7 +25,8 @@ from model.devices import Precision
 from model.files import whole
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
-from model.recipes import Changes, RecipeError, class_place
+from model.picture_request import Changes
+from model.recipes import RecipeError, class_place
 from model.sampler import Sampler, load_sampler
 from model.sampler_torch import load_generator, resolve_device
 

@@ -1,20 +1,19 @@
 """What a picture is, in words: enough to make it again, and the same words for the same picture.
 
 "0-35,77" -> seeds     "d0:1.5,d3:-2" -> edits     "red panda", "2" -> the place of a class
-seeds, Changes -> rows (N, z_dim + classes), and the recipe that goes into the file
+"3:1,8:-1" -> a mix        recipe -> the text that goes into the file
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoding.marking import LONGEST_RECIPE
-from model.generator_file import GeneratorConfig, GeneratorFile
+from model.generator_file import GeneratorConfig
 from model.latents import SEED_LIMIT
 
 Words = dict[str, Any]  # a recipe, as it travels
@@ -22,67 +21,14 @@ Words = dict[str, Any]  # a recipe, as it travels
 MOST_SEEDS = 1_000_000  # in one list
 MANY_CLASSES = 20  # so many are named in a refusal
 EDIT = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
+PORTION = re.compile(
+    r"([0-9]{1,19})(?::(-?(?:10|[0-9](?:\.[0-9]{1,25})?(?:e-[0-9]{1,3})?)))?"
+)  # of a mix
 SPAN = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
 class RecipeError(Exception):
     """What is asked of a generator cannot be drawn; the message says what can."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What is done to a seed's latent, as far as anything is."""
-
-    class_: str | None = None  # its name; none: each seed has its own
-    truncation: float = 1.0
-    edits: Mapping[int, float] = field(default_factory=dict)  # steps, by the direction's number
-
-    def rows(self, file: GeneratorFile, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """Seeds as rows (N, z_dim + classes), their latents truncated and then edited."""
-        place = None if self.class_ is None else file.config.classes.index(self.class_)
-        return changed(file, file.config.rows(seeds, place), self.truncation, self.edits)
-
-    def words(self) -> Words:
-        """The part of a recipe that is not the default."""
-        words: Words = {}
-        if self.class_ is not None:
-            words["class"] = self.class_
-        if self.truncation != 1:
-            words["truncation"] = plain(self.truncation)
-        if self.edits:
-            steps = sorted(self.edits.items())
-            words["edit"] = ",".join(f"d{number}:{plain(step)}" for number, step in steps)
-        return words
-
-
-def checked_changes(
-    config: GeneratorConfig, class_: str | None, truncation: float, edit: str | None
-) -> Changes:
-    """Changes as a person writes them, held against what the generator has.
-
-    Raises:
-        RecipeError: it has no such class or direction, or a step is too long for it.
-    """
-    edits = {} if edit is None else read_edits(edit)
-    check_edits(config, edits)
-    name = None if class_ is None else config.classes[class_place(config, class_)]
-    return Changes(name, truncation, edits)
-
-
-def changed(
-    file: GeneratorFile,
-    rows: NDArray[np.float32],
-    truncation: float,
-    edits: Mapping[int, float],
-) -> NDArray[np.float32]:
-    """Rows (N, z_dim + classes) anew, their latents truncated and then edited."""
-    rows = rows.copy()
-    z = rows[:, : file.config.network.z_dim]
-    if truncation != 1:
-        z *= np.float32(truncation)
-    for number, step in sorted(edits.items()):
-        z += np.float32(step) * file.directions[number]
-    return rows
 
 
 def check_edits(config: GeneratorConfig, edits: Mapping[int, float]) -> None:
@@ -130,6 +76,19 @@ def read_edits(text: str) -> dict[int, float]:
             f"edit: {text[:80]!a}; edits such as d0:1.5,d3:-2 are wanted, each direction once"
         )
     return steps
+
+
+def read_mix(text: str) -> list[tuple[int, float]]:
+    """Reads seeds and weights such as 3:1,8:-1,5.
+
+    Raises:
+        RecipeError: the text is nothing of the kind.
+    """
+    found = [PORTION.fullmatch(part) for part in text.split(",")]
+    portions = [(int(match[1]), float(match[2] or 1)) for match in found if match]
+    if len(portions) < len(found):
+        raise RecipeError(f"mix: {text[:80]!a}; seeds with weights such as 3:1,8:-1,5 are wanted")
+    return portions
 
 
 def read_seeds(text: str) -> Sequence[int]:

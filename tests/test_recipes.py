@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from model.generator_file import read_generator_file
+from model.picture_request import Changes
 from model.recipes import (
     MOST_SEEDS,
-    Changes,
     RecipeError,
-    checked_changes,
     read_edits,
     read_seeds,
     recipe_text,
@@ -75,14 +74,14 @@ def test_text_that_is_no_edits_is_refused(text: str) -> None:
 
 def test_changes_move_the_latents_and_leave_the_classes(tmp_path: Path) -> None:
     file = read_generator_file(write_tiny_residual(tmp_path / "pets"))
-    changes = checked_changes(file.config, "red panda", 0.5, "d1:-0.5,d0:0.25")
+    changes = Changes.read(file.config, "red panda", 0.5, "d1:-0.5,d0:0.25")
     found, plain = changes.rows(file, [3, 4]), file.config.rows([3, 4], 2)
     z = plain[:, :8] * np.float32(0.5)
     z = z + np.float32(0.25) * file.directions[0] + np.float32(-0.5) * file.directions[1]
     assert np.array_equal(found[:, :8], z)
     assert np.array_equal(found[:, 8:], plain[:, 8:])
     assert changes.words() == {"class": "red panda", "truncation": 0.5, "edit": "d0:0.25,d1:-0.5"}
-    assert checked_changes(file.config, "2", 1.0, None).words() == {"class": "red panda"}
+    assert Changes.read(file.config, "2", 1.0, None).words() == {"class": "red panda"}
     assert np.array_equal(Changes().rows(file, [3]), file.config.rows([3]))
     assert Changes().words() == {}
 
@@ -101,13 +100,13 @@ def test_what_the_generator_does_not_have_is_refused(
 ) -> None:
     config = read_generator_file(write_tiny_residual(tmp_path / "pets")).config
     with pytest.raises(RecipeError, match=reason):
-        checked_changes(config, class_, 1.0, edit)
+        Changes.read(config, class_, 1.0, edit)
 
 
 def test_generator_without_classes_has_none_to_ask_for(tmp_path: Path) -> None:
     config = read_generator_file(write_tiny_generator(tmp_path / "tiny")).config
     with pytest.raises(RecipeError, match="generator tiny has no classes"):
-        checked_changes(config, "0", 1.0, None)
+        Changes.read(config, "0", 1.0, None)
 
 
 def test_vector_in_words_is_the_very_vector() -> None:

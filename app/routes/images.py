@@ -1,42 +1,33 @@
 """/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from app import bulk, negotiation
-from app.answers import (
-    Answer,
-    check_pixels,
-    check_quality,
-    enlarged,
-    permanent_url,
-    still_format,
-)
-from app.batcher import Rows
+from app.answers import Answer, check_quality, still, still_format
 from app.bulk import Items
 from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
-from app.problems import InvalidRequest
-from app.recipes import latent_words, output_words, recipe_words, with_defaults
-from app.schemas import (
-    BULK_FORMATS,
-    GenerateBody,
-    GenerateQuery,
-    Recipe,
-    SheetParameters,
-    sheet_columns,
+from app.picture_parameters import (
+    Listed,
+    one_seed,
+    read_changes,
+    read_list,
+    read_output,
+    read_source,
+    refusals,
 )
-from model.encoding.formats import STILLS, Format
-from model.images import tile
-from model.latents import SEED_LIMIT
-from model.recipes import Words, vector_words
+from app.problems import InvalidRequest
+from app.schemas import BULK_FORMATS, GenerateBody, GenerateQuery, SheetParameters
+from model.encoding.formats import STILLS
+from model.picture_request import PictureRequest, Seeds, Several, rows_of
 
 RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BULK_TYPES = {
@@ -119,8 +110,7 @@ async def generate_from_json(
     latent vectors, or by recipes that mix seeds. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
-    parameters = generation.checked(parameters)
-    single = parameters.seeds is None and parameters.z is None and parameters.recipes is None
+    listed = read_list(generation.file, parameters)
     offers = {name: still.media_type for name, still in STILLS.items()} | BULK_TYPES
     name, negotiated = negotiation.choose(
         offers,
@@ -128,37 +118,35 @@ async def generate_from_json(
         format=parameters.format,
         accept=", ".join(request.headers.getlist("Accept")),
     )
-    if single and name in STILLS:
+    if listed is None and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})
         answer = await sheet(request, chosen, None, generators, watch, bounds.max_pixels)
         if negotiated:
             answer.headers["Vary"] = "Accept"
         return answer
-    items = _items(generation, parameters)
     if name in BULK_FORMATS or name == "npy":
-        return await _many(generation, parameters, items, name, watch, bounds)
+        listed = listed or _following(generation, parameters)
+        return await _many(generation, parameters, listed, name, watch, bounds)
+    assert listed is not None
     check_quality(STILLS[name], parameters.quality)
-    if items.count > bounds.max_pictures:
+    if listed.count > bounds.max_pictures:
         raise InvalidRequest(
-            f"{items.count} pictures on one sheet; allowed: up to {bounds.max_pictures}; "
+            f"{listed.count} pictures on one sheet; allowed: up to {bounds.max_pictures}; "
             f"{', '.join(BULK_FORMATS)} and npy take more"
         )
-    words: Words = {
-        "model": generation.id,
-        "pictures": [items.words(i) for i in range(items.count)],
-    }
-    many = Answer(
-        generation,
-        words,
-        STILLS[name],
-        negotiated,
-        f"{generation.name}-{items.count}",
-        parameters.quality,
-        parameters.download,
+    pictures = [listed.picture(place) for place in range(listed.count)]
+    several = Several(pictures, parameters.columns)
+    answer_of_all = Answer(
+        generation=generation,
+        picture=PictureRequest(several, output=read_output(parameters)),
+        format=STILLS[name],
+        negotiated=negotiated,
+        quality=parameters.quality,
+        download=parameters.download,
         lasting=False,
+        located=False,
     )
-    _check_size(many.format, generation, parameters, items.count, bounds.max_pixels)
-    return await _sheet(many, items.latents(0, items.count), parameters, watch)
+    return await still(request, answer_of_all, watch, bounds.max_pixels)
 
 
 async def sheet(
@@ -171,94 +159,67 @@ async def sheet(
 ) -> Response:
     """The picture of a seed, or the sheet of it and those that follow; or the one of a recipe."""
     generation = generators.parameter(parameters.model)
-    parameters = generation.checked(parameters)
+    picture, named = _asked(generation, parameters)
     format, negotiated = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
-    seed, recipe = parameters.seed, parameters.recipe
-    # what cannot be drawn is refused, also to If-None-Match: *
-    _check_size(format, generation, parameters, parameters.n, max_pixels)
-    row = None if recipe is None else generation.row(recipe)
-    words: Words = {"model": generation.id}
-    if recipe is None:
-        if seed is None:
-            seed = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
-        words["seed"] = seed
-        if parameters.n > 1:
-            columns = sheet_columns(parameters.columns, parameters.n)
-            words |= {"n": parameters.n, "columns": columns}
-        words |= latent_words(parameters)
-    else:
-        words |= recipe_words(recipe)
-    words |= output_words(parameters)
-    # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET elsewhere
-    named = parameters.seed is not None or recipe is not None
-    lasting = named and request.method == "GET"
-    quality: Words = {} if parameters.quality is None else {"quality": parameters.quality}
     answer = Answer(
-        generation,
-        words,
-        format,
-        negotiated,
-        _file_name(generation, seed, recipe, parameters.n),
-        parameters.quality,
-        parameters.download,
-        seed=seed,
-        lasting=lasting,
-        location=None
-        if lasting
-        else permanent_url(generation, words | quality, format.extensions[0]),
+        generation=generation,
+        picture=picture,
+        format=format,
+        negotiated=negotiated,
+        quality=parameters.quality,
+        download=parameters.download,
+        # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET
+        lasting=named and request.method == "GET",
     )
-    if unchanged := answer.unchanged(request):
-        return unchanged
-    if row is not None:
-        return await _sheet(answer, row, parameters, watch)
-    assert seed is not None
-    plain = parameters.truncation == 1 and parameters.edit is None
-    if plain and parameters.n == parameters.scale == 1 and format.name == "png":
-        content, timing = await generation.picture(seed, parameters.class_, watch)
-        return answer.response(content, timing)
-    rows = generation.rows(range(seed, seed + parameters.n), parameters)
-    return await _sheet(answer, rows, parameters, watch)
+    return await still(request, answer, watch, max_pixels)
 
 
-def _file_name(generation: Generation, seed: int | None, recipe: Recipe | None, n: int) -> str:
-    """A file's name without its extension."""
-    if recipe is not None:
-        return f"{generation.name}-{'z' if recipe.mix is None else 'mix'}"
-    return f"{generation.name}-{seed}" + (f"-{n}" if n > 1 else "")
+def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
+    """The one source's picture or sheet, and whether the client has named it."""
+    source = read_source(parameters)
+    named = source is not None
+    if source is None or isinstance(source, Seeds):
+        n = parameters.n
+        first = secrets.randbelow(RANDOM_SEEDS - n + 1) if source is None else source.seed
+        source = Seeds(range(first, first + n), parameters.columns)
+    changes = read_changes(generation.file, parameters)
+    return PictureRequest(source, changes, read_output(parameters)), named
 
 
-def _check_size(
-    format: Format, generation: Generation, parameters: SheetParameters, count: int, max_pixels: int
-) -> None:
-    """Refuses a sheet of so many pictures that is larger than the format or the host allows."""
-    columns = sheet_columns(parameters.columns, count)
-    side = generation.side * parameters.scale
-    lines = -(-count // columns)
-    check_pixels(format, lines * columns, side, side, max_pixels)
-    check_pixels(format, 1, lines * side, columns * side, max_pixels)
-
-
-async def _sheet(answer: Answer, rows: Rows, parameters: SheetParameters, watch: Watch) -> Response:
-    columns = sheet_columns(parameters.columns, len(rows))
-    pixels, timing = await answer.generation.pixels(rows, watch)
-    return await answer.still(tile(await enlarged(pixels, parameters), columns), timing)
+def _following(generation: Generation, parameters: GenerateBody) -> Listed:
+    """The pictures of the one source, each by itself."""
+    picture, _ = _asked(generation, parameters)
+    source = picture.source
+    if not isinstance(source, Seeds):
+        with refusals():
+            source.check(generation.file, picture.changes)
+        return Listed(1, lambda _: picture)
+    seeds = source.seeds
+    return Listed(len(seeds), lambda place: replace(picture, source=one_seed(seeds[place])))
 
 
 async def _many(
     generation: Generation,
     parameters: GenerateBody,
-    items: Items,
+    listed: Listed,
     name: str,
     watch: Watch,
     bounds: BoundsDep,
 ) -> Response:
     if parameters.quality is not None or parameters.columns is not None:
         raise InvalidRequest(f"quality, columns: {name} has neither; a sheet has")
-    side = generation.side * parameters.scale
+    file, picture = generation.file, listed.picture
+    items = Items(
+        listed.count,
+        lambda start, end: rows_of(file, [picture(place) for place in range(start, end)]),
+        lambda place: picture(place).words(file.config),
+    )
+    output = read_output(parameters)
+    side = generation.side * output.scale
     made = bulk.pieces(
-        generation, items, parameters, bounds.streams, watch, encoded=name in BULK_FORMATS
+        generation, items, output, bounds.streams, watch, encoded=name in BULK_FORMATS
     )
     extension, media_type = name, BULK_TYPES.get(name, "application/x-npy")
     match name:
@@ -282,52 +243,3 @@ async def _many(
     if parameters.format is None:
         headers["Vary"] = "Accept"
     return StreamingResponse(await bulk.begun(content), media_type=media_type, headers=headers)
-
-
-def _items(generation: Generation, parameters: GenerateBody) -> Items:
-    """The pictures of a body, whichever way it names them."""
-    fixed: Words = {"model": generation.id}
-    changes = latent_words(parameters) | output_words(parameters)
-    if parameters.recipe is not None:
-        row = generation.row(parameters.recipe)
-        words = fixed | recipe_words(parameters.recipe) | output_words(parameters)
-        return Items(1, lambda start, end: row[start:end], lambda _: words)
-    if parameters.recipes is not None:
-        return _recipes(generation, parameters, parameters.recipes)
-    if parameters.z is not None:
-        rows = generation.vectors(parameters.z, parameters.class_)
-        return Items(
-            len(rows),
-            lambda start, end: generation.changed(rows[start:end], parameters),
-            lambda index: fixed | {"z": vector_words(generation.z(rows[index]))} | changes,
-        )
-    seeds: Sequence[int] = parameters.seeds or _following(parameters)
-    return Items(
-        len(seeds),
-        lambda start, end: generation.changed(
-            generation.latents(seeds[start:end], parameters.class_), parameters
-        ),
-        lambda index: fixed | {"seed": seeds[index]} | changes,
-    )
-
-
-def _following(parameters: SheetParameters) -> range:
-    first = parameters.seed
-    if first is None:
-        first = secrets.randbelow(RANDOM_SEEDS - parameters.n + 1)
-    assert first + parameters.n <= SEED_LIMIT
-    return range(first, first + parameters.n)
-
-
-def _recipes(generation: Generation, parameters: GenerateBody, recipes: list[Recipe]) -> Items:
-    whole = [with_defaults(generation.checked(recipe), parameters) for recipe in recipes]
-    for index, recipe in enumerate(whole):
-        if recipe.z is not None or recipe.mix is not None:
-            generation.row(recipe, f"recipes.{index}.")  # or it is refused before anything is sent
-    return Items(
-        len(whole),
-        lambda start, end: np.concatenate([generation.row(recipe) for recipe in whole[start:end]]),
-        lambda index: (
-            {"model": generation.id} | recipe_words(whole[index]) | output_words(parameters)
-        ),
-    )

@@ -2,30 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app import bulk, negotiation
-from app.answers import Answer, check_pixels, check_quality, enlarged
-from app.batcher import Latents
+from app.answers import Answer, check_pixels, check_quality
+from app.batcher import Pixels
 from app.bulk import Items
 from app.crossorigin import HEAD
 from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
+from app.picture_parameters import read_changes, read_output, read_recipes
 from app.problems import NotInstalled
-from app.recipes import latent_words, output_words, recipe_words, with_defaults
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
 from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
 from model.encoding.formats import Format
-from model.paths import default_mode, interpolate_rows
-from model.recipes import Words
+from model.picture_request import Changes, Path, PictureRequest
 
 FRAME_FORMATS = {
     format.name: format
@@ -89,36 +86,6 @@ async def interpolate_from_json(
     return await _way(request, parameters, None, generators, watch, bounds)
 
 
-@dataclass(frozen=True)
-class Stops:
-    """What a way leads through."""
-
-    rows: Callable[[], Latents]  # (K, z_dim + classes)
-    words: Words
-    changes: Words  # of all of them
-    names: list[str]
-    seed: int | None  # of the first
-
-
-def _stops(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> Stops:
-    seeds = parameters.seeds
-    if seeds is not None:
-        return Stops(
-            lambda: generation.changed(generation.latents(seeds, parameters.class_), parameters),
-            {"seeds": seeds},
-            latent_words(parameters),
-            [str(seed) for seed in seeds],
-            seeds[0],
-        )
-    assert isinstance(parameters, InterpolateBody)
-    assert parameters.recipes is not None
-    recipes = [with_defaults(generation.checked(one), parameters) for one in parameters.recipes]
-    rows = [generation.row(one, f"recipes.{place}.") for place, one in enumerate(recipes)]
-    words = [recipe_words(one) for one in recipes]
-    names = [str(found.get("seed", next(iter(found)))) for found in words]
-    return Stops(lambda: np.concatenate(rows), {"recipes": words}, {}, names, recipes[0].seed)
-
-
 async def _way(
     request: Request,
     parameters: InterpolateQuery | InterpolateBody,
@@ -128,7 +95,6 @@ async def _way(
     bounds: Bounds,
 ) -> Response:
     generation = generators.parameter(parameters.model)
-    parameters = generation.checked(parameters)
     name, negotiated = negotiation.choose(
         {name: format.media_type for name, format in FORMATS.items()},
         extension=extension,
@@ -137,47 +103,32 @@ async def _way(
     )
     format = FORMATS[name]
     check_quality(format, parameters.quality)
-    frames, mode = (
-        parameters.frame_count(),
-        parameters.mode or default_mode(generation.config.prior),
-    )
-    stops = _stops(generation, parameters)
-    words: Words = {"model": generation.id, **stops.words, "frames": frames}
-    words |= {"mode": mode, "loop": parameters.loop, "ease": parameters.ease}
-    words |= {"fps": parameters.fps, **stops.changes, **output_words(parameters)}
+    picture = _path(generation, parameters)
+    output, frames = picture.output, len(picture.source)
     answer = Answer(
-        generation,
-        words,
-        format,
-        negotiated,
-        "-".join([generation.name, *stops.names]),
-        parameters.quality,
-        parameters.download,
-        seed=stops.seed,
+        generation=generation,
+        picture=picture,
+        format=format,
+        negotiated=negotiated,
+        quality=parameters.quality,
+        download=parameters.download,
         lasting=request.method == "GET",
+        located=False,
     )
-    side = generation.side * parameters.scale
+    side = generation.side * output.scale
     width = side * frames if name == "strip" else side
     check_pixels(format, 1, side, width, bounds.max_pixels)
     check_pixels(format, frames, side, side, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    path = await asyncio.to_thread(
-        interpolate_rows,
-        stops.rows(),
-        generation.config.network.z_dim,
-        frames,
-        mode,
-        loop=parameters.loop,
-        ease=parameters.ease,
-    )
+    path = await asyncio.to_thread(picture.source.rows, generation.file, picture.changes)
     if name in FRAME_FORMATS:
         items = Items(
-            frames, lambda start, end: path[start:end], lambda index: words | {"frame": index}
+            frames,
+            lambda start, end: path[start:end],
+            lambda index: answer.words | {"frame": index},
         )
-        made = bulk.pieces(
-            generation, items, parameters, bounds.streams, watch, encoded=name == "zip"
-        )
+        made = bulk.pieces(generation, items, output, bounds.streams, watch, encoded=name == "zip")
         shape = (frames, side, side, generation.channels)
         content = (
             bulk.as_zip(generation, items, made) if name == "zip" else bulk.as_npy(shape, made)
@@ -187,20 +138,46 @@ async def _way(
         del headers["Server-Timing"]  # it is not over yet
         return StreamingResponse(begun, media_type=format.media_type, headers=headers)
     pixels, timing = await generation.pixels(path, watch)
-    large = await enlarged(pixels, parameters)
     start = time.perf_counter()
     try:
-        file = await asyncio.to_thread(
-            encode_animation,
-            large,
-            name,
-            fps=parameters.fps,
-            loop=parameters.loop,
-            quality=parameters.quality,
-            recipe=answer.note,
-        )
-        file = await answer.signed(file)
+        file = await asyncio.to_thread(_encode, pixels, answer, parameters)
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
     timing.encode += time.perf_counter() - start
     return answer.response(file, timing)
+
+
+def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
+    """The path that is asked for; what is done to latents is done to its stops."""
+    changes, output = read_changes(generation.file, parameters), read_output(parameters)
+    stops: Sequence[int] | Sequence[PictureRequest]
+    if parameters.seeds is not None:
+        stops = parameters.seeds
+    else:
+        assert isinstance(parameters, InterpolateBody)
+        assert parameters.recipes is not None
+        stops = read_recipes(generation.file, parameters.recipes, changes, output)
+        changes = Changes()
+    path = Path(
+        stops=stops,
+        frames=parameters.frame_count(),
+        mode=parameters.mode,
+        loop=parameters.loop,
+        ease=parameters.ease,
+        fps=parameters.fps,
+    )
+    return PictureRequest(path, changes, output)
+
+
+def _encode(
+    pixels: Pixels, answer: Answer, parameters: InterpolateQuery | InterpolateBody
+) -> bytes:
+    file = encode_animation(
+        answer.picture.output.finish(pixels),
+        answer.format.name,
+        fps=parameters.fps,
+        loop=parameters.loop,
+        quality=parameters.quality,
+        recipe=answer.note,
+    )
+    return answer.signed(file)

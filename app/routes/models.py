@@ -2,20 +2,18 @@
 
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from app.answers import Answer, check_pixels, enlarged, still_format
-from app.generation import Generation, GeneratorsDep, WatchDep
+from app.answers import Answer, still, still_format
+from app.generation import GeneratorsDep, WatchDep
 from app.limits import BoundsDep
+from app.picture_parameters import read_output
 from app.problems import NO_STORE, NotFound
 from app.projection import ProjectorDep
-from app.recipes import output_words
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import Z_BOUND, NoQuery, PreviewQuery
-from model.images import tile
 from model.latents import SEED_LIMIT
-from model.recipes import Words
+from model.picture_request import PictureRequest, Strip
 
 ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]
 
@@ -137,36 +135,20 @@ async def direction_preview(
 ) -> Response:
     """A strip of one seed's pictures from one end of a direction to the other."""
     generation = generators.path(model)
-    number, reach = int(direction[1:]), generation.config.direction_range
+    number = int(direction[1:])
     if number >= generation.config.directions:
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
     format, negotiated = still_format(request, extension, None, parameters.quality)
-    words: Words = {"model": generation.id, "seed": parameters.seed, "direction": direction}
-    words |= {"steps": parameters.steps, **output_words(parameters)}
     answer = Answer(
-        generation,
-        words,
-        format,
-        negotiated,
-        f"{generation.name}-{parameters.seed}-{direction}",
-        parameters.quality,
-        parameters.download,
-        seed=parameters.seed,
+        generation=generation,
+        picture=PictureRequest(
+            Strip(parameters.seed, number, parameters.steps), output=read_output(parameters)
+        ),
+        format=format,
+        negotiated=negotiated,
+        quality=parameters.quality,
+        download=parameters.download,
         lasting=model == generation.id,
+        located=False,
     )
-    side = generation.side * parameters.scale
-    check_pixels(format, 1, side, parameters.steps * side, bounds.max_pixels)
-    if unchanged := answer.unchanged(request):
-        return unchanged
-    z = _along(generation, parameters.seed, number, np.linspace(-reach, reach, parameters.steps))
-    pixels, timing = await generation.pixels(z, watch)
-    return await answer.still(tile(await enlarged(pixels, parameters), parameters.steps), timing)
-
-
-def _along(
-    generation: Generation, seed: int, number: int, steps: np.ndarray[Any, Any]
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    rows = np.repeat(generation.latents([seed]), len(steps), axis=0)
-    z = generation.z(rows)
-    z += steps.astype(np.float32)[:, None] * generation.file.directions[number]
-    return rows
+    return await still(request, answer, watch, bounds.max_pixels)

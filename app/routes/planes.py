@@ -2,19 +2,16 @@
 
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
-from app.answers import Answer, check_pixels, enlarged, still_format
+from app.answers import Answer, still, still_format
 from app.disconnection import Watch
 from app.generation import Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
-from app.recipes import latent_words, output_words
+from app.picture_parameters import read_changes, read_output
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import PlaneQuery
-from model.images import tile
-from model.paths import default_mode, plane_rows
-from model.recipes import Words, plain
+from model.picture_request import PictureRequest, Plane
 
 router = APIRouter(tags=["pictures"])
 
@@ -53,33 +50,23 @@ async def _plane(
     max_pixels: int,
 ) -> Response:
     generation = generators.parameter(parameters.model)
-    parameters = generation.checked(parameters)
+    plane = Plane(
+        corners=parameters.seeds,
+        across=parameters.columns,
+        down=parameters.rows,
+        x=parameters.x,
+        y=parameters.y,
+        size=parameters.size,
+        mode=parameters.mode,
+    )
+    changes = read_changes(generation.file, parameters)
     format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
-    columns, rows = parameters.columns, parameters.rows
-    mode = parameters.mode or default_mode(generation.config.prior)
-    words: Words = {"model": generation.id, "seeds": parameters.seeds}
-    words |= {"columns": columns, "rows": rows, "mode": mode}
-    words |= {name: plain(getattr(parameters, name)) for name in ("x", "y", "size")}
-    words |= latent_words(parameters) | output_words(parameters)
     answer = Answer(
-        generation,
-        words,
-        format,
-        negotiated,
-        "-".join([generation.name, "plane", *map(str, parameters.seeds)]),
-        parameters.quality,
-        parameters.download,
-        seed=parameters.seeds[0],
+        generation=generation,
+        picture=PictureRequest(plane, changes, read_output(parameters)),
+        format=format,
+        negotiated=negotiated,
+        quality=parameters.quality,
+        download=parameters.download,
     )
-    side = generation.side * parameters.scale
-    check_pixels(format, 1, rows * side, columns * side, max_pixels)
-    if unchanged := answer.unchanged(request):
-        return unchanged
-    corners = generation.changed(
-        generation.latents(parameters.seeds, parameters.class_), parameters
-    )
-    across = np.linspace(parameters.x, parameters.x + parameters.size, columns)
-    down = np.linspace(parameters.y, parameters.y + parameters.size, rows)
-    blend = plane_rows(corners, generation.config.network.z_dim, across, down, mode)
-    pixels, timing = await generation.pixels(blend, watch)
-    return await answer.still(tile(await enlarged(pixels, parameters), columns), timing)
+    return await still(request, answer, watch, max_pixels)

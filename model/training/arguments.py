@@ -11,7 +11,7 @@ from model.devices import DeviceError
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
-from model.recipes import Changes, checked_changes
+from model.picture_request import Changes
 from model.sampler import Sampler, load_sampler
 
 GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
@@ -105,7 +105,7 @@ def read_generator(options: argparse.Namespace) -> GeneratorFile:
 
 def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
     """What is done to seeds, held against what the generator has."""
-    return checked_changes(file.config, options.class_, options.truncation, options.edit)
+    return Changes.read(file.config, options.class_, options.truncation, options.edit)
 
 
 def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:

@@ -27,7 +27,8 @@ from model.files import OutputError, whole, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
 from model.latents import SEED_LIMIT
-from model.recipes import MOST_SEEDS, Changes, RecipeError, Words, read_seeds, recipe_text
+from model.picture_request import Changes
+from model.recipes import MOST_SEEDS, RecipeError, Words, read_seeds, recipe_text
 from model.sampler import Sampler
 from model.training.arguments import (
     ALONE,

@@ -19,7 +19,8 @@ from model.files import OutputError, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
 from model.paths import EASES, MODES, Ease, Mode, default_mode, interpolate_rows
-from model.recipes import Changes, RecipeError, Words, read_seeds, recipe_text
+from model.picture_request import Changes
+from model.recipes import RecipeError, Words, read_seeds, recipe_text
 from model.sampler import Sampler
 from model.training.arguments import (
     Number,

@@ -1,0 +1,146 @@
+"""Reads picture requests out of parameters, whichever way a client names its pictures.
+
+query string | body -> source, changes, output -> PictureRequest, held against the generator
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from app.problems import InvalidRequest
+from app.schemas import (
+    GenerateBody,
+    LatentParameters,
+    OutputParameters,
+    Recipe,
+    SheetParameters,
+)
+from model.generator_file import GeneratorFile
+from model.picture_request import (
+    OUTPUT_DEFAULTS,
+    Changes,
+    Mix,
+    Output,
+    PictureRequest,
+    Place,
+    Seeds,
+    Source,
+    Vector,
+)
+from model.recipes import RecipeError
+
+
+@contextmanager
+def refusals(where: str = "") -> Iterator[None]:
+    """Turns what a generator cannot draw into a mistake in the request, at this place of it."""
+    try:
+        yield
+    except RecipeError as error:
+        raise InvalidRequest(f"{where}{error}") from None
+
+
+def read_changes(
+    file: GeneratorFile, parameters: LatentParameters | Recipe, defaults: Changes | None = None
+) -> Changes:
+    """What parameters do to latents; what a recipe leaves open is as in `defaults`.
+
+    Raises:
+        InvalidRequest: the generator has no such class or direction, or a step is too long for it.
+    """
+    defaults = defaults or Changes()
+    class_, truncation, edit = parameters.class_, parameters.truncation, parameters.edit
+    changes = Changes(
+        defaults.class_ if class_ is None else class_,
+        defaults.truncation if truncation is None else truncation,
+        defaults.edits if edit is None else edit.steps,
+    )
+    with refusals():
+        return changes.checked(file.config)
+
+
+def read_output(parameters: OutputParameters) -> Output:
+    """What parameters do to pixels."""
+    return Output(**{name: getattr(parameters, name) for name in OUTPUT_DEFAULTS})
+
+
+def read_source(named: SheetParameters | Recipe) -> Source | None:
+    """Where a single picture comes from; none where no seed or the like is given."""
+    if (mix := named.mix) is not None:
+        return Mix([(part.seed, part.weight) for part in mix])
+    if (z := getattr(named, "z", None)) is not None:
+        return Vector(z)
+    if (place := getattr(named, "plane", None)) is not None:
+        return Place(place.seeds, place.x, place.y, place.mode)
+    if named.seed is None:
+        return None
+    return Seeds(range(named.seed, named.seed + 1))
+
+
+def read_recipes(
+    file: GeneratorFile, recipes: Sequence[Recipe], defaults: Changes, output: Output
+) -> list[PictureRequest]:
+    """The pictures of a body's recipes; what one leaves open is as in `defaults`.
+
+    Raises:
+        InvalidRequest: one of them cannot be drawn.
+    """
+    requests = []
+    for index, recipe in enumerate(recipes):
+        source, changes = read_source(recipe), read_changes(file, recipe, defaults)
+        assert source is not None
+        with refusals(f"recipes.{index}."):
+            source.check(file, changes)
+        requests.append(PictureRequest(source, changes, output))
+    return requests
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Pictures that a body lists, each by its place."""
+
+    count: int
+    picture: Callable[[int], PictureRequest]
+
+
+def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
+    """The pictures that a body lists; none where it names one source for all.
+
+    Raises:
+        InvalidRequest: one of them cannot be drawn.
+    """
+    changes, output = read_changes(file, body), read_output(body)
+    if body.recipes is not None:
+        recipes = read_recipes(file, body.recipes, changes, output)
+        return Listed(len(recipes), recipes.__getitem__)
+    if (seeds := body.seeds) is not None:
+        return Listed(
+            len(seeds), lambda place: PictureRequest(one_seed(seeds[place]), changes, output)
+        )
+    if body.z is None:
+        return None
+    vectors = [Vector(z) for z in body.z]
+    for index, vector in enumerate(vectors):
+        with refusals(f"z.{index}: "):
+            vector.check(file, changes)
+    return Listed(len(vectors), lambda place: PictureRequest(vectors[place], changes, output))
+
+
+def one_seed(seed: int) -> Seeds:
+    """A seed's own picture."""
+    return Seeds(range(seed, seed + 1))
+
+
+def url(path: str, words: Mapping[str, Any]) -> str:
+    """A path with the recipe as its query string."""
+    pairs = {name: _query_value(value) for name, value in words.items()}
+    return f"{path}?{urlencode(pairs, safe=':,@')}" if pairs else path
+
+
+def _query_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(str(entry) for entry in value)
+    return str(value)
