@@ -25,9 +25,9 @@ from model.picture_request import (
     Output,
     PictureRequest,
     Place,
-    Seeds,
     Source,
     Vector,
+    one_seed,
 )
 from model.recipes import RecipeError
 
@@ -75,7 +75,7 @@ def read_source(named: SheetParameters | Recipe) -> Source | None:
         return Place(place.seeds, place.x, place.y, place.mode)
     if named.seed is None:
         return None
-    return Seeds(range(named.seed, named.seed + 1))
+    return one_seed(named.seed)
 
 
 def read_recipes(
@@ -125,11 +125,6 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
         with refusals(f"z.{index}: "):
             vector.check(file, changes)
     return Listed(len(vectors), lambda place: PictureRequest(vectors[place], changes, output))
-
-
-def one_seed(seed: int) -> Seeds:
-    """A seed's own picture."""
-    return Seeds(range(seed, seed + 1))
 
 
 def url(path: str, words: Mapping[str, Any]) -> str:

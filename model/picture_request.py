@@ -376,7 +376,7 @@ class Strip(Source):
 class Path(Source):
     """Frames along a path through latent space, which meets each of its stops bit for bit."""
 
-    stops: "range | Sequence[int] | Sequence[PictureRequest]"  # seeds, or pictures by themselves
+    stops: "Sequence[int] | Sequence[PictureRequest]"  # seeds, or pictures by themselves
     frames: int
     mode: Mode | None = None  # none: what suits the prior
     loop: bool = False
@@ -543,6 +543,11 @@ def _source(words: Words) -> Source:
         return Place(place["seeds"], float(place["x"]), float(place["y"]), place.get("mode"))
     first, count = int(words.pop("seed")), int(words.pop("n", 1))
     return Seeds(range(first, first + count), words.pop("columns", None))
+
+
+def one_seed(seed: int) -> Seeds:
+    """Names a seed's own picture."""
+    return Seeds(range(seed, seed + 1))
 
 
 def square_columns(pictures: int) -> int:

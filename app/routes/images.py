@@ -17,7 +17,6 @@ from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
 from app.picture_parameters import (
     Listed,
-    one_seed,
     read_changes,
     read_list,
     read_output,
@@ -27,7 +26,7 @@ from app.picture_parameters import (
 from app.problems import InvalidRequest
 from app.schemas import BULK_FORMATS, GenerateBody, GenerateQuery, SheetParameters
 from model.encoding.formats import STILLS
-from model.picture_request import PictureRequest, Seeds, Several, rows_of
+from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
 RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BULK_TYPES = {

@@ -3,6 +3,7 @@
 import argparse
 import os
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
@@ -11,7 +12,7 @@ from model.devices import DeviceError
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
-from model.picture_request import Changes
+from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
 from model.sampler import Sampler, load_sampler
 
 GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
@@ -91,6 +92,12 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
         help="how many times as long each side becomes (default: 1)",
     )
     parser.add_argument(
+        "--resample",
+        choices=get_args(Resample),
+        default="nearest",
+        help="how pixels are enlarged: as squares, or smooth",
+    )
+    parser.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic"
     )
     parser.add_argument(
@@ -106,6 +113,11 @@ def read_generator(options: argparse.Namespace) -> GeneratorFile:
 def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
     """What is done to seeds, held against what the generator has."""
     return Changes.read(file.config, options.class_, options.truncation, options.edit)
+
+
+def read_output(options: argparse.Namespace) -> Output:
+    """What is done to pixels."""
+    return Output(**{name: getattr(options, name) for name in OUTPUT_DEFAULTS})
 
 
 def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:

@@ -9,11 +9,10 @@ A folder is filled by as many processes as torchrun starts; the same command aga
 import argparse
 import itertools
 import json
-import math
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from model.encoding.formats import enlarge
 from model.encoding.png import encode_png, encode_pngs
 from model.files import OutputError, whole, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
 from model.latents import SEED_LIMIT
-from model.picture_request import Changes
+from model.picture_request import (
+    DEFAULT_CHANGES,
+    DEFAULT_OUTPUT,
+    Changes,
+    Output,
+    PictureRequest,
+    Seeds,
+    Several,
+    Source,
+    one_seed,
+)
 from model.recipes import MOST_SEEDS, RecipeError, Words, read_seeds, recipe_text
 from model.sampler import Sampler
 from model.training.arguments import (
@@ -38,6 +46,7 @@ from model.training.arguments import (
     add_generator,
     read_changes,
     read_generator,
+    read_output,
     read_ranks,
     read_sampler,
 )
@@ -55,27 +64,36 @@ class Order:
 
     file: GeneratorFile
     seeds: Sequence[int]
-    changes: Changes = field(default_factory=Changes)
-    scale: int = 1
+    changes: Changes = DEFAULT_CHANGES
+    output: Output = DEFAULT_OUTPUT
     precision: str = "fp32"
 
     @property
     def changed(self) -> Words:
         """What is done to all of them."""
-        return self.changes.words() | ({"scale": self.scale} if self.scale > 1 else {})
+        return self.changes.words() | self.output.words()
 
-    def words(self, seed: int) -> Words:
-        """The recipe of a seed's picture."""
-        return {"model": self.file.config.id, "seed": seed, **self.changed}
+    def picture(self, seed: int) -> PictureRequest:
+        """One seed's picture."""
+        return PictureRequest(one_seed(seed), self.changes, self.output)
 
     def draw(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
         """The pictures (N, H, W, C) of some of the seeds."""
-        return enlarge(sampler(self.changes.rows(self.file, seeds)), self.scale)
+        return self.output.finish(sampler(self.changes.rows(self.file, seeds)))
 
     def files(self, sampler: Sampler, seeds: Sequence[int]) -> list[bytes]:
         """The same as PNG files, each with its recipe."""
-        recipes = [recipe_text(self.words(seed)) for seed in seeds]
+        recipes = [recipe_text(self.picture(seed).words(self.file.config)) for seed in seeds]
         return encode_pngs(self.draw(sampler, seeds), recipes)
+
+    def sheet(self, columns: int | None) -> PictureRequest:
+        """All of them on one."""
+        first, count = self.seeds[0], len(self.seeds)
+        if all(after == before + 1 for before, after in itertools.pairwise(self.seeds)):
+            source: Source = Seeds(range(first, first + count), columns)
+        else:
+            source = Several([self.picture(seed) for seed in self.seeds], columns)
+        return PictureRequest(source, self.changes, self.output)
 
     def manifest(self) -> str:
         """JSON: the generator, what is done to all pictures, and each file's seed and class."""
@@ -164,8 +182,8 @@ def write_sheet(
     """
     _check_absent(path)
     count = len(order.seeds)
-    columns = min(columns or math.isqrt(count - 1) + 1, count)
-    side = order.file.config.crop * order.scale
+    request = order.sheet(columns and min(columns, count))
+    columns, side = request.source.columns, order.file.config.crop * order.output.scale
     pixels = -(-count // columns) * columns * side * side
     if pixels > LARGEST_SHEET:
         raise OutputError(
@@ -178,18 +196,7 @@ def write_sheet(
             drawn.append(order.draw(sampler, part))
             bar.update(len(part))
     sheet = tile(np.concatenate(drawn), columns)
-    write_whole(path, encode_png(sheet, recipe_text(_sheet_words(order, columns))))
-
-
-def _sheet_words(order: Order, columns: int) -> Words:
-    """The recipe of a sheet, as a service writes it."""
-    seeds = order.seeds
-    if len(seeds) == 1:
-        return order.words(seeds[0])
-    if all(after == before + 1 for before, after in itertools.pairwise(seeds)):
-        few = {"model": order.file.config.id, "seed": seeds[0], "n": len(seeds)}
-        return few | {"columns": columns} | order.changed
-    return {"model": order.file.config.id, "pictures": [order.words(seed) for seed in seeds]}
+    write_whole(path, encode_png(sheet, recipe_text(request.words(order.file.config))))
 
 
 def _prepare(folder: Path, manifest: str) -> set[str]:
@@ -271,7 +278,7 @@ def _generate(options: argparse.Namespace) -> int:
         file=file,
         seeds=_seeds(options),
         changes=read_changes(file, options),
-        scale=options.scale,
+        output=read_output(options),
         precision=options.precision,
     )
     sampler = read_sampler(file, options, ranks)

@@ -4,22 +4,28 @@ seeds -> rows of every frame -> sampler -> frames, one beside another in a grid 
 """
 
 import argparse
+import pathlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoding.animations import LARGEST_FPS, VideoNotInstalled, encode_animation
-from model.encoding.formats import PictureTooLarge, enlarge
+from model.encoding.formats import PictureTooLarge
 from model.files import OutputError, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
-from model.paths import EASES, MODES, Ease, Mode, default_mode, interpolate_rows
-from model.picture_request import Changes
+from model.paths import EASES, MODES
+from model.picture_request import (
+    DEFAULT_CHANGES,
+    DEFAULT_OUTPUT,
+    Changes,
+    Output,
+    Path,
+    PictureRequest,
+)
 from model.recipes import RecipeError, Words, read_seeds, recipe_text
 from model.sampler import Sampler
 from model.training.arguments import (
@@ -28,6 +34,7 @@ from model.training.arguments import (
     add_generator,
     read_changes,
     read_generator,
+    read_output,
     read_sampler,
 )
 
@@ -45,43 +52,25 @@ class Way:
     """
 
     file: GeneratorFile
-    seeds: Sequence[int]
-    frames: int
-    mode: Mode
-    loop: bool = False
-    ease: Ease = "linear"
-    fps: int = 20
+    path: Path  # through all seeds, of the first way, then of the second, ...
     grid: tuple[int, int] = (1, 1)  # columns, rows
-    changes: Changes = field(default_factory=Changes)
-    scale: int = 1
+    changes: Changes = DEFAULT_CHANGES
+    output: Output = DEFAULT_OUTPUT
 
     def words(self) -> Words:
         """The recipe, as a service writes it."""
-        words: Words = {"model": self.file.config.id, "seeds": list(self.seeds)}
-        words |= {"frames": self.frames, "mode": self.mode, "loop": self.loop, "ease": self.ease}
-        words |= {"fps": self.fps, **self.changes.words()}
-        if self.scale > 1:
-            words["scale"] = self.scale
-        if self.grid != (1, 1):
-            words["grid"] = "{}x{}".format(*self.grid)
-        return words
+        words = PictureRequest(self.path, self.changes, self.output).words(self.file.config)
+        return words | ({} if self.grid == (1, 1) else {"grid": "{}x{}".format(*self.grid)})
 
     def rows(self) -> NDArray[np.float32]:
         """The generator's input for every place of the first frame, then of the second, ..."""
-        columns, lines = self.grid
-        keys = self.changes.rows(self.file, self.seeds)
-        ways = [
-            interpolate_rows(
-                part,
-                self.file.config.network.z_dim,
-                self.frames,
-                self.mode,
-                loop=self.loop,
-                ease=self.ease,
-            )
-            for part in np.split(keys, columns * lines)
+        ways, stops = self.grid[0] * self.grid[1], self.path.stops
+        keys = len(stops) // ways
+        parts = [
+            replace(self.path, stops=stops[keys * way : keys * (way + 1)]) for way in range(ways)
         ]
-        return np.stack(ways, axis=1).reshape(-1, keys.shape[1])
+        rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
+        return rows.reshape(-1, rows.shape[-1])
 
     def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
         """All frames (frames, H, W, C)."""
@@ -89,11 +78,11 @@ class Way:
         rows = self.rows()
         parts = [sampler(rows[start : start + batch]) for start in range(0, len(rows), batch)]
         pixels = np.concatenate(parts)
-        cells = pixels.reshape(self.frames, columns * lines, *pixels.shape[1:])
-        return enlarge(np.stack([tile(frame, columns) for frame in cells]), self.scale)
+        cells = pixels.reshape(len(self.path), columns * lines, *pixels.shape[1:])
+        return self.output.finish(np.stack([tile(frame, columns) for frame in cells]))
 
 
-def write_way(way: Way, sampler: Sampler, output: Path, batch: int = 64) -> None:
+def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64) -> None:
     """Writes the moving picture in the format that the file's ending names.
 
     Raises:
@@ -103,14 +92,16 @@ def write_way(way: Way, sampler: Sampler, output: Path, batch: int = 64) -> None
     format = FORMATS.get(output.suffix.lower())
     if format is None:
         raise OutputError(f"{output}: unknown ending; allowed: {', '.join(FORMATS)}")
-    side = way.file.config.crop * way.scale
-    pixels = way.frames * way.grid[0] * way.grid[1] * side * side
+    side = way.file.config.crop * way.output.scale
+    pixels = len(way.path) * way.grid[0] * way.grid[1] * side * side
     if pixels > MOST_PIXELS:
         raise OutputError(f"{output}: {pixels:,} pixels; allowed: up to {MOST_PIXELS:,}")
     frames = way.draw(sampler, batch)
     recipe = recipe_text(way.words())
     try:
-        content = encode_animation(frames, format, fps=way.fps, loop=way.loop, recipe=recipe)
+        content = encode_animation(
+            frames, format, fps=way.path.fps, loop=way.path.loop, recipe=recipe
+        )
     except (PictureTooLarge, VideoNotInstalled) as error:
         raise OutputError(f"{output}: {error}") from None
     write_whole(output, content)
@@ -124,7 +115,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser("interpolate", help="the way from seed to seed, as an animation")
     add_generator(parser)
     parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")
-    parser.add_argument("--output", type=Path, required=True, help=f"{', '.join(FORMATS)}")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help=f"{', '.join(FORMATS)}")
     parser.add_argument(
         "--frames",
         type=Number(int, 2, 100_000),
@@ -161,18 +152,16 @@ def _interpolate(options: argparse.Namespace) -> int:
     frames = options.frames or FRAMES_A_KEY * (keys - (not options.loop)) + (not options.loop)
     if frames < keys:
         raise RecipeError(f"frames: {frames}; allowed: one a seed or more, here {keys}")
-    way = Way(
-        file=file,
-        seeds=seeds,
+    path = Path(
+        stops=seeds,
         frames=frames,
-        mode=options.mode or default_mode(file.config.prior),
+        mode=options.mode,
         loop=options.loop,
         ease=options.ease,
         fps=options.fps,
-        grid=grid,
-        changes=read_changes(file, options),
-        scale=options.scale,
     )
+    changes, output = read_changes(file, options), read_output(options)
+    way = Way(file=file, path=path, grid=grid, changes=changes, output=output)
     write_way(way, read_sampler(file, options), options.output, options.batch)
     print(f"{options.output}: {frames} frames")
     return 0
