@@ -1,7 +1,7 @@
 """Which picture is asked for: the one owner of that question, for service, commands and Python.
 
     source + changes -> rows (N, z_dim + classes) -> sampler -> pixels (N, H, W, C) -> finish
-                     -> words: the recipe in files, manifests, ETags and URLs; read by from_words
+                     -> words: the recipe in files, manifests, ETags and URLs
 
 A new field of `Changes` or `Output` needs a line in their methods, and no road has to be told of
 it: its value is part of every recipe, and no picture that has one is plain.
@@ -28,7 +28,6 @@ from model.recipes import (
     class_place,
     plain,
     read_edits,
-    read_mix,
     vector_words,
 )
 
@@ -508,41 +507,6 @@ def rows_of(file: GeneratorFile, requests: Sequence[PictureRequest]) -> Rows:
     if len(seeds) == len(requests):
         return changes.rows(file, seeds)  # at once, the same rows
     return np.concatenate([one.source.rows(file, one.changes) for one in requests])
-
-
-def from_words(config: GeneratorConfig, words: Mapping[str, Any]) -> PictureRequest:
-    """Reads a recipe of one picture or of a sheet of seeds: the inverse of `words`.
-
-    Raises:
-        RecipeError: it is of another generator, of no kind that is known, or out of bounds.
-    """
-    rest = dict(words)
-    if (model := rest.pop("model", config.id)) != config.id:
-        raise RecipeError(f"model: the recipe is of {model}; this is {config.id}")
-    try:
-        source = _source(rest)
-        kept = {name: rest.pop(name, None) for name in ("class", "truncation", "edit")}
-        output = Output(**{name: rest.pop(name) for name in OUTPUT_DEFAULTS if name in rest})
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeError(f"recipe: not one of a picture ({error})") from None
-    if rest:
-        raise RecipeError(f"recipe: unknown words: {', '.join(map(str, rest))}")
-    truncation = 1.0 if kept["truncation"] is None else float(kept["truncation"])
-    return PictureRequest(
-        source, Changes.read(config, kept["class"], truncation, kept["edit"]), output
-    )
-
-
-def _source(words: Words) -> Source:
-    if "mix" in words:
-        return Mix(read_mix(words.pop("mix")))
-    if "z" in words:
-        return Vector([float(value) for value in words.pop("z")])
-    if "plane" in words:
-        place = words.pop("plane")
-        return Place(place["seeds"], float(place["x"]), float(place["y"]), place.get("mode"))
-    first, count = int(words.pop("seed")), int(words.pop("n", 1))
-    return Seeds(range(first, first + count), words.pop("columns", None))
 
 
 def one_seed(seed: int) -> Seeds:

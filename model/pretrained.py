@@ -10,9 +10,10 @@ are asked for. Its weights stay as they are: training writes new files.
 
 import importlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from model.files import whole
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
 from model.picture_request import Changes
+from model.recipe_reader import from_words
 from model.recipes import RecipeError, class_place
 from model.sampler import Sampler, load_sampler
 from model.sampler_torch import load_generator, resolve_device
@@ -118,7 +120,20 @@ class PretrainedGenerator:
             RecipeError: the class is not there.
         """
         name = None if class_ is None else self.classes[self._place(class_)]
-        rows = Changes(name, truncation).rows(self.file, seeds)
+        return self._pixels(Changes(name, truncation).rows(self.file, seeds))
+
+    def draw(self, recipe: Mapping[str, Any]) -> NDArray[np.uint8]:
+        """The picture (H, W, C) of a recipe, such as `model.encoding.marking.read_recipe` finds in
+        a file: what the service drew.
+
+        Raises:
+            RecipeError: it is of another generator, or not of one picture or of a sheet of seeds.
+        """
+        request = from_words(self.config, recipe)
+        rows = request.source.rows(self.file, request.changes)
+        return request.finish(self._pixels(rows))
+
+    def _pixels(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
         parts = [
             self._sampler(rows[start : start + DRAWN_AT_ONCE])
             for start in range(0, max(1, len(rows)), DRAWN_AT_ONCE)
