@@ -18,7 +18,7 @@ from app import caching, negotiation
 from app.batcher import Timing
 from app.disconnection import Watch
 from app.generation import Generation
-from app.picture_parameters import refusals, url
+from app.picture_parameters import url
 from app.problems import InvalidRequest
 from model.encoding.formats import (
     STILLS,
@@ -51,7 +51,7 @@ class Answer:
         """The recipe."""
         return self.picture.words(self.generation.config)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The recipe as text; too long for a file, it is still good for a tag."""
         return recipe_text(self.words) or str(self.words)
@@ -61,7 +61,7 @@ class Answer:
         """What goes into the file."""
         return self.generation.note(recipe_text(self.words))
 
-    @property
+    @cached_property
     def tag(self) -> str | None:
         """The ETag, where there may be one."""
         if not self.lasting:
@@ -113,6 +113,7 @@ async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int)
     """Draws what is asked for and answers with one file; with none where the client has it.
 
     Raises:
+        RecipeError: the generator has no such latent, or the class is left open.
         Problem: it is too large, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
@@ -123,8 +124,7 @@ async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int)
     lines = -(-len(source) // columns)
     check_pixels(format, lines * columns, side, side, max_pixels)
     check_pixels(format, 1, lines * side, columns * side, max_pixels)
-    with refusals():
-        source.check(generation.file, picture.changes)
+    source.check(generation.file, picture.changes)
     if unchanged := answer.unchanged(request):
         return unchanged
     if picture.is_plain and format.name == "png":

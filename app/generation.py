@@ -22,7 +22,7 @@ from app.facts import current
 from app.problems import InvalidRequest, NotFound, NotReady
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
-from model.recipes import RecipeError, class_place
+from model.recipes import class_place
 
 
 class ClientGoneError(Exception):
@@ -92,12 +92,9 @@ class Generation:
         """The place of a class that is named by its name or by its place.
 
         Raises:
-            InvalidRequest: there is none.
+            RecipeError: there is none.
         """
-        try:
-            return class_place(self.config, name)
-        except RecipeError as error:
-            raise InvalidRequest(str(error)) from None
+        return class_place(self.config, name)
 
     def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
         """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
@@ -234,12 +231,12 @@ def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:
     )
 
 
-def get_watch(request: Request) -> Watch:
+async def get_watch(request: Request) -> Watch:
     """Tells when this request's client goes away."""
     return watching(request.scope, request.receive)
 
 
-def get_generators(request: Request) -> Generators:
+async def get_generators(request: Request) -> Generators:
     """The application's generators.
 
     Raises:

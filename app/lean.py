@@ -18,11 +18,12 @@ from app.crossorigin import RawHeaders, with_accept, with_headers
 from app.disconnection import watching
 from app.generation import ClientGoneError, Generation
 from app.negotiation import best
-from app.problems import CLIENT_GONE, InvalidRequest, NotAcceptable, Problem, internal_error
+from app.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
 from app.schemas import MAX_CLASS_TEXT, number_of, seed_of
 from model.encoding.formats import STILLS
 from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
+from model.recipes import RecipeError
 
 ROUTE = "/generate"  # to which metrics count what goes this way
 PATHS = frozenset({"/generate", "/generate.png"})
@@ -48,7 +49,7 @@ async def answered(
     try:
         seed = _seed(query[1])
         class_ = _class(generation, query[2]) if query[2] else None
-    except (PydanticCustomError, InvalidRequest):
+    except (PydanticCustomError, RecipeError):
         return 0  # the slow twin says why
     negotiated = scope["path"] == "/generate"
     if_none_match, accepted = b"", False
@@ -118,7 +119,7 @@ def _seed(value: bytes) -> int:
 def _class(generation: Generation, value: bytes) -> str:
     text = _text(value)
     if len(text) > MAX_CLASS_TEXT:
-        raise InvalidRequest("class: too long")
+        raise RecipeError("class: too long")
     return generation.config.classes[generation.class_place(text)]
 
 

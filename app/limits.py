@@ -101,7 +101,7 @@ def enforced(bounds: Bounds) -> Iterator[None]:
         _in_force.reset(token)
 
 
-def get_bounds(request: Request) -> Bounds:
+async def get_bounds(request: Request) -> Bounds:
     """The application's bounds."""
     bounds: Bounds = request.app.state.bounds
     return bounds

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from app.problems import InvalidRequest
 from app.schemas import (
     GenerateBody,
     LatentParameters,
@@ -33,12 +32,12 @@ from model.recipes import RecipeError
 
 
 @contextmanager
-def refusals(where: str = "") -> Iterator[None]:
-    """Turns what a generator cannot draw into a mistake in the request, at this place of it."""
+def located(where: str) -> Iterator[None]:
+    """Says of what a generator cannot draw at which place of the request it stands."""
     try:
         yield
     except RecipeError as error:
-        raise InvalidRequest(f"{where}{error}") from None
+        raise RecipeError(f"{where}{error}") from None
 
 
 def read_changes(
@@ -47,7 +46,7 @@ def read_changes(
     """What parameters do to latents; what a recipe leaves open is as in `defaults`.
 
     Raises:
-        InvalidRequest: the generator has no such class or direction, or a step is too long for it.
+        RecipeError: the generator has no such class or direction, or a step is too long for it.
     """
     defaults = defaults or Changes()
     class_, truncation, edit = parameters.class_, parameters.truncation, parameters.edit
@@ -56,8 +55,7 @@ def read_changes(
         defaults.truncation if truncation is None else truncation,
         defaults.edits if edit is None else edit.steps,
     )
-    with refusals():
-        return changes.checked(file.config)
+    return changes.checked(file.config)
 
 
 def read_output(parameters: OutputParameters) -> Output:
@@ -84,13 +82,13 @@ def read_recipes(
     """The pictures of a body's recipes; what one leaves open is as in `defaults`.
 
     Raises:
-        InvalidRequest: one of them cannot be drawn.
+        RecipeError: one of them cannot be drawn.
     """
     requests = []
     for index, recipe in enumerate(recipes):
         source, changes = read_source(recipe), read_changes(file, recipe, defaults)
         assert source is not None
-        with refusals(f"recipes.{index}."):
+        with located(f"recipes.{index}."):
             source.check(file, changes)
         requests.append(PictureRequest(source, changes, output))
     return requests
@@ -108,7 +106,7 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
     """The pictures that a body lists; none where it names one source for all.
 
     Raises:
-        InvalidRequest: one of them cannot be drawn.
+        RecipeError: one of them cannot be drawn.
     """
     changes, output = read_changes(file, body), read_output(body)
     if body.recipes is not None:
@@ -122,7 +120,7 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
         return None
     vectors = [Vector(z) for z in body.z]
     for index, vector in enumerate(vectors):
-        with refusals(f"z.{index}: "):
+        with located(f"z.{index}: "):
             vector.check(file, changes)
     return Listed(len(vectors), lambda place: PictureRequest(vectors[place], changes, output))
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from app import crossorigin
 from app.facts import refused
+from model.recipes import RecipeError
 
 log = logging.getLogger("ganserve")
 
@@ -268,6 +269,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
         return error.response()
+
+    @app.exception_handler(RecipeError)
+    async def _undrawable(request: Request, error: RecipeError) -> Response:
+        return InvalidRequest(str(error)).response()
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

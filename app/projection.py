@@ -85,7 +85,7 @@ def projector() -> Projector:
     return Projector(found.project, found.one_thread)
 
 
-def get_projector(request: Request) -> Projector | None:
+async def get_projector(request: Request) -> Projector | None:
     """The application's, where the operator has turned it on."""
     found: Projector | None = request.app.state.projector
     return found

@@ -21,7 +21,6 @@ from app.picture_parameters import (
     read_list,
     read_output,
     read_source,
-    refusals,
 )
 from app.problems import InvalidRequest
 from app.schemas import BULK_FORMATS, GenerateBody, GenerateQuery, SheetParameters
@@ -192,8 +191,7 @@ def _following(generation: Generation, parameters: GenerateBody) -> Listed:
     picture, _ = _asked(generation, parameters)
     source = picture.source
     if not isinstance(source, Seeds):
-        with refusals():
-            source.check(generation.file, picture.changes)
+        source.check(generation.file, picture.changes)
         return Listed(1, lambda _: picture)
     seeds = source.seeds
     return Listed(len(seeds), lambda place: replace(picture, source=one_seed(seeds[place])))
