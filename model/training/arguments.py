@@ -116,8 +116,9 @@ def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
 
 
 def read_output(options: argparse.Namespace) -> Output:
-    """What is done to pixels."""
-    return Output(**{name: getattr(options, name) for name in OUTPUT_DEFAULTS})
+    """Reads what is done to pixels, as far as a command has options for it."""
+    found = vars(options)
+    return Output(**{name: found[name] for name in OUTPUT_DEFAULTS if name in found})
 
 
 def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:
