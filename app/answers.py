@@ -18,6 +18,7 @@ from app import caching, negotiation
 from app.batcher import Timing
 from app.disconnection import Watch
 from app.generation import Generation
+from app.offers import STILL_OFFERS
 from app.picture_parameters import url
 from app.problems import InvalidRequest
 from model.encoding.formats import (
@@ -151,9 +152,10 @@ def still_format(
     Raises:
         Problem: there is no such format, or none that suits, or it has no quality.
     """
-    offers = {name: still.media_type for name, still in STILLS.items()}
     accept = ", ".join(request.headers.getlist("Accept"))
-    name, negotiated = negotiation.choose(offers, extension=extension, format=format, accept=accept)
+    name, negotiated = negotiation.choose(
+        STILL_OFFERS, extension=extension, format=format, accept=accept
+    )
     check_quality(STILLS[name], quality)
     return STILLS[name], negotiated
 

@@ -8,6 +8,7 @@ What a route knows of itself stands with the route; here stands what all of them
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.access.control import AccessControl, is_open
@@ -28,7 +29,9 @@ HERE = (  # what no schema can say
     " The bounds are those of this host; a body has up to {:,} bytes, and an answer that is not "
     "streamed up to {:,} pixels."
 )
-NEGOTIATED = ("/generate", "/interpolate", "/plane")  # Accept decides where nothing else does
+BODIES: dict[str, type[BaseModel]] = {
+    body.__name__: body for body in (GenerateBody, InterpolateBody)
+}
 REFERENCE = "#/components/{kind}/{name}"
 
 HEADERS = {
@@ -156,7 +159,7 @@ def described(document: Json, access: AccessControl | None = None) -> Json:
     bounds = bounds_in_force()
     document["info"]["description"] = TEXT + HERE.format(bounds.max_body, bounds.max_pixels)
     _, schemas = models_json_schema(
-        [(GenerateBody, "validation"), (InterpolateBody, "validation")],
+        [(body, "validation") for body in BODIES.values()],
         ref_template=REFERENCE.format(kind="schemas", name="{model}"),
     )  # as pydantic has them: on FastAPI's way through floats the largest seed becomes one more
     components = document.setdefault("components", {})
@@ -253,13 +256,23 @@ def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]
         found |= {503}  # a generator that is not loaded yet
     if "{" in path:
         found |= {404}
-    if path in NEGOTIATED:
-        found |= {406}
+    if _takes_format(operation) and "{extension}" not in path:
+        found |= {406}  # Accept decides where nothing else does
     if method == "post":
         found |= {400, 413}
     if "501" in operation["responses"]:
         found |= {501}
     return sorted(found)
+
+
+def _takes_format(operation: Mapping[str, Any]) -> bool:
+    if any(one.get("name") == "format" for one in operation["parameters"]):
+        return True
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        model = content["schema"].get("$ref", "").rpartition("/")[2]
+        if model and "format" in BODIES[model].model_fields:
+            return True
+    return False
 
 
 def _problem(status: int) -> Json:

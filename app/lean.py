@@ -18,9 +18,9 @@ from app.crossorigin import RawHeaders, with_accept, with_headers
 from app.disconnection import watching
 from app.generation import ClientGoneError, Generation
 from app.negotiation import best
+from app.offers import STILL_OFFERS
 from app.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
 from app.schemas import MAX_CLASS_TEXT, number_of, seed_of
-from model.encoding.formats import STILLS
 from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
 from model.recipes import RecipeError
@@ -128,7 +128,7 @@ def _text(value: bytes) -> str:
     return unquote_plus(value.decode("latin-1"))
 
 
-OFFERS = tuple((name, still.media_type) for name, still in STILLS.items())
+OFFERS = tuple(STILL_OFFERS.items())
 
 
 @lru_cache(maxsize=1024)

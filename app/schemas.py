@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from app.limits import bounds_in_force
+from app.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed
@@ -38,7 +39,6 @@ WEIGHT_BOUND = 10.0
 MOST_STEPS = 1000  # of a search for a picture
 EDIT_BOUND = 100  # each generator says how far its own directions go
 
-BULK_FORMATS = ("zip", "json", "multipart")
 # as JSON Schema has it: no control character, and one that is neither space nor part of a number
 TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\u007f-\u009f\ufffd")
 
@@ -101,6 +101,26 @@ class Entries:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {**handler(schema), "minItems": self.low, "maxItems": bound(self.high)}
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a str: one of these names."""
+
+    names: tuple[str, ...]
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            raise refusal(f"one of {', '.join(self.names)} is wanted")
+        return value
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.names)}
 
 
 class _SeedText:
@@ -287,15 +307,18 @@ Download = Annotated[
     bool, _Flag(), Field(description="Asks the browser to save the picture, not to show it.")
 ]
 StillFormat = Annotated[
-    Literal["png", "webp", "avif", "jpeg", "npy"],
+    str,
+    OneOf(tuple(STILL_OFFERS)),
     Field(description="By default the extension's, else what Accept prefers, else png."),
 ]
-MotionFormat = Annotated[
-    Literal["webp", "apng", "gif", "mp4", "strip", "zip", "npy"],
+PathFormat = Annotated[
+    str,
+    OneOf(tuple(PATH_OFFERS)),
     Field(description="By default the extension's, else what Accept prefers, else webp."),
 ]
 AnyFormat = Annotated[
-    Literal["png", "webp", "avif", "jpeg", "npy", "zip", "json", "multipart"],
+    str,
+    OneOf((*STILL_OFFERS, *BULK_OFFERS)),
     Field(
         description="A sheet (png, webp, avif, jpeg), the pixels of all (npy), or all pictures one "
         "by one (zip, json, multipart); by default what Accept prefers, else a sheet as png."
@@ -640,7 +663,7 @@ class _Way(LatentParameters, OutputParameters):
     loop: Loop = False
     ease: EaseName = "linear"
     fps: Fps = 20
-    format: MotionFormat | None = None
+    format: PathFormat | None = None
 
     @property
     def stops(self) -> int:

@@ -15,6 +15,7 @@ from app.bulk import Items
 from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import BoundsDep
+from app.offers import BULK_OFFERS, STILL_OFFERS
 from app.picture_parameters import (
     Listed,
     read_changes,
@@ -23,17 +24,11 @@ from app.picture_parameters import (
     read_source,
 )
 from app.problems import InvalidRequest
-from app.schemas import BULK_FORMATS, GenerateBody, GenerateQuery, SheetParameters
+from app.schemas import GenerateBody, GenerateQuery, SheetParameters
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
 RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
-BULK_TYPES = {
-    "zip": "application/zip",
-    "json": "application/json",
-    "multipart": "multipart/mixed",
-}
-
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -109,9 +104,8 @@ async def generate_from_json(
     """
     generation = generators.parameter(parameters.model)
     listed = read_list(generation.file, parameters)
-    offers = {name: still.media_type for name, still in STILLS.items()} | BULK_TYPES
     name, negotiated = negotiation.choose(
-        offers,
+        STILL_OFFERS | BULK_OFFERS,
         extension=None,
         format=parameters.format,
         accept=", ".join(request.headers.getlist("Accept")),
@@ -122,7 +116,7 @@ async def generate_from_json(
         if negotiated:
             answer.headers["Vary"] = "Accept"
         return answer
-    if name in BULK_FORMATS or name == "npy":
+    if name in BULK_OFFERS or name == "npy":
         listed = listed or _following(generation, parameters)
         return await _many(generation, parameters, listed, name, watch, bounds)
     assert listed is not None
@@ -130,7 +124,7 @@ async def generate_from_json(
     if listed.count > bounds.max_pictures:
         raise InvalidRequest(
             f"{listed.count} pictures on one sheet; allowed: up to {bounds.max_pictures}; "
-            f"{', '.join(BULK_FORMATS)} and npy take more"
+            f"{', '.join(BULK_OFFERS)} and npy take more"
         )
     pictures = [listed.picture(place) for place in range(listed.count)]
     several = Several(pictures, parameters.columns)
@@ -216,9 +210,9 @@ async def _many(
     output = read_output(parameters)
     side = generation.side * output.scale
     made = bulk.pieces(
-        generation, items, output, bounds.streams, watch, encoded=name in BULK_FORMATS
+        generation, items, output, bounds.streams, watch, encoded=name in BULK_OFFERS
     )
-    extension, media_type = name, BULK_TYPES.get(name, "application/x-npy")
+    extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":
             content = bulk.as_zip(generation, items, made)

@@ -16,28 +16,20 @@ from app.crossorigin import HEAD
 from app.disconnection import Watch
 from app.generation import Generation, Generators, GeneratorsDep, WatchDep
 from app.limits import Bounds, BoundsDep
+from app.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
 from app.picture_parameters import read_changes, read_output, read_recipes
 from app.problems import NotInstalled
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
-from model.encoding.animations import ANIMATIONS, VideoNotInstalled, encode_animation
-from model.encoding.formats import Format
+from model.encoding.animations import VideoNotInstalled, encode_animation
 from model.picture_request import Changes, Path, PictureRequest
 
-FRAME_FORMATS = {
-    format.name: format
-    for format in (
-        Format(name="zip", extensions=("zip",), media_type="application/zip", longest_side=2**31),
-        Format(name="npy", extensions=("npy",), media_type="application/x-npy", longest_side=2**31),
-    )
-}
-FORMATS = {**ANIMATIONS, **FRAME_FORMATS}
 MOTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     **STILL_RESPONSES,
     200: {
         **STILL_RESPONSES[200],
         "description": "The moving picture, the strip, or the frames.",
-        "content": {format.media_type: BINARY for format in FORMATS.values()},
+        "content": {format.media_type: BINARY for format in PATH_FORMATS.values()},
     },
     501: {"description": "MP4, on a host without the extra that writes it."},
 }
@@ -60,7 +52,7 @@ async def interpolate_seeds(
 @router.get("/interpolate.{extension}", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds_as(
     request: Request,
-    extension: Annotated[str, extension_path(negotiation.extensions_of(FORMATS))],
+    extension: Annotated[str, extension_path(negotiation.extensions_of(PATH_FORMATS))],
     parameters: Annotated[InterpolateQuery, Query()],
     generators: GeneratorsDep,
     watch: WatchDep,
@@ -96,12 +88,12 @@ async def _way(
 ) -> Response:
     generation = generators.parameter(parameters.model)
     name, negotiated = negotiation.choose(
-        {name: format.media_type for name, format in FORMATS.items()},
+        PATH_OFFERS,
         extension=extension,
         format=parameters.format,
         accept=", ".join(request.headers.getlist("Accept")),
     )
-    format = FORMATS[name]
+    format = PATH_FORMATS[name]
     check_quality(format, parameters.quality)
     picture = _path(generation, parameters)
     output, frames = picture.output, len(picture.source)
