@@ -1,10 +1,10 @@
-"""Seeds to latents. A seed's latent depends on the seed and the prior alone: no device, no batch,
-no library's mood.
+"""Seeds to latents. A seed's latent depends on the seed and the prior alone: not on the device,
+the batch or a library's version.
 
     seed -> Philox4x64-10, key (seed, 0), counter from 0 -> z_dim words of 64 bits -> prior
                                                          -> the word after them -> class
 
-NumPy promises the raw words of a bit generator for ever, but not what its distributions make of
+NumPy promises the raw words of a bit generator forever, but not what its distributions make of
 them; the steps from a word to a number are therefore written out here, in double precision, and the
 test vectors hold them.
 """
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 Prior = Literal["uniform", "normal"]
 PRIORS: tuple[Prior, ...] = get_args(Prior)
 SEED_LIMIT = 2**63  # seeds are whole numbers from 0 to SEED_LIMIT - 1
+LARGEST_UNIT = 1.0 - 2.0**-53
 
 
 class _Local(threading.local):
-    """A bit generator a thread: setting its state anew is much cheaper than making one a seed."""
+    """A bit generator per thread: resetting its state is much cheaper than making one per seed."""
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(key=0)
@@ -36,7 +37,7 @@ _local = _Local()
 
 
 def sample_latents(seeds: Sequence[int], z_dim: int, prior: Prior) -> NDArray[np.float32]:
-    """One latent per seed, (N, z_dim), float32: uniform on (-1, 1) or standard normal.
+    """Samples one latent per seed, (N, z_dim), float32: uniform on (-1, 1) or standard normal.
 
     Each seed has its own counter-based generator: a latent depends on its seed alone, not on its
     batch or device. Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
@@ -50,8 +51,8 @@ def sample_latents(seeds: Sequence[int], z_dim: int, prior: Prior) -> NDArray[np
 def sample_rows(
     seeds: Sequence[int], z_dim: int, prior: Prior, classes: int = 0, class_: int | None = None
 ) -> NDArray[np.float32]:
-    """Rows of a generator's input, (N, z_dim + classes): each seed's latent, then a weight a class,
-    1 for one of them and 0 for the others.
+    """Samples rows of a generator's input, (N, z_dim + classes): each seed's latent, then a weight
+    per class, 1 for one of them and 0 for the others.
 
     That class is the seed's own, as likely as any other, unless `class_` says which.
 
@@ -87,14 +88,14 @@ def _values(words: NDArray[np.uint64], prior: Prior) -> NDArray[np.float32]:
 
 
 def _unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """The 53 upper bits, at the middle of their interval: never 0, never 1."""
+    """Returns the 53 upper bits at the middle of their interval: never 0, never 1."""
     unit: NDArray[np.float64] = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return unit
+    return np.minimum(unit, LARGEST_UNIT)  # the last middle has no float64 of its own
 
 
 def text_seed(text: str) -> int:
-    """The seed that a text stands for: the upper 63 bits of the SHA-256 of its NFC form in UTF-8,
-    so that one name is one seed however its accents were typed.
+    """Returns the seed that a text stands for: the upper 63 bits of the SHA-256 of its NFC form in
+    UTF-8, so that one name is one seed however its accents were typed.
 
     Raises:
         UnicodeEncodeError: the text holds half a character (a lone surrogate).

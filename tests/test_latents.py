@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from model import latents
 from model.latents import PRIORS, SEED_LIMIT, Prior, sample_latents, text_seed
 
 # The first four values of some seeds. A change here would change every picture ever served.
@@ -120,3 +121,11 @@ def test_accents_typed_in_two_ways_are_one_seed() -> None:
 def test_half_a_character_is_no_text() -> None:
     with pytest.raises(UnicodeEncodeError):
         text_seed("\ud800")
+
+
+def test_words_of_ones_or_zeros_alone_are_latents_too() -> None:
+    """None of the known seeds has such a word: one in 2**53 is."""
+    words = np.array([[0, 2**64 - 1]], np.uint64)
+    for prior in PRIORS:
+        assert np.isfinite(latents._values(words, prior)).all()
+    assert 0.0 < latents._unit(words)[0, 0] < latents._unit(words)[0, 1] < 1.0
