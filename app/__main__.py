@@ -14,7 +14,7 @@ def main() -> int:
     # process 1 of a container is ended by no signal that it has no handler for, and what comes now
     # takes seconds
     signal.signal(signal.SIGTERM, _end)
-    if sys.argv[1:] == ["health"]:  # in a hurry: see `probe`
+    if sys.argv[1:] == ["health"]:  # without the imports: see `probe`
         return 0 if ready() else 1
     status: int = importlib.import_module("app.commands").main()
     return status

@@ -1,4 +1,4 @@
-"""Pictures as HTTP answers: the format that suits, the tag, and all that is said beside the bytes.
+"""Pictures as HTTP answers: the format that suits, the tag, and the other headers.
 
 PictureRequest, format -> Answer -> 304 | rows -> pixels -> finish -> file -> Response
 """
@@ -31,12 +31,12 @@ from model.encoding.formats import (
 from model.picture_request import PictureRequest
 from model.recipes import Words, recipe_text
 
-LARGEST_NAME = 60  # characters of a file's name, less its extension
+LARGEST_NAME = 60  # characters of a file's name without its extension
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One file that is asked for."""
+    """One requested file."""
 
     generation: Generation
     picture: PictureRequest
@@ -70,7 +70,7 @@ class Answer:
         return self.generation.tag(self.text, self.format.name, self.quality)
 
     def headers(self, timing: Timing | None = None) -> dict[str, str]:
-        """All but the content's own."""
+        """Returns all headers but the content's own."""
         headers = caching.headers(self.tag)
         source = self.picture.source
         if source.seed is not None:
@@ -91,8 +91,8 @@ class Answer:
         return headers
 
     def unchanged(self, request: Request) -> Response | None:
-        """304, if the client has the picture already. RFC 9110, section 13.1.2: of GET alone, as
-        which HEAD comes here.
+        """Returns 304 if the client has the picture already. RFC 9110, section 13.1.2: for GET
+        alone; a HEAD arrives here as one.
         """
         tag = self.tag if request.method == "GET" else None
         if tag and caching.unchanged(request.headers, tag):
@@ -100,12 +100,12 @@ class Answer:
         return None
 
     def response(self, content: bytes, timing: Timing | None) -> Response:
-        """The file."""
+        """Returns the answer with the file."""
         headers = self.headers(timing)
         return Response(content, media_type=self.format.media_type, headers=headers)
 
     def signed(self, content: bytes) -> bytes:
-        """The file with a signature, if this host signs; takes its time."""
+        """Returns the file, signed if this host signs; blocks meanwhile."""
         sign = self.generation.sign
         return content if sign is None else sign(content, self.format.media_type)
 
@@ -147,7 +147,7 @@ def _encode(pixels: NDArray[np.uint8], answer: Answer) -> bytes:
 def still_format(
     request: Request, extension: str | None, format: str | None, quality: int | None
 ) -> tuple[Format, bool]:
-    """The format of a still picture, and whether Accept had a say in it.
+    """Chooses the format of a still picture; returns it and whether Accept had a say in it.
 
     Raises:
         Problem: there is no such format, or none that suits, or it has no quality.
@@ -182,12 +182,12 @@ def check_pixels(format: Format, pictures: int, height: int, width: int, max_pix
 
 
 def disposition(name: str, download: bool) -> str:
-    """Content-Disposition; the name is ours and plain ASCII."""
+    """Returns the Content-Disposition; the name is ours and plain ASCII."""
     return f'{"attachment" if download else "inline"}; filename="{name}"'
 
 
 def server_timing(timing: Timing | None) -> str:
-    """Server-Timing in milliseconds; an answer that was there already names the cache."""
+    """Returns the Server-Timing in milliseconds; names the cache where nothing was computed."""
     if timing is None:
         return "cache"
     queue, generate, encode = timing.queue, timing.generate, timing.encode
@@ -198,8 +198,8 @@ def server_timing(timing: Timing | None) -> str:
 
 
 def permanent_url(generation: Generation, words: Mapping[str, Any], extension: str) -> str:
-    """A URL that means the same picture for ever: by path if a seed and a scale say all, else by
-    query.
+    """Returns a URL that means the same picture permanently: by path if a seed and a scale say all,
+    else by query.
     """
     if {"seed"} <= words.keys() <= {"model", "seed", "scale"}:
         scale = f"@{words['scale']}x" if "scale" in words else ""

@@ -30,14 +30,14 @@ from app.tally import PICTURES, Tally
 
 log = logging.getLogger("ganserve")
 
-Latents = NDArray[np.float32]  # (N, z_dim)
+Latents = NDArray[np.float32]  # (N, z_dim + classes)
 Rows = Latents | range  # latents, or the seeds that `gather` makes them of
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
 Note = str | None  # goes with a picture to the encoder, unread
 Encoder = Callable[[Pixels, list[Note]], list[bytes]]
 
-PIECE_SECONDS = 0.0025  # of a large request in one batch
-OVERLAP_SECONDS = 0.002  # of a batch on the device, from which on encoding beside it pays
+PIECE_SECONDS = 0.0025  # a large request's share of one batch
+OVERLAP_SECONDS = 0.002  # a batch's time on the device from which on encoding in parallel pays
 PACE_SMOOTHING = 0.1
 PACE_OUTLIER = 4.0  # times the pace: more is a halt of the machine, and tells nothing of what comes
 
@@ -53,7 +53,7 @@ class Timing:
 
 @dataclass(eq=False)
 class Job:
-    """One accepted request: its rows, who waits for it, and how far it has come."""
+    """One accepted request: its rows, its reply, and how far it has come."""
 
     rows: Rows
     notes: Sequence[Note] | None  # one a row: the reply is a list of files, not an array of pixels
@@ -117,7 +117,7 @@ class Batcher:
         self._holders = 0  # answers of several requests
         self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
-        self.pictures = self.batches = 0  # that were drawn; the device thread writes, like the next
+        self.pictures = self.batches = 0  # drawn so far; written by the device thread
         # the loop's: where time went, and what was given up by those who waited
         self.queue_seconds, self.generate_seconds, self.encode_seconds = Tally(), Tally(), Tally()
         self.batch_pictures = Tally(PICTURES)
@@ -143,8 +143,8 @@ class Batcher:
         self._threads = []
 
     def failure(self, hang_seconds: float) -> str | None:
-        """What keeps it from ever answering again: a thread that has ended, or has been at one
-        batch for too long. None if nothing does.
+        """Returns what keeps it from ever answering again: a thread that has ended, or has been at
+        one batch for too long. None if nothing does.
         """
         now = time.monotonic()
         for thread in self._threads:
@@ -163,7 +163,7 @@ class Batcher:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Meanwhile more requests of one answer may come."""
+        """Keeps the batcher in use: meanwhile more requests of one answer may come."""
         self._holders += 1
         try:
             yield
@@ -172,7 +172,7 @@ class Batcher:
 
     @property
     def in_use(self) -> bool:
-        """Whether anybody waits, or is in the midst of an answer."""
+        """Whether a request waits, or an answer of several is under way."""
         return bool(self.pending or self._holders)
 
     @property
@@ -256,7 +256,7 @@ class Batcher:
                 if batch:
                     with self._busy("device"):
                         self._work(batch)
-        except Exception as error:  # our own mistake: nobody may wait for ever for it
+        except Exception as error:  # our own mistake: no request may wait forever
             log.critical("the device thread has failed", exc_info=error)
             self._open, self._closed = False, True
             self._collect(wait=False)
@@ -280,7 +280,7 @@ class Batcher:
             return closing
 
     def _form(self) -> list[Piece]:
-        """The next batch: all the small requests that fit, or a piece of a large one, in turn."""
+        """Forms the next batch: all small requests that fit, or a piece of a large one, in turn."""
         if self._large and (self._large_is_next or not self._small):
             self._large_is_next = False
             job = self._large.popleft()
@@ -304,7 +304,9 @@ class Batcher:
         return pieces
 
     def _hopeless(self, job: Job) -> bool:
-        """Whether nobody waits any more, or the deadline has passed: then it is never computed."""
+        """Returns whether a job is never to be computed: it has failed, no one waits for it any
+        more, or its deadline has passed (it is refused here).
+        """
         if job.failed or job.reply.done():
             return True
         if job.taken == 0 and time.monotonic() > job.deadline:
@@ -314,7 +316,7 @@ class Batcher:
         return False
 
     def _piece(self) -> int:
-        """Rows of a large request in one batch: a few milliseconds' worth."""
+        """Returns the rows of a large request in one batch: a few milliseconds' worth."""
         if self._pace == 0.0:
             return 1
         return max(1, min(self._max_batch, int(PIECE_SECONDS / self._pace)))
@@ -372,8 +374,8 @@ class Batcher:
                 self._encoder_free.release()
 
     def _finish(self, batch: _Batch) -> None:
-        """Cuts a batch into pieces, as files where wanted, and sends all to the loop at once. Those
-        that nobody waits for any more are left out.
+        """Cuts a batch into pieces, as files where they have notes, and sends all to the loop at
+        once. Those that no one waits for any more are left out.
         """
         start = time.monotonic()
         waited = [not piece.job.reply.done() for piece in batch.pieces]
@@ -397,8 +399,8 @@ class Batcher:
         self._later(self._deliver, results, batch, encode)
 
     def _files(self, batch: _Batch, waited: list[bool]) -> list[bytes]:
-        """The files of the batch's pictures, in its order, less those that are wanted as pixels or
-        not at all.
+        """Encodes the batch's pictures, in its order, without those that leave as pixels or not at
+        all; returns their files.
         """
         notes: list[Note] = []
         wanted: list[bool] = []
@@ -425,7 +427,7 @@ class Batcher:
 
 
 def _cut(job: Job, rows: int) -> Piece:
-    """The next rows of a job, so many at most."""
+    """Takes the next rows of a job, so many at most."""
     piece = Piece(job, job.taken, min(job.taken + rows, len(job.rows)))
     job.taken = piece.end
     return piece

@@ -24,7 +24,7 @@ from model.picture_request import Output
 from model.recipes import Words, recipe_text
 
 PIECE = 64  # pictures that are made at once for one answer
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same request gives the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every file in a zip: the same request gives the same bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ async def pieces(
     *,
     encoded: bool,
 ) -> AsyncIterator[tuple[int, Pixels | list[bytes]]]:
-    """First index and pictures of one piece after another, as PNG files or as pixels.
+    """Yields first index and pictures of one piece after another, as PNG files or as pixels.
 
     Comes to its first piece, or is refused, before anything is sent: see `begun`.
     """
@@ -88,7 +88,7 @@ async def pieces(
 
 
 async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same content, of which the first part is there: a refusal comes before the answer does.
+    """Returns the same content once its first part is there: a refusal comes before the answer.
 
     Raises:
         Problem: the batcher refuses, or too many large answers are on their way.
@@ -111,14 +111,15 @@ async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def unseen() -> AsyncIterator[bytes]:
-    """The content of an answer to HEAD: none, and no picture is made for it."""
+    """Yields the content of an answer to HEAD: none, and no picture is made for it."""
     return
     yield b""
 
 
 class _Drain(io.RawIOBase):
-    """What a zip file is written to, and emptied after every piece. Of what it still holds, the
-    head of a file is written again once its length is known: who reads a zip from a pipe wants it.
+    """A stream that a zip file is written to, and that is emptied after every piece. Of what it
+    still holds, the head of a file is written again once its length is known: a reader of a zip
+    from a pipe needs it.
     """
 
     def __init__(self) -> None:
@@ -150,7 +151,7 @@ Pieces = AsyncIterator[tuple[int, Pixels | list[bytes]]]
 
 
 async def as_zip(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
-    """A zip of numbered PNG files, and a manifest.json that says what each is."""
+    """Yields a zip of numbered PNG files, and a manifest.json that says what each is."""
     drain = _Drain()
     digits = max(4, len(str(items.count - 1)))
     with zipfile.ZipFile(drain, "w", zipfile.ZIP_STORED) as archive:
@@ -180,7 +181,9 @@ def _manifest(generation: Generation, items: Items, digits: int) -> Iterator[str
 
 
 async def as_json(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
-    """One JSON object: {"model": ..., "pictures": [{"seed": ..., "image": base64 of a PNG}]}."""
+    """Yields one JSON object: {"model": ..., "media_type": "image/png", "pictures": [{"seed": ...,
+    "image": base64 of a PNG}]}.
+    """
     head = json.dumps({"model": generation.id, "media_type": "image/png"})[:-1] + ', "pictures": ['
     async for start, files in made:
         entries = [
@@ -192,12 +195,12 @@ async def as_json(generation: Generation, items: Items, made: Pieces) -> AsyncIt
 
 
 def boundary() -> str:
-    """What parts a multipart answer: random, so that no picture can hold it."""
+    """Returns what separates a multipart answer: random, so that no picture can hold it."""
     return secrets.token_hex(16)
 
 
 async def as_multipart(items: Items, made: Pieces, boundary: str) -> AsyncIterator[bytes]:
-    """multipart/mixed (RFC 2046): each part a PNG with its seed among its headers."""
+    """Yields multipart/mixed (RFC 2046): each part a PNG with its seed among its headers."""
     async for start, files in made:
         parts: list[bytes] = []
         for index, file in enumerate(cast("list[bytes]", files), start):
@@ -214,7 +217,7 @@ async def as_multipart(items: Items, made: Pieces, boundary: str) -> AsyncIterat
 
 
 async def as_npy(shape: Sequence[int], made: Pieces) -> AsyncIterator[bytes]:
-    """A NumPy file of all pixels (N, H, W, C), uint8."""
+    """Yields a NumPy file of all pixels (N, H, W, C), uint8."""
     stream = io.BytesIO()
     header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_1_0(stream, header)

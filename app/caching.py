@@ -1,4 +1,4 @@
-"""Who may keep an answer: the client's caches by header, and a bounded few pictures by ourselves.
+"""Who may keep an answer: the client's caches by header, and this process a bounded few pictures.
 
 A seeded picture is a pure function of its URL and the generator's weights, so its tag needs no
 picture.
@@ -11,11 +11,11 @@ from starlette.datastructures import Headers
 LASTING = "public, max-age=31536000, immutable"  # one year, the longest that caches honour
 FLEETING = "no-store"
 ENCODING = "2"  # part of every tag: raised when the same pixels are written as other bytes
-ENTRY_OVERHEAD = 200  # bytes that a kept picture costs beside its own
+ENTRY_OVERHEAD = 200  # bytes that a kept picture costs besides its own
 
 
 def matches(if_none_match: str, tag: str) -> bool:
-    """Whether an If-None-Match header names the tag. Weak comparison: RFC 9110, section 13.1.2."""
+    """Returns whether If-None-Match names the tag. Weak comparison: RFC 9110, section 13.1.2."""
     if if_none_match.strip() == "*":
         return True
     tag = tag.removeprefix("W/")
@@ -23,7 +23,7 @@ def matches(if_none_match: str, tag: str) -> bool:
 
 
 def unchanged(headers: Headers, tag: str) -> bool:
-    """Whether a request's headers name the tag; several lines are one list."""
+    """Returns whether a request's headers name the tag; several lines are one list."""
     return matches(", ".join(headers.getlist("If-None-Match")), tag)
 
 
@@ -31,7 +31,7 @@ PictureKey = int | tuple[int, str]  # a seed, or a seed and the class that was a
 
 
 class PictureCache:
-    """The last pictures asked for, up to so many bytes. The event loop's alone."""
+    """The last pictures asked for, up to so many bytes. Lives on the event loop."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -40,7 +40,7 @@ class PictureCache:
         self.hits = 0
 
     def get(self, key: PictureKey) -> bytes | None:
-        """The file of a picture, if it is still here."""
+        """Returns the file of a picture, if it is still here."""
         file = self._files.get(key)
         if file is not None:
             self._files.move_to_end(key)
@@ -48,7 +48,7 @@ class PictureCache:
         return file
 
     def put(self, key: PictureKey, file: bytes) -> None:
-        """Keeps a file, and drops those unasked for longest where there is no room."""
+        """Keeps a file, and drops the least recently used where there is no room."""
         size = len(file) + ENTRY_OVERHEAD
         if key in self._files or size > self._max_bytes:
             return
@@ -60,5 +60,5 @@ class PictureCache:
 
 
 def headers(tag: str | None) -> dict[str, str]:
-    """Of an answer that a tag names and everyone may keep, or that nobody may."""
+    """Returns the headers of an answer that a tag names and everyone may keep, or that none may."""
     return {"Cache-Control": LASTING, "ETag": tag} if tag else {"Cache-Control": FLEETING}

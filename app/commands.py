@@ -13,7 +13,7 @@ from app.settings import SettingsError, described, read_settings
 from app.workers import serve
 
 HELP_WIDTH = 100  # characters
-MAX_SECONDS = 10**9  # 31 years, for one who signs
+MAX_SECONDS = 10**9  # 31 years, of a signed URL's life
 
 
 def main(arguments: list[str] | None = None) -> int:

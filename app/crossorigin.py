@@ -15,9 +15,9 @@ EXPOSED = (
     "Server-Timing, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 86400
-HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: nobody will see the body
+HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: its body is not sent
 
-HTML: dict[bytes, bytes] = {  # of every page
+HTML: dict[bytes, bytes] = {  # headers of every page
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-opener-policy": b"same-origin",
@@ -26,7 +26,9 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 def headers(origin: str) -> RawHeaders:
-    """Of every answer. `origin` is * for all, one origin, or empty for none but our own."""
+    """Returns the headers of every answer. `origin` is * for all, one origin, or empty for none but
+    our own.
+    """
     found: RawHeaders = [(b"x-content-type-options", b"nosniff")]
     if not origin:
         return [*found, (b"cross-origin-resource-policy", b"same-origin")]
@@ -40,8 +42,8 @@ def headers(origin: str) -> RawHeaders:
 
 
 def with_accept(constant: RawHeaders) -> RawHeaders:
-    """The same, where Accept has a say too. Vary stays one header: a cache may believe the last
-    alone, as nginx before 1.23 does, and would mix up formats.
+    """Returns the same headers where Accept has a say too. Vary stays one header: a cache may read
+    the last alone, as nginx before 1.23 does, and would mix up formats.
     """
     if constant[-1][0] != b"vary":
         return [(b"vary", b"Accept"), *constant]
@@ -49,7 +51,7 @@ def with_accept(constant: RawHeaders) -> RawHeaders:
 
 
 def methods(document: Mapping[str, Any], path: str) -> list[str]:
-    """What a path takes, by the OpenAPI document; nothing where it has no such path."""
+    """Returns the methods of a path, by the OpenAPI document; none where it has no such path."""
     for template, operations in document["paths"].items():
         parts = re.split(r"\{\w+\}", template)
         if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
@@ -58,7 +60,7 @@ def methods(document: Mapping[str, Any], path: str) -> list[str]:
 
 
 async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) -> None:
-    """Answers OPTIONS of a path that takes these methods; of none that is known, those of all."""
+    """Answers OPTIONS of a path that takes these methods; METHODS where none is known."""
     allowed: RawHeaders = [
         (b"allow", ", ".join(methods or METHODS).encode()),
         (b"access-control-allow-methods", ", ".join(METHODS).encode()),
@@ -72,7 +74,7 @@ async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) ->
 
 def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = None) -> Send:
     """Sends on, with the constant headers where the answer has none of that name; Vary
-    grows. The answer's status is put down in `statuses`.
+    grows. The answer's status is appended to `statuses`.
     """
 
     async def sent(message: Message) -> None:
@@ -95,7 +97,7 @@ def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = 
 
 
 def as_head(scope: Scope, send: Send) -> tuple[Scope, Send]:
-    """A HEAD request as the GET that it stands for; its body is not sent."""
+    """Turns a HEAD request into the GET that it stands for; its body is not sent."""
 
     async def headed(message: Message) -> None:
         if message["type"] != "http.response.body":

@@ -1,8 +1,8 @@
-"""The OpenAPI document made honest: every status, header and bound that FastAPI cannot know of.
+"""The OpenAPI document completed: every status, header and bound that FastAPI cannot know of.
 
     FastAPI's document -> described -> /openapi.json
 
-What a route knows of itself stands with the route; here stands what all of them share.
+What a route knows of itself is stated with the route; what all of them share is stated here.
 """
 
 from collections.abc import Mapping
@@ -155,7 +155,7 @@ LINKS: dict[str, Json] = {
 
 
 def described(document: Json, access: AccessControl | None = None) -> Json:
-    """FastAPI's document, changed in place; with the door, if there is one."""
+    """Completes FastAPI's document in place and returns it; with access control, if any."""
     bounds = bounds_in_force()
     document["info"]["description"] = TEXT + HERE.format(bounds.max_body, bounds.max_pixels)
     _, schemas = models_json_schema(
@@ -180,7 +180,7 @@ def described(document: Json, access: AccessControl | None = None) -> Json:
 
 
 def _secure(document: Json, access: AccessControl) -> None:
-    """Says which operations want a key or a signature. What neither can open is left out."""
+    """Says which operations need a key or a signature. What neither can open is left out."""
     by_key: list[Json] = [{KEY: []}] if access.takes_keys else []
     by_url: list[Json] = [{SIGNATURE: []}, {SIGNATURE: [], EXPIRES: []}]
     if not access.takes_signatures:
@@ -226,7 +226,9 @@ def _describe(path: str, method: str, operation: Json) -> None:
 
 
 def _parameter(parameter: Json) -> Json:
-    """A query string has no null and no objects, and its lists are one text with commas."""
+    """Describes a parameter as a query string has it: without null and objects, and lists as one
+    text with commas.
+    """
     schema = parameter["schema"]
     while len(variants := _texts(schema)) == 1:
         schema = {name: part for name, part in schema.items() if name != "anyOf"} | variants[0]
@@ -242,7 +244,7 @@ def _parameter(parameter: Json) -> Json:
 
 
 def _texts(schema: Json) -> list[Json]:
-    """Those of a schema's alternatives that a query string can hold, a text rather than a list."""
+    """Returns the alternatives of a schema that a query string can hold, text rather than lists."""
     found = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     return [one for one in found if one.get("type") != "array"] or found
 
@@ -251,7 +253,7 @@ def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]
     found = {422, 500}
     closed = not is_open(path)
     if closed:
-        found |= {401, 403, 429}  # the door
+        found |= {401, 403, 429}  # access control
     if path == "/readyz" or (closed and path != "/metrics"):
         found |= {503}  # a generator that is not loaded yet
     if "{" in path:

@@ -18,7 +18,9 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 def watching(scope: Scope, receive: Receive) -> Watch:
-    """`with watch(leave): ...` calls `leave` if this request's client goes away meanwhile."""
+    """Returns a `watch`: `with watch(leave): ...` calls `leave` if this request's client goes away
+    meanwhile.
+    """
     bell = scope.get("extensions", {}).get(BELL)
     return partial(_Listening, bell) if bell is not None else partial(_by_task, receive)
 

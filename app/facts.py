@@ -1,5 +1,5 @@
-"""What is known of the request that is at work here: its id, its trace, where its time went, why it
-was refused. Comes by the context, to logs and metrics.
+"""What is known of the request in progress: its id, its trace, where its time went, why it was
+refused. Logs and metrics take it from a context variable.
 
 An id that the client or the balancer gives is kept; else it is the trace's, else a random one.
 """
@@ -18,13 +18,13 @@ TRACEPARENT = re.compile(
 
 
 class Facts:
-    """Of one request."""
+    """What is known of one request."""
 
     __slots__ = ("encode", "generate", "id", "queue", "reason", "traceparent")
 
     def __init__(self, id: str, traceparent: str) -> None:
         self.id, self.traceparent = id, traceparent
-        self.reason = ""  # of a refusal
+        self.reason = ""  # why it was refused
         self.queue = self.generate = self.encode = 0.0  # seconds
 
 
@@ -32,7 +32,7 @@ current: ContextVar[Facts | None] = ContextVar("facts", default=None)
 
 
 def facts_of(headers: Iterable[tuple[bytes, bytes]]) -> Facts:
-    """Of a request with these headers."""
+    """Reads the facts of a request from its headers."""
     id = traceparent = ""
     for name, value in headers:
         if name == b"x-request-id":
@@ -44,14 +44,14 @@ def facts_of(headers: Iterable[tuple[bytes, bytes]]) -> Facts:
 
 
 def refused(reason: str) -> None:
-    """The request at work here, if there is one, is refused for this."""
+    """Records why the request in progress, if there is one, is refused."""
     facts = current.get()
     if facts is not None:
         facts.reason = reason
 
 
 class WithFacts(logging.Filter):
-    """Tells each line of the log which request it is of."""
+    """Adds to each line of the log which request it belongs to."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Adds the attributes; never leaves a line out."""

@@ -26,7 +26,7 @@ from model.recipes import class_place
 
 
 class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
+    """No client waits for the answer any more."""
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ class Generation:
     encode: Encoder = encode_pngs
     sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
     signed_by: str = ""
-    device_memory: Callable[[], tuple[str, int]] | None = None  # of its GPU: its name, bytes taken
+    device_memory: Callable[[], tuple[str, int]] | None = None  # its GPU's name, bytes taken
     _making: dict[PictureKey, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,15 +73,15 @@ class Generation:
         }
 
     def seed_text(self, seed: int, class_: str | None = None) -> str:
-        """The recipe of a seed's plain picture, of its own class or of one by its name."""
+        """Returns the recipe of a seed's plain picture, of its own class or of one by its name."""
         return (self._seed_text if class_ is None else self._class_texts[class_]) % seed
 
     def note(self, text: str | None) -> Note:
-        """What goes into a file of a recipe: nothing, where the operator has said so."""
+        """Returns what goes into a file of a recipe: nothing, where the operator has said so."""
         return text if self.recipes_in_files else None
 
     def tag(self, text: str, format: str = "png", quality: int | None = None) -> str:
-        """The ETag of a recipe's picture in a format, strong but for signed files. It needs no
+        """Returns the ETag of a recipe's picture in a format, strong but for signed files; needs no
         picture.
         """
         tag = self._tag.copy()
@@ -89,7 +89,7 @@ class Generation:
         return f'{self._strength}"{tag.hexdigest()}"'
 
     def class_place(self, name: str) -> int:
-        """The place of a class that is named by its name or by its place.
+        """Returns the place of a class that is given by its name or by its place.
 
         Raises:
             RecipeError: there is none.
@@ -97,18 +97,18 @@ class Generation:
         return class_place(self.config, name)
 
     def latents(self, seeds: Sequence[int], class_: str | None = None) -> Latents:
-        """The rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
+        """Returns the rows of seeds, (N, z_dim + classes), each of its own class or all of one."""
         return self.config.rows(seeds, None if class_ is None else self.class_place(class_))
 
     def z(self, rows: Latents) -> Latents:
-        """The latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
+        """Returns the latents alone (..., z_dim), a view of rows (..., z_dim + classes)."""
         return rows[..., : self.config.network.z_dim]
 
     async def picture(
         self, seed: int, class_: str | None, watch: Watch
     ) -> tuple[bytes, Timing | None]:
-        """The PNG file of one seed, of its own class or of one by its name, and what it took if it
-        was made for us. Equal pictures that wait together are computed once.
+        """Returns the PNG file of one seed, of its own class or of one by its name, and its timing,
+        None where it was kept. Equal pictures that wait together are computed once.
 
         Raises:
             Problem: the batcher refuses.
@@ -130,7 +130,8 @@ class Generation:
         return cast("list[bytes]", files)[0], shared.job.timing
 
     async def pixels(self, rows: Rows, watch: Watch) -> tuple[Pixels, Timing]:
-        """Pictures (N, H, W, C) of seeds or of latents (N, z_dim), and what they took.
+        """Draws pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them and
+        their timing.
 
         Raises:
             Problem: the batcher refuses.
@@ -179,7 +180,7 @@ class Generators:
 
     @property
     def all(self) -> list[Generation]:
-        """Both."""
+        """The served ones, then the former ones."""
         return [*self.loaded, *self.former]
 
     @property
@@ -188,7 +189,7 @@ class Generators:
         return self.loaded[0]
 
     def named(self, name: str | None) -> Generation | None:
-        """The one of a name, or of name@hash."""
+        """Returns the one of a name, or of name@hash; the default where no name is given."""
         if name is None:
             return self.default
         for one in self.loaded:
@@ -197,7 +198,7 @@ class Generators:
         return next((one for one in self.former if name == one.id), None)
 
     def parameter(self, name: str | None) -> Generation:
-        """The one that a `model` parameter names.
+        """Returns the one that a `model` parameter names.
 
         Raises:
             InvalidRequest: there is none.
@@ -208,7 +209,7 @@ class Generators:
         return found
 
     def path(self, name: str) -> Generation:
-        """The one that a path names.
+        """Returns the one that a path names.
 
         Raises:
             NotFound: there is none.
@@ -223,7 +224,7 @@ class Generators:
 
 
 def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:
-    """The rows (N, z_dim + classes) of seeds and of rows, in their order."""
+    """Gathers the rows (N, z_dim + classes) of seeds and of rows, in their order."""
     if all(isinstance(part, range) for part in parts):
         return config.rows(list(chain.from_iterable(parts)))
     return np.concatenate(
@@ -232,12 +233,12 @@ def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:
 
 
 async def get_watch(request: Request) -> Watch:
-    """Tells when this request's client goes away."""
+    """Returns what tells when this request's client goes away."""
     return watching(request.scope, request.receive)
 
 
 async def get_generators(request: Request) -> Generators:
-    """The application's generators.
+    """Returns the application's generators.
 
     Raises:
         NotReady: they are not loaded yet, or the service is shutting down.

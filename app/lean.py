@@ -1,7 +1,7 @@
-"""The short way for the hot request, GET /generate?seed=N or ?seed=TEXT, perhaps with &class=NAME:
+"""The fast path of the hot request, GET /generate?seed=N or ?seed=TEXT, perhaps with &class=NAME:
 plain ASGI, nothing per request but the picture.
 
-Everything else goes on to the application. The route in `routes/images.py` is this one's slow twin
+Everything else goes on to the application. The route in `routes/images.py` does the same, slower,
 and describes it in the OpenAPI document; a test holds both to the same answers.
 """
 
@@ -25,10 +25,10 @@ from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
 from model.recipes import RecipeError
 
-ROUTE = "/generate"  # to which metrics count what goes this way
+ROUTE = "/generate"  # metrics count these requests under it
 PATHS = frozenset({"/generate", "/generate.png"})
 QUERY = re.compile(rb"seed=([^&;=]{1,1024})(?:&class=([^&;=]{1,256}))?")
-MOST_DIGITS = 19  # of a seed
+MOST_DIGITS = 19  # digits of the largest seed
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
@@ -50,12 +50,12 @@ async def answered(
         seed = _seed(query[1])
         class_ = _class(generation, query[2]) if query[2] else None
     except (PydanticCustomError, RecipeError):
-        return 0  # the slow twin says why
+        return 0  # the route says why
     negotiated = scope["path"] == "/generate"
     if_none_match, accepted = b"", False
     for name, value in scope["headers"]:
         if name == b"if-none-match":
-            if if_none_match:  # several lines are one list, and the slow twin's to put together
+            if if_none_match:  # several lines are one list, which the route joins
                 return 0
             if_none_match = value
         elif name == b"accept" and negotiated:
@@ -124,7 +124,7 @@ def _class(generation: Generation, value: bytes) -> str:
 
 
 def _text(value: bytes) -> str:
-    """As a query string's value is read: percent-encoded UTF-8, a plus for a space."""
+    """Decodes a query string's value: percent-encoded UTF-8, a plus for a space."""
     return unquote_plus(value.decode("latin-1"))
 
 

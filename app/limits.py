@@ -61,7 +61,7 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """A host's own, with all places free."""
+        """Returns the bounds that a host's settings give, with all places free."""
         return cls(
             max_pictures=settings.max_pictures,
             max_bulk=settings.max_bulk,
@@ -81,19 +81,19 @@ class Bounds:
         return min(self.max_keys, self.max_frames)
 
 
-# where no application is at work: of one whose operator has set nothing, without its environment
+# in force where no application is at work: every setting's default, whatever the environment says
 DEFAULT = Bounds.of(Settings.model_construct())
 _in_force = ContextVar("bounds", default=DEFAULT)
 
 
 def bounds_in_force() -> Bounds:
-    """The bounds of the application that is at work here."""
+    """Returns the bounds of the application that is at work here."""
     return _in_force.get()
 
 
 @contextmanager
 def enforced(bounds: Bounds) -> Iterator[None]:
-    """Meanwhile, here and in the tasks that start here, these bounds are in force."""
+    """Puts these bounds in force meanwhile, here and in the tasks that start here."""
     token = _in_force.set(bounds)
     try:
         yield
@@ -102,7 +102,7 @@ def enforced(bounds: Bounds) -> Iterator[None]:
 
 
 async def get_bounds(request: Request) -> Bounds:
-    """The application's bounds."""
+    """Returns the application's bounds."""
     bounds: Bounds = request.app.state.bounds
     return bounds
 

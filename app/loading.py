@@ -42,8 +42,8 @@ CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
 
 
 def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators:
-    """Every generator of the settings, loaded and warm; of the `known` those that have not changed.
-    None that is new accepts anything yet.
+    """Loads and warms up every generator of the settings; takes those of the `known` that have not
+    changed. None that is new accepts anything yet.
 
     Raises:
         one of START_ERRORS: something cannot be served.
@@ -59,7 +59,7 @@ def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators
 
 
 def file_signer(settings: Settings) -> "Signer | None":
-    """What signs the files of this host, if anything does.
+    """Returns what signs the files of this host, if anything does.
 
     Raises:
         SigningError: one setting lacks the other, or no valid signature comes of them.
@@ -91,8 +91,8 @@ def load(
     signer: "Signer | None" = None,
     known: Sequence[Generation] = (),
 ) -> Generation:
-    """A generator file, checked, on its device and warm, or the one of the `known` that it is; its
-    files signed, if anything signs.
+    """Loads a generator file, checked, on its device and warm, or returns the one of the `known`
+    that it is; its files signed, if anything signs.
 
     Raises:
         one of START_ERRORS: it cannot be served.
@@ -161,10 +161,10 @@ def quieten_collector() -> None:
 
 
 def warm_up(sampler: Sampler, max_batch: int) -> None:
-    """Generates and encodes, alone and in company: no client pays for a library's first time.
+    """Generates and encodes, alone and in batches: no client pays for a library's first call.
 
     Raises:
-        UnequalBytesError: a picture's bytes depend on its company.
+        UnequalBytesError: a picture's bytes depend on its batch.
     """
     sizes = [size for size in CHECKED_BATCHES if size <= max_batch]
     check_bytes(sampler, [*sizes, min(max_batch, CHECKED_BATCHES[-1])])

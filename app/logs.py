@@ -16,7 +16,7 @@ log = logging.getLogger("ganserve")
 LogFormat = Literal["text", "json"]
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 TEXT = "%(levelname)s:     %(message)s"
-# what a line may have beside time, level and message
+# what a line may have besides time, level and message
 MORE = (
     "request_id",
     "trace_id",
@@ -36,7 +36,7 @@ class TextFormatter(logging.Formatter):
     """A level and a message; what a client has sent cannot begin a line of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The line, without a traceback."""
+        """Returns the line, without a traceback, its control characters escaped."""
         record.message = CONTROL.sub(lambda found: ascii(found[0])[1:-1], record.message)
         return super().formatMessage(record)
 
@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Returns the line."""
         moment = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": moment.isoformat(timespec="milliseconds"),
@@ -61,7 +61,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_answer(method: str, path: str, status: int, facts: Facts, seconds: float) -> None:
-    """One line for one answer."""
+    """Logs one line for one answer."""
     more: dict[str, Any] = {"method": method, "path": path, "status": status}
     more["seconds"] = round(seconds, 6)
     more |= {"reason": facts.reason} if facts.reason else {}

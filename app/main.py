@@ -47,8 +47,8 @@ log = logging.getLogger("ganserve")
 
 
 class Service(FastAPI):
-    """The application, with the short way in front of everything that it does for a request, and
-    the door, where there is one, in front of both.
+    """The application, with the fast path in front of everything that it does for a request, and
+    access control, where there is any, in front of both.
     """
 
     access: AccessControl | None = None
@@ -59,7 +59,7 @@ class Service(FastAPI):
     access_log = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Serves one ASGI scope; counts each HTTP request, and logs and traces it if asked to."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -78,7 +78,7 @@ class Service(FastAPI):
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, facts: Facts
     ) -> tuple[str, int]:
-        """The route and the status of the answer."""
+        """Answers a request; returns the route and the status of the answer."""
         constant = [(b"x-request-id", facts.id.encode()), *self.constant]
         on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
         if self.admin_port and not ports.answers(scope["path"], on_admin_port):
@@ -117,7 +117,7 @@ class Service(FastAPI):
             self.span(scope["method"], route, status, facts, seconds)
 
     def openapi(self) -> dict[str, Any]:
-        """The document of /openapi.json, made once."""
+        """Returns the document of /openapi.json, made once."""
         if self.openapi_schema is None:
             with enforced(self.state.bounds):
                 self.openapi_schema = description.described(super().openapi(), self.access)
@@ -125,8 +125,8 @@ class Service(FastAPI):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service; without settings it reads them from the environment. Nothing is loaded before it
-    starts.
+    """Builds the service; without settings, reads them from the environment. Nothing is loaded
+    before it starts.
     """
     settings = settings or read_settings()
     readiness = Readiness(settings.hang_seconds)
@@ -191,7 +191,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def tracer(settings: Settings) -> Trace | None:
-    """What sends each request away as a span, if anything does.
+    """Returns what sends each request away as a span, if anything does.
 
     Raises:
         SettingsError: the extra is not installed.
@@ -205,9 +205,7 @@ def tracer(settings: Settings) -> Trace | None:
 
 
 class OneLineStart:
-    """Where the generator cannot be loaded, the server gets one line that says why, and no
-    traceback.
-    """
+    """Tells the server in one line, without a traceback, why the generator cannot be loaded."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

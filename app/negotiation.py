@@ -17,7 +17,7 @@ Offers = Mapping[str, str]  # formats and their media types, the one preferred f
 def choose(
     offers: Offers, *, extension: str | None, format: str | None, accept: str | None
 ) -> tuple[str, bool]:
-    """The format, and whether Accept had a say in it.
+    """Chooses the format; returns it and whether Accept had a say in it.
 
     Raises:
         NotFound: no such extension.
@@ -37,18 +37,18 @@ def choose(
     return best(tuple(offers.items()), accept or "*/*"), True
 
 
-EXTENSIONS = {"jpg": "jpeg"}  # that are not the format's name
+EXTENSIONS = {"jpg": "jpeg"}  # those that are not the format's name
 
 
 def extensions_of(offers: Iterable[str]) -> list[str]:
-    """What may follow the point, for each offer."""
+    """Returns the extensions of all offers, without the point."""
     names = ["png" if name == "strip" else name for name in offers]
     return [*names, *(e for e, name in EXTENSIONS.items() if name in names)]
 
 
 @lru_cache(maxsize=1024)
 def best(offers: tuple[tuple[str, str], ...], accept: str) -> str:
-    """The name of the offer that an Accept header prefers.
+    """Returns the name of the offer that an Accept header prefers.
 
     Raises:
         NotAcceptable: it takes none of them.
@@ -76,7 +76,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _weight(media_type: str, ranges: list[tuple[str, float]]) -> float:
-    """The weight of the most specific range that fits."""
+    """Returns the weight of the most specific range that fits; 0 where none does."""
     family = media_type.partition("/")[0]
     for wanted in (media_type, f"{family}/*", "*/*"):
         fitting = [weight for media_range, weight in ranges if media_range == wanted]

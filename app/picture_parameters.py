@@ -33,7 +33,7 @@ from model.recipes import RecipeError
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
-    """Says of what a generator cannot draw at which place of the request it stands."""
+    """Adds to a RecipeError the place of the request that it is about."""
     try:
         yield
     except RecipeError as error:
@@ -43,7 +43,7 @@ def located(where: str) -> Iterator[None]:
 def read_changes(
     file: GeneratorFile, parameters: LatentParameters | Recipe, defaults: Changes | None = None
 ) -> Changes:
-    """What parameters do to latents; what a recipe leaves open is as in `defaults`.
+    """Reads what parameters do to latents; what a recipe leaves open is as in `defaults`.
 
     Raises:
         RecipeError: the generator has no such class or direction, or a step is too long for it.
@@ -59,12 +59,12 @@ def read_changes(
 
 
 def read_output(parameters: OutputParameters) -> Output:
-    """What parameters do to pixels."""
+    """Reads what parameters do to pixels."""
     return Output(**{name: getattr(parameters, name) for name in OUTPUT_DEFAULTS})
 
 
 def read_source(named: SheetParameters | Recipe) -> Source | None:
-    """Where a single picture comes from; none where no seed or the like is given."""
+    """Reads where a single picture comes from; None where no seed or the like is given."""
     if (mix := named.mix) is not None:
         return Mix([(part.seed, part.weight) for part in mix])
     if (z := getattr(named, "z", None)) is not None:
@@ -79,7 +79,7 @@ def read_source(named: SheetParameters | Recipe) -> Source | None:
 def read_recipes(
     file: GeneratorFile, recipes: Sequence[Recipe], defaults: Changes, output: Output
 ) -> list[PictureRequest]:
-    """The pictures of a body's recipes; what one leaves open is as in `defaults`.
+    """Reads the pictures of a body's recipes; what one leaves open is as in `defaults`.
 
     Raises:
         RecipeError: one of them cannot be drawn.
@@ -103,7 +103,7 @@ class Listed:
 
 
 def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
-    """The pictures that a body lists; none where it names one source for all.
+    """Reads the pictures that a body lists; None where it names one source for all.
 
     Raises:
         RecipeError: one of them cannot be drawn.
@@ -126,7 +126,7 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
 
 
 def url(path: str, words: Mapping[str, Any]) -> str:
-    """A path with the recipe as its query string."""
+    """Returns a path with the recipe as its query string."""
     pairs = {name: _query_value(value) for name, value in words.items()}
     return f"{path}?{urlencode(pairs, safe=':,@')}" if pairs else path
 

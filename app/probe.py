@@ -1,7 +1,7 @@
 """Whether the service of this machine is ready, asked as a container's health check asks it.
 
-Every few seconds a process of its own: it knows the standard library alone, for importing the
-service takes a second, and reads no settings but where to ask.
+It runs every few seconds as a process of its own: it uses the standard library alone, because
+importing the service takes a second, and reads no settings but where to ask.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to bind, and to 
 
 
 def ready(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether /readyz answers 200, where the environment says that the service listens."""
+    """Returns whether /readyz answers 200, where the environment says that the service listens."""
     environment = os.environ if environment is None else environment
     told = {name.upper(): value for name, value in environment.items()}
     host = told.get("GAN_HOST") or told.get("HOST") or "127.0.0.1"

@@ -1,7 +1,7 @@
 """What can go wrong for a client, and the RFC 9457 answer to it.
 
-An answer says what was wrong and what is allowed; it never repeats the input, and never shows our
-insides.
+An answer says what was wrong and what is allowed; it never repeats the input, and never shows
+internals.
 """
 
 import json
@@ -33,7 +33,7 @@ class Kind:
 
     slug: str
     status: HTTPStatus
-    meaning: str  # and what to do
+    meaning: str  # what it means, and what to do
 
 
 KINDS = {
@@ -139,7 +139,7 @@ BY_STATUS = {kind.status: kind for kind in reversed(KINDS.values())}  # the firs
 
 
 class Problem(Exception):
-    """A refusal: its kind, a sentence for people, and headers if the status wants some."""
+    """A refusal: its kind, a sentence for people, and headers if the status needs some."""
 
     kind = KINDS["internal-error"]
     headers: Mapping[str, str] = MappingProxyType({})
@@ -150,7 +150,7 @@ class Problem(Exception):
         self.reason = self.kind.slug  # for metrics and logs
 
     def response(self) -> Response:
-        """The answer to the client."""
+        """Returns the answer to the client, and records the reason."""
         response = problem_response(self.kind, self.detail, self.headers)
         refused(self.reason)
         return response
@@ -235,7 +235,7 @@ class NotReady(Problem):
 def problem_response(
     kind: Kind, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """An application/problem+json answer, never cached."""
+    """Returns an application/problem+json answer, never cached; records its kind as the reason."""
     body = {
         "type": f"/problems/{kind.slug}",
         "title": kind.status.phrase,
@@ -254,7 +254,7 @@ def problem_response(
 
 
 def internal_error(method: str, path: str, error: Exception) -> Response:
-    """The answer to what is our own failure; the reason goes to the log alone."""
+    """Returns the answer to what is our own failure; the cause goes to the log alone."""
     log.error("%s %s failed", method, path, exc_info=error)
     kind = KINDS["internal-error"]
     return problem_response(kind, "The service failed; the operator's log says why.")

@@ -1,5 +1,5 @@
-"""Looking for the latent whose picture is nearest to a given one: one search at a time, on a thread
-of its own, given up when nobody waits for it any more.
+"""Search for the latent whose picture is nearest to a given one: one search at a time, on a thread
+of its own, given up when no client waits for it any more.
 
     picture (side, side, C) -> Projector.begin -> reports, each better than the one before
 """
@@ -21,11 +21,11 @@ from model.generator_file import GeneratorFile
 if TYPE_CHECKING:
     from model.projection import Progress
 
-BUSY_SECONDS = 5  # after which to come again: about as long as a short search takes
+BUSY_SECONDS = 5  # until a retry: about as long as a short search takes
 
 
 class ProjectionError(Exception):
-    """Nothing can be looked for on this machine; the message says why."""
+    """No search is possible on this machine; the message says why."""
 
 
 class Projector:
@@ -39,7 +39,7 @@ class Projector:
     def begin(
         self, file: GeneratorFile, picture: NDArray[np.uint8], steps: int, class_: int | None
     ) -> AsyncIterator["Progress"]:
-        """The reports of a search, as they are made.
+        """Begins a search; returns its reports, as they are made.
 
         Raises:
             QueueFull: another search is under way.
@@ -73,7 +73,7 @@ def _end(found: Any) -> None:
 
 
 def projector() -> Projector:
-    """What looks for pictures.
+    """Returns what searches for pictures.
 
     Raises:
         ProjectionError: PyTorch is not installed.
@@ -86,7 +86,7 @@ def projector() -> Projector:
 
 
 async def get_projector(request: Request) -> Projector | None:
-    """The application's, where the operator has turned it on."""
+    """Returns the application's projector, where the operator has turned it on."""
     found: Projector | None = request.app.state.projector
     return found
 

@@ -1,10 +1,10 @@
 """HTTP/1.1 as uvicorn speaks it, with four things more: an answer leaves in one write, a bell rings
 when the client goes away, what comes in is bounded in bytes and in time, and a client that takes
-nothing for a while is gone too. How much and how long is a setting, of each application its own.
+nothing for a while is gone too. How much and how long are settings, each application's own.
 
 Two writes, head and body, cost a system call more, and a process that is killed between them leaves
 an answer that no load balancer can ask for again elsewhere. A client that does not read would keep
-its place among the large answers for ever, and the process from its end.
+its place among the large answers forever, and the process from its end.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ class Protocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {BELL: self._bell}
         self._stall: asyncio.TimerHandle | None = None
         self._receipt: asyncio.TimerHandle | None = None
-        self._head_bytes = 0  # of a head that is not complete
+        self._head_bytes = 0  # received of a head that is not complete
         self._in_head, self._complete, self._refused = True, False, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come."""
+        """Begins to wait for a request."""
         super().connection_made(transport)
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request, or of several."""
+        """Parses bytes of a request, or of several; bounds the head's size and the time."""
         if self._refused:
             return
         self._complete = False
@@ -68,13 +68,13 @@ class Protocol(HttpToolsProtocol):
             self._await_request()
 
     def on_message_begin(self) -> None:
-        """The parser has seen the first byte of a request."""
+        """Begins a request, when the parser has seen its first byte."""
         super().on_message_begin()
         self._complete = False
         self.scope["extensions"] = self._extensions
 
     def on_headers_complete(self) -> None:
-        """The parser has seen the whole head."""
+        """Begins the answer, when the parser has seen the whole head; refuses one too large."""
         self._head_bytes = 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.largest_head:
@@ -84,18 +84,18 @@ class Protocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """The parser has seen a part of the body."""
+        """Passes on a part of the body that the parser has seen."""
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The parser has seen the last byte of a request."""
+        """Ends a request, when the parser has seen its last byte."""
         self._in_head = self._complete = True
         if not self._refused:
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone, or we have closed."""
+        """Cancels the timers and rings the bell: the client is gone, or we have closed."""
         super().connection_lost(exc)
         self._end_stall()
         self._end_receipt()
@@ -105,24 +105,24 @@ class Protocol(HttpToolsProtocol):
             _let_go(self.cycle)
 
     def pause_writing(self) -> None:
-        """More waits to be sent than the client takes."""
+        """Watches for a stall: more waits to be sent than the client takes."""
         super().pause_writing()
         self._watch_stall()
 
     def resume_writing(self) -> None:
-        """It has taken most of it."""
+        """Ends the watch: the client has taken most of it."""
         super().resume_writing()
         self._end_stall()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser does not know what it sees."""
+        """Refuses what the parser cannot read."""
         self._refuse(KINDS["malformed-request"], "This is not HTTP/1.1 as RFC 9112 has it.")
 
     def _await_request(self) -> None:
         self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
 
     def _await_the_next(self) -> None:
-        """Where an answer was there before the whole of its request, its end begins the wait."""
+        """Starts the keep-alive timer where the answer was complete before its request."""
         answered = self.cycle is not None and self.cycle.response_complete
         if answered and not self.transport.is_closing():
             self._unset_keepalive_if_required()
@@ -155,7 +155,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _may_answer(self) -> bool:
-        """Whether this request has no answer yet, and no other has to come first."""
+        """Returns whether this request has no answer yet, and no other has to come first."""
         if self.cycle is None or self.cycle.response_complete:
             return self._in_head  # else it is the body of one that has been answered
         return not (self.pipeline or self.cycle.response_started)
@@ -182,7 +182,7 @@ class Protocol(HttpToolsProtocol):
 def protocol(
     settings: Settings, readiness: Readiness | None = None, telemetry: Telemetry | None = None
 ) -> type[Protocol]:
-    """The connections of one application, which know its bounds: uvicorn makes each of a class."""
+    """Returns the class of one application's connections, with its bounds, for uvicorn."""
     ready, told = readiness, telemetry
 
     class Bounded(Protocol):
@@ -258,7 +258,7 @@ def _has_length(head: Any) -> bool:
 
 
 def _whole(cycle: RequestResponseCycle, head: Any, body: bytes) -> bytes | None:
-    """Head and body as they go over the wire; None if uvicorn has to decide something about it."""
+    """Returns head and body as they go over the wire; None if uvicorn has to decide about them."""
     status, headers = head["status"], [*cycle.default_headers, *head.get("headers", ())]
     bodiless = cycle.scope["method"] == "HEAD" or status in BODILESS
     length = None

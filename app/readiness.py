@@ -12,7 +12,7 @@ class Readiness:
         self.draining = False  # still serving, but not for long
 
     def reason(self) -> str | None:
-        """Why no new request should come here; None if they may."""
+        """Returns why no new request should come here; None if they may."""
         if self.generators is None:
             return "The generator is not loaded yet, or the service is shutting down."
         if self.draining:
@@ -20,7 +20,7 @@ class Readiness:
         return self.failure()
 
     def failure(self) -> str | None:
-        """What is broken for good; None if nothing is."""
+        """Returns what is broken permanently; None if nothing is."""
         if self.generators is None:
             return None
         for one in self.generators.all:

@@ -1,5 +1,5 @@
-"""Generator files again, while the service serves: new ones are loaded beside the old, checked, and
-take their place between two requests.
+"""Reloads generator files while the service serves: new ones are loaded next to the old, checked,
+and take their place between two requests.
 
     settings -> files that have changed -> loaded, warm -> swap -> old ones answer to name@hash
                                                         -> those beyond `keep_reloaded` end
@@ -26,7 +26,7 @@ class Reloader:
     """One application's generators, and their replacement. Lives on the event loop."""
 
     def __init__(self, settings: Settings, swapped: Callable[[Generators], None]) -> None:
-        """`swapped` is told when there are generators, and when they have changed."""
+        """Calls `swapped` when there are generators, and when they have changed."""
         self._settings, self._swapped = settings, swapped
         self.generators: Generators | None = None
         self._working = asyncio.Lock()
@@ -93,7 +93,7 @@ class Reloader:
                 self._dropping[one] = asyncio.create_task(self._drop(one))
 
     async def _drop(self, one: Generation) -> None:
-        """Ends a generator that nobody can ask for any more, once nobody waits for it."""
+        """Ends a generator that no request can name any more, once none waits for it."""
         await asyncio.sleep(SETTLE_SECONDS)
         while one.batcher.in_use:
             await asyncio.sleep(0.1)

@@ -2,7 +2,7 @@
 
 Numbers are taken as JSON Schema means them: 5 and 5.0 are whole, true and "5" are not. A query
 string holds text, so there digits are numbers. Out of bounds is refused, and the refusal says what
-is allowed. How many there may be of a thing is the operator's to say: see app/limits.py.
+is allowed. How many there may be of a thing is for the operator to set: see app/limits.py.
 """
 
 import difflib
@@ -30,13 +30,13 @@ from model.latents import SEED_LIMIT, text_seed
 from model.paths import Ease, Mode
 from model.recipes import EDIT, PORTION
 
-MAX_Z = 4096  # values in a latent; the generator says how many it wants
+MAX_Z = 4096  # values in a latent; the generator says how many it takes
 MAX_CLASS_TEXT = 64  # characters of a class's name
-CORNERS = 4  # of a plane
-FRAMES_A_KEY = 20  # of an interpolation that does not say how many it wants
+CORNERS = 4  # corners of a plane
+FRAMES_A_KEY = 20  # frames from each seed to the next, where an interpolation does not say how many
 Z_BOUND = 10.0
 WEIGHT_BOUND = 10.0
-MOST_STEPS = 1000  # of a search for a picture
+MOST_STEPS = 1000  # steps of a search for a picture
 EDIT_BOUND = 100  # each generator says how far its own directions go
 
 # as JSON Schema has it: no control character, and one that is neither space nor part of a number
@@ -44,12 +44,12 @@ TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\
 
 
 def refusal(text: str) -> PydanticCustomError:
-    """A validation error with exactly this text."""
+    """Returns a validation error with exactly this text."""
     return PydanticCustomError("refused", "{text}", {"text": text})
 
 
 def bound(high: int | str) -> int:
-    """A number, or that of the bounds in force which has this name."""
+    """Returns a number as it is, or the one of the bounds in force that has this name."""
     if isinstance(high, int):
         return high
     found: int = getattr(bounds_in_force(), high)
@@ -405,7 +405,7 @@ class _Parameters(BaseModel):
 
     @classmethod
     def names(cls) -> list[str]:
-        """The parameters as a client writes them."""
+        """Returns the parameters' names as a client writes them."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     @model_validator(mode="before")
@@ -455,7 +455,7 @@ class _Query(_Parameters):
 
 
 def _real(text: str) -> float | str:
-    """The number that a decimal stands for; all else as it is, for the field to refuse."""
+    """Returns the number that a decimal stands for, all else as it is for the field to refuse."""
     return float(text) if DECIMAL.fullmatch(text) else text
 
 
@@ -680,7 +680,7 @@ class _Way(LatentParameters, OutputParameters):
         return self
 
     def frame_count(self) -> int:
-        """As asked, else so many from each picture to the next."""
+        """Returns as many as asked for, else so many from each picture to the next, as allowed."""
         ways = self.stops - (not self.loop)
         most = bounds_in_force().max_frames
         return self.frames or min(most, FRAMES_A_KEY * ways + (not self.loop))
@@ -760,15 +760,15 @@ DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
 
 
 def seed_of(value: Any) -> int:
-    """The seed that a whole number or a text stands for.
+    """Returns the seed that a whole number or a text stands for.
 
     Raises:
-        PydanticCustomError: it is neither; the message says what is wanted.
+        PydanticCustomError: it is neither; the message says what is allowed.
     """
     return _SeedText.check(value)
 
 
 def number_of(value: Any) -> Any:
-    """The number that plain digits stand for; all else as it is, for the field to refuse."""
+    """Returns the number that plain digits stand for, all else as it is for the field to refuse."""
     short = isinstance(value, str) and len(value) <= 20 and value.isascii()
     return int(value) if short and value.removeprefix("-").isdigit() else value

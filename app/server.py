@@ -34,7 +34,7 @@ log = logging.getLogger("ganserve")
 START_FAILED = 3  # uvicorn's exit status where the application did not start
 GIVEN_UP = 4  # the watchdog has ended the process, or the grace time has
 END_SECONDS = 0.2  # between looks at whether it is over
-LAST_SECONDS = 1.0  # of the grace time, to end in good order
+LAST_SECONDS = 1.0  # the last part of the grace time, to end in good order
 
 
 class Server(uvicorn.Server):
@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         self._settings, self._readiness, self._reload = settings, readiness, reload
         self._reloads: set[asyncio.Task[None]] = set()
         self._leave_at: float | None = None  # monotonic seconds: the end of the drain
-        self._end_at = math.inf  # of the grace time
+        self._end_at = math.inf  # monotonic seconds: the end of the grace time
         self._failure: str | None = None
 
     @property
@@ -64,9 +64,9 @@ class Server(uvicorn.Server):
         return GIVEN_UP if self._failure else 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal that tells us to end."""
+        """Handles a signal that tells the process to end."""
         if not self.started:
-            end_at_once(sig, frame)  # loading may take long, and nobody has been promised anything
+            end_at_once(sig, frame)  # loading may take long, and no request has been accepted
         if self._leave_at is None:
             self._begin_to_leave(self._settings.drain_seconds if sig == signal.SIGTERM else 0.0)
             return
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         self.force_exit |= sig == signal.SIGINT  # nor is anything waited for
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Loads, listens, and from then on minds SIGHUP."""
+        """Loads, listens, and from then on handles SIGHUP."""
         await super().startup(sockets)
         threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
         if self._settings.admin_port:
@@ -112,7 +112,7 @@ class Server(uvicorn.Server):
             log.exception("SIGHUP: the reload has failed")
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end now; asked ten times a second."""
+        """Tells ten times a second whether to end now; gives up where a generator has failed."""
         if self._failure is None and (failure := self._readiness.failure()):
             self._give_up(failure)
         asked = await super().on_tick(counter)
@@ -125,7 +125,7 @@ class Server(uvicorn.Server):
         self._leave_at, self._end_at = now + seconds, now + self._settings.grace_seconds
 
     def _see_to_the_end(self) -> None:
-        """In a thread of its own: what hangs must not keep the process from its end."""
+        """Ends the process after the grace time, from a thread of its own, whatever hangs."""
         while time.monotonic() < self._end_at:
             time.sleep(END_SECONDS)
         log.critical("not finished in the grace time; what is not answered is cut")
@@ -144,5 +144,5 @@ class Server(uvicorn.Server):
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:
-    """A signal's handler where there is nothing to finish."""
+    """Ends the process: a signal's handler where there is nothing to finish."""
     os._exit(0)

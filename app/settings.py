@@ -1,6 +1,6 @@
 """Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too).
 
-Here stands all there is to say of a setting; `python -m app --help` prints it.
+All there is to say of a setting is said here; `python -m app --help` prints it.
 """
 
 import difflib
@@ -293,10 +293,10 @@ class SettingsError(Exception):
 
 
 def read_settings() -> Settings:
-    """The settings of the environment.
+    """Reads the settings from the environment.
 
     Raises:
-        SettingsError: a value is not allowed, a variable is none of ours, or a file not readable.
+        SettingsError: a value is not allowed, a variable not known, or a file not readable.
     """
     mistakes = [_unknown(variable) for variable in _strangers(os.environ)]
     secrets: dict[str, Any] = {}
@@ -323,7 +323,7 @@ def read_settings() -> Settings:
 
 
 def known_variables() -> list[str]:
-    """Every environment variable that is understood."""
+    """Lists every environment variable that is understood."""
     plain = [variable for name in Settings.model_fields for variable in variables(name)]
     return plain + [variable + FILE for name in SECRETS for variable in variables(name)]
 
@@ -345,7 +345,7 @@ def _unknown(variable: str) -> str:
 
 
 def variables(name: str) -> list[str]:
-    """The environment variables that give a setting."""
+    """Returns the environment variables that give a setting."""
     alias = Settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return [str(choice) for choice in alias.choices]
@@ -353,7 +353,7 @@ def variables(name: str) -> list[str]:
 
 
 def described() -> list[tuple[str, str, str, str]]:
-    """Of each setting its variables, default, bounds and meaning."""
+    """Lists each setting's variables, default, bounds and meaning."""
     schemas = Settings.model_json_schema(by_alias=False)["properties"]
     return [
         (

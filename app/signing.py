@@ -44,7 +44,7 @@ SETTINGS = {
     "version": 1,
     "builder": {
         "thumbnail": {"enabled": False},  # it would be larger than the picture
-        "created_assertion_labels": ["c2pa.actions"],  # the signer's own word, not hearsay
+        "created_assertion_labels": ["c2pa.actions"],  # asserted by the signer itself
     },
     "verify": {
         "verify_after_sign": False,  # one is verified at the start, for all
@@ -52,7 +52,7 @@ SETTINGS = {
         "ocsp_fetch": False,
     },
 }
-GOOD = ("Valid", "Trusted")  # the first: sound, by somebody whom the reader does not know
+GOOD = ("Valid", "Trusted")  # the first: sound, by a signer that the reader does not know
 
 
 class Signer:
@@ -82,7 +82,7 @@ class Signer:
         self._prove()
 
     def sign(self, content: bytes, media_type: str) -> bytes:
-        """The file with a signed manifest, or as it is where its kind cannot hold one.
+        """Returns the file with a signed manifest, or as it is where its kind cannot hold one.
 
         Raises:
             SigningError: the time-stamp host does not answer.
@@ -101,7 +101,7 @@ class Signer:
     def encode_pngs(
         self, pixels: NDArray[np.uint8], recipes: Sequence[str | None] | None = None
     ) -> list[bytes]:
-        """The signed PNG files of pictures (N, H, W, C), in their order, each with its recipe."""
+        """Returns the signed PNG files of pictures (N, H, W, C), in order, each with its recipe."""
         return [self.sign(file, MEDIA_TYPE) for file in encode_pngs(pixels, recipes)]
 
     def _prove(self) -> None:
@@ -132,7 +132,11 @@ def _check_time(certificate: bytes) -> None:
 
 
 def _algorithm(key: bytes) -> str:
-    """How a private key signs, in C2PA's words."""
+    """Returns how a private key signs, in C2PA's words.
+
+    Raises:
+        SigningError: it cannot be read, or C2PA does not allow it.
+    """
     try:
         loaded = serialization.load_pem_private_key(key, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -1,4 +1,4 @@
-"""Histograms at the price of a list's element: counted on the hot path, read when somebody asks."""
+"""Histograms that cost one list element a value: counted on the hot path, read on demand."""
 
 from bisect import bisect_left
 
@@ -17,12 +17,12 @@ class Tally:
         self.total = 0.0
 
     def add(self, value: float) -> None:
-        """One more value."""
+        """Adds one more value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Each bound, and how many values were at most that, as Prometheus has it."""
+        """Returns each bound, and how many values were at most that, as Prometheus has it."""
         found, sofar = [], 0
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             sofar += count

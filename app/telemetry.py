@@ -1,6 +1,6 @@
 """What the service tells its operator: Prometheus metrics of this process.
 
-Counted where a request or a batch ends; everything is put into words when somebody asks.
+Counted where a request or a batch ends; everything is formatted at each scrape.
 """
 
 import platform
@@ -24,7 +24,7 @@ from app.tally import Tally
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
-# of each generator, by name: what it means, and where it is read
+# each generator's metrics, by name: what one means, and where it is read
 Read = Callable[[Generation], float]
 GAUGES: dict[str, tuple[str, Read]] = {
     "pictures_pending": ("Accepted and not yet answered.", lambda one: one.batcher.pending),
@@ -58,7 +58,7 @@ class Telemetry(Collector):
         self.in_flight = 0
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """One more request has been answered. Routes are templates: there are few."""
+        """Counts one more answered request. Routes are templates: there are few."""
         key = (route, status)
         self._answers[key] = self._answers.get(key, 0) + 1
         tally = self._seconds.get(route)
@@ -67,19 +67,19 @@ class Telemetry(Collector):
         tally.add(seconds)
 
     def refused(self, reason: str) -> None:
-        """One more request has been refused."""
+        """Counts one more refused request."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
     def text(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """Returns all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what there is depends on what has been loaded."""
+        """Describes nothing: what there is depends on what has been loaded."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """Called at each scrape."""
+        """Yields all metrics; called at each scrape."""
         yield from self._of_requests()
         yield from self._of_the_process()
         generators = self._reloader.generators
@@ -166,7 +166,7 @@ def _of_devices(generators: list[Generation]) -> Iterable[Metric]:
     for one in generators:
         if one.device_memory is not None:
             device, size = one.device_memory()
-            taken[device] = size  # of all generators on it
+            taken[device] = size  # by all generators on it together
     for device, size in taken.items():
         memory.add_metric([device], size)
     return [memory]

@@ -27,8 +27,8 @@ Trace = Callable[[str, str, int, Facts, float], None]
 
 
 def tracer(exporter: "SpanExporter | None" = None) -> tuple[Trace, Callable[[], object]]:
-    """What is called with each request's method, route, status, facts and seconds; and what sends
-    all spans that still wait.
+    """Returns what is called with each request's method, route, status, facts and seconds; and what
+    sends all spans that still wait.
 
     Raises:
         SettingsError: the extra is not installed.

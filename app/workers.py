@@ -47,7 +47,7 @@ def serve(settings: Settings) -> int:
 
 
 def worker_settings(settings: Settings) -> list[Settings]:
-    """One settings a worker: its device, its share of the cores, and its admin port."""
+    """Returns one settings a worker: its device, its share of the cores, and its admin port."""
     devices = settings.device.split(",")
     count = settings.workers * len(devices)
     threads = settings.threads or max(1, usable_cores() // count)
@@ -149,7 +149,7 @@ class _Supervisor:
 
     def _start(self, plan: Settings) -> SpawnProcess:
         worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
-        # one that is still starting must not end by it: it comes once the worker minds it
+        # must not end one that is still starting: it is delivered once the worker handles it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         worker.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])

@@ -11,7 +11,7 @@ ALL = 1e9  # cores, where there is no limit
 
 
 def usable_cores(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
-    """Cores to plan threads for, 1 or more: a quota of 1.5 cores makes 1."""
+    """Counts the cores to plan threads for, 1 or more: a quota of 1.5 cores makes 1."""
     quota = min(_quota(group) for group in _groups(cgroup, membership))
     return max(1, min(_affinity(), int(quota)))
 
@@ -21,7 +21,7 @@ def _affinity() -> int:
 
 
 def _groups(cgroup: Path, membership: Path) -> list[Path]:
-    """The groups that the process is in, each of which may have a quota: of version 2, and of
+    """Lists the groups that the process is in, each of which may have a quota: of version 2, and of
     version 1's cpu. A container sees its own as the root.
     """
     groups = [cgroup, cgroup / "cpu"]
@@ -39,7 +39,7 @@ def _groups(cgroup: Path, membership: Path) -> list[Path]:
 
 
 def _quota(group: Path) -> float:
-    """Cores that one group allows."""
+    """Returns the cores that one group allows."""
     try:
         quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -13,5 +13,5 @@ class DeviceError(Exception):
 
 
 def may_have_cuda() -> bool:
-    """Whether an NVIDIA driver is loaded: without one there is no need to ask torch."""
+    """Checks whether an NVIDIA driver is loaded: without one there is no need to ask torch."""
     return any(path.exists() for path in NVIDIA_DRIVER)

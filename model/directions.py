@@ -16,21 +16,22 @@ from model.networks.config import DCGANConfig, NetworkConfig
 from model.networks.folding import fold
 
 DIRECTIONS = 8
-DEVIATIONS: dict[Prior, float] = {"uniform": 3**-0.5, "normal": 1.0}  # of one value of a latent
+DEVIATIONS: dict[Prior, float] = {"uniform": 3**-0.5, "normal": 1.0}  # per value of a latent
 
 
 def first_layer(
     config: NetworkConfig, weights: dict[str, NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """The weight (out, z_dim) that a latent meets first; that of the classes is left out."""
+    """Returns the weight (out, z_dim) that a latent meets first, without that of the classes."""
     if isinstance(config, DCGANConfig):
         return fold(config, weights)[0].weight
     return weights["dense.weight"][:, : config.z_dim]
 
 
 def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Unit vectors (count, z_dim) that a layer's weight (out, z_dim) stretches most, the strongest
-    first; the largest value of each is positive. No more than z_dim of them.
+    """Finds the unit vectors (count, z_dim) that a layer's weight (out, z_dim) stretches most, the
+    strongest first; the value of each that is largest in magnitude is positive. No more than z_dim
+    of them.
     """
     exact = weight.astype(np.float64)
     _, vectors = np.linalg.eigh(exact.T @ exact)
@@ -41,7 +42,7 @@ def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[n
 
 
 def sensible_range(prior: Prior, z_dim: int) -> float:
-    """How far an edit may go either way: half the usual length of a latent, beyond which pictures
-    leave what the generator knows.
+    """Returns how far an edit may go either way: half the usual length of a latent, beyond which
+    pictures leave what the generator knows.
     """
     return round(0.5 * DEVIATIONS[prior] * math.sqrt(z_dim), 1)

@@ -12,7 +12,7 @@ class OutputError(Exception):
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to, which becomes `path` when the block ends well.
+    """Yields a place next to `path` to write to, which becomes `path` when the block ends well.
 
     Raises:
         OutputError: it cannot be written there.

@@ -5,7 +5,7 @@
                         of itself, and what the first pictures look like
     README.md           model card, for people
     samples.png, model.onnx, discriminator.safetensors
-                        perhaps, beside the others; nothing here reads them
+                        optional, next to the others; nothing here reads them
 
 Reading checks all of it before anything is used. No torch here: what comes out is NumPy.
 """
@@ -50,7 +50,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 class GeneratorFileError(Exception):
     """A generator file cannot be used; the message says which file, what is wrong and what is
-    wanted.
+    expected.
     """
 
 
@@ -78,7 +78,7 @@ class TrainingData(_Fields):
     name: str
     split: Literal["train", "test", "all"]
     images: Annotated[int, Field(ge=1)]
-    sha256: Sha256  # of the pictures and labels, see Dataset.fingerprint
+    sha256: Sha256  # over the pictures and labels, see Dataset.fingerprint
 
 
 class GeneratorConfig(_Fields):
@@ -89,7 +89,7 @@ class GeneratorConfig(_Fields):
     preset: str
     network: Network
     prior: Prior
-    value_range: tuple[Literal[-1], Literal[1]] = (-1, 1)  # of the network's output
+    value_range: tuple[Literal[-1], Literal[1]] = (-1, 1)  # the network's output
     crop: Annotated[
         int, Field(ge=1)
     ]  # pixels per side of the served picture: the centre of the network's output
@@ -97,13 +97,13 @@ class GeneratorConfig(_Fields):
     data: TrainingData
     directions: Annotated[int, Field(ge=0, le=DIRECTIONS)] = 0
     direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
-    licence: Annotated[str, Field(max_length=2000)] = "Not stated."  # of the data
+    licence: Annotated[str, Field(max_length=2000)] = "Not stated."  # the data's
     images_seen: Annotated[int, Field(ge=0)]
     weights_dtype: Literal["float16", "float32"] = "float16"
     weights_sha256: Sha256
     metrics: dict[str, float | int | list[int]] = {}  # by name; each name holds its protocol
     golden: Annotated[str, Field(pattern="^([0-9a-f]{2}){0,1024}$")] = ""  # see `golden`
-    config_sha256: Sha256 | None = None  # of the other fields
+    config_sha256: Sha256 | None = None  # over the other fields
 
     @property
     def hash(self) -> str:
@@ -116,7 +116,7 @@ class GeneratorConfig(_Fields):
         return f"{self.name}@{self.hash}"
 
     def rows(self, seeds: Sequence[int], class_: int | None = None) -> NDArray[np.float32]:
-        """The network's input for seeds, see `sample_rows`."""
+        """Makes the network's input for seeds, see `sample_rows`."""
         network = self.network
         return sample_rows(seeds, network.z_dim, self.prior, network.classes, class_)
 
@@ -140,12 +140,12 @@ def write_generator_file(
     load: Callable[[GeneratorFile], Draw] | None = None,
     **fields: Any,
 ) -> GeneratorConfig:
-    """Writes the folder beside its place and moves it there, with the directions of the weights and
-    the golden pictures that what `load` makes of it draws; `fields` are those of GeneratorConfig,
-    less the COMPUTED.
+    """Writes the folder next to its place and moves it there, with the directions of the weights
+    and the golden pictures that what `load` makes of it draws; `fields` are those of
+    GeneratorConfig, less the COMPUTED.
     """
     network, dtype = fields["network"], fields.get("weights_dtype", "float16")
-    # of the weights as they will be read, so that a file that is written again stays the same
+    # from the weights as they will be read, so that a file that is written again stays the same
     rounded = {name: value.astype(dtype).astype(np.float32) for name, value in weights.items()}
     directions = closed_form_directions(first_layer(network, rounded), DIRECTIONS)
     tensors = weights | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
@@ -177,8 +177,7 @@ def read_generator_file(folder: Path) -> GeneratorFile:
 
     Raises:
         GeneratorFileError: a file is missing, too large or damaged; the config is not valid; the
-        weights do not
-            match their hash, the network's names and shapes, or are not finite.
+        weights do not match their hash, the network's names and shapes, or are not finite.
     """
     config = _read_config(folder)
     content = read_bytes(folder / WEIGHTS, MAX_WEIGHT_BYTES)
@@ -200,8 +199,8 @@ def read_generator_file(folder: Path) -> GeneratorFile:
 
 
 def golden(draw: Draw, config: GeneratorConfig) -> NDArray[np.uint8]:
-    """What is left of the pictures of the first seeds when each is made 4 x 4 pixels large: it
-    outlives the last bits of arithmetic, and little else. (GOLDEN_SEEDS, 4, 4, C)
+    """Reduces the pictures of the first seeds to 4 x 4 pixels each, (GOLDEN_SEEDS, 4, 4, C): what
+    survives a change in the last bits of arithmetic, and little else.
     """
     sums = draw(config.rows(range(GOLDEN_SEEDS))).astype(np.float64)
     edges = np.linspace(0, config.crop, 5).astype(int)
@@ -213,7 +212,7 @@ def golden(draw: Draw, config: GeneratorConfig) -> NDArray[np.uint8]:
 
 
 def _text(config: GeneratorConfig) -> str:
-    """config.json."""
+    """Returns the text of config.json."""
     fields = config.model_dump(mode="json", exclude={"config_sha256"})
     return json.dumps({**fields, "config_sha256": _digest(fields)}, indent=2) + "\n"
 
@@ -256,7 +255,7 @@ def _read_config(folder: Path) -> GeneratorConfig:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The content of a regular file.
+    """Reads the content of a regular file.
 
     Raises:
         GeneratorFileError: it is missing, something else, too large or cannot be read.

@@ -12,8 +12,8 @@ ZOO = Path(__file__).parent / "zoo"  # the generators that ship
 
 
 def generator_folder(name: str, *beside: str) -> Path:
-    """Where a generator file is: downloaded from the Hub, with the files `beside` where it has
-    them, in the zoo, or at a path of ours.
+    """Returns where a generator file is: downloaded from the Hub, with the files `beside` where it
+    has them, in the zoo, or at a path of ours.
 
     Raises:
         GeneratorFileError: the Hub does not give it.

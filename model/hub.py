@@ -62,11 +62,11 @@ MAX_REFS_BYTES = 2**20
 
 
 def fetch(name: str, *beside: str) -> Path:
-    """The folder of a generator file at the Hub, downloaded unless it is here already, with the
-    files `beside` where it has them.
+    """Returns the folder of a generator file at the Hub, downloaded unless it is here already, with
+    the files `beside` where it has them.
 
     Raises:
-        GeneratorFileError: the name is not as wanted, the extra is not installed, the Hub does not
+        GeneratorFileError: the name is malformed, the extra is not installed, the Hub does not
         answer, or it has no such repository, revision or file, or one that is too large.
     """
     match = NAME.fullmatch(name)
@@ -76,7 +76,7 @@ def fetch(name: str, *beside: str) -> Path:
 
 
 def fetch_newest(repository: str, revision: str = "main") -> Path:
-    """The same of a commit, a tag or a branch: what it names now.
+    """Fetches, in the same way, what a commit, a tag or a branch names now.
 
     Raises:
         GeneratorFileError: as `fetch`.
@@ -163,7 +163,7 @@ class _RefusedError(Exception):
 
 
 def _commit(repository: str, name: str, branches: bool) -> str:
-    """The commit that a tag, or a branch where one will do, names now."""
+    """Looks up the commit that a tag, or a branch where `branches` allows one, names now."""
     content = bytearray()
     address = f"{huggingface_hub.constants.ENDPOINT}/api/models/{repository}/refs"
     session = huggingface_hub.get_session()
@@ -227,7 +227,7 @@ def _reason(error: Exception) -> str:
 if HAS_HUB:
 
     class _Bounded(tqdm):
-        """Progress that nobody sees: it ends a download that never ends."""
+        """A progress bar that is not shown: it stops a download that exceeds the limit."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options | {"disable": True})  # type: ignore[no-untyped-call]

@@ -10,16 +10,16 @@ HALF_RANGE = 127.5  # uint8 x stands for x / HALF_RANGE - 1
 
 
 def to_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(N, C, H, W) in [-1, 1] to (N, H, W, C) uint8, by the fixed scale (x + 1) / 2; halves round
-    up.
+    """Maps (N, C, H, W) in [-1, 1] to (N, H, W, C) uint8, by the fixed scale (x + 1) / 2; halves
+    round up.
     """
     scaled = np.floor(images * np.float32(HALF_RANGE) + np.float32(HALF_RANGE + 0.5))
     return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 def pad_to(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Zeros (black: -1 to the networks) around (N, H, W, C) pictures, up to `side` pixels a side;
-    no copy where they have that side.
+    """Adds zeros (black: -1 to the networks) around (N, H, W, C) pictures, up to `side` pixels a
+    side; no copy where they have that side.
 
     Raises:
         ValueError: a picture is larger than `side`, or the margin is odd.
@@ -36,14 +36,14 @@ def pad_to(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def crop_center(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The centre `side` x `side` of (N, H, W, C) pictures: the inverse of `pad_to`."""
+    """Returns the centre `side` x `side` of (N, H, W, C) pictures: the inverse of `pad_to`."""
     top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
     return pixels[:, top : top + side, left : left + side]
 
 
 def tile(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """One sheet (rows * H, columns * W, C) of (N, H, W, C) pictures, row by row; places left over
-    are black.
+    """Lays (N, H, W, C) pictures out on one sheet (rows * H, columns * W, C), row by row; places
+    left over are black.
     """
     count, height, width, channels = pixels.shape
     rows = -(-count // columns)

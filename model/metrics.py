@@ -1,8 +1,8 @@
 """How near generated pictures are to real ones: pure functions of feature vectors, (N, D) float
 arrays.
 
-They do not know what made the features. A figure means something only with its extractor and counts
-beside it.
+They do not know what made the features. A figure means something only together with its
+extractor and counts.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
 BLOCK = 1024  # rows of a distance matrix held at once
-CLOSE = 0.01  # of the held-out pictures' distances to the training ones: what is nearer is close
+CLOSE = 0.01  # quantile of the held-out pictures' distances to the training ones: nearer is close
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
-    """Squared Frechet distance between Gaussians fitted to both sets; 0 is best.
+    """Computes the squared Frechet distance between Gaussians fitted to both sets; 0 is best.
 
     |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^(1/2)). Source: Heusel et al. (2017), equation 6,
     there on Inception features; the trace of the root is taken from the eigenvalues of C_r^(1/2)
@@ -34,8 +34,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
 def kernel_distance(
     real: Features, fake: Features, *, subsets: int, subset_size: int, seed: int = 0
 ) -> float:
-    """KID, the squared maximum mean discrepancy under the kernel (x.y / D + 1)^3; 0 is best, and
-    as the estimate has no bias it may fall below.
+    """Computes KID, the squared maximum mean discrepancy under the kernel (x.y / D + 1)^3; 0 is
+    best, and as the estimate has no bias it may fall below.
 
     The mean over `subsets` draws of `subset_size` rows of each set, without replacement. Source:
     Binkowski et al. (2018), section 4; the estimate is Gretton et al. (2012), equation 3.
@@ -64,8 +64,8 @@ class Neighbourhoods:
 def neighbourhoods(
     real: Features, fake: Features, k: int = 3, k_coverage: int = 5
 ) -> Neighbourhoods:
-    """Precision and recall (Kynkaanniemi et al. 2019, section 2), density and coverage (Naeem et
-    al. 2020, section 3.2; with `k_coverage`).
+    """Computes precision and recall (Kynkaanniemi et al. 2019, section 2), density and coverage
+    (Naeem et al. 2020, section 3.2; with `k_coverage`).
 
     A point lies among a set if it is no farther from one of its members than that member's k-th
     neighbour.
@@ -100,18 +100,18 @@ def neighbourhoods(
 
 @dataclass(frozen=True)
 class Nearness:
-    """Whether generated pictures are copies: how near the training pictures they lie, beside real
-    pictures that were held out.
+    """Whether generated pictures are copies: how near the training pictures they lie, compared with
+    real pictures that were held out.
     """
 
-    ratio: float  # of the median distances; 1: as far as held-out pictures, 0: copies
+    ratio: float  # between the median distances; 1: as far as held-out pictures, 0: copies
     close: float  # share nearer than all but CLOSE of the held-out ones; CLOSE is to be expected
 
 
 def nearness(train: Features, held_out: Features, fake: Features) -> Nearness:
-    """Distances to the nearest training picture, of generated pictures and of held-out ones.
+    """Compares how far generated and held-out pictures are from their nearest training picture.
 
-    A comparison in the manner of Meehan et al. (2020), who test whether the first tend to be the
+    In the manner of Meehan et al. (2020), who test whether the first tend to be the
     smaller.
     """
     of_fake, of_held_out = (nearest(train, points)[0] for points in (fake, held_out))
@@ -123,7 +123,7 @@ def nearness(train: Features, held_out: Features, fake: Features) -> Nearness:
 
 
 def nearest(members: Features, points: Features) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The distance of each point to the nearest member, and which one that is."""
+    """Returns the distance of each point to the nearest member, and which one that is."""
     chosen = [
         _squared_distances(points[start : start + BLOCK // 4], members).argmin(axis=1)
         for start in range(0, len(points), BLOCK // 4)
@@ -141,8 +141,8 @@ class Modes:
 
 
 def modes(labels: NDArray[np.int64], count: int) -> Modes:
-    """Of the mode of each generated picture, from 0 to `count` - 1. Source: Metz et al. (2017),
-    section 3.3.1, for the 1,000 modes of stacked digits.
+    """Counts the modes among the labels, the mode of each generated picture, from 0 to `count` - 1.
+    Source: Metz et al. (2017), section 3.3.1, for the 1,000 modes of stacked digits.
     """
     shares = np.bincount(labels, minlength=count) / len(labels)
     there = shares[shares > 0]
@@ -168,7 +168,7 @@ def _kernel_discrepancy(a: Features, b: Features) -> float:
 
 
 def _neighbour_distances(features: Features, k: int) -> NDArray[np.float32]:
-    """Squared distance of each point to its k-th nearest other one."""
+    """Computes the squared distance of each point to its k-th nearest other one."""
     blocks = [
         # position 0 of the sorted row is the point itself
         np.partition(_squared_distances(features[start : start + BLOCK], features), k, axis=1)[:, k]

@@ -33,7 +33,7 @@ def write_onnx(file: GeneratorFile, path: Path) -> None:
 
 
 def onnx_bytes(file: GeneratorFile) -> bytes:
-    """The graph with `facts` as its metadata; the same generator file gives the same bytes."""
+    """Makes the graph with `facts` as metadata; the same generator file gives the same bytes."""
     model = onnx.load_model_from_string(onnx_graph(file))
     model.producer_name = "ganserve"
     model.doc_string = "rows: a latent, then a weight for each class; pixels: 0 to 255, NHWC"
@@ -44,7 +44,7 @@ def onnx_bytes(file: GeneratorFile) -> bytes:
 
 
 def facts(file: GeneratorFile) -> dict[str, str]:
-    """What a user of the graph alone must know: how to make rows, and whose pictures they are."""
+    """Tells what a user of the graph alone must know: how to make rows, whose pictures they are."""
     config = file.config
     return {
         "name": config.name,

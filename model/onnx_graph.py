@@ -36,14 +36,14 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 class _Graph:
-    """Nodes in the order of their making, each fed by the one that is named."""
+    """Nodes in the order of their creation, each fed by the one that is named."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
     def add(self, operation: str, source: str, *arrays: NDArray[Any], **attributes: Any) -> str:
-        """One more node: its output's name."""
+        """Adds a node; returns its output's name."""
         target = f"{operation}{len(self.nodes)}"
         names = [f"{target}.{index}" for index in range(len(arrays))]
         self.constants.update(zip(names, arrays, strict=True))
@@ -51,14 +51,14 @@ class _Graph:
         return target
 
     def join(self, operation: str, one: str, other: str) -> str:
-        """One more node, of two outputs: its own output's name."""
+        """Adds a node fed by two outputs; returns its own output's name."""
         target = f"{operation}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, [one, other], [target]))
         return target
 
 
 def onnx_graph(file: GeneratorFile) -> bytes:
-    """The serialised model of a checked generator file."""
+    """Serialises the model of a checked generator file."""
     config, side = file.config.network, file.config.crop
     graph = _Graph()
     linear = isinstance(config, ResidualConfig | ModulatedConfig)  # what the network ends with
@@ -211,7 +211,7 @@ def _sngan(graph: _Graph, config: SNGANConfig, weights: Weights) -> str:
 
 
 def _attention(graph: _Graph, x: str, side: int, weights: Weights) -> str:
-    """The gate is folded into the last convolution."""
+    """Adds self-attention, its gate folded into the last convolution."""
 
     def looked_at(part: str, pooled: bool) -> str:
         weight, bias = (weights[f"attention.{part}.{kind}"] for kind in ("weight", "bias"))
@@ -238,7 +238,7 @@ def _convolution(graph: _Graph, source: str, weight: NDArray[Any], bias: NDArray
 
 
 def _doubled(graph: _Graph, source: str, **modes: str) -> str:
-    """Twice the side."""
+    """Doubles the side."""
     target = f"Resize{len(graph.nodes)}"
     graph.constants[f"{target}.scales"] = np.array([1, 1, 2, 2], np.float32)
     graph.nodes.append(

@@ -1,6 +1,6 @@
-"""Ways through latent space: between two latents, along several, over a plane of four.
+"""Paths through latent space: between two latents, along several, over a plane of four.
 
-Whatever the way, it meets its ends bit for bit: their pictures are the plain pictures.
+Every path meets its ends bit for bit: their pictures are the plain pictures.
 """
 
 from collections.abc import Callable
@@ -26,19 +26,19 @@ _EASE: dict[Ease, Callable[[float], float]] = {
 
 
 def default_mode(prior: Prior) -> Mode:
-    """What suits a prior: the arc for a normal one, the straight way for a uniform one, whose box
-    is convex.
+    """Returns what suits a prior: the arc for a normal one, the straight line for a uniform one,
+    whose box is convex.
     """
     return "slerp" if prior == "normal" else "lerp"
 
 
 def lerp(a: Latent, b: Latent, t: float) -> Latent:
-    """Straight from a (t = 0) to b (t = 1)."""
+    """Interpolates straight from a (t = 0) to b (t = 1)."""
     return (np.float32(1 - t) * a + np.float32(t) * b).astype(np.float32)
 
 
 def slerp(a: Latent, b: Latent, t: float) -> Latent:
-    """Along the great circle from a to b, so that a normal latent keeps its usual length.
+    """Interpolates along the great circle from a to b: a normal latent keeps its usual length.
 
     Source: White, "Sampling Generative Networks" (2016), section 2.1. Where there is no such
     circle, between parallel or opposite latents or from the origin, it falls back to `lerp`.
@@ -62,7 +62,7 @@ def interpolate_rows(
     loop: bool = False,
     ease: Ease = "linear",
 ) -> NDArray[np.float32]:
-    """As `interpolate`, of rows (K, z_dim + classes); the weights of classes go straight."""
+    """Interpolates rows (K, z_dim + classes) as `interpolate` does, class weights straight."""
     latents = interpolate(keys[:, :z_dim], frames, mode, loop=loop, ease=ease)
     classes = interpolate(keys[:, z_dim:], frames, "lerp", loop=loop, ease=ease)
     return np.concatenate([latents, classes], axis=1)
@@ -71,7 +71,7 @@ def interpolate_rows(
 def interpolate(
     keys: NDArray[np.float32], frames: int, mode: Mode, *, loop: bool = False, ease: Ease = "linear"
 ) -> NDArray[np.float32]:
-    """`frames` latents along the keys (K, z_dim), which are spread evenly: (frames, z_dim).
+    """Makes `frames` latents along the keys (K, z_dim), which are spread evenly: (frames, z_dim).
 
     The first frame is the first key, and the last frame the last one. In a loop the way leads on,
     from the last key back to the first, which the frame after the last would meet again. `ease`
@@ -119,7 +119,7 @@ def plane_rows(
     down: NDArray[np.float64],
     mode: Mode,
 ) -> NDArray[np.float32]:
-    """As `plane`, of rows (4, z_dim + classes); the weights of classes are blended straight."""
+    """Blends rows (4, z_dim + classes) as `plane` does; weights of classes are blended straight."""
     latents = plane(corners[:, :z_dim], across, down, mode)
     return np.concatenate([latents, plane(corners[:, z_dim:], across, down, "lerp")], axis=1)
 
@@ -127,8 +127,8 @@ def plane_rows(
 def plane(
     corners: NDArray[np.float32], across: NDArray[np.float64], down: NDArray[np.float64], mode: Mode
 ) -> NDArray[np.float32]:
-    """Latents of a blend between four corners (4, z_dim): top left, top right, bottom left, bottom
-    right; row by row, (len(down) * len(across), z_dim).
+    """Makes the latents of a blend between four corners (4, z_dim): top left, top right, bottom
+    left, bottom right; row by row, (len(down) * len(across), z_dim).
 
     `across` and `down` are places from 0 to 1; those of a corner give that corner bit for bit.
     """

@@ -3,7 +3,7 @@
     source + changes -> rows (N, z_dim + classes) -> sampler -> pixels (N, H, W, C) -> finish
                      -> words: the recipe in files, manifests, ETags and URLs
 
-A new field of `Changes` or `Output` needs a line in their methods, and no road has to be told of
+A new field of `Changes` or `Output` needs a line in their methods, and no caller has to be told of
 it: its value is part of every recipe, and no picture that has one is plain.
 """
 
@@ -35,7 +35,7 @@ Rows = NDArray[np.float32]  # (N, z_dim + classes)
 Pixels = NDArray[np.uint8]
 Resample = Literal["nearest", "lanczos"]
 
-LEAST_SHARE = 1e-3  # of all weights of a mix's classes
+LEAST_SHARE = 1e-3  # least sum of the weights of a mix's classes, of either sign
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Changes:
         return self == (DEFAULT_CHANGES if self.class_ is None else Changes(self.class_))
 
     def place(self, config: GeneratorConfig) -> int | None:
-        """The class's place among the generator's, if one is chosen."""
+        """Returns the class's place among the generator's, if one is chosen."""
         return None if self.class_ is None else config.classes.index(self.class_)
 
     def rows(self, file: GeneratorFile, seeds: Sequence[int]) -> Rows:
@@ -94,7 +94,7 @@ class Changes:
         return rows
 
     def words(self) -> Words:
-        """Names what differs from the defaults."""
+        """Returns words for what differs from the defaults."""
         words: Words = {}
         if self.class_ is not None:
             words["class"] = self.class_
@@ -119,7 +119,7 @@ class Output:
         return not self.words()
 
     def words(self) -> Words:
-        """Names what differs from the defaults and has an effect."""
+        """Returns words for what differs from the defaults and has an effect."""
         words: Words = {}
         for name, default in OUTPUT_DEFAULTS.items():
             if (value := getattr(self, name)) != default:
@@ -129,7 +129,7 @@ class Output:
         return words
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """Pictures (N, H, W, C) as they leave, (N, scale H, scale W, C)."""
+        """Finishes pictures (N, H, W, C) as they leave, (N, scale H, scale W, C)."""
         return enlarge(pixels, self.scale, self.resample)
 
 
@@ -174,7 +174,7 @@ class Source:
         """
 
     def words(self, config: GeneratorConfig) -> Words:
-        """Names it in a recipe."""
+        """Returns its words in a recipe."""
         raise NotImplementedError
 
 
@@ -270,7 +270,7 @@ class Mix(Source):
         self.rows(file, changes)
 
     def words(self, config: GeneratorConfig) -> Words:
-        """Names it in a recipe: 3:1,8:-1."""
+        """Returns its words in a recipe, such as 3:1,8:-1."""
         return {"mix": ",".join(f"{seed}:{plain(weight)}" for seed, weight in self.parts)}
 
 
@@ -459,8 +459,8 @@ class PictureRequest:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one seed's picture as it is, perhaps of a class that is chosen: what every
-        road may take from the cache.
+        """Whether it is one seed's picture as it is, perhaps of a class that is chosen: what
+        every endpoint may take from the cache.
         """
         one = isinstance(self.source, Seeds) and len(self.source.seeds) == 1
         return one and self.changes.is_plain and self.output.is_plain
@@ -477,7 +477,7 @@ class PictureRequest:
         return self.source.rows(file, self.changes)
 
     def own_words(self, config: GeneratorConfig) -> Words:
-        """Names its latent, whatever becomes of the pixels."""
+        """Returns words for its latent, whatever becomes of the pixels."""
         return self.source.words(config) | self.changes.words()
 
     def words(self, config: GeneratorConfig) -> Words:
@@ -488,7 +488,7 @@ class PictureRequest:
         return words | self.output.words()
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """One picture (H, W, C) of what was drawn (N, H, W, C): enlarged, on a sheet."""
+        """Makes one picture (H, W, C) of what was drawn (N, H, W, C): enlarged, on a sheet."""
         return tile(self.output.finish(pixels), self.source.columns)
 
 
@@ -510,12 +510,12 @@ def rows_of(file: GeneratorFile, requests: Sequence[PictureRequest]) -> Rows:
 
 
 def one_seed(seed: int) -> Seeds:
-    """Names a seed's own picture."""
+    """Makes the source of a seed's own picture."""
     return Seeds(range(seed, seed + 1))
 
 
 def square_columns(pictures: int) -> int:
-    """Pictures in a row of a sheet as square as can be."""
+    """Counts the pictures in a row of a sheet as square as can be."""
     return math.isqrt(pictures - 1) + 1
 
 

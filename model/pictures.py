@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white beside it
+Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white around it
 FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
-MAX_PIXELS = 89_478_485  # of one picture; Pillow itself begins to warn of bombs here
+MAX_PIXELS = 89_478_485  # in one picture; Pillow itself begins to warn of bombs here
 
 
 class BrokenPictureError(Exception):
-    """A file that holds no picture to be used; the message says why."""
+    """A file that holds no usable picture; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Found:
 
 
 def decode(content: bytes, max_pixels: int = 0) -> tuple[Image.Image, Found]:
-    """The first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most where
-    nothing is said.
+    """Decodes the first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most
+    where `max_pixels` is 0.
 
     Raises:
         BrokenPictureError: no known format, damaged, truncated, too large, or of 32 bits a value.
@@ -66,7 +66,7 @@ def decode(content: bytes, max_pixels: int = 0) -> tuple[Image.Image, Found]:
 
 
 def is_grey(content: bytes) -> bool:
-    """Whether a file's header promises a grey picture.
+    """Checks whether a file's header promises a grey picture.
 
     Raises:
         BrokenPictureError: it has no such header.
@@ -79,7 +79,7 @@ def is_grey(content: bytes) -> bool:
 
 
 def smaller_side(content: bytes) -> int:
-    """Pixels of a picture's smaller side, by its file's header.
+    """Reads the pixels of a picture's smaller side from its file's header.
 
     Raises:
         BrokenPictureError: it has no such header.
@@ -92,7 +92,7 @@ def smaller_side(content: bytes) -> int:
 
 
 def square(image: Image.Image, side: int, channels: int, fit: Fit) -> NDArray[np.uint8]:
-    """(side, side, channels) pixels of an image (Lanczos); one that has that size stays as it is.
+    """Makes (side, side, channels) pixels of an image (Lanczos); one of that size stays as it is.
 
     `crop` takes the centre square, `pad` the whole picture in the middle of white.
     """
@@ -110,7 +110,7 @@ def square(image: Image.Image, side: int, channels: int, fit: Fit) -> NDArray[np
 
 
 def what_was_done(found: Counter[Found], side: int, fit: Fit) -> str:
-    """In words, for the log; empty where all pictures were used as they are."""
+    """Describes what was done, for the log; empty where all pictures were used as they are."""
 
     def count(which: list[Found]) -> int:
         return sum(found[one] for one in which)
@@ -141,7 +141,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as L or RGB, and whether white shows through it."""
+    """Returns the image as L or RGB, and whether white shows through it."""
     if image.mode.startswith("I;16"):  # convert() would clip at 255
         high = np.asarray(image) >> 8
         return Image.fromarray(high.astype(np.uint8)), False

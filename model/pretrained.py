@@ -39,7 +39,7 @@ class PretrainedGenerator:
     """A checked generator file and its network, on a device."""
 
     def __init__(self, folder: Path, device: str = "auto", precision: Precision = "fp32") -> None:
-        """Of a generator file's folder.
+        """Reads a generator file's folder and loads its network.
 
         Raises:
             GeneratorFileError: the file is not sound.
@@ -63,8 +63,8 @@ class PretrainedGenerator:
         device: str = "auto",
         precision: Precision = "fp32",
     ) -> "PretrainedGenerator":
-        """Of the zoo, of a folder, or of the Hugging Face Hub: owner/name, at a commit, a tag or a
-        branch, by default main.
+        """Loads from the zoo, a folder, or the Hugging Face Hub: owner/name, at a commit, a tag or
+        a branch, by default main.
 
         Raises:
             GeneratorFileError: there is none, or it is not sound.
@@ -88,8 +88,8 @@ class PretrainedGenerator:
         return f"PretrainedGenerator({self.config.id}, {self.device})"
 
     def __call__(self, z: Tensor, class_: str | int | None = None) -> Tensor:
-        """Images (N, C, side, side), about [-1, 1], of latents (N, z_dim) of one class, or of whole
-        rows (N, z_dim + classes).
+        """Draws images (N, C, side, side), about [-1, 1], of latents (N, z_dim) of one class, or of
+        whole rows (N, z_dim + classes).
 
         Raises:
             RecipeError: the rows have another length, or the class is not there, or not said.
@@ -100,7 +100,8 @@ class PretrainedGenerator:
         return images[:, :, margin : margin + self.side, margin : margin + self.side]
 
     def rows(self, seeds: Sequence[int], class_: str | int | None = None) -> NDArray[np.float32]:
-        """The network's input (N, z_dim + classes) of seeds, each of its own class or all of one.
+        """Makes the network's input (N, z_dim + classes) of seeds, each of its own class or all of
+        one.
 
         Raises:
             RecipeError: the class is not there.
@@ -114,7 +115,7 @@ class PretrainedGenerator:
         *,
         truncation: float = 1.0,
     ) -> NDArray[np.uint8]:
-        """The pictures (N, side, side, C) that a service serves for these seeds.
+        """Draws the pictures (N, side, side, C) that a service serves for these seeds.
 
         Raises:
             RecipeError: the class is not there.
@@ -123,8 +124,8 @@ class PretrainedGenerator:
         return self._pixels(Changes(name, truncation).rows(self.file, seeds))
 
     def draw(self, recipe: Mapping[str, Any]) -> NDArray[np.uint8]:
-        """The picture (H, W, C) of a recipe, such as `model.encoding.marking.read_recipe` finds in
-        a file: what the service drew.
+        """Draws the picture (H, W, C) of a recipe, such as `model.encoding.marking.read_recipe`
+        finds in a file: what the service drew.
 
         Raises:
             RecipeError: it is of another generator, or not of one picture or of a sheet of seeds.
@@ -154,7 +155,7 @@ class PretrainedGenerator:
                 with whole(target / name) as temporary:
                     shutil.copyfile(self.folder / name, temporary)
             else:
-                (target / name).unlink(missing_ok=True)  # of another generator
+                (target / name).unlink(missing_ok=True)  # another generator's
 
     def push_to_hub(
         self,

@@ -34,8 +34,8 @@ DRAWN_AT_ONCE = 32
 REPORT_STEPS = 20
 RATE = 0.25  # the first step's length, in deviations of the prior
 MOMENTUM, SQUARES = 0.9, 0.99  # Adam's
-LENGTH_WEIGHT = 1.0  # of a normal latent's excess length
-LEVELS = 3  # of the pyramid
+LENGTH_WEIGHT = 1.0  # what a normal latent's excess length counts in the loss
+LEVELS = 3  # sizes in the pyramid
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,15 @@ def _descend(
 
 
 def _to_target(picture: NDArray[np.uint8]) -> Tensor:
-    """(1, C, side, side) in [-1, 1]."""
+    """Maps a picture (side, side, C) to (1, C, side, side) in [-1, 1]."""
     scaled = picture.astype(np.float32) / np.float32(HALF_RANGE) - 1
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))[None]
 
 
 def _draw(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
-    """Images as far as they can be seen: what is beyond white is white where white is wanted."""
+    """Draws images as far as they can be seen: where the target is white, what is beyond white is
+    white, and likewise for black.
+    """
     images = network(rows)
     side = target.shape[-1]
     margin = (images.shape[-1] - side) // 2
@@ -142,14 +144,14 @@ def _draw(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
 
 
 def _errors(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
-    """Root mean squares (N,), in levels of 255."""
+    """Computes the root mean squares of the differences (N,), in levels of 255."""
     with torch.inference_mode(), _steady():
         images = _draw(network, rows, target).clamp(-1, 1)
         return HALF_RANGE * (images - target).square().mean((1, 2, 3)).sqrt()
 
 
 def _gradient(network: Generator, rows: Tensor, target: Tensor, z_dim: int, prior: Prior) -> Tensor:
-    """Of the loss with respect to the latents (N, z_dim)."""
+    """Computes the gradient of the loss with respect to the latents (N, z_dim)."""
     with torch.enable_grad(), _steady():
         z = rows[:, :z_dim].clone().requires_grad_()
         images = _draw(network, torch.cat([z, rows[:, z_dim:]], dim=1), target)
@@ -161,7 +163,9 @@ def _gradient(network: Generator, rows: Tensor, target: Tensor, z_dim: int, prio
 
 
 def _pyramid(images: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference (N,), the mean over pictures of the whole, half and quarter side."""
+    """Computes the mean absolute difference (N,), the mean over pictures of the whole, half and
+    quarter side.
+    """
     total = torch.zeros(len(images), device=images.device)
     for _ in range(LEVELS):
         total = total + (images - target).abs().mean((1, 2, 3)) / LEVELS
@@ -172,15 +176,15 @@ def _pyramid(images: Tensor, target: Tensor) -> Tensor:
 
 
 def one_thread() -> None:
-    """For this thread, torch's arithmetic without others: so few pictures at once are hardly faster
-    with more, on a busy machine far slower; and the result then does not depend on the number of
+    """Makes torch compute in this thread alone: so few pictures at once are hardly faster with more
+    threads, on a busy machine far slower; and the result then does not depend on the number of
     cores.
     """
     torch.set_num_threads(1)
 
 
 def _steady() -> AbstractContextManager[None]:
-    """The same arithmetic every time, as far as a library offers it."""
+    """Makes arithmetic the same every time, as far as a library offers it."""
     steady: AbstractContextManager[None] = torch.backends.cudnn.flags(
         benchmark=False, deterministic=True, allow_tf32=False
     )

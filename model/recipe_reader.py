@@ -2,7 +2,7 @@
 
     read_recipe(file) -> words -> from_words -> PictureRequest
 
-Nothing in the words is believed: they may come out of any file.
+Nothing in the words is trusted: they may come out of any file.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ from model.picture_request import (
 from model.recipes import RecipeError, Words, read_mix
 
 MOST_PICTURES = 4096  # on one sheet
-MOST_PORTIONS = 1024  # of a mix
-CORNERS = 4  # of a plane
+MOST_PORTIONS = 1024  # seeds in a mix
+CORNERS = 4  # seeds of a plane
 FURTHEST = 10.0  # value of a latent
 
 

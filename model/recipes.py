@@ -23,7 +23,7 @@ MANY_CLASSES = 20  # so many are named in a refusal
 EDIT = re.compile(r"d([0-9]{1,2}):(-?(?:100|[0-9]{1,2}(?:\.[0-9]{1,6})?))")
 PORTION = re.compile(
     r"([0-9]{1,19})(?::(-?(?:10|[0-9](?:\.[0-9]{1,25})?(?:e-[0-9]{1,3})?)))?"
-)  # of a mix
+)  # a seed and its weight in a mix
 SPAN = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
@@ -47,7 +47,7 @@ def check_edits(config: GeneratorConfig, edits: Mapping[int, float]) -> None:
 
 
 def class_place(config: GeneratorConfig, name: str) -> int:
-    """The place of a class that is named by its name or by its place.
+    """Finds the place of a class that is named by its name or by its place.
 
     Raises:
         RecipeError: there is none.
@@ -64,7 +64,7 @@ def class_place(config: GeneratorConfig, name: str) -> int:
 
 
 def read_edits(text: str) -> dict[int, float]:
-    """Edits such as d0:1.5,d3:-2.
+    """Reads edits such as d0:1.5,d3:-2.
 
     Raises:
         RecipeError: the text is nothing of the kind, or names a direction twice.
@@ -92,7 +92,7 @@ def read_mix(text: str) -> list[tuple[int, float]]:
 
 
 def read_seeds(text: str) -> Sequence[int]:
-    """Seeds such as 0-35,77, in their order.
+    """Reads seeds such as 0-35,77, in their order.
 
     Raises:
         RecipeError: the text is nothing of the kind, a seed is out of bounds, or there are too
@@ -123,16 +123,16 @@ def check_count(count: int) -> None:
 
 
 def recipe_text(words: Words) -> str | None:
-    """The recipe as a compact ASCII JSON text; none if it is longer than a file has room for."""
+    """Writes the recipe as compact ASCII JSON; none if it is longer than a file has room for."""
     text = json.dumps(words, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text if len(text) <= LONGEST_RECIPE else None
 
 
 def vector_words(z: NDArray[np.float32]) -> list[float]:
-    """A latent's values, each as short as names its float32."""
+    """Returns a latent's values, each in the fewest digits that identify its float32."""
     return [float(str(value)) for value in z]
 
 
 def plain(value: float) -> int | float:
-    """5 for 5.0: one number has one name."""
+    """Turns 5.0 into 5: one number has one name."""
     return int(value) if value == int(value) else value

@@ -6,7 +6,7 @@ A row is a latent, followed by a weight for each class where the generator has c
 
 The CPU in float32 is served by ONNX Runtime, and torch is then never imported: a quick start and a
 small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its row
-alone, not on who shares its batch: `check_bytes` sees to it before anything is served.
+alone, not on what shares its batch: `check_bytes` sees to it before anything is served.
 """
 
 import importlib
@@ -21,12 +21,12 @@ from model.generator_file import GeneratorFile, golden
 from model.latents import sample_latents
 from model.sampler_onnx import OnnxSampler
 
-GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # of 255, that a sixteenth of a picture may be off
+GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # levels of 255 that a sixteenth of a picture may be off
 ALONE = 16  # latents that `check_bytes` also draws one by one
 
 
 class UnequalBytesError(Exception):
-    """The runtime draws a latent in one way alone, in another in company: it must not serve."""
+    """The runtime draws a latent differently alone and in a batch: it must not serve."""
 
 
 class WrongPictureError(Exception):
@@ -39,13 +39,13 @@ class Sampler(Protocol):
     input_dim: int
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
 
 
 def load_sampler(
     file: GeneratorFile, device: str = "auto", precision: Precision = "fp32", threads: int = 1
 ) -> Sampler:
-    """The sampler of a checked generator file.
+    """Loads the sampler of a checked generator file.
 
     `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
     those of one batch on the CPU.
@@ -87,10 +87,10 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
 
 
 def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
-    """Draws some latents alone and in company, in each of these batch sizes.
+    """Draws some latents alone and in batches of each of these sizes, and compares.
 
     Raises:
-        UnequalBytesError: a picture's bytes depend on its company.
+        UnequalBytesError: a picture's bytes depend on its batch.
     """
     count = max(batches)
     z = sample_latents(range(count), sampler.input_dim, "normal")

@@ -1,10 +1,10 @@
-"""CUDA's runtime: fixed batch shapes, a graph captured for each, copies beside the arithmetic.
+"""CUDA's runtime: fixed batch shapes, a graph captured for each, copies during the arithmetic.
 
     rows (pinned) -> device -> graph: network, crop, uint8, NHWC -> copy stream -> pinned -> pixels
 
-A library may choose another kernel for another batch shape, and with it other last bits. Used are
-therefore the shapes alone that draw the very floats of the largest, found out at load time; a batch
-is cut into them, and the last one filled up with zeros.
+A library may choose another kernel for another batch shape, and with it other last bits. Only
+the shapes that draw exactly the floats of the largest are used, found at load time; a batch is cut
+into them, and the last one filled up with zeros.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,11 +53,11 @@ class CudaSampler:
         return f"{self._device} (CUDA graphs of {', '.join(map(str, self._shapes))})"
 
     def device_memory(self) -> tuple[str, int]:
-        """The device, and the bytes of it that this process has taken, for whatever generator."""
+        """Returns the device and the bytes of it that this process has taken, for any generator."""
         return str(self._device), torch.cuda.memory_reserved(self._device)
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
         pixels = np.empty((len(rows), *self._shape), np.uint8)
         start = 0
         with torch.inference_mode(), torch.cuda.device(self._device):
@@ -76,8 +76,8 @@ class CudaSampler:
 def agreeing_shapes(
     draw: Callable[[Tensor], Tensor], input_dim: int, device: torch.device, shapes: Sequence[int]
 ) -> tuple[int, ...]:
-    """The shapes, in ascending order, in which every row is drawn to the very floats that it is
-    drawn to in the largest.
+    """Finds the shapes, in ascending order, in which every row is drawn to exactly the floats that
+    it is drawn to in the largest.
     """
     largest = max(shapes)
     rows = torch.from_numpy(sample_latents(range(largest), input_dim, "normal")).to(device)
@@ -95,8 +95,8 @@ def agreeing_shapes(
 
 
 def cut(count: int, shapes: Sequence[int]) -> Iterator[int]:
-    """Shapes that together hold `count` rows: the smallest that takes them all, unless one that
-    they fill is at least a quarter as large.
+    """Yields shapes that together hold `count` rows: the smallest that takes them all, unless one
+    that they fill is at least a quarter as large.
     """
     while count > 0:
         whole = min((shape for shape in shapes if shape >= count), default=max(shapes))
@@ -186,8 +186,8 @@ class _Graph:
 
 
 def to_pixels(images: Tensor, side: int) -> Tensor:
-    """As `images.crop_center(images.to_pixels(...))`, on the device: (N, C, H, W) in [-1, 1] to
-    (N, side, side, C) uint8.
+    """Computes `images.crop_center(images.to_pixels(...))` on the device: (N, C, H, W) in [-1, 1]
+    to (N, side, side, C) uint8.
     """
     margin = (images.shape[-1] - side) // 2
     inner = images[:, :, margin : margin + side, margin : margin + side]

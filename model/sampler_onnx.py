@@ -21,7 +21,7 @@ from model.onnx_graph import onnx_graph
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
-MOST_WASTE = 1.25  # of the threads' time, where a batch does not divide
+MOST_WASTE = 1.25  # threads' time over useful time, where a batch does not divide
 
 
 class OnnxSampler:
@@ -45,7 +45,7 @@ class OnnxSampler:
         return f"cpu (ONNX Runtime, fp32, {self._threads} threads)"
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
         if len(rows) == 0:
             return np.empty((0, *self._shape), np.uint8)
         longest = -(-len(rows) // self._threads)
@@ -58,7 +58,7 @@ class OnnxSampler:
 
 
 def session(graph: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
-    """ONNX Runtime with a model, or with the file of one."""
+    """Opens ONNX Runtime with a model, or with the file of one."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -68,6 +68,6 @@ def session(graph: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def draw(session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Pictures (N, side, side, C) of rows (N, input_dim)."""
+    """Draws pictures (N, side, side, C) of rows (N, input_dim)."""
     pixels: NDArray[np.uint8] = session.run(["pixels"], {"rows": rows})[0]
     return pixels

@@ -26,7 +26,7 @@ CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes of the plain network
 
 
 class TorchSampler:
-    """Rows through any function to images in [-1, 1], on a device."""
+    """A sampler around any function from rows to images in [-1, 1], on a device."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class TorchSampler:
         return f"{self._device} (PyTorch)"
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
         pixels = np.empty((len(rows), *self._shape), np.uint8)
         size = self._fixed_batch or max(1, len(rows))
         for start in range(0, len(rows), size):
@@ -64,8 +64,8 @@ class TorchSampler:
 
 
 def plain_sampler(generator: Generator, crop: int, device: torch.device) -> TorchSampler:
-    """The network as it is, in inference mode: the reference, and what training looks at. Takes the
-    module over.
+    """Makes a sampler of the network as it is, in inference mode: the reference, and what training
+    looks at. Takes the module over.
     """
     network = generator.to(device).eval().requires_grad_(False)
     return TorchSampler(
@@ -80,7 +80,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
 def load_torch_sampler(
     file: GeneratorFile, device: str, precision: Precision, threads: int
 ) -> TorchSampler | CudaSampler:
-    """A generator file in this precision.
+    """Loads a generator file in this precision.
 
     Raises:
         DeviceError: the device is unknown or not on this machine.
@@ -104,7 +104,7 @@ def load_torch_sampler(
 def _folded(
     file: GeneratorFile, place: torch.device, dtype: torch.dtype
 ) -> Callable[[Tensor], Tensor]:
-    """The article's generator, its batch norms folded into its convolutions."""
+    """Builds the DCGAN article's generator, its batch norms folded into its convolutions."""
     config = file.config.network
     assert isinstance(config, DCGANConfig)
     (dense_weight, dense_bias), *upsamples = [
@@ -130,7 +130,7 @@ def _as_trained(
 
 
 def load_generator(file: GeneratorFile) -> Generator:
-    """The network of a checked generator file, with its weights."""
+    """Makes the network of a checked generator file, with its weights."""
     config = file.config.network
     if isinstance(config, SNGANConfig):
         config = replace(config, generator_spectral=0)  # files hold the weights as they act
@@ -141,7 +141,7 @@ def load_generator(file: GeneratorFile) -> Generator:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
+    """Returns the device of auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
 
     Raises:
         DeviceError: the name is none of these, or the machine has no such device.
@@ -157,7 +157,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def generator_weights(generator: Generator) -> dict[str, NDArray[np.float32]]:
-    """The tensors that a generator file holds, by name."""
+    """Returns the tensors that a generator file holds, by name."""
     return {
         name: value.detach().float().cpu().numpy()
         for name, value in generator.state_dict().items()

@@ -1,8 +1,8 @@
-"""The door: each HTTP request passes here before anything is done for it.
+"""Access control: each HTTP request passes here before anything is done for it.
 
     admit(scope, send) -> the scope and send to go on with, or a Problem
 
-Closed is whatever is not named as open here, also what a later release adds.
+Every path that is not named as open here is closed, also one that a later release adds.
 """
 
 import re
@@ -18,14 +18,14 @@ from app.problems import Forbidden, RateLimited, Unauthorized
 from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures;
-# what an operator may do has a door of its own
+# /admin/ checks keys of its own
 OPEN = frozenset(("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/"))
 OPEN_FOLDERS = ("/problems/", "/page/", "/admin/")
 MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is open to all, on closed hosts too."""
+    """Returns whether a path is open to all, on closed hosts too."""
     return path in OPEN or path.startswith(OPEN_FOLDERS)
 
 
@@ -39,8 +39,8 @@ class AccessControl:
         self.takes_keys, self.takes_signatures = keys is not None, urls is not None
 
     def admit(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
-        """What to go on with: the scope without the signature's parameters, and a `send` that lets
-        no cache give the answer to others.
+        """Admits a request; returns its scope without the signature's parameters, and a `send` that
+        makes the answer private behind a key, and lets no cache keep it longer than a signed URL.
 
         Raises:
             Unauthorized: an API key is missing or wrong.
@@ -65,7 +65,7 @@ class AccessControl:
         return scope, send if left is None else _kept_by(send, partial(_at_most, left))
 
     def _seconds_left(self, method: str, path: str, parameters: Parameters) -> float | None:
-        """Of a signed URL; None if it has no end."""
+        """Checks the signature; returns the seconds left of the URL, None if it has no end."""
         signed = any(name == SIGNATURE for name, _ in parameters)
         if self._keys and not signed:
             other = " or a signed URL" if self._urls else ""
@@ -77,7 +77,7 @@ class AccessControl:
 
 
 def access_control(settings: Settings) -> AccessControl | None:
-    """The door that the settings ask for; None where the host is open to all."""
+    """Returns the access control that the settings ask for; None where the host is open to all."""
     hashes = settings.api_key_hashes
     secrets = [secret.get_secret_value() for secret in settings.url_secrets]
     rate = settings.rate_limit
@@ -91,12 +91,12 @@ def access_control(settings: Settings) -> AccessControl | None:
 
 
 def _private(cache_control: bytes) -> bytes:
-    """What a key has opened, no cache may give to others."""
+    """Keeps caches from giving to others what a key has opened."""
     return cache_control.replace(b"public", b"private")
 
 
 def _at_most(seconds: float, cache_control: bytes) -> bytes:
-    """A cache that answers with what it has kept must not outlive the URL."""
+    """Limits max-age: a cache that answers with what it has kept must not outlive the URL."""
     return MAX_AGE.sub(lambda age: b"%d" % min(int(age[0]), int(seconds)), cache_control)
 
 

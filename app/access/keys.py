@@ -1,8 +1,8 @@
 """API keys: `Authorization: Bearer KEY`, of which the service knows nothing but a hash.
 
-A key is 32 random bytes and no password: nobody can guess it, so SHA-256 is right, and a slow hash
-would slow down every request for nothing. The header is that of the standard alone: logs and caches
-know to leave it out.
+A key is 32 random bytes, not a password: it cannot be guessed, so SHA-256 is right, and a slow hash
+would slow down every request for nothing. Only the standard header is read: logs and caches know to
+leave it out.
 """
 
 import hmac
@@ -22,10 +22,10 @@ class ApiKeys:
         self._digests = [bytes.fromhex(text) for text in hashes]
 
     def owner(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-        """The hash of the key in a request's headers; None where there is no key.
+        """Returns the hash of the key in a request's headers; None where there is no key.
 
         Raises:
-            Unauthorized: the key is none of ours, or there are two.
+            Unauthorized: the key is not known, or there are two.
         """
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) > 1:
@@ -43,10 +43,10 @@ class ApiKeys:
 
 
 def new_key() -> str:
-    """A random key, of letters, digits, - and _."""
+    """Returns a random key, of letters, digits, - and _."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def key_hash(key: str) -> str:
-    """What the setting holds of a key."""
+    """Returns what the setting holds of a key: its SHA-256 in hex."""
     return sha256(key.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Two ports, where the operator wants it: one for everybody, one for the operator alone.
+"""Two ports, where the operator asks for them: one for everyone, one for the operator alone.
 
 public  everything but the operator's paths
-admin   the operator's paths, without API keys: who reaches the port may read them
+admin   the operator's paths, without API keys: whoever reaches the port may read them
 both    probes
 """
 
@@ -11,7 +11,7 @@ PROBES = frozenset(("/livez", "/healthz", "/readyz"))
 
 
 def answers(path: str, on_admin_port: bool) -> bool:
-    """Whether a path is answered on this port."""
+    """Returns whether a path is answered on this port."""
     if path in PROBES:
         return True
     return (path in OPERATORS or path.startswith(OPERATORS_FOLDER)) is on_admin_port

@@ -2,8 +2,8 @@
 
 A bucket holds `burst` requests and is filled at `rate`. All that is kept of it is the moment at
 which it will be full: one number a client, in whole nanoseconds, so that nothing is rounded away.
-At most MAX_BUCKETS are kept, some 6 MB; beyond that the one let in longest ago is forgotten, which
-is to say full. Buckets are of one process: behind several, a client has as many.
+At most MAX_BUCKETS are kept, some 6 MB; beyond that the one admitted longest ago is forgotten, and
+so counts as full. Buckets belong to one process: behind several, a client has as many.
 """
 
 import time
@@ -25,13 +25,13 @@ class RateLimit:
     def __init__(
         self, rate: float, burst: int, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
-        self._interval = round(SECOND / Fraction(rate))  # of one request
+        self._interval = round(SECOND / Fraction(rate))  # nanoseconds a request
         self._allowed = (burst - 1) * self._interval
         self._clock = clock
         self._full_at: OrderedDict[str | bytes, int] = OrderedDict()
 
     def wait(self, client: str | bytes) -> int:
-        """0, and a request is taken from the bucket; or the whole seconds until there is one."""
+        """Takes a request from the bucket and returns 0, or the whole seconds until it has one."""
         now = self._clock()
         full_at = max(self._full_at.get(client, now), now)
         if (early := full_at - now - self._allowed) > 0:
@@ -44,9 +44,9 @@ class RateLimit:
 
 
 def address(scope: Scope) -> str | bytes:
-    """Whom a request is from: an IPv4 address, or the /64 of an IPv6 one, as a household has.
+    """Returns the client's address: IPv4, or the /64 of an IPv6 one, as a household has.
 
-    The server has put the forwarded address here, if it believes the proxy.
+    The server has put the forwarded address here, if it trusts the proxy.
     """
     host: str = (scope.get("client") or ("",))[0]
     if ":" not in host:

@@ -24,14 +24,14 @@ Parameters = list[tuple[str, str]]
 
 
 class SignedUrls:
-    """Signs with the first secret, and believes each of them: so they can be changed in turn."""
+    """Signs with the first secret and accepts each of them, so that they can be rotated."""
 
     def __init__(self, secrets: Sequence[str], clock: Callable[[], float] = time.time) -> None:
         self._secrets = [secret.encode() for secret in secrets]
         self._clock = clock
 
     def check(self, path: str, parameters: Parameters) -> float | None:
-        """The seconds that are left of the URL; None if it has no end.
+        """Checks the signature; returns the seconds left of the URL, None if it has no end.
 
         Raises:
             Forbidden: the signature is missing or wrong, or the URL has expired.
@@ -56,10 +56,10 @@ class SignedUrls:
         return left
 
     def sign(self, url: str, expires_in: int | None = None) -> str:
-        """The URL, or its path and query alone, with a signature.
+        """Returns a URL, or a path and query alone, with a signature.
 
         Raises:
-            ValueError: it is no such URL, or has a signature already.
+            ValueError: it is no such URL, or has a signature or an end already.
         """
         parts = urlsplit(url)
         if not PRINTABLE.fullmatch(url):
@@ -80,8 +80,8 @@ class SignedUrls:
 
 
 def taken_apart(query: bytes) -> tuple[Parameters, bytes]:
-    """The parameters as the application reads them, and the query string without those of the
-    signature, each byte of it as it was.
+    """Returns the parameters as the application reads them, and the query string without those of
+    the signature, each byte of it as it was.
     """
     parameters: Parameters = []
     rest = []
@@ -94,7 +94,7 @@ def taken_apart(query: bytes) -> tuple[Parameters, bytes]:
 
 
 def canonical(path: str, parameters: Parameters) -> str:
-    """What is signed of a path (decoded) and its parameters: of equal names the order counts."""
+    """Returns the text to sign for a path (decoded) and its parameters; equal names keep order."""
     signed = sorted((p for p in parameters if p[0] != SIGNATURE), key=lambda p: p[0])
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in signed)
     return f"{quote(path)}?{query}"

@@ -1,5 +1,5 @@
 """/livez: the process lives. /readyz: it can make pictures. /metrics: what it has done. All answer
-beside the queue.
+without the queue.
 """
 
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ router = APIRouter(tags=["health"])
 @router.get("/livez")
 @router.get("/healthz", include_in_schema=False)
 async def livez(parameters: Annotated[NoQuery, Query()], response: Response) -> dict[str, str]:
-    """200 as long as the process answers at all."""
+    """Returns 200 as long as the process answers at all."""
     response.headers.update(NO_STORE)
     return {"status": "alive"}
 
@@ -32,8 +32,8 @@ async def readyz(
     response: Response,
     generators: GeneratorsDep,
 ) -> dict[str, str]:
-    """200 once every generator is loaded and warm; 503 before that, while shutting down, and when
-    a generator does not work any more.
+    """Returns 200 once every generator is loaded and warm; 503 before that, while shutting down,
+    and when a generator does not work any more.
     """
     readiness: Readiness = request.app.state.readiness
     if reason := readiness.reason():
@@ -44,6 +44,6 @@ async def readyz(
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})
 async def metrics(request: Request, parameters: Annotated[NoQuery, Query()]) -> Response:
-    """Counts and gauges of this process, for Prometheus."""
+    """Returns the counts and gauges of this process, for Prometheus."""
     telemetry: Telemetry = request.app.state.telemetry
     return Response(telemetry.text(), media_type=MEDIA_TYPE, headers=NO_STORE)

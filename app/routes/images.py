@@ -50,7 +50,9 @@ BULK_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def extension_path(known: Iterable[str]) -> Any:
-    """An extension in a path. The document names the known ones; another is 404, not 422."""
+    """Declares an extension in a path: the document names the known ones; others are 404, not
+    422.
+    """
     enum: list[JsonValue] = [*known]
     return Path(
         pattern="^[a-z0-9]{1,8}$",
@@ -72,8 +74,8 @@ async def generate(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The picture of a seed, of a mix of seeds or of a latent vector. Without any a random one,
-    which nobody may cache.
+    """Draws the picture of a seed, of a mix of seeds or of a latent vector. Without any, a random
+    one, which no cache may keep.
     """
     return await sheet(request, parameters, None, generators, watch, bounds.max_pixels)
 
@@ -87,7 +89,7 @@ async def generate_as(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same, as the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
+    """Draws the same, in the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
     return await sheet(request, parameters, extension, generators, watch, bounds.max_pixels)
 
 
@@ -99,8 +101,8 @@ async def generate_from_json(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same with a JSON body, which may ask for many pictures: by seeds and ranges of seeds, by
-    latent vectors, or by recipes that mix seeds. One sheet, or every picture by itself.
+    """Draws the same from a JSON body, which may ask for many pictures: by seeds and ranges of
+    seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
     listed = read_list(generation.file, parameters)
@@ -149,7 +151,7 @@ async def sheet(
     watch: Watch,
     max_pixels: int,
 ) -> Response:
-    """The picture of a seed, or the sheet of it and those that follow; or the one of a recipe."""
+    """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
     generation = generators.parameter(parameters.model)
     picture, named = _asked(generation, parameters)
     format, negotiated = still_format(
@@ -162,14 +164,14 @@ async def sheet(
         negotiated=negotiated,
         quality=parameters.quality,
         download=parameters.download,
-        # RFC 9110, section 9.3.3: who wants to keep the answer to a POST, asks for it by GET
+        # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
         lasting=named and request.method == "GET",
     )
     return await still(request, answer, watch, max_pixels)
 
 
 def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
-    """The one source's picture or sheet, and whether the client has named it."""
+    """Returns the one source's picture or sheet, and whether the client has named it."""
     source = read_source(parameters)
     named = source is not None
     if source is None or isinstance(source, Seeds):
@@ -181,7 +183,7 @@ def _asked(generation: Generation, parameters: SheetParameters) -> tuple[Picture
 
 
 def _following(generation: Generation, parameters: GenerateBody) -> Listed:
-    """The pictures of the one source, each by itself."""
+    """Lists the pictures of the one source, each by itself."""
     picture, _ = _asked(generation, parameters)
     source = picture.source
     if not isinstance(source, Seeds):

@@ -1,4 +1,4 @@
-"""/interpolate: seeds or recipes in, the way from one to the next back, moving or as a strip."""
+"""/interpolate: seeds or recipes in, the path through them back, moving, a strip or frames."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ async def interpolate_seeds(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """A way through latent space; its two ends are the plain pictures of their seeds."""
+    """Draws a path through latent space; its two ends are the plain pictures of their seeds."""
     return await _way(request, parameters, None, generators, watch, bounds)
 
 
@@ -58,8 +58,8 @@ async def interpolate_seeds_as(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same, as the format that the extension names: webp, apng, gif, mp4, png (a strip of the
-    frames side by side), zip or npy.
+    """Draws the same, in the format that the extension names: webp, apng, gif, mp4, png (a strip of
+    the frames side by side), zip or npy.
     """
     return await _way(request, parameters, extension, generators, watch, bounds)
 
@@ -72,8 +72,8 @@ async def interpolate_from_json(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same with a JSON body, which may name recipes in place of seeds: the way leads through
-    their very pictures.
+    """Draws the same from a JSON body, which may name recipes in place of seeds: the path leads
+    through their very pictures.
     """
     return await _way(request, parameters, None, generators, watch, bounds)
 
@@ -140,7 +140,7 @@ async def _way(
 
 
 def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
-    """The path that is asked for; what is done to latents is done to its stops."""
+    """Reads the path that is asked for; what is done to latents is done to its stops."""
     changes, output = read_changes(generation.file, parameters), read_output(parameters)
     stops: Sequence[int] | Sequence[PictureRequest]
     if parameters.seeds is not None:

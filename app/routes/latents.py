@@ -40,7 +40,7 @@ async def latent(
     parameters: Annotated[ModelQuery, Query()],
     generators: GeneratorsDep,
 ) -> Response:
-    """The latent of a seed (a whole number), float32: as JSON, or as a NumPy file (z_dim,)."""
+    """Returns the latent of a seed (a whole number), float32: as JSON, or a NumPy file (z_dim,)."""
     generation = generators.parameter(parameters.model)
     if extension not in EXTENSIONS:
         raise NotFound(f"No such extension here; known: {', '.join(EXTENSIONS)}.")

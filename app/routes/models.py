@@ -24,7 +24,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 async def models(
     parameters: Annotated[NoQuery, Query()], generators: GeneratorsDep, response: Response
 ) -> dict[str, Any]:
-    """Every generator that is served, the default first."""
+    """Lists every generator that is served, the default first."""
     response.headers.update(NO_STORE)
     return {
         "default": generators.default.id,
@@ -44,7 +44,7 @@ async def model_card(
     projector: ProjectorDep,
     response: Response,
 ) -> dict[str, Any]:
-    """The card of one generator: what it draws, from what it has learnt, how good it is."""
+    """Returns the card of one generator: what it draws, from what it has learnt, how good it is."""
     response.headers.update(NO_STORE)
     generation = generators.path(model)
     config = generation.config
@@ -100,7 +100,7 @@ async def directions(
     generators: GeneratorsDep,
     response: Response,
 ) -> dict[str, Any]:
-    """The directions of latent space along which pictures change most, the strongest first."""
+    """Lists the directions of latent space along which pictures change most, strongest first."""
     response.headers.update(NO_STORE)
     generation = generators.path(model)
     reach = generation.config.direction_range
@@ -133,7 +133,7 @@ async def direction_preview(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """A strip of one seed's pictures from one end of a direction to the other."""
+    """Draws a strip of one seed's pictures from one end of a direction to the other."""
     generation = generators.path(model)
     number = int(direction[1:])
     if number >= generation.config.directions:

@@ -28,7 +28,7 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 HEADERS = {
-    "Cache-Control": "no-cache",  # kept, and asked about: a new release is there at once
+    "Cache-Control": "no-cache",  # kept, but revalidated: a new release is there at once
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
     "Vary": "Accept-Encoding",
@@ -42,19 +42,19 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def page(request: Request) -> Response:
-    """The explorer."""
+    """Returns the explorer."""
     return _file(request, "index.html")
 
 
 @router.get("/page/{name}")
 async def part(request: Request, name: str) -> Response:
-    """One of its files."""
+    """Returns one of the explorer's files."""
     return _file(request, name)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of the page, also as it travels."""
+    """A file of the page, plain and as gzip."""
 
     content: bytes
     packed: bytes
@@ -81,7 +81,7 @@ def _file(request: Request, name: str) -> Response:
 
 @cache
 def _parts(*, docs: bool) -> dict[str, Part]:
-    """The page's files by name, read and packed once; with the link to /docs or without it."""
+    """Returns the page's files by name, read and packed once, with the link to /docs or without."""
     files = [file for file in FOLDER.iterdir() if file.suffix in TYPES]
     return {file.name: _part(file, b"" if docs else DOCS) for file in files}
 

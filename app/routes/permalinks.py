@@ -1,4 +1,4 @@
-"""/i/{model}@{hash}/{seed}[@4x].{ext}: a picture for ever, without a query."""
+"""/i/{model}@{hash}/{seed}[@4x].{ext}: a permanent picture, without a query."""
 
 import re
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ async def permanent(
         Path(
             max_length=40,
             examples=["42.png", "42@4x.webp", "42.json"],
-            json_schema_extra={"pattern": PATTERN},  # of the document; else it is 404, not 422
+            json_schema_extra={"pattern": PATTERN},  # only documented: else it is 404, not 422
         ),
     ],
     parameters: Annotated[NoQuery, Query()],
@@ -52,7 +52,7 @@ async def permanent(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The picture of a seed (a whole number) by path alone, or its recipe (.json)."""
+    """Returns the picture of a seed (a whole number) by path alone, or its recipe (.json)."""
     generation = generators.path(model)
     match = FILE.fullmatch(file)
     if match is None or int(match[1]) >= SEED_LIMIT or match[1] != str(int(match[1])):

@@ -24,7 +24,7 @@ async def blend(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """A sheet of the blend between four corners; each corner is the plain picture of its seed."""
+    """Draws the blend between four corners as a sheet; each corner is its seed's plain picture."""
     return await _plane(request, parameters, None, generators, watch, bounds.max_pixels)
 
 
@@ -37,7 +37,7 @@ async def blend_as(
     watch: WatchDep,
     bounds: BoundsDep,
 ) -> Response:
-    """The same, as the format that the extension names."""
+    """Draws the same, in the format that the extension names."""
     return await _plane(request, parameters, extension, generators, watch, bounds.max_pixels)
 
 

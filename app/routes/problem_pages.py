@@ -27,7 +27,7 @@ async def problem_page(
     kind: Annotated[str, Path(max_length=60, json_schema_extra={"enum": [*KINDS]})],
     parameters: Annotated[NoQuery, Query()],
 ) -> Response:
-    """What a problem means, and what to do."""
+    """Explains what a problem means, and what to do."""
     found = KINDS.get(kind)
     if found is None:
         raise NotFound(f"No such problem; known: {', '.join(KINDS)}.")

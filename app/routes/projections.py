@@ -48,7 +48,8 @@ async def project(
     projector: ProjectorDep,
 ) -> Response:
     """Looks for the latent whose picture is nearest to the centre square of a picture. Each line of
-    the answer is better than the one before, the last one the best; who goes away ends the search.
+    the answer is better than the one before, the last one the best; the search ends when the client
+    goes away.
     """
     assert projector is not None
     generation = generators.parameter(parameters.model)

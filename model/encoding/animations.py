@@ -1,6 +1,6 @@
 """Moving pictures: frames in, one file out, marked as made by an algorithm.
 
-    (N, H, W, C) uint8, frames a second, for ever or once -> WebP | APNG | GIF | MP4 | strip
+    (N, H, W, C) uint8, frames a second, forever or once -> WebP | APNG | GIF | MP4 | strip
 
 How many frames, and of what size, is the caller's to bound. The same frames and choices give the
 same bytes, with the same versions of the libraries on the same kind of processor. What suits whom:
@@ -9,7 +9,7 @@ same bytes, with the same versions of the libraries on the same kind of processo
     APNG   every pixel kept; the largest
     GIF    grey is kept, colours become 256 for the whole loop; the oldest programs
     MP4    small, colour at half the resolution; video programs. It says nothing of looping
-    strip  a PNG of all frames side by side, for who moves them himself
+    strip  a PNG of all frames side by side, for programs that animate it themselves
 """
 
 import io
@@ -75,7 +75,7 @@ ANIMATIONS = {
 
 
 class VideoNotInstalled(RuntimeError):
-    """MP4 is wanted, and the extra that writes it is not installed."""
+    """MP4 is asked for, but the extra that writes it is not installed."""
 
     def __init__(self) -> None:
         super().__init__("MP4 needs the extra 'video': pip install 'ganserve[video]'")
@@ -90,9 +90,9 @@ def encode_animation(
     quality: int | None = None,
     recipe: str | None = None,
 ) -> bytes:
-    """The file of frames (N, H, W, C), grey or RGB, each shown for 1 / `fps` seconds (1-60).
+    """Encodes frames (N, H, W, C), grey or RGB, each shown for 1 / `fps` seconds; `fps` is 1-60.
 
-    Without `loop` it plays once. Quality is WebP's alone, 1-100; without one every pixel is kept.
+    Without `loop` it plays once. Only WebP has a quality, 1-100; without one it keeps every pixel.
 
     Raises:
         PictureTooLarge: the format cannot hold a frame of that size.
@@ -131,8 +131,9 @@ def _webp(
 
 
 def _gif(frames: NDArray[np.uint8], fps: int, loop: bool) -> bytes:
-    """Time is in hundredths of a second: frames are longer and shorter in turn, and the whole is
-    right. More than 50 fps become 50: programs show a frame of one hundredth for ten.
+    """Encodes a GIF. Its time is in hundredths of a second: frames are longer and shorter in turn,
+    and the whole is right. More than 50 fps become 50: programs show a frame of one hundredth for
+    ten.
     """
     hundredths = durations(len(frames), min(fps, 50), 100)
     options = {"loop": 0} if loop else {}
@@ -141,8 +142,9 @@ def _gif(frames: NDArray[np.uint8], fps: int, loop: bool) -> bytes:
 
 
 def _of_256_colours(frames: NDArray[np.uint8]) -> list[Image.Image]:
-    """One palette for all, so that nothing flickers. Not dithered: equal pixels stay equal. An
-    octree comes within 1.5 dB of Pillow's other ways to choose colours, at a fiftieth of the time.
+    """Reduces RGB frames to one palette, so that nothing flickers; grey ones stay as they are. Not
+    dithered: equal pixels stay equal. An octree comes within 1.5 dB of Pillow's other ways to
+    choose colours, at a fiftieth of the time.
     """
     images = [to_image(frame) for frame in frames]
     if frames.shape[3] == 1:
@@ -158,16 +160,16 @@ def _save(images: list[Image.Image], format: str, **options: Any) -> bytes:
 
 
 def durations(count: int, fps: int, units: int) -> list[int]:
-    """How long each frame lasts in whole units, of which a second has so many; any first k of them
-    together are within half a unit of k / fps seconds.
+    """Returns how long each frame lasts in whole units, of which a second has `units`; any first k
+    of them together are within half a unit of k / fps seconds.
     """
     ends = ((2 * index * units + fps) // (2 * fps) for index in range(count + 1))
     return [end - start for start, end in pairwise(ends)]
 
 
 def _mp4(frames: NDArray[np.uint8], fps: int) -> bytes:
-    """H.264 in yuv420p, which halves each side for colour: a last row or column is shown twice
-    where a side is odd. The index stands in front, so that it plays while it loads.
+    """Encodes H.264 in yuv420p, which halves each side for colour: a last row or column is shown
+    twice where a side is odd. The index stands in front, so that it plays while it loads.
     """
     if not HAS_VIDEO:
         raise VideoNotInstalled

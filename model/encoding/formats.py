@@ -1,10 +1,9 @@
-"""Still pictures: an array in, a file of the format wanted out, marked as made by an algorithm.
+"""Still pictures: an array in, a file of the chosen format out, marked as made by an algorithm.
 
     (N, H, W, C) -> enlarge -> (H, W, C) -> encode_still -> PNG | WebP | AVIF | JPEG | npy
 
 The same pixels, quality and recipe give the same bytes, with the same versions of the libraries. An
-npy file has no place for a mark or a recipe: it is an array, and no picture before somebody draws
-it.
+npy file has no place for a mark or a recipe: it is an array, not a picture.
 """
 
 import io
@@ -32,7 +31,7 @@ class Format:
 
 
 class PictureTooLarge(ValueError):
-    """The format cannot hold a picture with so long a side."""
+    """The format cannot hold a picture with a side that long."""
 
 
 STILLS = {
@@ -78,7 +77,7 @@ STILLS = {
 def encode_still(
     pixels: NDArray[np.uint8], format: str, quality: int | None = None, recipe: str | None = None
 ) -> bytes:
-    """The file of one picture (H, W, C), grey or RGB, in the format of that name.
+    """Encodes one picture (H, W, C), grey or RGB, in the format of that name.
 
     Quality is 1-100 where the format has it; without one, WebP keeps every pixel, AVIF takes 75 and
     JPEG 90.
@@ -111,7 +110,7 @@ def _options(format: str, quality: int | None) -> dict[str, Any]:
 
 
 def webp_quality(quality: int | None) -> dict[str, Any]:
-    """Pillow's options for a WebP of that quality, or of every pixel."""
+    """Returns Pillow's options for a WebP of that quality, or a lossless one where it is None."""
     return {"lossless": True} if quality is None else {"quality": quality}
 
 
@@ -133,8 +132,8 @@ def enlarge(
     scale: int,
     resample: Literal["nearest", "lanczos"] = "nearest",
 ) -> NDArray[np.uint8]:
-    """Pictures (N, H, W, C) with sides `scale` times as long, 1-16: each pixel a square (nearest),
-    or smooth (lanczos). One picture knows nothing of the next.
+    """Makes the sides of pictures (N, H, W, C) `scale` times as long, 1-16: each pixel a square
+    (nearest), or smooth (lanczos). Each picture is enlarged on its own.
     """
     assert 1 <= scale <= LARGEST_SCALE, scale
     if scale == 1:
@@ -150,5 +149,5 @@ def enlarge(
 
 
 def to_image(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Pillow's picture of (H, W, C) pixels: L for one channel, RGB for three."""
+    """Makes a Pillow image of (H, W, C) pixels: L for one channel, RGB for three."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

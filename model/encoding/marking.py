@@ -1,7 +1,7 @@
 """Marks in files: every one says that an algorithm made it, and, where told, by which recipe.
 
     recipe (ASCII JSON text, or none) -> XMP packet -> WebP, JPEG, AVIF, GIF, MP4
-                                      -> text chunk of a PNG, beside its constant XMP chunk
+                                      -> text chunk of a PNG, next to its constant XMP chunk
     file -> read_recipe -> the recipe again
 
 The mark is IPTC's DigitalSourceType, the machine-readable disclosure that Article 50 of the
@@ -18,11 +18,11 @@ from xml.sax.saxutils import escape, unescape
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 LONGEST_RECIPE = 12_000  # characters; as XMP, escaped at its worst, it fills a JPEG's one segment
-MOST_CHUNKS = 64  # of a PNG, that are looked at for a recipe
+MOST_CHUNKS = 64  # chunks of a PNG that are searched for a recipe
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_XMP_KEYWORD = b"XML:com.adobe.xmp"
-PNG_RECIPE_KEYWORD = b"ganserve"  # of the tEXt chunk that holds a recipe
+PNG_RECIPE_KEYWORD = b"ganserve"  # keyword of the tEXt chunk that holds a recipe
 MP4_XMP_TYPE = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 OTHER_SIGNATURES = re.compile(rb"RIFF....WEBP|\xff\xd8\xff|GIF8[79]a|....ftyp", re.DOTALL)
 
@@ -51,7 +51,7 @@ class SigningError(Exception):
 
 
 def packet(recipe: str | None = None) -> bytes:
-    """The XMP packet: the mark, and the recipe, if there is one, as a property of our own.
+    """Makes the XMP packet: the mark, and the recipe, if there is one, as a property of our own.
 
     Raises:
         ValueError: the recipe is not printable ASCII, or is too long.
@@ -63,7 +63,7 @@ def packet(recipe: str | None = None) -> bytes:
 
 
 def recipe_text(recipe: str) -> bytes:
-    """The recipe as it stands in a PNG's text chunk.
+    """Returns the recipe as it stands in a PNG's text chunk.
 
     Raises:
         ValueError: it is not printable ASCII, or is too long.
@@ -74,7 +74,7 @@ def recipe_text(recipe: str) -> bytes:
 
 
 def mark_gif(content: bytes, recipe: str | None) -> bytes:
-    """The GIF file with the packet, as an application extension before its first picture."""
+    """Adds the packet to a GIF file, as an application extension before its first picture."""
     colours = content[10]  # packed: a global table follows, of two to the power of (low bits + 1)
     start = 13 + (3 << 1 + (colours & 7) if colours & 0x80 else 0)
     extension = b"\x21\xff\x0bXMP DataXMP" + packet(recipe) + _GIF_LANDING
@@ -83,15 +83,15 @@ def mark_gif(content: bytes, recipe: str | None) -> bytes:
 
 
 def mark_mp4(content: bytes, recipe: str | None) -> bytes:
-    """The MP4 file with the packet, as a box at its end, where it moves no offset."""
+    """Adds the packet to an MP4 file, as a box at its end, where it moves no offset."""
     box = b"uuid" + MP4_XMP_TYPE + packet(recipe)
     return content + (4 + len(box)).to_bytes(4, "big") + box
 
 
 def read_recipe(content: bytes) -> dict[str, Any] | None:
-    """The recipe in a file of ours, of any format; None where there is none to be found.
+    """Reads the recipe from a file of ours, of any format; None where there is none to be found.
 
-    Nothing in the file is believed: it may be damaged, foreign or hostile. The time is linear in
+    Nothing in the file is trusted: it may be damaged, foreign or hostile. The time is linear in
     its length, which is the caller's to bound.
     """
     text: bytes | None = None

@@ -32,7 +32,7 @@ COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
 
 
 def encode_png(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
-    """The PNG file of one picture (H, W, C); C is 1 (grey) or 3 (RGB).
+    """Encodes one picture (H, W, C) as a PNG file; C is 1 (grey) or 3 (RGB).
 
     Raises:
         ValueError: the recipe is not printable ASCII, or is too long.
@@ -43,10 +43,11 @@ def encode_png(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
 def encode_pngs(
     pixels: NDArray[np.uint8], recipes: Sequence[str | None] | None = None
 ) -> list[bytes]:
-    """The PNG files of pictures (N, H, W, C), in their order, each with its recipe if it has one.
+    """Encodes pictures (N, H, W, C) as PNG files, in their order, each with its recipe, if any.
 
     Raises:
-        ValueError: a recipe is not printable ASCII, or is too long; or there is not one a picture.
+        ValueError: a recipe is not printable ASCII, or is too long, or there is not one per
+        picture.
     """
     head = _head(pixels)
     if recipes is None:
@@ -61,9 +62,9 @@ def encode_pngs(
 def encode_apng(
     frames: NDArray[np.uint8], *, fps: int, loop: bool, recipe: str | None = None
 ) -> bytes:
-    """One animated PNG of frames (N, H, W, C); who knows no animation sees the first.
+    """Encodes frames (N, H, W, C) as one animated PNG; programs without animation show the first.
 
-    Each is shown for exactly 1 / `fps` seconds, and all of them for ever or once.
+    Each is shown for exactly 1 / `fps` seconds, and all of them forever or once.
 
     Raises:
         ValueError: the recipe is not printable ASCII, or is too long.
@@ -86,14 +87,14 @@ def encode_apng(
 
 
 def _head(pixels: NDArray[np.uint8]) -> bytes:
-    """What comes first in the file of any of these pictures (N, H, W, C)."""
+    """Returns what comes first in the file of any of these pictures (N, H, W, C)."""
     _, height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     return marking.PNG_SIGNATURE + _chunk(b"IHDR", header) + _MARK
 
 
 def _rows(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, H, 1 + W * C): the rows as PNG has them, each behind its filter."""
+    """Returns the rows as PNG has them, each behind its filter byte: (N, H, 1 + W * C)."""
     count, height, width, channels = pixels.shape
     rows = np.empty((count, height, 1 + width * channels), np.uint8)
     rows[:, :, 0] = NO_FILTER

@@ -14,7 +14,7 @@ MAX_ATTENTION = 64  # pixels per side: 64 MiB of weights a picture and 1024 ther
 
 @dataclass(frozen=True, kw_only=True)
 class DCGANConfig:
-    """Shape of the article's generator and discriminator."""
+    """Shape of the generator and discriminator of the DCGAN article."""
 
     z_dim: int = 100
     resolution: int = 32  # pixels per side that the generator draws: 4 times a power of two
@@ -53,7 +53,7 @@ class DCGANConfig:
         ]
 
     def generator_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each tensor of the generator, in the order of its layers."""
+        """Returns name and shape of each tensor of the generator, in the order of its layers."""
         first = self.width * FIRST_SIDE**2
         shapes: dict[str, tuple[int, ...]] = {
             "dense.weight": (first, self.z_dim),
@@ -78,7 +78,7 @@ class _Staged:
     channels: int = 3  # 3: RGB, 1: grey
     width: int = 256  # generator channels at 4x4 and 8x8; halved at each further doubling
     discriminator_width: int = 256
-    discriminator_blocks: int = 1  # of two convolutions each, in a stage
+    discriminator_blocks: int = 1  # per stage, each of two convolutions
 
     family: ClassVar[str]
 
@@ -121,12 +121,12 @@ class ResidualConfig(_Staged):
     much.
     """
 
-    blocks: int = 1  # of two convolutions each, in a stage
+    blocks: int = 1  # per stage, each of two convolutions
 
     family: ClassVar[str] = "residual"
 
     def generator_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each tensor of the generator, in the order of its layers."""
+        """Returns name and shape of each tensor of the generator, in the order of its layers."""
         first = self.width * FIRST_SIDE**2
         shapes: dict[str, tuple[int, ...]] = {
             "dense.weight": (first, self.z_dim + self.classes),
@@ -159,7 +159,7 @@ class ModulatedConfig(_Staged):
     family: ClassVar[str] = "modulated"
 
     def generator_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each tensor of the generator, in the order of its layers."""
+        """Returns name and shape of each tensor of the generator, in the order of its layers."""
         first, row = self.width * FIRST_SIDE**2, self.z_dim + self.classes
         shapes: dict[str, tuple[int, ...]] = {
             "code.weight": (self.code_dim, row),
@@ -251,7 +251,7 @@ class SNGANConfig:
         return [self.discriminator_width >> self.halved * stage for stage in stages][::-1]
 
     def generator_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each tensor of the generator, in the order of its layers."""
+        """Returns name and shape of each tensor of the generator, in the order of its layers."""
         first = self.width * FIRST_SIDE**2
         shapes: dict[str, tuple[int, ...]] = {
             "dense.weight": (first, self.z_dim),
@@ -297,17 +297,17 @@ FAMILIES: dict[str, type[NetworkConfig]] = {
 
 
 def input_dim(config: NetworkConfig) -> int:
-    """Values in a row of the generator's input: the latent, then a weight for each class."""
+    """Counts the values in a row of the generator's input: the latent, then a weight per class."""
     return config.z_dim + config.classes
 
 
 def network_to_dict(config: NetworkConfig) -> dict[str, Any]:
-    """The form that travels in files: the fields and the family's name."""
+    """Returns the form that travels in files: the fields and the family's name."""
     return {"family": config.family, **asdict(config)}
 
 
 def network_from_dict(fields: dict[str, Any]) -> NetworkConfig:
-    """The inverse of `network_to_dict`.
+    """Inverts `network_to_dict`.
 
     Raises:
         ValueError: an unknown family, an unknown or missing field, or a value out of its range.

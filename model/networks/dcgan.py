@@ -17,7 +17,7 @@ from model.networks.config import FIRST_SIDE, DCGANConfig
 
 KERNEL_STD = 0.02
 LEAKY_SLOPE = 0.2
-EPSILON, MOMENTUM = 1e-5, 0.1  # of batch norm; momentum 0.1 here is TensorFlow's 0.9
+EPSILON, MOMENTUM = 1e-5, 0.1  # batch norm's; momentum 0.1 here is TensorFlow's 0.9
 
 
 class Generator(nn.Module):
@@ -38,7 +38,7 @@ class Generator(nn.Module):
         self.apply(_init_kernels)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (N, C, resolution, resolution) in [-1, 1] of latents (N, z_dim)."""
+        """Maps latents (N, z_dim) to images (N, C, resolution, resolution) in [-1, 1]."""
         x = self.dense(z).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
         for norm, upsample in zip(self.norms, self.upsamples, strict=True):
             x = upsample(functional.relu(norm(x)))
@@ -65,7 +65,7 @@ class Discriminator(nn.Module):
         self.apply(_init_kernels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N,): their sigmoid is the probability that an image is real."""
+        """Returns logits (N,): their sigmoid is the probability that an image is real."""
         x = functional.leaky_relu(self.downsamples[0](images), LEAKY_SLOPE)
         for downsample, norm in zip(self.downsamples[1:], self.norms, strict=True):
             x = functional.leaky_relu(norm(downsample(x)), LEAKY_SLOPE)

@@ -8,7 +8,7 @@ Discriminator = dcgan.Discriminator | residual.Discriminator | sngan.Discriminat
 
 
 def new_generator(config: NetworkConfig) -> Generator:
-    """A generator before its first step."""
+    """Makes a generator before its first step."""
     if isinstance(config, DCGANConfig):
         return dcgan.Generator(config)
     if isinstance(config, SNGANConfig):
@@ -19,7 +19,7 @@ def new_generator(config: NetworkConfig) -> Generator:
 
 
 def new_discriminator(config: NetworkConfig) -> Discriminator:
-    """A discriminator before its first step."""
+    """Makes a discriminator before its first step."""
     if isinstance(config, DCGANConfig):
         return dcgan.Discriminator(config)
     if isinstance(config, SNGANConfig):

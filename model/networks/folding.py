@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.networks.config import FIRST_SIDE, DCGANConfig
 
-EPSILON = 1e-5  # of batch norm
+EPSILON = 1e-5  # batch norm's
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Layer:
 
 
 def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[Layer]:
-    """The dense layer (weight (out, z_dim)) and each transposed convolution (weight (in, out, 5,
-    5)).
+    """Returns the dense layer (weight (out, z_dim)) and each transposed convolution (weight (in,
+    out, 5, 5)).
 
     What followed a layer, y * scale + shift per channel, is folded into it: between two layers only
     a ReLU is left, after the last one the tanh. Computed in float64, rounded once.
@@ -47,15 +47,15 @@ def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[L
 
 
 def fold_class_norm(weights: dict[str, NDArray[np.float32]], name: str) -> Layer:
-    """What a norm of `sngan` does after it has learnt: x * weight + bias per channel, both (C,), or
-    (C, classes), a column a class.
+    """Returns what a norm of `sngan` does after training: x * weight + bias per channel, both (C,),
+    or (C, classes), a column per class.
     """
     return _layer(*_scale_and_shift(weights, name, ("gain", "offset"), f"{name}.statistics"))
 
 
 def fold_convolution(weights: dict[str, NDArray[np.float32]], name: str, norm: str) -> Layer:
-    """A convolution of `sngan` (weight (out, in, H, W)) and the norm without classes after it, as
-    one convolution.
+    """Folds a convolution of `sngan` (weight (out, in, H, W)) and the norm without classes after it
+    into one convolution.
     """
     scale, shift = _scale_and_shift(weights, norm, ("gain", "offset"), f"{norm}.statistics")
     weight = weights[f"{name}.weight"] * scale[:, None, None, None]
@@ -63,8 +63,8 @@ def fold_convolution(weights: dict[str, NDArray[np.float32]], name: str, norm: s
 
 
 def fold_modulation(weights: dict[str, NDArray[np.float32]], name: str) -> tuple[Layer, Layer]:
-    """What a norm of `modulated` does after it has learnt: x * scale + shift per channel, both of
-    them dense layers (weight (C, code_dim)) of a picture's code.
+    """Returns what a norm of `modulated` does after training: x * scale + shift per channel, both
+    of them dense layers (weight (C, code_dim)) of a picture's code.
     """
     (gain, offset), (gain_bias, offset_bias) = (
         np.split(weights[f"{name}.modulation.{part}"].astype(np.float64), 2)
@@ -82,7 +82,7 @@ def fold_modulation(weights: dict[str, NDArray[np.float32]], name: str) -> tuple
 def _scale_and_shift(
     weights: dict[str, NDArray[np.float32]], name: str, parts: tuple[str, str], statistics: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(C,), or (C, classes) where the parts are."""
+    """Returns batch norm's scale and shift, (C,), or (C, classes) where the parts are."""
     gain, offset = (weights[f"{name}.{part}"].astype(np.float64).T for part in parts)
     mean, variance = (
         weights[f"{statistics}.running_{part}"].astype(np.float64) for part in ("mean", "var")

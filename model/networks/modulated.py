@@ -1,9 +1,9 @@
-"""The residual generator that learns fast: batch norm whose gain and offset come of the latent and
-the class, 3x3 convolutions up to the full resolution. Its discriminator is that of `residual`.
+"""The residual generator that learns fast: batch norm whose gain and offset come from the latent
+and the class, 3x3 convolutions up to the full resolution. Its discriminator is that of `residual`.
 
     z (N, z_dim) and a weight a class -> Generator -> images (N, C, H, W), about [-1, 1]
 
-Batch norm in the generator bears three times the learning rate of the networks without it.
+Batch norm in the generator allows three times the learning rate of the networks without it.
 Modulation: Karras et al., "A Style-Based Generator Architecture" (2019), equation 1, with the
 statistics of the batch, which inference fixes; by class and latent as Brock et al., "Large Scale
 GAN Training" (BigGAN, 2019), appendix B.
@@ -32,7 +32,7 @@ class Norm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        """(N, width, H, W) and (N, code_dim) to (N, width, H, W)."""
+        """Maps (N, width, H, W) and (N, code_dim) to (N, width, H, W)."""
         gain, offset = self.modulation(code)[:, :, None, None].to(x.dtype).chunk(2, 1)
         return torch.addcmul(offset, self.statistics(x), 1.0 + gain)
 
@@ -56,7 +56,7 @@ class Growing(nn.Module):
                 nn.init.orthogonal_(convolution.weight)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        """(N, before, H, W) and (N, code_dim) to (N, width, 2 H, 2 W)."""
+        """Maps (N, before, H, W) and (N, code_dim) to (N, width, 2 H, 2 W)."""
         inner = self.first(functional.leaky_relu(self.first_norm(x, code), LEAKY_SLOPE))
         inner = functional.leaky_relu(self.second_norm(inner, code), LEAKY_SLOPE)
         inner = self.second(functional.interpolate(inner, scale_factor=2, mode="nearest"))
@@ -85,7 +85,7 @@ class Generator(nn.Module):
             self.picture.weight.mul_(0.3)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Images (N, C, resolution, resolution) of rows (N, z_dim + classes)."""
+        """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution)."""
         code = functional.leaky_relu(self.code(rows), LEAKY_SLOPE)
         x = self.dense(rows).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
         x = x.contiguous(memory_format=torch.channels_last)  # quicker to learn with

@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to the same shape."""
+        """Maps (N, width, H, W) to the same shape."""
         inner = self.first(functional.leaky_relu(x, LEAKY_SLOPE))
         outer: Tensor = x + self.second(functional.leaky_relu(inner, LEAKY_SLOPE))
         return outer
@@ -46,7 +46,7 @@ class Growing(nn.Module):
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, before, H, W) to (N, width, 2 H, 2 W); the first stage keeps its side."""
+        """Maps (N, before, H, W) to (N, width, 2 H, 2 W); the first stage keeps its side."""
         if self.widen is not None:
             x = functional.interpolate(self.widen(x), scale_factor=2, mode="bilinear")
         for block in self.blocks:
@@ -77,7 +77,7 @@ class Generator(nn.Module):
             _init_dense(self.dense.weight, config)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Images (N, C, resolution, resolution) of rows (N, z_dim + classes)."""
+        """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution)."""
         x = self.dense(rows).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
         for stage in self.stages:
             x = stage(x)
@@ -94,7 +94,7 @@ class Shrinking(nn.Module):
         self.widen = nn.Conv2d(width, after, 1) if after is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, 2 H, 2 W) to (N, after, H, W); the last stage keeps its side."""
+        """Maps (N, width, 2 H, 2 W) to (N, after, H, W); the last stage keeps its side."""
         for block in self.blocks:
             x = block(x)
         if self.widen is not None:
@@ -124,8 +124,8 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.classes.weight)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Logits (N,) of images (N, C, H, W) with a weight a class (N, classes): how much more real
-        than others.
+        """Returns logits (N,) of images (N, C, H, W) with a weight per class (N, classes): how much
+        more real than others.
         """
         x = self.picture(functional.pixel_unshuffle(images, 2))
         for stage in self.stages:
@@ -140,8 +140,8 @@ class Discriminator(nn.Module):
 
 
 def _init(module: nn.Module) -> None:
-    """He's start for leaky ReLU; the last convolution of a block at zero (Zhang et al., "Fixup
-    Initialization", 2019).
+    """Applies He's initialisation for leaky ReLU; the last convolution of a block starts at zero
+    (Zhang et al., "Fixup Initialization", 2019).
     """
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, LEAKY_SLOPE)
@@ -152,7 +152,7 @@ def _init(module: nn.Module) -> None:
 
 
 def _init_dense(weight: Tensor, config: ResidualConfig) -> None:
-    """A map of unit variance, half of it the latent's, half the class's."""
+    """Draws a map of unit variance, with classes half of it the latent's, half the class's."""
     latent, classes = weight[:, : config.z_dim], weight[:, config.z_dim :]
     share = 0.5 if config.classes else 1.0
     latent.normal_(0.0, math.sqrt(share / config.z_dim))

@@ -19,7 +19,7 @@ from torch.nn import functional
 from model.networks import spectral
 from model.networks.config import FIRST_SIDE, SNGANConfig
 
-EPSILON, MOMENTUM = 1e-5, 0.1  # of batch norm
+EPSILON, MOMENTUM = 1e-5, 0.1  # batch norm's
 
 
 class Norm(nn.Module):
@@ -34,7 +34,7 @@ class Norm(nn.Module):
         self.gain, self.offset = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
-        """(N, width, H, W) to the same shape; `classes` is (N, classes)."""
+        """Maps (N, width, H, W) to the same shape; `classes` is (N, classes)."""
 
         def of_class(part: Tensor) -> Tensor:
             mixed = part if part.dim() == 1 or classes is None else classes @ part.T
@@ -58,8 +58,8 @@ class Attention(nn.Module):
         self.out = nn.Conv2d(width // 2, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to the same shape. Keys and values are the largest of 2x2, as in the
-        authors' own code: a quarter of the work.
+        """Maps (N, width, H, W) to the same shape. Keys and values are the largest of 2x2, as in
+        the authors' own code: a quarter of the work.
         """
         query = self.query(x).flatten(2).mT  # (N, H W, width / 8)
         key = functional.max_pool2d(self.key(x), 2).flatten(2)  # (N, width / 8, H W / 4)
@@ -82,7 +82,7 @@ class Growing(nn.Module):
         self.shortcut = nn.Conv2d(before, width, 1)
 
     def forward(self, x: Tensor, classes: Tensor) -> Tensor:
-        """(N, before, H, W) to (N, width, 2 H, 2 W)."""
+        """Maps (N, before, H, W) to (N, width, 2 H, 2 W)."""
         inner = _doubled(functional.relu(self.first_norm(x, classes)))
         inner = functional.relu(self.second_norm(self.first(inner), classes))
         # before the doubling, with which a 1x1 convolution commutes: a quarter of the work
@@ -112,7 +112,7 @@ class Generator(nn.Module):
             spectral.normalise(self)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Images (N, C, resolution, resolution) in [-1, 1] of rows (N, z_dim + classes)."""
+        """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution) in [-1, 1]."""
         z, classes = rows[:, : self.config.z_dim], rows[:, self.config.z_dim :]
         x = self.dense(z).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
         for stage, side in zip(self.stages, self.config.sides, strict=True):
@@ -134,7 +134,7 @@ class Shrinking(nn.Module):
         self.shortcut = nn.Conv2d(before, width, 1) if halving else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, before, H, W) to (N, width, H, W) or half its sides. Pictures need no ReLU."""
+        """Maps (N, before, H, W) to (N, width, H, W) or half its sides. Pictures need no ReLU."""
         inner = self.first(x if self._first else functional.relu(x))
         inner = self.second(functional.relu(inner))
         if self._halving:
@@ -169,7 +169,7 @@ class Discriminator(nn.Module):
         spectral.normalise(self)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Logits (N,) of images (N, C, H, W) with a weight a class (N, classes)."""
+        """Returns logits (N,) of images (N, C, H, W) with a weight per class (N, classes)."""
         x = images
         for stage in self.stages:
             smaller = stage(x)
@@ -182,7 +182,7 @@ class Discriminator(nn.Module):
 
 
 def _attention(config: SNGANConfig, widths: dict[int, int]) -> Attention | None:
-    """Attention for the maps of the configured side, whose channels are `widths[side]`."""
+    """Makes attention for the maps of the configured side, whose channels are `widths[side]`."""
     return Attention(widths[config.attention]) if config.attention else None
 
 
@@ -191,7 +191,7 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _init(module: nn.Module) -> None:
-    """Glorot's uniform start, wider in the 3x3 convolutions, as Miyato's own code has it."""
+    """Applies Glorot's uniform initialisation, wider in 3x3 convolutions, as in Miyato's code."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         wide = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
         nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)

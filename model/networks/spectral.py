@@ -17,7 +17,7 @@ class NormedConv2d(nn.Conv2d):
     u: Tensor  # (out,), about the left singular vector; part of the network's state
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer without the norm."""
+        """Applies the layer with its acting weight; shapes as without the norm."""
         found: Tensor = self._conv_forward(x, acting_weight(self), self.bias)
         return found
 
@@ -28,13 +28,13 @@ class NormedLinear(nn.Linear):
     u: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer without the norm."""
+        """Applies the layer with its acting weight; shapes as without the norm."""
         return functional.linear(x, acting_weight(self), self.bias)
 
 
 def acting_weight(layer: NormedConv2d | NormedLinear) -> Tensor:
-    """The weight over its largest singular value, which one step of the power iteration finds each
-    time in training; in float32 also under autocast.
+    """Returns the weight over its largest singular value, found by one step of the power iteration,
+    which is kept in training; in float32 also under autocast.
     """
     with torch.autocast(layer.weight.device.type, enabled=False):
         matrix = layer.weight.flatten(1)
@@ -67,7 +67,7 @@ def fold(network: nn.Module) -> None:
 
 
 def largest_singular_value(matrix: Tensor) -> Tensor:
-    """By the eigenvalues of the smaller Gram matrix: much quicker than the singular values."""
+    """Computes it by the smaller Gram matrix's eigenvalues: much quicker than singular values."""
     wide = matrix.double() if matrix.shape[0] <= matrix.shape[1] else matrix.double().T
     largest: Tensor = torch.linalg.eigvalsh(wide @ wide.T)[-1].sqrt()
     return largest.to(matrix.dtype)

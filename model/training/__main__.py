@@ -1,4 +1,4 @@
-"""The commands: `python -m model.training train|evaluate|export|report|classifier|video --help`."""
+"""The commands: `python -m model.training --help` lists them."""
 
 import argparse
 import errno
@@ -41,13 +41,13 @@ MISTAKES = (
     RecipeError,
     RunError,
     TrainingError,
-)  # what the person at the keyboard can mend: one line, no traceback
+)  # what the user can correct: one line, no traceback
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status: 0 done, 1 stopped early, 2 a mistake in what was
-    asked.
+    """Runs one command; returns its exit status: 0 done, 1 stopped early, 2 a mistake of
+    the user or a full disk.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments, argparse.Namespace(typed=shlex.join(arguments)))

@@ -3,7 +3,7 @@
     with open_album(path) as album: names, labels, classes, held_out; album.each(places, work)
 
 What a file is cannot change which others are held out: all of that is decided by names, before
-any is opened. Files are read as they are wanted, by a few threads, and come back in order.
+any is opened. Files are read on demand, by a few threads, and come back in order.
 """
 
 import json
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class DataError(Exception):
-    """The data cannot be used; the message says which file, what is wrong and what is wanted."""
+    """The data cannot be used; the message says which file, what is wrong and what was expected."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,11 +62,11 @@ class Album:
     labels: NDArray[np.int64] | None  # (N,), positions in `classes`
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_]  # (N,), the test part
-    others: Counter[str]  # files that are left alone, by the end of their name
+    others: Counter[str]  # number of ignored files, by suffix
     read: Callable[[str], bytes]
 
     def places(self, split: Split) -> NDArray[np.intp]:
-        """Positions in `names` of one part."""
+        """Returns the positions in `names` of one part."""
         if split == "all":
             return np.arange(len(self.names))
         return np.flatnonzero(self.held_out == (split == "test"))
@@ -74,8 +74,8 @@ class Album:
     def each(
         self, places: Iterable[int], work: Callable[[bytes], T]
     ) -> Iterator[tuple[int, T | Broken]]:
-        """Each place, in the order given, with what `work` makes of its file's content. `work` runs
-        in threads, not far ahead of what is asked for, and raises BrokenPictureError.
+        """Yields each place, in the order given, with what `work` makes of its file's content, or a
+        Broken. `work` runs in threads, not far ahead of the caller, and raises BrokenPictureError.
         """
 
         def some(chunk: list[int]) -> list[tuple[int, T | Broken]]:
@@ -99,7 +99,7 @@ class Album:
         name = self.names[place]
         try:
             content = self.read(name)
-        except Exception as error:  # of the file system, zip, its compression, or a password
+        except Exception as error:  # from the file system, zip, its compression, or a password
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return Broken(name, reason)
         try:
@@ -109,17 +109,17 @@ class Album:
 
 
 def allowed_broken(files: int) -> int:
-    """How many broken files are skipped in a set of so many: 1 %, or 10 where that is more, but
-    never more than a tenth.
+    """Returns how many broken files are skipped in a set of so many: 1 %, or 10 where that is more,
+    but never more than a tenth.
     """
     return max(files // BROKEN_SHARE, min(BROKEN_FILES, files // BROKEN_MOST))
 
 
 def check_broken(path: Path, broken: Sequence[Broken], files: int, part: Split = "all") -> None:
-    """Refuses a set of so many files with too many broken ones, be it in one part.
+    """Refuses a set of so many files, or one part of it, with too many broken ones.
 
     Raises:
-        DataError: how many there are, and the first of them.
+        DataError: too many are broken; the message says how many and names the first.
     """
     allowed = allowed_broken(files)
     if len(broken) <= allowed:
@@ -134,7 +134,7 @@ def check_broken(path: Path, broken: Sequence[Broken], files: int, part: Split =
 
 
 def broken_notes(broken: Sequence[Broken]) -> list[str]:
-    """The first broken files by name, for a log."""
+    """Lists the first broken files by name, for a log."""
     if not broken:
         return []
     more = len(broken) - NAMED
@@ -144,7 +144,7 @@ def broken_notes(broken: Sequence[Broken]) -> list[str]:
 
 
 def write_broken(path: Path, broken: Sequence[Broken]) -> None:
-    """A file with all of them, a line each; none where there are none."""
+    """Writes all of them to a file, one per line; removes the file where there are none."""
     if broken:
         path.write_text("".join(f"{one}\n" for one in broken))
     else:
@@ -152,24 +152,24 @@ def write_broken(path: Path, broken: Sequence[Broken]) -> None:
 
 
 def every_tenth(count: int) -> NDArray[np.bool_]:
-    """Which of so many pictures are the test part, where the source has none."""
+    """Returns a mask (count,) of the test part, every tenth picture, where the source has none."""
     held_out = np.zeros(count, bool)
     held_out[HELD_OUT - 1 :: HELD_OUT] = True
     return held_out
 
 
 def printable(text: str) -> str:
-    """A file's name on one line of any terminal."""
+    """Escapes a file's name, so that it fits on one line of any terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
 def open_album(path: Path) -> Iterator[Album]:
-    """The pictures below a folder or in a zip. Hidden files do not count, nor what macOS packs
-    beside them; where everything lies in one folder, that folder is the album.
+    """Opens the pictures below a folder or in a zip. Hidden files do not count, nor what macOS adds
+    to a zip; where everything lies in one folder, that folder is the album.
 
     Raises:
-        DataError: it is no zip, has no pictures, or its classes cannot be told.
+        DataError: it is not a zip, has no pictures, or its classes cannot be determined.
     """
     if path.is_dir():
         yield _album(path, _files(path), lambda name: _read_file(path / name))
@@ -225,7 +225,7 @@ def _hidden(part: str) -> bool:
 
 
 def _root(names: Sequence[str], seen: set[str]) -> str:
-    """The folder, with its slash, below which everything lies; above an index nothing is cut."""
+    """Returns the common folder of all pictures, with its slash; stops at a dataset.json."""
     root = ""
     while root + INDEX not in seen:
         top, slash, _ = names[0].removeprefix(root).partition("/")
@@ -278,7 +278,7 @@ class _Listed:
 def _labels(
     source: Path, names: Sequence[str], listed: _Listed | None
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Classes from dataset.json, else from the subfolders, else none."""
+    """Returns labels (N,) and class names: from dataset.json, else from subfolders, else none."""
     if listed is not None and listed.labels is None:
         return None, ()
     if listed is not None and listed.labels is not None:
@@ -309,8 +309,8 @@ def _labels(
 
 
 def _listed(content: bytes, path: Path) -> _Listed:
-    """StyleGAN's `{"labels": [["a.png", 0], ...]}`, perhaps with `"classes": ["cat", ...]` and
-    `"test": ["a.png", ...]`; `"labels": null` is no labels.
+    """Parses StyleGAN's `{"labels": [["a.png", 0], ...]}`, perhaps with `"classes": ["cat", ...]`
+    and `"test": ["a.png", ...]`; `"labels": null` means no labels.
     """
     try:
         index = json.loads(content)

@@ -20,7 +20,7 @@ GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@
 
 @dataclass(frozen=True)
 class Number:
-    """An argument type: a number within bounds, and a clear word where it is not."""
+    """An argument type: a number within bounds, with a clear error outside them."""
 
     kind: type[int] | type[float]
     low: float
@@ -40,7 +40,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of the processes that work together this one is; torchrun says so."""
+    """This process's place among those that work together, as torchrun sets it."""
 
     rank: int = 0
     world: int = 1
@@ -52,10 +52,10 @@ ALONE = Ranks()
 
 
 def read_ranks() -> Ranks:
-    """As torchrun has set them, else one process alone.
+    """Reads the ranks that torchrun has set; without them, one process alone.
 
     Raises:
-        DeviceError: they are set to what torchrun would not say.
+        DeviceError: they are set to values that torchrun would not set.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     texts = [os.environ.get(name, default) for name, default in zip(names, "0101", strict=True)]
@@ -68,7 +68,7 @@ def read_ranks() -> Ranks:
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
-    """The generator, and where it runs."""
+    """Adds the options for the generator and the device that it runs on."""
     parser.add_argument("generator", help=GENERATOR_HELP)
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
@@ -76,7 +76,9 @@ def add_generator(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-    """What is done to seeds, and how their pictures are drawn: as a service's parameters."""
+    """Adds the options for what is done to seeds and how their pictures are drawn: those that a
+    service has as parameters.
+    """
     parser.add_argument("--class", dest="class_", metavar="NAME", help="or its number")
     parser.add_argument(
         "--truncation",
@@ -106,12 +108,12 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
 
 
 def read_generator(options: argparse.Namespace) -> GeneratorFile:
-    """The generator that is named."""
+    """Reads the generator file that the options name."""
     return read_generator_file(generator_folder(options.generator))
 
 
 def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
-    """What is done to seeds, held against what the generator has."""
+    """Reads what is done to seeds, checked against what the generator has."""
     return Changes.read(file.config, options.class_, options.truncation, options.edit)
 
 
@@ -122,8 +124,8 @@ def read_output(options: argparse.Namespace) -> Output:
 
 
 def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:
-    """The generator on its device: of processes that work together each takes its own GPU, or its
-    share of the cores.
+    """Loads the generator on its device: of processes that work together each takes its own GPU, or
+    its share of the cores.
     """
     device = options.device
     if device == "auto" and 1 < ranks.local_world <= torch.cuda.device_count():

@@ -1,7 +1,7 @@
 """Augmentation that both networks' images pass on their way to the discriminator: moved by up to an
 eighth, and a square cut out.
 
-A few real pictures are then not learnt by heart. Zhao et al., "Differentiable Augmentation for
+A small set of real pictures is then not memorised. Zhao et al., "Differentiable Augmentation for
 Data-Efficient GAN Training" (2020); with a probability below 1 it does not leak into what is drawn
 (Karras et al., StyleGAN2-ADA, 2020).
 """
@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LARGEST_MOVE = 1 / 8  # of a side
-CUT_SIDE = 1 / 2  # of a side; its middle may be anywhere
+LARGEST_MOVE = 1 / 8  # share of a side
+CUT_SIDE = 1 / 2  # share of a side; its middle may be anywhere
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Augmentation:
     kept: Tensor  # (N, 1, H, W): 0 where the square is cut out
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Augmented images, of the same shape (N, C, H, W); what moves in repeats the edge."""
+        """Augments images (N, C, H, W), keeping their shape; what moves in repeats the edge."""
         rows, columns, kept = (
             part.to(images.dtype) for part in (self.rows, self.columns, self.kept)
         )
@@ -34,7 +34,7 @@ class Augmentation:
         return moved * kept
 
     def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of two batches (N / 2, C, H, W), each in a graph of its own."""
+        """Augments two half batches (N / 2, C, H, W), each in a graph of its own."""
         parts = [part.chunk(2) for part in (self.rows, self.columns, self.kept)]
         one, other = (Augmentation(*(part[place] for part in parts)) for place in (0, 1))
         return one(first), other(second)
@@ -48,8 +48,8 @@ def draw_augmentation(
     device: torch.device,
     places: NDArray[np.int64] | None = None,
 ) -> Augmentation:
-    """An augmentation for `count` images of `side` pixels, or for those of them at `places`; each
-    image is moved, and each is cut, with this probability.
+    """Draws an augmentation for `count` images of `side` pixels, or for those of them at `places`;
+    each image is moved, and each is cut, with this probability.
     """
     reach = int(side * LARGEST_MOVE)
     moves = random.integers(-reach, reach + 1, (2, count))

@@ -1,5 +1,5 @@
-"""What a run is made of where nobody says: by the size and number of the pictures, the hours and
-the device.
+"""Chooses the preset and batch of a run where none are given: by the size and number of the
+pictures, the hours and the device.
 
 No speed is measured and no picture is decoded: the same command chooses the same, and so finds its
 run again.
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from model.training.presets import PRESETS
 
 AUTO = "auto"
-HOURS = 1.0  # where none are said
-# pixels per side, and the hours from which a CPU gets somewhere with them
+HOURS = 1.0  # where none are given
+# pixels per side, and the hours from which training on a CPU is worthwhile
 NEEDED = {32: 0.0, 64: 0.15, 128: 8.0}
 LONG = 8.0  # hours from which a CPU takes twice the batch
-ENLARGED = 1.5  # times a preset's side, from which the next one is wanted
+ENLARGED = 1.5  # times a preset's side, from which the next one is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Choice:
 
 
 def choose(*, side: int, count: int, hours: float, cuda: bool) -> Choice:
-    """A modern preset and its batch for `count` pictures, of which the median one has so many
-    pixels on its smaller side.
+    """Chooses a modern preset and its batch for `count` pictures, of which the median one has
+    `side` pixels on its smaller side.
     """
     wanted = next((known for known in NEEDED if side < known * ENLARGED), max(NEEDED))
     within = [known for known, needed in NEEDED.items() if cuda or hours >= needed]

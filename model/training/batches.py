@@ -1,5 +1,5 @@
-"""What each step is played with: a function of the configuration, the data and the step's number
-alone, so that a resumed run is dealt what the unbroken one would have been.
+"""The batch of each step: a function of the configuration, the data and the step's number alone,
+so that a resumed run gets the same batches as the unbroken one.
 """
 
 import numpy as np
@@ -23,18 +23,18 @@ EXAMPLES = 256  # real images that the players are fitted to before their first 
 
 
 def example_places(count: int) -> NDArray[np.int64]:
-    """Evenly chosen places among `count` pictures, the same whenever a run starts."""
+    """Chooses evenly spaced places among `count` pictures, the same whenever a run starts."""
     return np.linspace(0, count - 1, min(EXAMPLES, count)).astype(np.int64)
 
 
 def examples(data: Dataset, resolution: int) -> Tensor:
-    """The pictures at those places, (N, C, resolution, resolution) in [-1, 1]."""
+    """Returns the pictures at `example_places`, (N, C, resolution, resolution) in [-1, 1]."""
     padded = images.pad_to(data.images[example_places(len(data))], resolution)
     return to_input(torch.from_numpy(padded))
 
 
 def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Generator:
-    """The random numbers of one stream at one index; another attempt has others."""
+    """Returns the random numbers of one stream at one index; another attempt has others."""
     return np.random.default_rng([seed, name, index] + ([attempt] if attempt else []))
 
 
@@ -62,7 +62,7 @@ class Batches:
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Returns the batch of a step."""
         config, device = self._config, self._device
         chosen = self._chosen(step)[self._share]
         real = to_input(self._pixels[torch.from_numpy(chosen).to(device)])

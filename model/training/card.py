@@ -18,7 +18,7 @@ NAMED_CLASSES = 20
 
 
 def front_matter(config: GeneratorConfig) -> str:
-    """What the Hugging Face Hub reads of a card, as YAML."""
+    """Returns the part of a card that the Hugging Face Hub reads, as YAML."""
     licence = config.licence.strip().lower().replace(" ", "-")
     known = [f"license: {licence}"] if licence in LICENCES else []
     tags = ["gan", config.network.family, "image-generation"]
@@ -34,8 +34,8 @@ def front_matter(config: GeneratorConfig) -> str:
 
 
 def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -> str:
-    """Markdown for people: what it draws, what it learnt from, how it was made and at what cost, how
-    good it is.
+    """Returns Markdown for people: what it draws, what it learnt from, how it was made and at what
+    cost, how good it is.
     """
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
@@ -86,7 +86,7 @@ It draws what it has seen and nothing else; now and then it draws a shape that i
 
 
 def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
-    """Markdown for a generator of a run that goes on."""
+    """Returns Markdown for a generator of a run that still goes on."""
     quality = _quality(metrics) if metrics else "Not measured.\n"
     return (
         f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"

@@ -1,4 +1,4 @@
-"""Checkpoints: everything needed to resume, in one safetensors file, there whole or not at all.
+"""Checkpoints: everything needed to resume, in one safetensors file, written whole or not at all.
 
 checkpoint-000128000.safetensors: networks, average, both optimisers; images seen and the run's
 fingerprint in the header. Written to a temporary name, flushed to the disk, renamed; the newest few
@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 PATTERN = "checkpoint-*.safetensors"
-KEEP = 2  # of the newest
+KEEP = 2  # newest checkpoints
 
 
 class CheckpointError(Exception):
@@ -87,17 +87,17 @@ def parse_checkpoint(content: bytes) -> Checkpoint:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints of a run, newest first."""
+    """Lists the checkpoints of a run, newest first."""
     return sorted(folder.glob(PATTERN), reverse=True)
 
 
 def path_of(folder: Path, images_seen: int) -> Path:
-    """Where the checkpoint after so many images is, if it is kept."""
+    """Returns where the checkpoint after so many images is, if it is kept."""
     return folder / f"checkpoint-{images_seen:09d}.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """The file holds the old content or the new one, whenever the machine stops."""
+    """Writes a file that holds the old content or the new one, whenever the machine stops."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -116,12 +116,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def pack(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network, named for the checkpoint."""
+    """Returns the tensors of a network, named for the checkpoint."""
     return {f"{prefix}.{name}": value for name, value in state.items()}
 
 
 def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `pack`."""
+    """Returns the tensors of a network under their own names: the inverse of `pack`."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)
@@ -129,7 +129,7 @@ def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's moments and step counts: tensors, one per parameter and name."""
+    """Returns an optimiser's moments and step counts: tensors, one per parameter and name."""
     return {
         f"{prefix}.{index}.{name}": value
         for index, moments in optimizer.state_dict()["state"].items()
@@ -156,7 +156,7 @@ def unpack_optimizer(
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors on the CPU with their names."""
+    """Computes the SHA-256 of tensors on the CPU with their names."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         found.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())

@@ -1,6 +1,6 @@
-"""What a change of classes does to networks that have learnt: columns go by the classes' names.
+"""What a change of classes does to trained networks: columns go by the classes' names.
 
-tensors, the names that they know, the names that are wanted -> tensors
+tensors, the names that they know, the new names -> tensors
 """
 
 import math
@@ -16,7 +16,7 @@ LOGIT = "logit.weight"  # ends the name of what is compared with the class
 def with_inputs(
     weights: Tensors, z_dim: int, names: Sequence[str], classes: Sequence[str]
 ) -> Tensors:
-    """The generator's tensors with the inputs of other classes; without any, the mean class's."""
+    """Gives the generator's tensors the inputs of other classes; without any, the mean class's."""
     for layer in ("code", "dense"):
         if (weight := weights.get(f"{layer}.weight")) is None:
             continue
@@ -28,7 +28,7 @@ def with_inputs(
 
 
 def _columns(columns: Tensor, names: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """A column for each class: its own where the file has it, else the mean of all, else zeros."""
+    """Returns a column a class: its own where the file has it, else the mean of all, else zeros."""
     mean = columns.mean(1) if names else columns.new_zeros(len(columns))
     chosen = [columns[:, names.index(name)] if name in names else mean for name in classes]
     return torch.stack(chosen, 1) if chosen else columns[:, :0]
@@ -37,9 +37,10 @@ def _columns(columns: Tensor, names: Sequence[str], classes: Sequence[str]) -> T
 def with_comparisons(
     tensors: Tensors, fresh: Tensors, names: Sequence[str], classes: Sequence[str]
 ) -> Tensors:
-    """A discriminator's or its heads' tensors with other classes: the logits of those of the same
-    name stay, without any they are the mean class's, and where there were none all classes begin
-    with the one logit; what then tells them apart comes of an untrained network's `fresh` tensors.
+    """Adapts a discriminator's or its heads' tensors to other classes: the logits of those of the
+    same name stay, without any they are the mean class's, and where there were none all classes
+    begin with the one logit; what then tells them apart comes from an untrained network's `fresh`
+    tensors.
     """
     tensors = dict(tensors)
     for name in [name for name in tensors if name.endswith(LOGIT)]:
@@ -61,7 +62,7 @@ def _compare(
             scaled = mean / math.sqrt(len(mean))
             tensors[part] = torch.tensordot(scaled, tensors[part], 1)[None]
     elif classes:
-        for part in filter(tensors.__contains__, parts):  # the first value alone speaks yet
+        for part in filter(tensors.__contains__, parts):  # at first only the first value counts
             tensors[part] = torch.cat([tensors[part], torch.zeros_like(fresh[part][1:])])
         tensors[weight] = fresh[weight].clone()
         tensors[weight][0] = math.sqrt(len(fresh[weight]))

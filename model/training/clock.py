@@ -10,42 +10,42 @@ from contextlib import contextmanager
 
 from model.training.presets import Schedule
 
-SNAPSHOT_SHARE = 0.1  # of the time, that snapshots by the clock may take
+SNAPSHOT_SHARE = 0.1  # share of the time that snapshots by the clock may take
 
 
 class Clock:
-    """Runs from its making on."""
+    """Counts the time of a run, from the construction of the clock on."""
 
     def __init__(self, schedule: Schedule, read: Callable[[], float], before: float) -> None:
-        """`read` gives seconds; `before` are those of earlier starts."""
+        """Starts the clock: `read` returns seconds; `before` are those of earlier starts."""
         self._schedule, self._read, self.before = schedule, read, before
         self._start = self._snapshot_end = read()
         self._snapshot_took = 0.0
 
     def here(self) -> float:
-        """Seconds since this start."""
+        """Returns the seconds since this start."""
         return self._read() - self._start
 
     def spent(self) -> float:
-        """Seconds of all starts."""
+        """Returns the seconds of all starts."""
         return self.before + self.here()
 
     def left(self) -> float:
-        """Seconds of the schedule's hours."""
+        """Returns the seconds that are left of the schedule's hours."""
         return (self._schedule.hours or 0.0) * 3600 - self.spent()
 
     def is_over(self) -> bool:
-        """Whether the hours are; never where there are none."""
+        """Returns whether the hours are over; never where there are none."""
         return self._schedule.hours is not None and self.left() <= 0
 
     def has_passed(self, share: float) -> bool:
-        """Whether this share of the hours is spent; never where there are none."""
+        """Returns whether this share of the hours is spent; never where there are none."""
         hours = self._schedule.hours
         return hours is not None and self.spent() >= share * hours * 3600
 
     def is_snapshot_due(self) -> bool:
-        """Whether `snapshot_seconds` have passed since the last one, or since this start; more of
-        them after one that took long.
+        """Returns whether `snapshot_seconds` have passed since the last one, or since this start;
+        more of them after one that took long.
         """
         between = self._schedule.snapshot_seconds
         if between is None:
@@ -55,7 +55,7 @@ class Clock:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Around a snapshot: learns what one takes."""
+        """Wraps a snapshot, and records how long it takes."""
         begun = self._read()
         yield
         self._snapshot_end = self._read()

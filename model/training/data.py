@@ -54,7 +54,7 @@ IDX_FILES = {
 }
 SVHN_FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 DIGITS = tuple("0123456789")
-# of Fashion-MNIST, whose files are told from MNIST's by their folder's name alone
+# Fashion-MNIST; only the folder's name tells its files from MNIST's
 FASHION = "fashion-mnist"
 GARMENTS = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
@@ -88,10 +88,10 @@ class Dataset:
 
 
 def load(path: Path, split: Split, *, side: int, channels: int, fit: Fit = "crop") -> Dataset:
-    """The pictures of `path` as `side` x `side` pixels in `channels` channels.
+    """Loads the pictures of `path` as `side` x `side` pixels in `channels` channels.
 
-    Pictures from a folder or zip are made so by `pictures`; a few broken files among them are left
-    out. The official sets have one size, and must have it already.
+    Pictures from a folder or zip are converted by `pictures`; a few broken files among them are
+    left out. The official sets have one size, which must be this one already.
 
     Raises:
         DataError: the path is missing, is of no known form, is damaged, holds pictures of another
@@ -112,7 +112,8 @@ def load(path: Path, split: Split, *, side: int, channels: int, fit: Fit = "crop
 
 
 def read_official(path: Path, split: Split) -> Dataset | None:
-    """A set in one of the official forms, in its own size; None for folders and zips of pictures.
+    """Reads a set in one of the official forms, in its own size; returns None for folders and zips
+    of pictures.
 
     Raises:
         DataError: the path is missing, neither folder nor zip, or the set is damaged.
@@ -132,11 +133,11 @@ def read_official(path: Path, split: Split) -> Dataset | None:
 
 
 def own_form(path: Path) -> tuple[int | None, int]:
-    """Pixels per side, where all pictures have one size by their form, and channels: 1 where every
-    picture is grey.
+    """Returns the pixels per side, None where the form does not fix them, and the channels: 1 where
+    every picture is grey.
 
     Raises:
-        DataError: as of `load`.
+        DataError: as in `load`.
     """
     official = read_official(path, "test")
     if official is not None:
@@ -146,10 +147,11 @@ def own_form(path: Path) -> tuple[int | None, int]:
 
 
 def extent(path: Path, split: Split) -> tuple[int, int]:
-    """How many pictures a part has, by its files, and the median pixels of their smaller sides.
+    """Returns how many pictures a part has, by its files, and the median pixels of their smaller
+    sides.
 
     Raises:
-        DataError: as of `load`.
+        DataError: as in `load`.
     """
     official = read_official(path, split)
     if official is not None:
@@ -165,7 +167,9 @@ def extent(path: Path, split: Split) -> tuple[int, int]:
 
 
 def channels_of(album: Album) -> int:
-    """1 where the header of every picture promises a grey one, else 3; reads until one does not."""
+    """Returns 1 where the header of every picture promises a grey one, else 3; reads until one does
+    not.
+    """
     greys = album.each(album.places("all"), is_grey)
     return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
 
@@ -274,7 +278,7 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
 
 
 def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) -> Dataset:
-    """One array, filled while the files are read: neither files nor pictures are held twice."""
+    """Fills one array while the files are read: neither files nor pictures are held twice."""
 
     def pixels(content: bytes) -> tuple[NDArray[np.uint8], Found]:
         image, held = decode(content)

@@ -1,10 +1,10 @@
-"""The discriminator of a generator file, in a file of its own beside it: training that starts from
-the generator wants it, serving never reads it.
+"""The discriminator of a generator file, in a file of its own next to it: training that starts from
+the generator reads it, serving never does.
 
     checkpoint of the generator's moment -> discriminator.safetensors -> checked tensors
 
 The tensors of the discriminator (`discriminator.*`) and, where there was one, of the projected
-discriminator's heads (`heads.*`), float16; in the header, as JSON, whose they are.
+discriminator's heads (`heads.*`), float16; in the header, as JSON, which generator they belong to.
 """
 
 import json
@@ -42,7 +42,7 @@ HEADER = "discriminator"  # field of the file's metadata
 
 
 class Header(BaseModel):
-    """Whose tensors they are."""
+    """The header: which generator the tensors belong to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -51,7 +51,7 @@ class Header(BaseModel):
     game: str
     frozen_features: bool  # whether there are heads, which look through them
     images_seen: int = Field(ge=0)
-    generator_sha256: Sha256  # of the generator's weights of the same moment
+    generator_sha256: Sha256  # hash of the generator's weights of the same moment
     tensors_sha256: Sha256
 
 
@@ -65,7 +65,7 @@ class DiscriminatorFile:
 
 def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path) -> str:
     """Writes the discriminator of the moment at which the run had the generator `file` into the
-    folder of that generator. Returns in words what came of it.
+    folder of that generator. Returns a phrase that says what was done.
     """
     config = file.config
     if not isinstance(config.network, STARTABLE):
@@ -97,7 +97,7 @@ def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path)
 
 
 def read_discriminator(folder: Path, generator: GeneratorConfig) -> DiscriminatorFile | None:
-    """Reads and checks the discriminator beside a generator; None where there is none.
+    """Reads and checks the discriminator next to a generator; returns None where there is none.
 
     Raises:
         GeneratorFileError: it is damaged, of another generator, or not of its network's shapes, or
@@ -129,7 +129,9 @@ def read_discriminator(folder: Path, generator: GeneratorConfig) -> Discriminato
 
 
 def _of_the_same_moment(file: GeneratorFile, tensors: dict[str, Tensor]) -> bool:
-    """Whether the average is the generator; the statistics of its norms were estimated anew."""
+    """Returns whether the average is the generator, apart from the statistics of its norms, which
+    were estimated anew.
+    """
     weights = {
         f"average.{name}": torch.from_numpy(value)
         for name, value in file.weights.items()

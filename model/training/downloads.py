@@ -16,7 +16,7 @@ CACHE = Path("data")  # one folder per set below it
 
 @dataclass(frozen=True)
 class Official:
-    """Where an official set lives, what its files hash to, and what is known of its licence."""
+    """Where an official set is, the hashes of its files, and what is known of its licence."""
 
     base_url: str
     registry: Mapping[str, str]  # file name: algorithm:digest
@@ -61,8 +61,8 @@ OFFICIAL: dict[str, Official] = {
 
 
 def fetch(name: str, cache: Path = CACHE, base_url: str | None = None) -> Path:
-    """The folder with the files of an official set; what is missing there is downloaded from
-    `base_url`.
+    """Returns the folder with the files of an official set; downloads what is missing there from
+    `base_url`, by default its official address.
 
     Raises:
         DataError: the set is unknown, the host does not answer, or a file does not match its
@@ -90,7 +90,7 @@ def fetch(name: str, cache: Path = CACHE, base_url: str | None = None) -> Path:
 
 
 def data_path(data: str, base_url: str | None = None) -> Path:
-    """A path as it is, or the folder of an official set by its name, downloaded where it is
+    """Returns a path as it is, or the folder of an official set by its name, downloaded where it is
     missing.
     """
     if data in OFFICIAL and not Path(data).exists():

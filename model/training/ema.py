@@ -17,12 +17,12 @@ FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else draws
 
 
 def slow_copy(generator: Generator) -> Generator:
-    """The average's start: equal to the generator, without gradients."""
+    """Makes the average's start: equal to the generator, without gradients."""
     return copy.deepcopy(generator).requires_grad_(False)
 
 
 def decay(batch: int, images_seen: int, half_life: float, ramp: float) -> float:
-    """Share of the old average that one step keeps.
+    """Returns the share of the old average that one step keeps.
 
     After `half_life` images half of it is left; early on the half-life is `ramp` times the images
     seen, so that the average forgets the random start. Source: Karras et al., StyleGAN2-ADA (2020),
@@ -44,7 +44,7 @@ def update(average: nn.Module, source: nn.Module, keep: float) -> None:
 
 @torch.no_grad()
 def with_own_statistics(average: Generator, prior: Prior) -> Generator:
-    """A copy in inference mode whose batch-norm statistics and spectral norms belong to the
+    """Makes a copy in inference mode whose batch-norm statistics and spectral norms belong to the
     averaged weights.
 
     The statistics in `average` are those of the fast weights; here the plain mean over 2,048

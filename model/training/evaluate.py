@@ -56,7 +56,7 @@ Figures = dict[str, float | int | list[int]]
 
 
 class FeatureNetwork(Protocol):
-    """What a measurement asks of the network it looks through."""
+    """What a measurement needs of its feature network."""
 
     @property
     def name(self) -> str:
@@ -71,17 +71,19 @@ class FeatureNetwork(Protocol):
         """Share of the test pictures whose class it names."""
 
     def __call__(self, pixels: NDArray[np.uint8]) -> tuple[Features, NDArray[np.float32]]:
-        """Features (N, D) and class probabilities (N, classes) of pictures (N, H, W, C) uint8."""
+        """Returns features (N, D) and class probabilities (N, classes) of pictures (N, H, W, C)
+        uint8.
+        """
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The real side of a measurement, seen once."""
+    """The real side of a measurement, computed once."""
 
     network: FeatureNetwork
     features: Features  # (N, D)
-    part: Split  # of the data that they are of
-    held_out: Features | None  # of test pictures, against which copies are seen
+    part: Split  # part of the data that they come from
+    held_out: Features | None  # features of test pictures, to detect copies by
 
 
 def reference(
@@ -90,8 +92,8 @@ def reference(
     train: Dataset | None = None,
     against: Split | None = None,
 ) -> Reference:
-    """Features of the part that generated pictures are held against: unless `against` says which,
-    the test part, with the training part where it is given and the test part is small.
+    """Computes features of the part that generated pictures are compared with: unless `against`
+    says which, the test part, with the training part where it is given and the test part is small.
     """
     few = train is not None and len(test) < FEW_TEST_IMAGES
     part = against or ("all" if few else "test")
@@ -110,13 +112,13 @@ def reference(
 
 
 def _is_grouped(labels: NDArray[np.int64]) -> bool:
-    """Whether pictures come class by class, in whatever order of the classes."""
+    """Returns whether pictures come class by class, in whatever order of the classes."""
     return int(np.count_nonzero(np.diff(labels))) < len(np.unique(labels))
 
 
 def quality(sampler: Sampler, rows: Rows, real: Reference, count: int) -> dict[str, float]:
-    """The figures of a snapshot. The first one chooses the best of a run: the Frechet distance,
-    lower is better.
+    """Computes the figures of a snapshot. The first one chooses the best of a run: the Frechet
+    distance, lower is better.
     """
     features, _ = real.network(draw(sampler, rows, count))
     return compare(real, features, SNAPSHOT_KERNEL_SUBSETS, SNAPSHOT_NEIGHBOUR_IMAGES)
@@ -131,7 +133,7 @@ def evaluate(
     train: Features | None = None,
     classes: tuple[str, ...] = (),
 ) -> Figures:
-    """All figures of `count` generated pictures, each under a name that says how it was taken.
+    """Computes all figures of `count` generated pictures; each one's name says how it was taken.
 
     `train` are features of the training pictures, for the nearness to them; `classes` are those
     that the generator draws.
@@ -153,12 +155,12 @@ def compare(
     subsets: int = KERNEL_SUBSETS,
     most: int = NEIGHBOUR_IMAGES,
 ) -> dict[str, float]:
-    """The figures that compare two sets of pictures, whoever made them."""
+    """Computes the figures that compare two sets of pictures, wherever they come from."""
     return {**_distances(real, features, subsets), **_neighbours(real, features, most)}
 
 
 def explain(name: str) -> str:
-    """A figure in words."""
+    """Explains a figure in words."""
     return next((text for start, text in EXPLANATIONS.items() if name.startswith(start)), name)
 
 
@@ -223,8 +225,8 @@ def _of_classes(
 def _asked(
     rows: Rows, count: int, classes: tuple[str, ...], known: tuple[str, ...]
 ) -> NDArray[np.int64] | None:
-    """The class that each picture was to be of, as the network counts them; none where the
-    generator has no classes, or others.
+    """Returns the class that was asked for of each picture, as the network counts them; None where
+    the generator has no classes, or others.
     """
     if not classes or not set(classes) <= set(known):
         return None
@@ -233,7 +235,7 @@ def _asked(
 
 
 def draw(sampler: Sampler, rows: Rows, count: int) -> NDArray[np.uint8]:
-    """The generated pictures of a measurement: of the seeds from FIRST_SEED on."""
+    """Draws the generated pictures of a measurement: of the seeds from FIRST_SEED on."""
     seeds = range(FIRST_SEED, FIRST_SEED + count)
     parts = [seeds[start : start + DRAWN_AT_ONCE] for start in range(0, count, DRAWN_AT_ONCE)]
     return np.concatenate([sampler(rows(part)) for part in parts])

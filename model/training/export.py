@@ -34,7 +34,7 @@ CARD_SEEDS = 64
 
 
 def add_command(commands: Any) -> None:
-    """`export`, among the commands."""
+    """Adds `export` to the commands."""
     export = commands.add_parser("export", help="a run's generator, measured, with its model card")
     export.add_argument("run", type=Path, help="run folder")
     export.add_argument(

@@ -23,7 +23,7 @@ from model.training.features import (
 )
 from model.training.inception import load_inception
 
-TRAIN_IMAGES = 60_000  # among which the nearest is looked for
+TRAIN_IMAGES = 60_000  # training pictures that are searched for the nearest
 SHIPPED_CLASSIFIERS = Path(__file__).parent / "classifiers"
 
 KINDS = AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = (
@@ -43,8 +43,8 @@ def find_network(
     device: torch.device,
     say: Callable[[str], None],
 ) -> FeatureNetwork | None:
-    """The network of the kind `asked`, or in the folder of that name: auto is the classifier where
-    the pictures have labels, else selfsup.
+    """Loads or trains the network of the kind `asked`, or loads it from the folder of that name:
+    auto is the classifier where the pictures have labels, else selfsup. Returns None for none.
 
     Raises:
         ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
@@ -73,7 +73,7 @@ def find_network(
 
 
 def _shipped(train: Dataset, device: torch.device) -> Extractor | None:
-    """The classifier of exactly these pictures that comes with the project, if there is one."""
+    """Loads the classifier of exactly these pictures that comes with the project, if any."""
     for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
         extractor = load_extractor(folder, device)
         if extractor.config.data_sha256 == train.fingerprint:
@@ -82,7 +82,7 @@ def _shipped(train: Dataset, device: torch.device) -> Extractor | None:
 
 
 def thinned(train: Dataset) -> Dataset:
-    """The training pictures among which nearest ones are looked for: all, or evenly chosen ones
+    """Returns the training pictures that are searched for nearest ones: all, or evenly chosen ones
     where there are very many.
     """
     chosen = np.linspace(0, len(train) - 1, min(len(train), TRAIN_IMAGES)).astype(np.int64)
@@ -93,9 +93,9 @@ def thinned(train: Dataset) -> Dataset:
 def train_features(
     network: FeatureNetwork | None, train: Dataset, learnt: Split
 ) -> Features | None:
-    """Features of thinned training pictures, for a generator that has learnt from this part. None
-    where they are not to be had: through Inception, which would take hours without a GPU, or where
-    the generator has learnt from the test pictures too, so that nothing is held out.
+    """Computes features of thinned training pictures, for a generator that has learnt from the part
+    `learnt`. Returns None where there are none: through Inception, which would take hours without a
+    GPU, or where the generator has learnt from the test pictures too, so that nothing is held out.
     """
     if not isinstance(network, Extractor) or learnt != "train":
         return None

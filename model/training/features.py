@@ -1,10 +1,10 @@
-"""The feature network behind every quality figure: small, and trained by a command of ours.
+"""The feature network behind the quality figures: small, and trained by a command of this project.
 
     pixels (N, H, W, C) uint8 -> 128 features and class probabilities
 
 With labelled pictures it is a classifier; without, it learns by itself (see `pretext`); of pictures
-stacked from layers it may name those too (see `parts`). It is no Inception network: a distance in
-its features compares generators on one data set, and is not called FID.
+stacked from layers it may name those too (see `parts`). It is not an Inception network: a distance
+in its features compares generators on one data set, and is not called FID.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ FEATURES = 128
 BATCH = 128
 SHIFT = 2  # pixels; pictures move by up to so much while the network learns
 FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels into channels
-WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # of what a network learns
+WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # weights of the losses
 LEARNT_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
 MOST_PASSES = 60
 SAID = 5  # times, while it learns, how well it does
@@ -98,7 +98,7 @@ class Classifier(nn.Module):
         self.parts = nn.Linear(FEATURES, layers) if layers else None  # slot after slot
 
     def embed(self, images: Tensor) -> Tensor:
-        """Features (N, 128) of images (N, C, H, W) in [-1, 1]."""
+        """Computes features (N, 128) of images (N, C, H, W) in [-1, 1]."""
         x = self._folded(images) if self._fold else images
         for level, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)
@@ -116,7 +116,7 @@ class Classifier(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)  # quicker
 
     def probabilities(self, features: Tensor) -> Tensor:
-        """Of each class, (N, classes)."""
+        """Computes the probability of each class, (N, classes)."""
         if self.logits is None:
             return features[:, :0]
         logits: Tensor = self.logits(features)
@@ -145,7 +145,7 @@ class Extractor:
 
     @property
     def test_accuracy(self) -> float:
-        """As its config states it."""
+        """The accuracy that its config states."""
         return self.config.test_accuracy
 
     @cached_property
@@ -155,7 +155,9 @@ class Extractor:
     def __call__(
         self, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Features (N, 128) and class probabilities (N, classes) of pictures (N, H, W, C) uint8."""
+        """Returns features (N, 128) and class probabilities (N, classes) of pictures (N, H, W, C)
+        uint8.
+        """
         features, probabilities = [], []
         with torch.inference_mode():
             for start in range(0, len(pixels), 512):
@@ -166,7 +168,7 @@ class Extractor:
         return np.concatenate(features), np.concatenate(probabilities)
 
     def parts(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The layer that it sees in each slot, (N, slots), also in those of other classes."""
+        """Returns the layer it sees in each slot, (N, slots), also in those of other classes."""
         assert self._network.parts is not None
         features = torch.from_numpy(self(pixels)[0]).to(self._device)
         with torch.inference_mode():
@@ -174,12 +176,12 @@ class Extractor:
         return torch.stack([logits.argmax(1) for logits in slots], 1).cpu().numpy()
 
     def accuracy(self, dataset: Dataset) -> float:
-        """Share of the pictures whose class it names."""
+        """Returns the share of the pictures whose class it names."""
         _, probabilities = self(dataset.images)
         return float((probabilities.argmax(1) == dataset.labels).mean())
 
     def save(self, folder: Path) -> None:
-        """Writes model.safetensors, then config.json: where that is, all is."""
+        """Writes model.safetensors, then config.json: where that exists, both are complete."""
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "model.safetensors", save(_tensors(self._network)))
         fields = {"kind": self.config.kind, **asdict(self.config), "sha256": self._digest}
@@ -214,8 +216,8 @@ def load_extractor(folder: Path, device: torch.device) -> Extractor:
 
 
 def sensible_epochs(pictures: int, labelled: bool) -> int:
-    """Passes over so many pictures: LEARNT_PICTURES in all, at most MOST_PASSES; three at least
-    where there are classes to learn.
+    """Returns the passes over so many pictures: LEARNT_PICTURES in all, at most MOST_PASSES; three
+    at least where there are classes to learn.
     """
     return int(np.clip(LEARNT_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
 
@@ -229,8 +231,8 @@ def train_extractor(
     device: torch.device,
     say: Callable[[str], None],
 ) -> Extractor:
-    """A classifier of the labelled pictures in `train`, its accuracy on `test` stated in its
-    config.
+    """Trains a classifier of the labelled pictures in `train`; its config states its accuracy on
+    `test`.
 
     Raises:
         ExtractorError: the data has no labels or fewer than two classes.
@@ -256,8 +258,8 @@ def train_selfsup(
     device: torch.device,
     say: Callable[[str], None],
 ) -> Extractor:
-    """A feature network of pictures whose labels, if there are any, it is not shown. Its config
-    states how much of the damage done to test pictures it names.
+    """Trains a feature network of pictures whose labels, if there are any, it is not shown. Its
+    config states how much of the damage done to test pictures it names.
     """
     config = _new_config(train, (), epochs, seed)
     order = np.random.default_rng(seed).permutation(len(train))[:LEARNT_PICTURES]
@@ -299,8 +301,8 @@ def _learn(
     device: torch.device,
     say: Callable[[str], None],
 ) -> Extractor:
-    """Three things from the same features: the classes if there are any, the clusters, and the
-    damage done to half of the pictures. Without the last two, the features of pictures in few
+    """Learns three things from the same features: the classes if there are any, the clusters, and
+    the damage done to half of the pictures. Without the last two, the features of pictures in few
     classes would say little more than the class.
 
     Adam with a learning rate that falls from 2e-3 to 0 along a half cosine; pictures shift by up to
@@ -348,12 +350,14 @@ def _learn(
 
 
 def to_input(pixels: Tensor) -> Tensor:
-    """Pictures (N, H, W, C) uint8, on any device, as network input (N, C, H, W) in [-1, 1]."""
+    """Turns pictures (N, H, W, C) uint8, on any device, into input (N, C, H, W) in [-1, 1]."""
     return pixels.permute(0, 3, 1, 2).float().div(HALF_RANGE).sub(1)
 
 
 def _tensors(network: Classifier) -> dict[str, Tensor]:
-    """As they are kept: in half precision where there are parts, to which those were rounded."""
+    """Returns the tensors as they are kept: in half precision where there are parts, since those
+    networks were rounded to it.
+    """
     tensors = {k: value.detach().cpu().contiguous() for k, value in network.state_dict().items()}
     if network.parts is None:
         return tensors

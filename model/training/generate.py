@@ -1,9 +1,9 @@
 """`generate`: the pictures of many seeds as files: a folder, a zip, or one sheet.
 
-    seeds -> this process's share -> sampler -> PNG files, the very bytes that a service sends
+    seeds -> this process's share -> sampler -> PNG files, the same bytes that a service sends
                                              -> manifest.json: which file is which seed
 
-A folder is filled by as many processes as torchrun starts; the same command again goes on with it.
+A folder is filled by as many processes as torchrun starts; the same command again continues it.
 """
 
 import argparse
@@ -54,13 +54,13 @@ from model.training.arguments import (
 MANIFEST = "manifest.json"
 LARGEST_SHEET = 2**28  # pixels
 OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".avif", ".npy", ".mp4", ".tar", ".gz")
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same order gives the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip: the same order gives the same bytes
 LISTED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Which pictures are wanted."""
+    """Which pictures are to be drawn."""
 
     file: GeneratorFile
     seeds: Sequence[int]
@@ -74,20 +74,20 @@ class Order:
         return self.changes.words() | self.output.words()
 
     def picture(self, seed: int) -> PictureRequest:
-        """One seed's picture."""
+        """Returns the request for one seed's picture."""
         return PictureRequest(one_seed(seed), self.changes, self.output)
 
     def draw(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
-        """The pictures (N, H, W, C) of some of the seeds."""
+        """Draws the pictures (N, H, W, C) of some of the seeds."""
         return self.output.finish(sampler(self.changes.rows(self.file, seeds)))
 
     def files(self, sampler: Sampler, seeds: Sequence[int]) -> list[bytes]:
-        """The same as PNG files, each with its recipe."""
+        """Draws the same as PNG files, each with its recipe."""
         recipes = [recipe_text(self.picture(seed).words(self.file.config)) for seed in seeds]
         return encode_pngs(self.draw(sampler, seeds), recipes)
 
     def sheet(self, columns: int | None) -> PictureRequest:
-        """All of them on one."""
+        """Returns the request for all of them on one sheet."""
         first, count = self.seeds[0], len(self.seeds)
         if all(after == before + 1 for before, after in itertools.pairwise(self.seeds)):
             source: Source = Seeds(range(first, first + count), columns)
@@ -96,7 +96,7 @@ class Order:
         return PictureRequest(source, self.changes, self.output)
 
     def manifest(self) -> str:
-        """JSON: the generator, what is done to all pictures, and each file's seed and class."""
+        """Returns JSON: the generator, what is done to all pictures, each file's seed and class."""
         config = self.file.config
         head = {
             "model": config.id,
@@ -120,20 +120,19 @@ class Order:
 
 
 def file_name(seed: int) -> str:
-    """Of a seed's picture: in the order of seeds, up to a million of them."""
+    """Returns the file name of a seed's picture: sorted as the seeds are, below a million."""
     return f"seed{seed:06d}.png"
 
 
 def parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Seeds, so many at a time."""
+    """Returns the seeds, `size` at a time."""
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
 
 
 def write_folder(
     order: Order, sampler: Sampler, folder: Path, batch: int = 64, ranks: Ranks = ALONE
 ) -> int:
-    """Writes this process's share of the pictures, as far as it is not there; returns how many that
-    were.
+    """Writes those pictures of this process's share that are missing; returns how many that were.
 
     Raises:
         OutputError: the folder holds something else, or cannot be written.
@@ -175,7 +174,7 @@ def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> No
 def write_sheet(
     order: Order, sampler: Sampler, path: Path, columns: int | None = None, batch: int = 64
 ) -> None:
-    """Writes one PNG of all pictures, row by row; by default as square as can be.
+    """Writes one PNG of all pictures, row by row; by default as square as possible.
 
     Raises:
         OutputError: it is there already, it would be too large, or cannot be written.
@@ -200,7 +199,7 @@ def write_sheet(
 
 
 def _prepare(folder: Path, manifest: str) -> set[str]:
-    """The names of what is in the folder already. It has a manifest before it has a picture."""
+    """Makes the folder, with its manifest first; returns the names of what was there already."""
     path = folder / MANIFEST
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +238,7 @@ def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
 
 
 def add_command(commands: Any) -> None:
-    """`generate`, among the commands."""
+    """Adds `generate` to the commands."""
     parser = commands.add_parser("generate", help="pictures of seeds: a folder, a zip or a sheet")
     add_generator(parser)
     which = parser.add_mutually_exclusive_group(required=True)

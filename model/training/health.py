@@ -18,20 +18,20 @@ from model.training.presets import TrainConfig
 WINDOW = 30  # rows of statistics, of ten steps each, of which the median counts
 OVERPOWERED = 4.0  # loss of the generator
 UNSTEADY = 2.0  # loss of the discriminator; one that guesses has 0.69
-OFTEN = 0.1  # of the rows
-BLIND = 0.02  # from that of guessing, and between real and generated images
+OFTEN = 0.1  # share of the rows
+BLIND = 0.02  # distance from the loss of guessing, and between real and generated logits
 FEW, AUGMENT = 5000, 0.3  # pictures, for which so much augmentation helps
 ALIKE = 0.5  # spread of generated pictures over that of real ones
 EARLY = 10_000  # images seen, before which a spread says little
 STUCK = 10  # snapshots without a better one
-LEARNT = 50  # passes, from which a small set may be known by heart
+LEARNT = 50  # passes, from which a small set may be memorised
 
 PENALISED = ("modern", "relativistic")  # games that have --gamma and --augment
 Faults = dict[str, str]
 
 
 def of_stats(rows: Sequence[Mapping[str, float]], config: TrainConfig, pictures: int) -> Faults:
-    """What the losses of the last steps say, once there are WINDOW rows of them."""
+    """Judges the losses of the last steps, once there are WINDOW rows of them."""
     if config.game != "modern" or len(rows) < WINDOW:
         return {}
     loss_d, loss_g, real, fake = (
@@ -63,8 +63,8 @@ def of_stats(rows: Sequence[Mapping[str, float]], config: TrainConfig, pictures:
 
 
 def spread(pixels: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -> float:
-    """Mean distance between two pictures (N, H, W, C), of the same class where there are labels:
-    root mean square, 2 is black and white. 0 where there are no such two.
+    """Returns the mean distance between two pictures (N, H, W, C), of the same class where there
+    are labels: root mean square, 2 is black and white. 0 where there are no such two.
     """
     flat = pixels.reshape(len(pixels), -1).astype(np.float64) / 127.5
     squares = (flat**2).sum(1)
@@ -77,7 +77,7 @@ def spread(pixels: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -
 
 
 def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
-    """What the spread of generated pictures says, as a share of that of real ones."""
+    """Judges the spread of generated pictures, as a share of that of real ones."""
     if seen < EARLY or share >= ALIKE:
         return {}
     gamma = ["a larger --gamma"] if config.game in PENALISED else []
@@ -91,7 +91,7 @@ def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
 def of_figures(
     rows: Sequence[Mapping[str, float]], name: str, config: TrainConfig, pictures: int
 ) -> Faults:
-    """What the quality figure of that name says; of every STUCK-th snapshot after the best."""
+    """Judges the quality figure of that name, at every STUCK-th snapshot after the best."""
     figures = [(row[name], row["images_seen"]) for row in rows if name in row]
     since = len(figures) - 1 - min(range(len(figures)), key=lambda at: figures[at])
     if not since or since % STUCK:
@@ -107,11 +107,11 @@ def of_figures(
 
 
 def _slower(config: TrainConfig) -> list[str]:
-    """Options for smaller steps; of the article's game the batch alone can be turned."""
+    """Returns options for smaller steps; in the game `article` only the batch can change."""
     rate = f"--learning-rate {config.learning_rate / 2:g} (now {config.learning_rate:g})"
     return [rate] * (config.game != "article") + [f"--batch {2 * config.batch}"]
 
 
 def _few(config: TrainConfig, pictures: int) -> bool:
-    """Whether a set is small, and could be augmented more."""
+    """Returns whether a set is small, and could be augmented more."""
     return config.game in PENALISED and pictures < FEW and config.augmentation < AUGMENT

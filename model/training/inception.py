@@ -22,12 +22,12 @@ WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS}"
 MODULE = "torch_fidelity.feature_extractor_inceptionv3"
-LAYER = "2048"  # the pooled features that FID and KID are taken of
+LAYER = "2048"  # the pooled features that FID and KID are computed from
 BATCH = 64
 
 
 class Inception:
-    """Pictures of any size to 2,048 features; it enlarges them to 299x299 as the TensorFlow graph
+    """Pictures of any size to 2,048 features; it resizes them to 299x299 as the TensorFlow graph
     did, and looks at grey ones as RGB. Source: Heusel et al. (2017).
     """
 
@@ -41,7 +41,7 @@ class Inception:
     def __call__(
         self, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Features (N, 2048), and probabilities of no classes (N, 0)."""
+        """Returns features (N, 2048), and probabilities of no classes (N, 0)."""
         features = []
         with torch.inference_mode():
             for start in range(0, len(pixels), BATCH):
@@ -53,10 +53,10 @@ class Inception:
 
 
 def load_inception(device: torch.device) -> Inception:
-    """The network, if it is on this machine.
+    """Loads the network, if it is on this machine.
 
     Raises:
-        ExtractorError: torch-fidelity or the weights are missing, or the weights are others.
+        ExtractorError: torch-fidelity or the weights are missing, or the weights are not FID's.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
     try:
@@ -67,7 +67,7 @@ def load_inception(device: torch.device) -> Inception:
         ) from None
     if not path.is_file():
         raise ExtractorError(f"{path}: Inception's weights are missing; they are at {WEIGHTS_URL}")
-    # looked at before torch-fidelity unpacks it, for such a file could run code
+    # checked before torch-fidelity unpacks it, since such a file could run code
     if hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
         raise ExtractorError(f"{path}: not Inception's weights: its SHA-256 is another")
     network = module.FeatureExtractorInceptionV3(

@@ -1,6 +1,6 @@
-"""`interpolate`: the way through latent space from seed to seed, as a moving picture.
+"""`interpolate`: the way through latent space from seed to seed, as an animation.
 
-seeds -> rows of every frame -> sampler -> frames, one beside another in a grid -> one file
+seeds -> rows of every frame -> sampler -> frames, side by side in a grid -> one file
 """
 
 import argparse
@@ -39,15 +39,15 @@ from model.training.arguments import (
 )
 
 FORMATS = {".webp": "webp", ".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
-FRAMES_A_KEY = 20  # where nobody says how many
+FRAMES_A_KEY = 20  # frames from each seed to the next, by default
 MOST_SEEDS = 1024
-MOST_PIXELS = 2**29  # of all frames together, which are held in memory
+MOST_PIXELS = 2**29  # in all frames together, which are held in memory
 GRID = re.compile(r"([1-9][0-9]?)x([1-9][0-9]?)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """Which moving picture is wanted. A grid of W x H has as many ways, side by side: the seeds of
+    """Which animation is to be drawn. A grid of W x H has as many ways, side by side: the seeds of
     the first, then those of the second, and so on.
     """
 
@@ -58,12 +58,12 @@ class Way:
     output: Output = DEFAULT_OUTPUT
 
     def words(self) -> Words:
-        """The recipe, as a service writes it."""
+        """Returns the recipe, as a service writes it."""
         words = PictureRequest(self.path, self.changes, self.output).words(self.file.config)
         return words | ({} if self.grid == (1, 1) else {"grid": "{}x{}".format(*self.grid)})
 
     def rows(self) -> NDArray[np.float32]:
-        """The generator's input for every place of the first frame, then of the second, ..."""
+        """Returns the generator's input for every place of the first frame, then the second, ..."""
         ways, stops = self.grid[0] * self.grid[1], self.path.stops
         keys = len(stops) // ways
         parts = [
@@ -73,7 +73,7 @@ class Way:
         return rows.reshape(-1, rows.shape[-1])
 
     def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
-        """All frames (frames, H, W, C)."""
+        """Draws all frames (frames, H, W, C)."""
         columns, lines = self.grid
         rows = self.rows()
         parts = [sampler(rows[start : start + batch]) for start in range(0, len(rows), batch)]
@@ -83,11 +83,11 @@ class Way:
 
 
 def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64) -> None:
-    """Writes the moving picture in the format that the file's ending names.
+    """Writes the animation in the format that the file's ending names.
 
     Raises:
-        OutputError: it cannot be written, its ending is unknown, it is too large, or MP4 is wanted
-        without the extra for it.
+        OutputError: it cannot be written, its ending is unknown, it is too large, or MP4 is asked
+        for without the extra for it.
     """
     format = FORMATS.get(output.suffix.lower())
     if format is None:
@@ -111,7 +111,7 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
 
 
 def add_command(commands: Any) -> None:
-    """`interpolate`, among the commands."""
+    """Adds `interpolate` to the commands."""
     parser = commands.add_parser("interpolate", help="the way from seed to seed, as an animation")
     add_generator(parser)
     parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")

@@ -18,14 +18,14 @@ from tqdm import tqdm
 
 STATS, METRICS, WARNINGS = "stats.jsonl", "metrics.jsonl", "warnings.jsonl"
 LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
-QUIET = 20_000  # images for which a warning is not said again
+QUIET = 20_000  # images for which a warning is not repeated
 
 Row = dict[str, float | int]
 
 
 class Journal:
-    """Use as a context manager: it owns open files. A run ends after so many `images`; where its
-    hours end it, these are None, and `left` says how many seconds there are.
+    """The log of a run; a context manager, since it owns open files. A run ends after so many
+    `images`; where its hours end it, these are None, and `left` returns the seconds that remain.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Journal:
             stream.close()
 
     def say(self, text: str) -> None:
-        """One line for the person and the log."""
+        """Writes one line to the terminal and the log."""
         self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
         self._log.flush()
         self._bar.write(text, file=sys.stdout)
         sys.stdout.flush()
 
     def warn(self, kind: str, text: str) -> None:
-        """A warning for the person, the log and the report; one of a kind once in QUIET images."""
+        """Writes a warning for terminal, log and report; one of a kind once in QUIET images."""
         if kind in self._warned and self._seen - self._warned[kind] < QUIET:
             return
         self._warned[kind] = self._seen
@@ -91,7 +91,7 @@ class Journal:
         self._seen = images_seen
 
     def stats(self, row: Row) -> None:
-        """Losses and discriminator outputs of the last few steps."""
+        """Writes losses and discriminator outputs of the last few steps."""
         rate = (self._seen - self._first) / max(time.monotonic() - self._start, 1e-9)
         self._write(
             self._stats, {"images_seen": self._seen, **row, "images_per_second": round(rate, 1)}
@@ -116,7 +116,7 @@ class Journal:
         return f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
 
     def metrics(self, row: Mapping[str, float | int]) -> None:
-        """Quality figures."""
+        """Writes quality figures."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
     def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
@@ -128,7 +128,7 @@ class Journal:
 
 
 class Silence(Journal):
-    """What a process says that leaves the writing to another."""
+    """The journal of a process that leaves the writing to another."""
 
     def __init__(self) -> None:
         pass
@@ -137,24 +137,24 @@ class Silence(Journal):
         pass
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        """Writes nothing."""
 
     def warn(self, kind: str, text: str) -> None:
-        """Nothing."""
+        """Writes nothing."""
 
     def progress(self, images_seen: int) -> None:
-        """Nothing."""
+        """Writes nothing."""
 
     def stats(self, row: Row) -> None:
-        """Nothing."""
+        """Writes nothing."""
 
     def metrics(self, row: Mapping[str, float | int]) -> None:
-        """Nothing."""
+        """Writes nothing."""
 
 
 def seconds_spent(run_dir: Path, images_seen: int) -> float:
-    """What so many images took, by the rates in stats.jsonl: training alone, pauses between starts
-    left out.
+    """Returns the seconds that so many images took, by the rates in stats.jsonl: training alone,
+    pauses between starts left out.
     """
     path, seconds, before = run_dir / STATS, 0.0, 0
     for line in path.read_text().splitlines() if path.exists() else ():
@@ -167,7 +167,7 @@ def seconds_spent(run_dir: Path, images_seen: int) -> float:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; none where it is not there."""
+    """Reads the rows of a JSON-lines file; none where it is not there."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

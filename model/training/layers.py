@@ -17,7 +17,7 @@ from PIL import Image
 
 from model.training.album import LAYERS, DataError
 
-PATIENCE = 50  # draws for each stack that is wanted; by chance alone nothing takes so many
+PATIENCE = 50  # draws for each stack asked for; by chance alone nothing takes so many
 Stack = tuple[str, ...]  # files, bottom first
 
 
@@ -25,7 +25,7 @@ class Layers:
     """The layers of a zip file.
 
     Raises:
-        DataError: it is no such zip, or its index does not hold what is wanted.
+        DataError: it is no such zip, or its index does not hold what it should.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,14 +50,14 @@ class Layers:
         self._layer = cache(self._read)
 
     def combinations(self) -> dict[str, int]:
-        """How many stacks each class has, in the order of the index."""
+        """Returns how many stacks each class has, in the order of the index."""
         return {
             name: sum(prod(len(slot) for slot in slots) for slots in variants.values())
             for name, variants in self.classes.items()
         }
 
     def stacks(self, name: str, count: int, seed: int) -> Iterator[Stack]:
-        """`count` stacks of one class, each another; of a small class all that there are."""
+        """Draws `count` different stacks of one class; of a small class all that there are."""
         variants = self.classes[name]
         random = np.random.default_rng([seed, list(self.classes).index(name)])
         names = sorted(variants)
@@ -74,11 +74,11 @@ class Layers:
                 yield stack
 
     def size(self, stack: Stack) -> tuple[int, int]:
-        """Width and height of its picture, in pixels."""
+        """Returns width and height of its picture, in pixels."""
         return self._layer(stack[0]).size
 
     def picture(self, stack: Stack) -> Image.Image:
-        """The layers over white, RGB.
+        """Draws the layers over white, RGB.
 
         Raises:
             DataError: a layer is no picture, or not of the size of the others.

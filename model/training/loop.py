@@ -65,14 +65,14 @@ class Run:
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
-    start: Start | None = None  # None: from nothing
+    start: Start | None = None  # None: from scratch
     peers: Peers = field(default_factory=Peers)
     clock: Callable[[], float] = time.monotonic  # seconds
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
     """Trains, from the newest sound checkpoint in the folder, until the schedule's end or until
-    `stop()`. A run that diverges goes back to its last checkpoint and is dealt other batches.
+    `stop()`. A run that diverges goes back to its last checkpoint and gets other batches.
 
     Returns whether the end was reached.
 
@@ -158,7 +158,7 @@ class _Training:
             optimizer.register_step_pre_hook(peers.average_gradients)
 
     def go_on(self, stop: Callable[[], bool]) -> bool:
-        """To the schedule's end (true) or until `stop()`.
+        """Trains to the schedule's end (returns true) or until `stop()` (false).
 
         Raises:
             DivergedError: a loss or a weight is no longer finite.
@@ -192,7 +192,7 @@ class _Training:
                 ema.update(self._players.average, self._players.generator, keep)
                 journal.progress(images_seen)
 
-                # looking up
+                # logging
                 if step % schedule.log_steps == 0:
                     means = self._means()
                     journal.stats(means)
@@ -247,8 +247,9 @@ class _Training:
         return over or (total is not None and self._state["images_seen"] >= total)
 
     def _plan_cooldown(self, late: bool) -> None:
-        """Keeps in the state from which to which image the rates fall. Where hours end the run,
-        its pace tells when, once it is `late`; a longer run that has cooled down warms up again.
+        """Sets in the state from which to which count of images the rates fall. Where hours end the
+        run, its pace tells when, once it is `late`; a longer run that has cooled down warms up
+        again.
         """
         state, total, share = self._state, self._schedule.images, self._config.cooldown
         if not share:
@@ -265,14 +266,14 @@ class _Training:
         return cooled(self._state["images_seen"], *fall) if fall else 1.0
 
     def _snapshot_steps(self) -> int:
-        """0: the clock says when."""
+        """Returns the steps between snapshots; 0: the clock says when."""
         schedule = self._schedule
         if schedule.snapshot_images is not None:
             return max(1, round(schedule.snapshot_images / self._config.batch))
         return self._batches.epoch_steps if schedule.snapshot_seconds is None else 0
 
     def _watch(self, means: Row, journal: Journal) -> None:
-        """Says once how far the run will come, and what is wrong whenever something is."""
+        """Logs once how far the run will come, and warns whenever something is wrong."""
         config, clock, seen = self._config, self._clock, self._state["images_seen"]
         if clock.here() >= forecast.SECONDS and not self._foretold:
             self._foretold = True
@@ -291,7 +292,7 @@ class _Training:
             journal.warn(kind, text)
 
     def _means(self) -> dict[str, float | int]:
-        """Of the last few steps, which are then forgotten."""
+        """Returns the mean statistics of the last few steps, which are then dropped."""
         self._check_losses()
         names = dict.fromkeys(name for stats in self._recent for name in stats)
         means = [torch.stack([s[name] for s in self._recent if name in s]).mean() for name in names]
@@ -304,7 +305,7 @@ class _Training:
             raise DivergedError(f"a loss is not finite after {self._state['images_seen']:,} images")
 
     def _check_finite(self) -> None:
-        """Before anything is kept: the losses, and what the last step has left."""
+        """Checks, before anything is kept, the losses and what the last step has left."""
         self._check_losses()
         sound = all(bool(value.isfinite().all()) for value in self._players.tensors().values())
         if self._run.peers.any(not sound) == [True]:
@@ -330,8 +331,8 @@ class _Training:
         )
 
     def _snapshot(self, journal: Journal) -> None:
-        """The averaged generator as a generator file: always `last`, and `best` where the quality
-        figure says so.
+        """Writes the averaged generator as a generator file: always `last`, and `best` where the
+        quality figure says so.
         """
         run, config, state = self._run, self._config, self._state
         generator = ema.with_own_statistics(self._players.average, config.prior)
@@ -388,7 +389,7 @@ class _Training:
         return sample_rows(seeds, network.z_dim, self._config.prior, network.classes)
 
     def _fast_sampler(self) -> Sampler:
-        """The generator as it stands, without the average, in inference mode."""
+        """Returns a sampler of the generator as it is, without the average, in inference mode."""
         generator = copy.deepcopy(self._players.generator)
         return plain_sampler(generator, self._config.picture_side, self._run.device)
 
@@ -399,7 +400,7 @@ class _Training:
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
-    """The newest sound checkpoint of the first process; says what went wrong on the way."""
+    """Reads the first process's newest sound checkpoint; adds to `warnings` what went wrong."""
     content = run.peers.hear(_newest_content(run, warnings) if run.peers.first else None)
     return None if content is None else checkpoint.parse_checkpoint(content)
 

@@ -1,7 +1,7 @@
 """Losses and penalties, each with its paper and equation. Logits are (N,), every loss is a mean.
 
-The article's: sigmoid cross-entropy, one-sided label smoothing, non-saturating generator.
-The modern presets': relativistic pairing with zero-centred penalties. The sequel's: hinge.
+DCGAN article: sigmoid cross-entropy, one-sided label smoothing, non-saturating generator.
+Modern presets: relativistic pairing with zero-centred penalties. SNGAN and SAGAN: hinge.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, smoothing: float) -> Tensor:
-    """Mean cross-entropy of real images against 1 - smoothing, plus that of generated ones against
-    0.
+    """Returns the mean cross-entropy of real images against 1 - smoothing, plus that of generated
+    ones against 0.
 
     Goodfellow et al., "Generative Adversarial Nets" (2014), algorithm 1; smoothing: Salimans et
     al., "Improved Techniques for Training GANs" (2016), section 3.4.
@@ -25,7 +25,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, smoothing: floa
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Mean cross-entropy of generated images against 1, not smoothed.
+    """Returns the mean cross-entropy of generated images against 1, not smoothed.
 
     Goodfellow et al. (2014), the non-saturating form below equation 1.
     """
@@ -33,8 +33,8 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 
 
 def relativistic_loss(winners: Tensor, losers: Tensor) -> Tensor:
-    """softplus(losers - winners), in pairs: real ones are to win for the discriminator, generated
-    ones for the generator.
+    """Returns the mean softplus(losers - winners), in pairs: real ones are to win for the
+    discriminator, generated ones for the generator.
 
     Jolicoeur-Martineau, "The relativistic discriminator" (2018); as Huang et al., "The GAN is dead;
     long live the GAN!" (R3GAN, 2024), equation 2.
@@ -43,9 +43,9 @@ def relativistic_loss(winners: Tensor, losers: Tensor) -> Tensor:
 
 
 def zero_centred_penalty(logits: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-    """Squared length of each logit's gradient at its inputs (N, C, H, W), half of it, in float32:
-    R1 of real images, R2 of generated ones, or of their maps. `inputs` must be part of the logits'
-    graph.
+    """Returns half the mean squared length of each logit's gradient at its inputs (N, C, H, W),
+    which should be float32: R1 of real images, R2 of generated ones, or of their maps. `inputs`
+    must be part of the logits' graph.
 
     Mescheder et al., "Which Training Methods for GANs do actually Converge?" (2018), equation 9;
     Huang et al. (2024), equation 3.
@@ -56,7 +56,7 @@ def zero_centred_penalty(logits: Tensor, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Mean of what real logits lack to 1, plus what generated ones exceed -1 by.
+    """Returns the mean of what real logits lack to 1, plus that by which generated ones exceed -1.
 
     Lim and Ye, "Geometric GAN" (2017); Miyato et al., "Spectral Normalization" (2018), equation 16.
     """
@@ -64,5 +64,5 @@ def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
 
 
 def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
-    """Minus the mean logit of generated images. Miyato et al. (2018), equation 17."""
+    """Returns minus the mean logit of generated images. Miyato et al. (2018), equation 17."""
     return -fake_logits.mean()

@@ -33,7 +33,7 @@ from model.training.parts import add_command as add_parts
 
 
 def add_commands(commands: Any) -> None:
-    """`evaluate`, `classifier` and `parts`, among the commands."""
+    """Adds `evaluate`, `classifier` and `parts` to the commands."""
     measure = commands.add_parser("evaluate", help="measure a generator file, as JSON")
     measure.add_argument("generator", type=Path, help="folder of a generator file")
     measure.add_argument(
@@ -99,10 +99,10 @@ def _classifier(options: argparse.Namespace) -> int:
 
 
 def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) -> Figures:
-    """The figures of a generator file beside real pictures, as the options want them.
+    """Measures a generator file against real pictures, as the options say.
 
     Raises:
-        ExtractorError: there is no network to see them through.
+        ExtractorError: there is no feature network to measure with.
         DataError: the pictures cannot be read.
         GeneratorFileError: the generator file cannot be served.
     """
@@ -125,7 +125,7 @@ def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) 
 
 
 def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
-    """The training and the test part; says on stderr what of them is broken."""
+    """Reads the training and the test part; prints on stderr which files of them are broken."""
     names: tuple[Split, ...] = ("train", "test")
     parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
     broken = sorted({one for part in parts for one in part.broken})
@@ -138,7 +138,7 @@ def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
 def read_network(
     options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
 ) -> FeatureNetwork | None:
-    """The feature network that the options name; None for none. See `find_network`."""
+    """Finds the feature network that the options name; None for none. See `find_network`."""
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -147,7 +147,7 @@ def read_network(
 
 
 def add_against(parser: argparse.ArgumentParser) -> None:
-    """Which real pictures count."""
+    """Adds the option for which real pictures count."""
     parser.add_argument(
         "--against",
         choices=("train", "test", "all"),
@@ -156,7 +156,7 @@ def add_against(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
-    """What becomes of pictures that are not square."""
+    """Adds the option for what becomes of pictures that are not square."""
     parser.add_argument(
         "--fit",
         choices=FITS,
@@ -167,7 +167,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where it is computed, and where official sets come from."""
+    """Adds the options for the device, and for where official sets come from."""
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
@@ -175,7 +175,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """The same, and the network that measures."""
+    """Adds the same as `add_device`, and the option for the network that measures."""
     add_device(parser)
     parser.add_argument(
         "--features",

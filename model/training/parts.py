@@ -1,5 +1,5 @@
 """`parts`: the network that names the layer in each slot of stacked pictures, so that a figure says
-whether generated ones are made of such parts. It measures; no loss looks through it.
+whether generated ones are made of such parts. It measures; no loss uses it.
 
     zip of layers -> stacks -> pictures, and the layer in each slot -> Extractor
 
@@ -27,16 +27,16 @@ from model.training.data import Dataset
 from model.training.features import BATCH, SHIFT, Classifier, Extractor, ExtractorConfig, to_input
 from model.training.layers import Layers
 
-ABSENT = -1  # the label of a slot that a picture's class has not
+ABSENT = -1  # the label of a slot that a picture's class does not have
 LEARNING_RATE = 2e-3
-DROPOUT = 0.1  # of features
+DROPOUT = 0.1  # share of the features that is left out
 
 Parts = NDArray[np.int64]  # (N, slots)
 
 
 def slots(layers: Layers) -> dict[str, list[str]]:
-    """The files of each slot, under its class and place from the bottom, such as "robot/3"; slots
-    without a choice are left out.
+    """Returns the files of each slot, under its class and place from the bottom, such as "robot/3";
+    slots without a choice are left out.
     """
     files: dict[str, set[str]] = {}
     for name, variants in layers.classes.items():
@@ -47,8 +47,8 @@ def slots(layers: Layers) -> dict[str, list[str]]:
 
 
 def drawn(layers: Layers, name: str, count: int, seed: int, side: int) -> tuple[Dataset, Parts]:
-    """Pictures of `count` stacks a class, (side, side, 3), resized as `data` does, and the layers
-    that they are made of.
+    """Draws pictures of `count` stacks a class, (side, side, 3), resized as `data` does; returns
+    them with the layers that they are made of.
 
     Raises:
         DataError: a layer is no picture, or no slot has a choice.
@@ -79,8 +79,8 @@ def train_parts(
     device: torch.device,
     say: Callable[[str], None],
 ) -> Extractor:
-    """A network that names the layers, and the class, of all but every tenth of these pictures; its
-    config states how often it is right about the others.
+    """Trains a network to name the layers, and the class, of all but every tenth of these pictures;
+    its config states how often it is right about the others.
 
     Adam with a learning rate that falls along a half cosine; pictures shift by up to two pixels.
     Weights are rounded to half precision in the end, as they are kept.
@@ -130,7 +130,7 @@ def train_parts(
 
 
 def accuracy(extractor: Extractor, images: NDArray[np.uint8], parts: Parts) -> dict[str, float]:
-    """Share of the layers that it names, of each slot over the pictures that have it."""
+    """Returns the share of the layers that it names, a slot, over the pictures that have it."""
     right, there = extractor.parts(images) == parts, parts != ABSENT
     return {
         slot: round(float(right[there[:, column], column].mean()), 4)
@@ -139,7 +139,7 @@ def accuracy(extractor: Extractor, images: NDArray[np.uint8], parts: Parts) -> d
 
 
 def _loss(network: Classifier, features: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy, the mean over all slots that are there, the class among them."""
+    """Computes the mean cross-entropy over all slots that are there, the class among them."""
     assert network.parts is not None
     assert network.logits is not None
     sizes = list(network.config.parts.values())
@@ -155,7 +155,7 @@ def _loss(network: Classifier, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def add_command(commands: Any) -> None:
-    """`parts`, among the commands."""
+    """Adds `parts` to the commands."""
     parser = commands.add_parser(
         "parts", help="train a network that names the layers of stacked pictures, to measure with"
     )

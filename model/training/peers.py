@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 -m model.training train ...
 
-Each process deals the whole batch and plays with its share; gradients, losses and what batch norm
+Each process draws the whole batch and trains on its share; gradients, losses and what batch norm
 sees are averaged over all. So it is the same run with any number of processes, but for the last
 bits of its sums. The first process alone writes.
 
@@ -47,7 +47,7 @@ class Peers:
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process's part of a batch.
+        """Returns this process's part of a batch.
 
         Raises:
             PeersError: not all parts would be equal.
@@ -61,7 +61,7 @@ class Peers:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of what each process has, the same bits for all."""
+        """Returns the mean of what each process has, the same bits for all."""
         if self.size == 1:
             return values
         total = values.detach().clone()
@@ -70,7 +70,7 @@ class Peers:
         return total / self.size
 
     def any(self, *answers: bool) -> list[bool]:
-        """Each answer is yes where it is for any process."""
+        """Returns for each answer whether it is yes for any process."""
         if self.size == 1:
             return list(answers)
         flags = torch.tensor(answers, dtype=torch.int32)
@@ -79,7 +79,7 @@ class Peers:
         return [bool(flag) for flag in flags]
 
     def hear(self, content: bytes | None) -> bytes | None:
-        """What the first process says; what the others say is not heard."""
+        """Returns what the first process passes; what the others pass is ignored."""
         if self.size == 1:
             return content
         length = torch.tensor(-1 if content is None else len(content))
@@ -95,7 +95,7 @@ class Peers:
         return heard
 
     def device(self, asked: str) -> str:
-        """The name of this process's device: with several GPUs each takes its own.
+        """Returns the name of this process's device: with several GPUs each takes its own.
 
         Raises:
             PeersError: one GPU is asked for, and there are several processes.
@@ -110,7 +110,7 @@ class Peers:
 
     @contextmanager
     def one_before_the_others(self) -> Iterator[None]:
-        """One process of each machine goes first: what it downloads, the others find."""
+        """Lets one process of each machine go first: what it downloads, the others find."""
         if self.size > 1 and self.local_rank > 0:
             self.any(False)
         try:
@@ -120,7 +120,7 @@ class Peers:
                 self.any(False)
 
     def average_gradients(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        """Every process's gradients become the mean of all; a hook for before a step."""
+        """Replaces every process's gradients by the mean of all; a hook for before a step."""
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
@@ -135,7 +135,7 @@ class Peers:
 
 @contextmanager
 def joined() -> Iterator[Peers]:
-    """The processes that torchrun has started, or this one alone.
+    """Joins the processes that torchrun has started, or this one alone.
 
     Raises:
         PeersError: one of them cannot be reached, or ends before the others.
@@ -194,7 +194,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm by the whole batch, of which each process has a share; on any device."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer that it was; statistics in float32 at least."""
+        """Normalises as the layer that it was; statistics in float32 at least."""
         if not self.training:
             return super().forward(x)
         values = x.to(torch.promote_types(x.dtype, torch.float32))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.training.journal import METRICS, STATS, read_rows
 
 LOSSES_PLOT, METRICS_PLOT = "losses.png", "metrics.png"
-POINTS = 400  # of one curve; more rows are averaged, between their least and their greatest value
+POINTS = 400  # in one curve; more rows are averaged, between their least and their greatest value
 PANEL = (5.0, 2.8)  # inches
 DPI = 100
 WIDE = 20  # times the least value: drawn on a logarithmic axis
@@ -36,9 +36,7 @@ class Curve:
 
 
 def draw_plots(run_dir: Path, say: Callable[[str], None]) -> None:
-    """Writes both pictures; whatever goes wrong is said and goes no further, for a run is worth
-    more than its plots.
-    """
+    """Writes both pictures; errors are only reported, since a run is worth more than its plots."""
     try:
         for name, rows, kind in (
             (LOSSES_PLOT, read_rows(run_dir / STATS), _kind_of_loss),
@@ -51,7 +49,7 @@ def draw_plots(run_dir: Path, say: Callable[[str], None]) -> None:
 
 
 def curves(rows: Rows, points: int = POINTS) -> list[Curve]:
-    """Every figure of the rows, in the order in which they turn up; lists are left out."""
+    """Returns every figure of the rows, in the order in which they turn up, without lists."""
     names = dict.fromkeys(name for row in rows for name in row if name != "images_seen")
     found = []
     for name in names:
@@ -85,7 +83,7 @@ def _kind_of_metric(name: str) -> str:
 
 
 def _draw(found: list[Curve], kind: Callable[[str], str], path: Path) -> None:
-    # by name: matplotlib takes its time, and only a run that draws shall wait for it
+    # by name: matplotlib is slow to import, and only a run that draws should wait for it
     module: Any = importlib.import_module("matplotlib.figure")
     panels: dict[str, list[Curve]] = {}
     for curve in found:

@@ -1,5 +1,5 @@
-"""Describes a set of pictures, and makes one ready once: whatever training reads, and layers, in;
-a zip of pictures of one size out, with a montage and a description beside it.
+"""Describes a set of pictures, and prepares one: whatever training reads, and layers, in; a zip of
+pictures of one size out, with a montage and a description next to it.
 
     source -> Material (labels, parts, pictures in order) -> Description, zip, montage
 
@@ -51,15 +51,15 @@ from model.training.measuring import add_fit
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage
-COLUMNS = 8  # of a montage
-STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that equal sets are equal bytes
+COLUMNS = 8  # in a montage
+STAMP = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip, so that equal sets are equal bytes
 
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What pictures are made into."""
+    """What pictures are converted to."""
 
     side: int  # pixels
     channels: int
@@ -102,10 +102,10 @@ def prepare(
     count: int = 2000,
     seed: int = 0,
 ) -> list[str]:
-    """Describes a source, in lines; with an `output` makes the zip, and beside it the montage
+    """Describes a source, in lines; with an `output` makes the zip, and next to it the montage
     (.png), the description (.txt) and, if there are any, the names of broken files (.broken.txt).
 
-    Channels: 1 where every picture is grey, if nothing is said. `count` a class and `seed` choose
+    Channels: by default 1 where every picture is grey, else 3. `count` a class and `seed` choose
     among stacks of layers.
 
     Raises:
@@ -142,7 +142,7 @@ def _checked(output: Path, source: Path, side: int | None) -> int:
 
 
 def _shown(material: Material, form: Form | None) -> Iterable[tuple[int, Item | Broken]]:
-    """The pictures, with a bar where somebody looks on."""
+    """Returns the pictures, with a progress bar on a terminal."""
     total = len(material.held_out)
     return tqdm(material.items(form), total=total, unit="img", disable=None, leave=False)
 
@@ -151,7 +151,7 @@ def _shown(material: Material, form: Form | None) -> Iterable[tuple[int, Item | 
 
 
 class Description:
-    """Gathers what there is to say of a set, picture by picture."""
+    """Gathers what a set holds, picture by picture."""
 
     def __init__(self, material: Material) -> None:
         self._material = material
@@ -162,7 +162,7 @@ class Description:
         self._digests: set[bytes] = set()
 
     def add(self, place: int, item: Item | Broken) -> None:
-        """The next picture."""
+        """Adds the next picture."""
         if isinstance(item, Broken):
             self.broken.append(item)
             return
@@ -173,7 +173,7 @@ class Description:
             self._labels[int(self._material.labels[place])] += 1
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Returns the description, for people."""
         total = self.found.total()
         lines = [
             f"{self._material.path}: {total:,} pictures, "
@@ -247,7 +247,7 @@ def _has_layers(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return LAYERS in archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False  # nor is it an album, which will say why
+        return False  # it is no album either; `open_album` says why
 
 
 def _of_album(album: Album) -> Material:
@@ -333,7 +333,7 @@ def _item(
 
 
 def _write(output: Path, material: Material, form: Form, description: Description) -> list[str]:
-    """The zip, whole or not at all, and what lies beside it; the description."""
+    """Writes the zip, whole or not at all, and what lies next to it; returns the description."""
     temporary = output.with_name(f".{output.name}.tmp")
     try:
         rows = _spread(material)
@@ -357,7 +357,7 @@ def _write(output: Path, material: Material, form: Form, description: Descriptio
 def _write_zip(
     path: Path, material: Material, form: Form, description: Description, wanted: list[int]
 ) -> list[NDArray[np.uint8]]:
-    """The zip; of the wanted places those pictures that are not broken, in the order wanted."""
+    """Writes the zip; returns the pictures at `wanted` that are not broken, in its order."""
     labels: list[tuple[str, int]] = []
     test: list[str] = []
     number = 0
@@ -390,7 +390,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _spread(material: Material) -> list[list[int]]:
-    """Places for the montage: as many of each class, from its first to its last."""
+    """Chooses places for the montage: as many of each class, from its first to its last."""
     groups = [np.arange(len(material.held_out))]
     if material.labels is not None:
         groups = [np.flatnonzero(material.labels == label) for label in np.unique(material.labels)]
@@ -403,7 +403,7 @@ def _spread(material: Material) -> list[list[int]]:
 
 
 def _montage(pictures: list[NDArray[np.uint8]], classes: int) -> Image.Image:
-    """A sheet of them, smaller where they are large; a row a class, if a row can hold it."""
+    """Draws a sheet of them, smaller where they are large; a row a class, if a row can hold it."""
     each = MONTAGE // classes
     columns = each if 1 < each < COLUMNS else COLUMNS
     sheet = tile(np.stack([_thumbnail(picture) for picture in pictures]), columns)
@@ -418,7 +418,7 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def listing(counts: Mapping[str, int]) -> str:
-    """Names and counts, in order of the names."""
+    """Lists names and counts, in order of the names."""
     return ", ".join(f"{printable(name)} {counts[name]:,}" for name in sorted(counts))
 
 
@@ -426,7 +426,7 @@ def listing(counts: Mapping[str, int]) -> str:
 
 
 def add_command(commands: Any) -> None:
-    """`data`, among the commands."""
+    """Adds `data` to the commands."""
     data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
     data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
     data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")

@@ -38,7 +38,7 @@ LATER: dict[str, object] = {
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that decides what a run computes; the same config and data compute the same
-    weights.
+    weights, up to a cool-down, whose start depends on the schedule.
     """
 
     preset: str
@@ -47,44 +47,44 @@ class TrainConfig:
     picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
     prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
-    fit: Fit = "crop"  # of pictures that are not square
+    fit: Fit = "crop"  # for pictures that are not square
     game: Game = "article"  # see `games`
     batch: int = 128
     learning_rate: float = 2e-4
     discriminator_learning_rate: float | None = None  # None: the generator's
     betas: tuple[float, float] = (0.5, 0.999)
-    # what follows has no part in the article's game
+    # what follows is not for the game `article`
     burn_in: float = 0.0  # images after which all that changes has come to its end
-    final_rate_share: float = 1.0  # of both learning rates
+    final_rate_share: float = 1.0  # factor of both learning rates at the end of the burn-in
     final_beta2: float = 0.999
     gamma: float = 0.0  # weight of R1 and R2
     final_gamma: float = 0.0
     penalty_interval: int = 1  # steps
     augmentation: float = 0.0  # probability at the end of the burn-in, from 0
     mirror: bool = False  # half of the real pictures, left to right
-    # these have a part in the modern game alone
+    # these are for the game `modern` alone
     generator_betas: tuple[float, float] | None = None  # None: as the discriminator's
     steady: float = 0.0  # images for which the rates stay, to fall with the root of those seen
     cooldown: float = 0.0  # last share of a run, over which the rates fall to a tenth
-    frozen_features: bool = False  # a projected discriminator beside the other
-    discriminator_weight: float = 1.0  # of the other one's loss, where each head's counts once
+    frozen_features: bool = False  # a projected discriminator next to the other
+    discriminator_weight: float = 1.0  # weight of the other one's loss; that of each head is 1
     heads_learning_rate: float = 0.0
     heads_gamma: float = 0.0  # weight of R1 and R2 at the maps
     heads_interval: int = 1  # steps from one look through the frozen features to the next
-    heads_penalty_interval: int = 1  # steps, a multiple of it
-    # these two have a part in no other
+    heads_penalty_interval: int = 1  # steps, a multiple of `heads_interval`
+    # these two are for the game `article` alone
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
-    start: str = ""  # SHA-256 of what training starts from, see `start.Start`; "": from nothing
+    start: str = ""  # SHA-256 of what training starts from, see `start.Start`; "": from scratch
     ema_half_life: float = 10_000.0  # images
-    ema_ramp: float = 0.05  # of the images seen: upper bound of the half-life early on
+    ema_ramp: float = 0.05  # share of the images seen: upper bound of the half-life early on
     seed: int = 0
     # autocast convolutions to bfloat16; weights, losses, penalties and optimisers stay float32
     bf16: bool = False
     channels_last: bool = False  # memory order of pictures and kernels: quicker for residual ones
 
     def record(self) -> dict[str, object]:
-        """All of it as JSON has it."""
+        """Returns all of it as JSON has it."""
         return {**asdict(self), "network": network_to_dict(self.network)}
 
     @property
@@ -97,7 +97,7 @@ class TrainConfig:
         }
 
     def fingerprint(self, data_sha256: str) -> str:
-        """SHA-256 of the config and the data: runs with equal ones are the same run."""
+        """Returns the SHA-256 of the config and the data: runs with equal ones are the same run."""
         fields = {k: v for k, v in self.record().items() if k not in LATER or v != LATER[k]}
         fields["preset"] = self.preset.removesuffix(FIRST_VERSION)
         return hashlib.sha256(
@@ -107,17 +107,17 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long a run lasts and how often it looks up; does not change what is computed."""
+    """How long a run lasts, and so when it cools down, and how often it logs and saves."""
 
     images: int | None  # total, the clock of training; None: `hours` end the run
-    hours: float | None = None  # of training, measuring and saving included, all starts together
+    hours: float | None = None  # or the hours, measuring and saving included, all starts together
     log_steps: int = 10
     grid_steps: int = 100
     checkpoint_seconds: float = 120.0
     keep: int = 2  # newest checkpoints
     figure_images: int = 5000  # generated pictures in the quality figure of each snapshot
     snapshot_images: int | None = None  # between snapshots; None: an epoch
-    snapshot_seconds: float | None = None  # or so much of the same time, for an epoch
+    snapshot_seconds: float | None = None  # or so much of the same time, instead of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +140,10 @@ def _article(
 
 
 def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
-    """What learns most in an hour of a CPU: batch norm in the generator, three times the learning
-    rate that networks without it bear, one batch of generated images a step, rare penalties, and a
-    projected discriminator beside the other (`benchmarks.recipes` has what each brings).
+    """Makes the preset that learns most in an hour of a CPU: batch norm in the generator, three
+    times the learning rate that networks without it bear, one batch of generated images a step,
+    rare penalties, and a projected discriminator next to the other (`benchmarks.recipes` has what
+    each brings).
     """
     name = f"modern-{resolution}"
     config = TrainConfig(
@@ -177,8 +178,8 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
 
 
 def _modern_first(resolution: int, *, gamma: float) -> tuple[str, Preset]:
-    """R3GAN's recipe (Huang et al., 2024, appendix) for a budget of millions of images, not
-    hundreds of millions: batch and discriminator are small, so that a CPU gets somewhere too.
+    """Makes the preset of R3GAN's recipe (Huang et al., 2024, appendix) for a budget of millions of
+    images, not hundreds of millions: batch and discriminator are small, for CPUs too.
     """
     name = f"modern-{resolution}{FIRST_VERSION}"
     config = TrainConfig(
@@ -206,8 +207,9 @@ def _modern_first(resolution: int, *, gamma: float) -> tuple[str, Preset]:
 
 
 def _sequel(name: str, network: SNGANConfig, *, about: str) -> tuple[str, Preset]:
-    """What the article's author did next: hinge loss, spectral norm, two speeds (Heusel et al.,
-    "GANs Trained by a Two Time-Scale Update Rule", 2017), one update each; 100,000 steps.
+    """Makes the preset of what the DCGAN article's author did next: hinge loss, spectral norm, two
+    speeds (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017), one update each;
+    100,000 steps.
     """
     config = TrainConfig(
         preset=name,

@@ -1,7 +1,7 @@
 """What a feature network learns where there are no classes to learn: which pictures are alike, and
 what has been done to a picture.
 
-    clusters(pixels)  ->  a group for each picture, of pictures whose colours lie alike
+    clusters(pixels)  ->  a group for each picture, of pictures whose colours are laid out alike
     damage(images)    ->  images that went wrong as a generator's do, and how each went wrong
 
 The first makes features tell what is in a picture, the second how well it is drawn. Sources: for
@@ -24,7 +24,7 @@ DAMAGES = ("none", "blend", "patch", "blur", "noise", "warp", "colour")
 
 
 def clusters(pixels: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], int]:
-    """The group of each picture (N, H, W, C), and their number: k-means over small pictures."""
+    """Groups pictures (N, H, W, C) by k-means over small ones; returns groups and their number."""
     coarse = _coarse(pixels)
     random = np.random.default_rng(seed)
     count = int(np.clip(len(pixels) // PICTURES_A_CLUSTER, 2, CLUSTERS))
@@ -33,15 +33,15 @@ def clusters(pixels: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], i
         groups = _nearest_centre(coarse, centres)
         for group in range(count):
             members = coarse[groups == group]
-            # a group that nobody is in starts anew at a picture
+            # an empty group starts anew at a picture
             centre = members.mean(0) if len(members) else coarse[random.integers(len(coarse))]
             centres[group] = centre
     return _nearest_centre(coarse, centres), count
 
 
 def damage(images: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) in [-1, 1], most of them damaged, and the number of each one's damage in
-    DAMAGES.
+    """Damages most of the images (N, C, H, W) in [-1, 1]; returns all, and the number of each one's
+    damage in DAMAGES.
     """
     count = len(images)
     kinds = random.integers(0, len(DAMAGES), count)
@@ -59,7 +59,7 @@ def _blend(images: Tensor, others: Tensor, random: np.random.Generator) -> Tenso
 
 
 def _patch(images: Tensor, others: Tensor, random: np.random.Generator) -> Tensor:
-    """A square of another picture, of a fifth to three fifths of the side."""
+    """Pastes a square of another picture, of a fifth to three fifths of the side."""
     side = images.shape[2]
     sizes = random.uniform(0.2, 0.6, (len(images), 1)) * side
     starts = random.uniform(0, 1, (2, len(images), 1)) * (side - sizes)
@@ -83,7 +83,7 @@ def _noise(images: Tensor, others: Tensor, random: np.random.Generator) -> Tenso
 
 
 def _warp(images: Tensor, others: Tensor, random: np.random.Generator) -> Tensor:
-    """Pushes places about, smoothly, by some hundredths of the side."""
+    """Moves places smoothly by some hundredths of the side."""
     pushes = torch.from_numpy(random.standard_normal((len(images), 2, 4, 4), np.float32))
     smooth = functional.interpolate(
         pushes.to(images.device), size=images.shape[2:], mode="bilinear", align_corners=False
@@ -95,7 +95,7 @@ def _warp(images: Tensor, others: Tensor, random: np.random.Generator) -> Tensor
 
 
 def _colour(images: Tensor, others: Tensor, random: np.random.Generator) -> Tensor:
-    """Less contrast, and each channel shifted."""
+    """Lowers the contrast, and shifts each channel."""
     shifts = random.uniform(-0.2, 0.2, (*images.shape[:2], 1, 1)).astype(np.float32)
     shift = torch.from_numpy(shifts).to(images.device)
     return images * _strengths(images, random, 0.6, 0.95) + shift
@@ -112,13 +112,13 @@ _DAMAGE = {
 
 
 def _strengths(images: Tensor, random: np.random.Generator, low: float, high: float) -> Tensor:
-    """One a picture, (N, 1, 1, 1)."""
+    """Draws one strength a picture, (N, 1, 1, 1)."""
     drawn = random.uniform(low, high, (len(images), 1, 1, 1)).astype(np.float32)
     return torch.from_numpy(drawn).to(images.device)
 
 
 def _coarse(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pictures as (N, D) rows of few pixels, channels of equal weight."""
+    """Reduces pictures to (N, D) rows of few pixels, channels of equal weight."""
     parts = [
         functional.adaptive_avg_pool2d(
             torch.from_numpy(pixels[start : start + 1024]).permute(0, 3, 1, 2).float(), COARSE

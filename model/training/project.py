@@ -1,6 +1,4 @@
-"""`project`: the latent whose picture comes nearest to a given one, and both pictures beside each
-other.
-"""
+"""`project`: the latent whose picture comes nearest to a given one, both pictures side by side."""
 
 import argparse
 import json
@@ -38,7 +36,7 @@ from model.training.data import DataError
 
 
 def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
-    """The centre square of a picture file, (side, side, C).
+    """Reads the centre square of a picture file, (side, side, C).
 
     Raises:
         DataError: it is not there, or is no picture.
@@ -51,14 +49,14 @@ def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
 
 
 def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
-    """A row as a recipe: with it, POST /generate draws the picture again."""
+    """Returns a row as a recipe: with it, POST /generate draws the picture again."""
     z_dim, classes = file.config.network.z_dim, file.config.classes
     words: Words = {"z": vector_words(row[:z_dim])}
     return words | ({"class": classes[row[z_dim:].argmax()]} if classes else {})
 
 
 def add_command(commands: Any) -> None:
-    """`project`, among the commands."""
+    """Adds `project` to the commands."""
     parser = commands.add_parser("project", help="the latent that comes nearest to a picture")
     add_generator(parser)
     parser.add_argument("picture", type=Path, help="a picture file; its centre square is taken")

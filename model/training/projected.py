@@ -27,7 +27,7 @@ MIXING_SEED = 0
 
 
 def map_sizes(resolution: int) -> list[tuple[int, int]]:
-    """Channels and pixels per side of each mixed map of pictures of `resolution`."""
+    """Returns channels and pixels per side of each mixed map of pictures of `resolution`."""
     side = _seen_side(resolution)
     return [(MIXED << max(0, level - 1), side >> (2 + level)) for level in range(len(CHANNELS))]
 
@@ -61,8 +61,8 @@ class Projection(nn.Module):
         self.scales = [1.0 / float(found.float().std().clamp_min(1e-6)) for found in self(images)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, channels[i], sides[i], sides[i]), the finest first, of images (N, C, H, W) with
-        grey or RGB in [-1, 1].
+        """Computes maps (N, channels[i], sides[i], sides[i]), the finest first, of images (N, C, H,
+        W), grey or RGB, in [-1, 1].
         """
         x = images.to(self.features.stem.weight.dtype)
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
@@ -103,7 +103,7 @@ class Head(nn.Module):
             nn.init.normal_(self.classes.weight)
 
     def forward(self, x: Tensor, classes: Tensor) -> Tensor:
-        """Logits (N,) of a map (N, channels, side, side) with a weight a class (N, classes)."""
+        """Returns logits (N,) of a map (N, channels, side, side) and class weights (N, classes)."""
         for convolution in self.convolutions:
             x = functional.leaky_relu(convolution(x), LEAKY_SLOPE)
         places = self.logit(x).flatten(2).float()
@@ -125,12 +125,12 @@ class Heads(nn.Module):
         )
 
     def forward(self, maps: list[Tensor], classes: Tensor) -> list[Tensor]:
-        """Logits (N,) of each head."""
+        """Computes the logits (N,) of each head."""
         return [head(found, classes) for head, found in zip(self.heads, maps, strict=True)]
 
 
 def _mixing(into: int, out: int) -> nn.Conv2d:
-    """A random 1x1 convolution that keeps the variance."""
+    """Makes a random 1x1 convolution that keeps the variance."""
     convolution = nn.Conv2d(into, out, 1)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
     assert convolution.bias is not None

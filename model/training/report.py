@@ -45,11 +45,11 @@ from model.training.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
 from model.training.run_folder import OPTIONS, RunError
 
 REPORT = "report.html"
-COLUMNS, ROWS = 12, 8  # of a sheet; with classes a row is a class
+COLUMNS, ROWS = 12, 8  # in a sheet; with classes a row is a class
 MOST_CLASSES = 20  # shown
 STRIPS = 4  # interpolations, of COLUMNS frames each
 PAIRS = 16
-SEARCHED = 1000  # samples among which those nearest to a training picture are looked for
+SEARCHED = 1000  # samples that are searched for those nearest to a training picture
 SHOWN_SIDE = 64  # pixels on the page, at least; small pictures are shown larger
 PAIR_SIDE = 40  # the same of a picture in a pair; eight pairs have room side by side
 
@@ -81,15 +81,15 @@ class Subject:
     sampler: Sampler
     train: Dataset
     record: dict[str, Any]  # options.json of the run
-    figures: Figures  # of the generator, by name
+    figures: Figures  # the generator's, by name
     real_figures: Figures  # the same of training pictures in its place
     network: FeatureNetwork | None  # None: no nearest neighbours
     train_features: NDArray[np.float32] | None
 
 
 def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str) -> None:
-    """The page at the end of a run, if there is none or it is older than the last generator. What
-    goes wrong is said and goes no further: the run has done its work.
+    """Writes the page at the end of a run, if there is none or it is older than the last generator.
+    Errors are only reported: the run has done its work.
     """
     page, generator = run_dir / REPORT, run_dir / "last" / CONFIG
     if page.exists() and page.stat().st_mtime >= generator.stat().st_mtime:
@@ -101,7 +101,7 @@ def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, de
 
 
 def best_or_last(run_dir: Path) -> Path:
-    """The generator file that a page is about.
+    """Returns the folder of the generator file that a page is about.
 
     Raises:
         RunError: the run has neither.
@@ -151,7 +151,7 @@ def report_run(
 
 
 def write_report(run_dir: Path, subject: Subject) -> Path:
-    """Writes report.html into the run's folder, whole or not at all; returns its place."""
+    """Writes report.html into the run's folder, whole or not at all; returns its path."""
     parts = [
         _head(subject),
         _warnings(run_dir),
@@ -190,7 +190,7 @@ def _head(subject: Subject) -> str:
 
 
 def _warnings(run_dir: Path) -> str:
-    """Each kind once, as it was said last."""
+    """Returns a list with each kind of warning once, as it was given last."""
     rows = read_rows(run_dir / WARNINGS)
     if not rows:
         return ""
@@ -316,7 +316,7 @@ def _options(subject: Subject) -> str:
 
 
 def _shown(count: int) -> list[int]:
-    """All classes, or evenly chosen ones."""
+    """Returns all classes, or evenly chosen ones."""
     return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_CLASSES))]
 
 
@@ -336,7 +336,9 @@ def _figure(image: str, caption: str) -> str:
 
 
 def _image(pixels: Pixels, side: int, shown: int = SHOWN_SIDE) -> str:
-    """An element that holds a picture (H, W, C), in which pictures of `side` are shown so large."""
+    """Returns an element with a picture (H, W, C), in which pictures of `side` are shown at least
+    `shown` pixels large.
+    """
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
     width = pixels.shape[1] * max(1, -(-shown // side))
@@ -363,7 +365,7 @@ def _plain(value: Any) -> str:
 
 
 def add_command(commands: Any) -> None:
-    """`report`, among the commands."""
+    """Adds `report` to the commands."""
     page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
     page.add_argument("run", type=Path, help="run folder; the page is its report.html")
     page.add_argument("--data", help="real pictures (default: those of the run)")

@@ -22,7 +22,7 @@ class RunError(Exception):
 
 
 def find_run(outdir: Path, fingerprint: str) -> Path | None:
-    """The newest run of exactly this configuration and data."""
+    """Finds the newest run of exactly this configuration and data."""
     for folder in reversed(_runs(outdir)):
         if _options(folder).get("fingerprint") == fingerprint:
             return folder
@@ -30,7 +30,7 @@ def find_run(outdir: Path, fingerprint: str) -> Path | None:
 
 
 def open_run(folder: Path, fingerprint: str) -> Path:
-    """A named run folder, if it belongs to this configuration and data.
+    """Returns a named run folder, if it belongs to this configuration and data.
 
     Raises:
         RunError: it is no run, or one of another configuration.
@@ -47,7 +47,7 @@ def open_run(folder: Path, fingerprint: str) -> Path:
 
 
 def create_run(outdir: Path, description: str, options: dict[str, Any]) -> Path:
-    """A new numbered folder, there with its options or not at all.
+    """Creates a numbered folder, with its options or not at all.
 
     Raises:
         RunError: the folder cannot be made.
@@ -67,8 +67,8 @@ def create_run(outdir: Path, description: str, options: dict[str, Any]) -> Path:
 
 
 def slug(text: str) -> str:
-    """Lower case letters, digits, - and _ alone, at most 64: fit for a folder and for a generator's
-    name.
+    """Reduces a text to lower case letters, digits, - and _, at most 64: fit for a folder and for a
+    generator's name.
     """
     return re.sub("[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or "unnamed"
 

