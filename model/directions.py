@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.latents import Prior
-from model.networks.config import DCGANConfig, NetworkConfig
+from model.networks.config import NetworkConfig, family_of
 from model.networks.folding import fold
 
 DIRECTIONS = 8
@@ -23,7 +23,7 @@ def first_layer(
     config: NetworkConfig, weights: dict[str, NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """Returns the weight (out, z_dim) that a latent meets first, without that of the classes."""
-    if isinstance(config, DCGANConfig):
+    if family_of(config).folds:
         return fold(config, weights)[0].weight
     return weights["dense.weight"][:, : config.z_dim]
 

@@ -4,6 +4,7 @@ rows (N, input_dim) float32 -> network -> centre crop -> uint8 -> pixels (N, sid
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from model.networks.config import (
     ModulatedConfig,
     ResidualConfig,
     SNGANConfig,
+    family_of,
     input_dim,
 )
 from model.networks.folding import fold, fold_class_norm, fold_convolution, fold_modulation
@@ -61,25 +63,18 @@ def onnx_graph(file: GeneratorFile) -> bytes:
     """Serialises the model of a checked generator file."""
     config, side = file.config.network, file.config.crop
     graph = _Graph()
-    linear = isinstance(config, ResidualConfig | ModulatedConfig)  # what the network ends with
-    if isinstance(config, ResidualConfig):
-        x = _residual(graph, config, file.weights)
-    elif isinstance(config, ModulatedConfig):
-        x = _modulated(graph, config, file.weights)
-    elif isinstance(config, SNGANConfig):
-        x = _sngan(graph, config, file.weights)
-    else:
-        x = _dcgan(graph, config, file.weights)
+    x = BUILDERS[config.family](graph, config, file.weights)
+    saturates = family_of(config).ends_in_tanh
     margin = (config.resolution - side) // 2
     if margin:
         first, last = np.full(2, margin, np.int64), np.full(2, margin + side, np.int64)
         x = graph.add("Slice", x, first, last, np.array([2, 3], np.int64))
-    if not linear:
+    if saturates:
         x = graph.add("Tanh", x)
     # as images.to_pixels: the cast cuts what the half pixel has lifted
     x = graph.add("Mul", x, np.array(HALF_RANGE, np.float32))
     x = graph.add("Add", x, np.array(HALF_RANGE + 0.5, np.float32))
-    if linear:
+    if not saturates:
         x = graph.add("Clip", x, np.array(0, np.float32), np.array(255, np.float32))
     x = graph.add("Cast", x, to=TensorProto.UINT8)
     graph.add("Transpose", x, perm=[0, 2, 3, 1])
@@ -245,3 +240,11 @@ def _doubled(graph: _Graph, source: str, **modes: str) -> str:
         helper.make_node("Resize", [source, "", f"{target}.scales"], [target], **modes)
     )
     return target
+
+
+BUILDERS: dict[str, Callable[[_Graph, Any, Weights], str]] = {  # up to the last convolution
+    "dcgan": _dcgan,
+    "residual": _residual,
+    "modulated": _modulated,
+    "sngan": _sngan,
+}

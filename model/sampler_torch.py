@@ -6,7 +6,6 @@ network always runs on batches of one size, short ones filled up with zeros.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional
 from model import images
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile
-from model.networks.config import FIRST_SIDE, DCGANConfig, SNGANConfig, input_dim
+from model.networks.config import FIRST_SIDE, DCGANConfig, family_of, input_dim
 from model.networks.families import Generator, new_generator
 from model.networks.folding import fold
 from model.sampler_cuda import CudaSampler
@@ -91,7 +90,7 @@ def load_torch_sampler(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = file.config.network
     shape = (file.config.crop, file.config.crop, config.channels)
-    draw = (_folded if isinstance(config, DCGANConfig) else _as_trained)(file, place, dtype)
+    draw = (_folded if family_of(config).folds else _as_trained)(file, place, dtype)
     if place.type == "cuda":
         return CudaSampler(draw, input_dim=input_dim(config), shape=shape, device=place)
     # on the CPU, bfloat16 draws the same bits in any batch
@@ -132,9 +131,7 @@ def _as_trained(
 def load_generator(file: GeneratorFile) -> Generator:
     """Makes the network of a checked generator file, with its weights."""
     config = file.config.network
-    if isinstance(config, SNGANConfig):
-        config = replace(config, generator_spectral=0)  # files hold the weights as they act
-    generator = new_generator(config)
+    generator = new_generator(family_of(config).served(config))
     tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not
     return generator

@@ -3,7 +3,8 @@ installed.
 """
 
 import itertools
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any, ClassVar
 
@@ -288,12 +289,40 @@ class SNGANConfig:
 
 
 NetworkConfig = DCGANConfig | ResidualConfig | ModulatedConfig | SNGANConfig
-FAMILIES: dict[str, type[NetworkConfig]] = {
-    DCGANConfig.family: DCGANConfig,
-    ResidualConfig.family: ResidualConfig,
-    ModulatedConfig.family: ModulatedConfig,
-    SNGANConfig.family: SNGANConfig,
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """States what the code may ask of a family of networks. Its networks are registered in
+    `families`, its ONNX graph in `onnx_graph`.
+    """
+
+    config: type[NetworkConfig]
+    takes_classes: bool = True
+    ends_in_tanh: bool = False  # else pixels are cut to their range
+    has_batch_norm: bool = True
+    folds: bool = False  # every batch norm into the layer after it
+    trains_further: bool = False  # its discriminator travels with it
+    served: Callable[[Any], Any] = lambda config: config  # the config of weights as they act
+
+
+FAMILIES = {
+    DCGANConfig.family: Family(
+        config=DCGANConfig, takes_classes=False, ends_in_tanh=True, folds=True
+    ),
+    ResidualConfig.family: Family(config=ResidualConfig, has_batch_norm=False, trains_further=True),
+    ModulatedConfig.family: Family(config=ModulatedConfig, trains_further=True),
+    SNGANConfig.family: Family(
+        config=SNGANConfig,
+        ends_in_tanh=True,
+        served=lambda config: replace(config, generator_spectral=0),
+    ),
 }
+
+
+def family_of(config: NetworkConfig) -> Family:
+    """Returns the record of a configuration's family."""
+    return FAMILIES[config.family]
 
 
 def input_dim(config: NetworkConfig) -> int:
@@ -316,7 +345,7 @@ def network_from_dict(fields: dict[str, Any]) -> NetworkConfig:
     family = fields.pop("family", None)
     if not isinstance(family, str) or family not in FAMILIES:
         raise ValueError(f"family is {family!r}; known: {', '.join(map(repr, FAMILIES))}")
-    config = FAMILIES[family]
+    config = FAMILIES[family].config
     known = [field.name for field in dataclass_fields(config)]
     for name, value in fields.items():
         if name not in known:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.networks.config import FIRST_SIDE, DCGANConfig
+from model.networks.config import FIRST_SIDE, DCGANConfig, NetworkConfig
 
 EPSILON = 1e-5  # batch norm's
 
@@ -22,13 +22,14 @@ class Layer:
     bias: NDArray[np.float32]
 
 
-def fold(config: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> list[Layer]:
+def fold(config: NetworkConfig, weights: dict[str, NDArray[np.float32]]) -> list[Layer]:
     """Returns the dense layer (weight (out, z_dim)) and each transposed convolution (weight (in,
     out, 5, 5)).
 
     What followed a layer, y * scale + shift per channel, is folded into it: between two layers only
     a ReLU is left, after the last one the tanh. Computed in float64, rounded once.
     """
+    assert isinstance(config, DCGANConfig)
     norms = [
         _scale_and_shift(weights, f"norms.{level}", ("weight", "bias"), f"norms.{level}")
         for level in range(config.doublings)

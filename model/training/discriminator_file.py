@@ -30,13 +30,12 @@ from model.generator_file import (
     Sha256,
     read_bytes,
 )
-from model.networks.config import ModulatedConfig, NetworkConfig, ResidualConfig
+from model.networks.config import NetworkConfig, family_of
 from model.networks.families import new_discriminator
 from model.training import checkpoint
 from model.training.checkpoint import CheckpointError
 from model.training.projected import Heads
 
-STARTABLE = (ModulatedConfig, ResidualConfig)  # families that training can start from
 NETWORKS = ("discriminator", "heads")
 HEADER = "discriminator"  # field of the file's metadata
 
@@ -68,7 +67,7 @@ def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path)
     folder of that generator. Returns a phrase that says what was done.
     """
     config = file.config
-    if not isinstance(config.network, STARTABLE):
+    if not family_of(config.network).trains_further:
         return f"without a discriminator: of family {config.network.family} no training starts"
     path = checkpoint.path_of(run / "checkpoints", config.images_seen)
     if not path.exists():

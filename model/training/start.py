@@ -7,6 +7,7 @@ Optimisers and the count of images begin anew; a run that resumes does not look 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,9 +15,10 @@ from torch import nn
 from model.generator_file import DISCRIMINATOR, GeneratorFile, GeneratorFileError
 from model.generator_file import read_generator_file as read_file
 from model.generators import generator_folder
+from model.networks.config import FAMILIES, family_of
 from model.training import checkpoint
 from model.training.class_columns import Tensors, with_comparisons, with_inputs
-from model.training.discriminator_file import STARTABLE, DiscriminatorFile, read_discriminator
+from model.training.discriminator_file import DiscriminatorFile, read_discriminator
 from model.training.games import Players
 from model.training.presets import FIRST_VERSION, PRESETS, TrainConfig
 
@@ -51,7 +53,7 @@ class Start:
         """
         config = self.file.config
         for name in (config.preset, config.preset + FIRST_VERSION):
-            if name in PRESETS and isinstance(PRESETS[name].config.network, type(config.network)):
+            if name in PRESETS and PRESETS[name].config.network.family == config.network.family:
                 return name
         raise GeneratorFileError(
             f"--from {self.name}: its preset {config.preset} is not known here; say --preset, one "
@@ -69,8 +71,8 @@ def read_start(name: str) -> Start:
     """
     folder = generator_folder(name, DISCRIMINATOR)
     file = read_file(folder)
-    if not isinstance(file.config.network, STARTABLE):
-        families = ", ".join(family.family for family in STARTABLE)
+    if not family_of(file.config.network).trains_further:
+        families = ", ".join(sorted(k for k, one in FAMILIES.items() if one.trains_further))
         raise GeneratorFileError(
             f"--from {name}: family is {file.config.network.family}; allowed: {families}"
         )
@@ -82,8 +84,8 @@ def suited(config: TrainConfig, start: Start, *, own: bool) -> TrainConfig:
     `own` the file's own network, without its classes, and prior.
     """
     file = start.file.config
-    assert isinstance(file.network, STARTABLE)
-    network = replace(file.network, classes=0) if own else config.network
+    own_network: Any = file.network  # its family takes classes
+    network = replace(own_network, classes=0) if own else config.network
     config = replace(config, network=network, picture_side=file.crop, start=start.sha256)
     return replace(config, prior=file.prior) if own else config
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from model.latents import PRIORS
-from model.networks.config import DCGANConfig
+from model.networks.config import family_of
 from model.sampler_torch import resolve_device
 from model.training import evaluate, loop, report, run_folder
 from model.training.album import broken_notes, check_broken, write_broken
@@ -215,9 +215,9 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
     shown = []
     if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
         shown += [] if config.frozen_features else [ABSENT]
-    if not isinstance(config.network, DCGANConfig) and not options.unconditional:
-        network = replace(config.network, classes=len(data.classes))
-        config = replace(config, network=network)
+    if family_of(config.network).takes_classes and not options.unconditional:
+        own_network: Any = config.network  # its family takes classes
+        config = replace(config, network=replace(own_network, classes=len(data.classes)))
     sha256 = data.fingerprint
     fingerprint = config.fingerprint(sha256)
     schedule = _schedule(options, config, len(data))
