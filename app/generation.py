@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
-from fastapi import Depends, Request
 
 from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.caching import ENCODING, PictureCache, PictureKey
-from app.disconnection import Watch, watching
+from app.disconnection import Watch
 from app.facts import current
-from app.problems import InvalidRequest, NotFound, NotReady
+from app.problems import InvalidRequest, NotFound
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.recipes import class_place
@@ -230,24 +229,3 @@ def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:
     return np.concatenate(
         [config.rows(part) if isinstance(part, range) else part for part in parts]
     )
-
-
-async def get_watch(request: Request) -> Watch:
-    """Returns what tells when this request's client goes away."""
-    return watching(request.scope, request.receive)
-
-
-async def get_generators(request: Request) -> Generators:
-    """Returns the application's generators.
-
-    Raises:
-        NotReady: they are not loaded yet, or the service is shutting down.
-    """
-    generators: Generators | None = request.app.state.generators
-    if generators is None:
-        raise NotReady("The service is not ready, or is shutting down.")
-    return generators
-
-
-GeneratorsDep = Annotated[Generators, Depends(get_generators)]
-WatchDep = Annotated[Watch, Depends(get_watch)]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Self
 
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -99,15 +99,6 @@ def enforced(bounds: Bounds) -> Iterator[None]:
         yield
     finally:
         _in_force.reset(token)
-
-
-async def get_bounds(request: Request) -> Bounds:
-    """Returns the application's bounds."""
-    bounds: Bounds = request.app.state.bounds
-    return bounds
-
-
-BoundsDep = Annotated[Bounds, Depends(get_bounds)]
 
 
 class BodyLimit:

@@ -17,7 +17,7 @@ from app.access import ports
 from app.access.control import AccessControl, access_control
 from app.access.keys import ApiKeys
 from app.facts import Facts, current, facts_of
-from app.generation import ClientGoneError, Generators
+from app.generation import ClientGoneError
 from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
 from app.loading import START_ERRORS, quieten_collector
 from app.logs import log_answer
@@ -39,6 +39,7 @@ from app.routes import (
     projections,
 )
 from app.settings import Settings, read_settings
+from app.state import State
 from app.telemetry import Telemetry
 
 Trace = Callable[[str, str, int, Facts, float], None]
@@ -131,27 +132,31 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read_settings()
     readiness = Readiness(settings.hang_seconds)
 
-    def swapped(generators: Generators) -> None:
-        app.state.generators, app.state.generation = generators, generators.default
-        readiness.generators = generators
-
-    reloader = Reloader(settings, swapped)
+    reloader = Reloader(settings, lambda generators: state.swap(generators))
+    admins = settings.admin_key_hashes
+    state = State(
+        bounds=Bounds.of(settings),
+        readiness=readiness,
+        reloader=reloader,
+        telemetry=Telemetry(readiness, reloader),
+        admin_keys=ApiKeys(admins) if admins else None,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = time.monotonic()
         if settings.projection:
-            app.state.projector = projector()
+            state.projector = projector()
         generators = reloader.start()
         quieten_collector()
         seconds = time.monotonic() - start
         names = ", ".join(f"{one.id} on {one.sampler}" for one in generators.loaded)
         log.info("ready after %.1f s: %s", seconds, names)
         yield
-        app.state.generators = app.state.generation = readiness.generators = None
+        state.swap(None)
         await reloader.stop()
-        if app.state.projector:
-            app.state.projector.stop()
+        if state.projector:
+            state.projector.stop()
 
     app = Service(
         title="ganserve",
@@ -163,16 +168,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.access = access_control(settings)
     app.constant = crossorigin.headers(settings.cors_origin)
-    app.state.generators = app.state.generation = None
-    app.state.projector = None
-    app.state.readiness, app.state.reloader = readiness, reloader
-    admins = settings.admin_key_hashes
-    app.state.admin_keys = ApiKeys(admins) if admins else None
-    app.state.telemetry = app.telemetry = Telemetry(readiness, reloader)
+    app.state, app.telemetry = state, state.telemetry  # type: ignore[assignment]  # typed, ours
     app.admin_port = settings.admin_port
     app.access_log = settings.access_log
     app.span = tracer(settings)
-    app.state.bounds = Bounds.of(settings)
     problems.install(app)
 
     @app.exception_handler(ClientGoneError)
@@ -184,7 +183,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
-    app.add_middleware(BodyLimit, limit=app.state.bounds.max_body)
+    app.add_middleware(BodyLimit, limit=state.bounds.max_body)
     app.add_middleware(OneLineStart)
 
     return app

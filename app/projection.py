@@ -9,10 +9,9 @@ import importlib
 import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastapi import Depends, Request
 from numpy.typing import NDArray
 
 from app.problems import QueueFull
@@ -83,12 +82,3 @@ def projector() -> Projector:
     # imported by name: torch costs time and memory, and few hosts search
     found = importlib.import_module("model.projection")
     return Projector(found.project, found.one_thread)
-
-
-async def get_projector(request: Request) -> Projector | None:
-    """Returns the application's projector, where the operator has turned it on."""
-    found: Projector | None = request.app.state.projector
-    return found
-
-
-ProjectorDep = Annotated[Projector | None, Depends(get_projector)]

@@ -147,7 +147,7 @@ def host(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Host:
 
     def build(**settings: int) -> TestClient:
         bounds = Bounds.of(Settings(**{**WIDE, **settings}))  # type: ignore[arg-type]
-        monkeypatch.setitem(client.app.state._state, "bounds", bounds)  # type: ignore[attr-defined]
+        monkeypatch.setattr(client.app.state, "bounds", bounds)  # type: ignore[attr-defined]
         return client
 
     return build

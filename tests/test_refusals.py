@@ -263,7 +263,7 @@ def test_service_that_is_not_ready_says_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("generation", "generators"):
-        monkeypatch.setitem(client.app.state._state, name, None)  # type: ignore[attr-defined]
+        monkeypatch.setattr(client.app.state, name, None)  # type: ignore[attr-defined]
     for path in ("/generate?seed=1", "/interpolate?seeds=1,2", "/readyz"):
         answer = client.get(path)
         problem_of(answer, 503)

@@ -4,13 +4,12 @@ without the queue.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from app.generation import GeneratorsDep
 from app.problems import NO_STORE, NotReady
-from app.readiness import Readiness
 from app.schemas import NoQuery
-from app.telemetry import MEDIA_TYPE, Telemetry
+from app.state import GeneratorsDep, StateDep
+from app.telemetry import MEDIA_TYPE
 
 TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
@@ -27,23 +26,21 @@ async def livez(parameters: Annotated[NoQuery, Query()], response: Response) -> 
 
 @router.get("/readyz")
 async def readyz(
-    request: Request,
     parameters: Annotated[NoQuery, Query()],
     response: Response,
     generators: GeneratorsDep,
+    state: StateDep,
 ) -> dict[str, str]:
     """Returns 200 once every generator is loaded and warm; 503 before that, while shutting down,
     and when a generator does not work any more.
     """
-    readiness: Readiness = request.app.state.readiness
-    if reason := readiness.reason():
+    if reason := state.readiness.reason():
         raise NotReady(reason)
     response.headers.update(NO_STORE)
     return {"status": "ready", "generator": generators.default.name}
 
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})
-async def metrics(request: Request, parameters: Annotated[NoQuery, Query()]) -> Response:
+async def metrics(parameters: Annotated[NoQuery, Query()], state: StateDep) -> Response:
     """Returns the counts and gauges of this process, for Prometheus."""
-    telemetry: Telemetry = request.app.state.telemetry
-    return Response(telemetry.text(), media_type=MEDIA_TYPE, headers=NO_STORE)
+    return Response(state.telemetry.text(), media_type=MEDIA_TYPE, headers=NO_STORE)

@@ -13,8 +13,7 @@ from app import bulk, negotiation
 from app.answers import Answer, check_quality, still, still_format
 from app.bulk import Items
 from app.disconnection import Watch
-from app.generation import Generation, Generators, GeneratorsDep, WatchDep
-from app.limits import BoundsDep
+from app.generation import Generation, Generators
 from app.offers import BULK_OFFERS, STILL_OFFERS
 from app.picture_parameters import (
     Listed,
@@ -25,6 +24,7 @@ from app.picture_parameters import (
 )
 from app.problems import InvalidRequest
 from app.schemas import GenerateBody, GenerateQuery, SheetParameters
+from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 

@@ -14,13 +14,14 @@ from app.batcher import Pixels
 from app.bulk import Items
 from app.crossorigin import HEAD
 from app.disconnection import Watch
-from app.generation import Generation, Generators, GeneratorsDep, WatchDep
-from app.limits import Bounds, BoundsDep
+from app.generation import Generation, Generators
+from app.limits import Bounds
 from app.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
 from app.picture_parameters import read_changes, read_output, read_recipes
 from app.problems import NotInstalled
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.schemas import InterpolateBody, InterpolateQuery
+from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.animations import VideoNotInstalled, encode_animation
 from model.picture_request import Changes, Path, PictureRequest
 

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 
 from app import caching
 from app.batcher import Latents
-from app.generation import Generation, GeneratorsDep
+from app.generation import Generation
 from app.problems import InvalidRequest, NotFound
 from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.schemas import ModelQuery
+from app.state import GeneratorsDep
 from model.latents import SEED_LIMIT
 from model.recipes import vector_words
 

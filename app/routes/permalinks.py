@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse
 
 from app import caching
 from app.answers import permanent_url
-from app.generation import Generation, GeneratorsDep, WatchDep
-from app.limits import BoundsDep
+from app.generation import Generation
 from app.negotiation import extensions_of
 from app.problems import NotFound
 from app.routes.images import STILL_RESPONSES, sheet
 from app.schemas import GenerateQuery, NoQuery
+from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
 from model.latents import SEED_LIMIT
 from model.recipes import Words

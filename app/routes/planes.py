@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.answers import Answer, still, still_format
 from app.disconnection import Watch
-from app.generation import Generators, GeneratorsDep, WatchDep
-from app.limits import BoundsDep
+from app.generation import Generators
 from app.picture_parameters import read_changes, read_output
 from app.routes.images import STILL_RESPONSES, Extension
 from app.schemas import PlaneQuery
+from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.picture_request import PictureRequest, Plane
 
 router = APIRouter(tags=["pictures"])

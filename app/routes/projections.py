@@ -9,12 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.bulk import begun
-from app.generation import Generation, GeneratorsDep
-from app.limits import BoundsDep
+from app.generation import Generation
 from app.problems import InvalidRequest
-from app.projection import ProjectorDep
 from app.routes.images import BINARY
 from app.schemas import ProjectQuery
+from app.state import BoundsDep, GeneratorsDep, ProjectorDep
 from model.pictures import BrokenPictureError, decode, square
 from model.recipes import vector_words
 
