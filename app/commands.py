@@ -8,9 +8,9 @@ from typing import NoReturn
 from app.access.keys import key_hash, new_key
 from app.access.signing import SignedUrls
 from app.probe import ready
-from app.server import START_FAILED
+from app.server.server import START_FAILED
+from app.server.workers import serve
 from app.settings import SettingsError, described, read_settings
-from app.workers import serve
 
 HELP_WIDTH = 100  # characters
 MAX_SECONDS = 10**9  # 31 years, of a signed URL's life

@@ -12,19 +12,18 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import crossorigin, description, lean, problems
 from app.access import ports
 from app.access.control import AccessControl, access_control
 from app.access.keys import ApiKeys
-from app.facts import Facts, current, facts_of
-from app.generation import ClientGoneError
-from app.limits import BodyLimit, Bounds, each_parameter_once, enforced
-from app.loading import START_ERRORS, quieten_collector
-from app.logs import log_answer
-from app.problems import NotFound, Problem
-from app.projection import ProjectionError, projector
-from app.readiness import Readiness
-from app.reloading import Reloader
+from app.engine.loaded_generator import ClientGoneError
+from app.engine.projector import ProjectionError, projector
+from app.http import cors, hot_path, openapi
+from app.monitoring.logs import log_answer
+from app.monitoring.request_context import Facts, current, facts_of
+from app.monitoring.telemetry import Telemetry
+from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, enforced
+from app.responses import problems
+from app.responses.problems import NotFound, Problem
 from app.routes import (
     admin,
     health,
@@ -38,9 +37,11 @@ from app.routes import (
     problem_pages,
     projections,
 )
+from app.server.loading import START_ERRORS, quieten_collector
+from app.server.readiness import Readiness
+from app.server.reloading import Reloader
 from app.settings import Settings, read_settings
 from app.state import State
-from app.telemetry import Telemetry
 
 Trace = Callable[[str, str, int, Facts, float], None]
 
@@ -53,7 +54,7 @@ class Service(FastAPI):
     """
 
     access: AccessControl | None = None
-    constant: crossorigin.RawHeaders
+    constant: cors.RawHeaders
     telemetry: Telemetry
     span: Trace | None = None
     admin_port = 0
@@ -84,26 +85,26 @@ class Service(FastAPI):
         on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
         if self.admin_port and not ports.answers(scope["path"], on_admin_port):
             refusal = NotFound("This path is not on this port.").response()
-            await refusal(scope, receive, crossorigin.with_headers(send, constant))
+            await refusal(scope, receive, cors.with_headers(send, constant))
             return "door", refusal.status_code
         if self.access and not on_admin_port:
             try:
                 scope, send = self.access.admit(scope, send)
             except Problem as problem:
                 refusal = problem.response()
-                await refusal(scope, receive, crossorigin.with_headers(send, constant))
+                await refusal(scope, receive, cors.with_headers(send, constant))
                 return "door", refusal.status_code
-        status = await lean.answered(self.state.generation, constant, scope, receive, send)
+        status = await hot_path.answered(self.state.generation, constant, scope, receive, send)
         if status:
-            return lean.ROUTE, status
+            return hot_path.ROUTE, status
         if scope["method"] == "OPTIONS":
-            allowed = crossorigin.methods(self.openapi(), scope["path"])
-            await crossorigin.preflight(send, constant, allowed)
+            allowed = cors.methods(self.openapi(), scope["path"])
+            await cors.preflight(send, constant, allowed)
             return "preflight", 204
         statuses: list[int] = []
-        send = crossorigin.with_headers(send, constant, statuses)
+        send = cors.with_headers(send, constant, statuses)
         if scope["method"] == "HEAD":
-            scope, send = crossorigin.as_head(scope, send)
+            scope, send = cors.as_head(scope, send)
         await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
         return route, statuses[-1] if statuses else problems.CLIENT_GONE
@@ -121,7 +122,7 @@ class Service(FastAPI):
         """Returns the document of /openapi.json, made once."""
         if self.openapi_schema is None:
             with enforced(self.state.bounds):
-                self.openapi_schema = description.described(super().openapi(), self.access)
+                self.openapi_schema = openapi.described(super().openapi(), self.access)
         return self.openapi_schema
 
 
@@ -167,7 +168,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
-    app.constant = crossorigin.headers(settings.cors_origin)
+    app.constant = cors.headers(settings.cors_origin)
     app.state, app.telemetry = state, state.telemetry  # type: ignore[assignment]  # typed, ours
     app.admin_port = settings.admin_port
     app.access_log = settings.access_log
@@ -199,7 +200,7 @@ def tracer(settings: Settings) -> Trace | None:
         return None
     # imported by name: the library costs time and memory, and few hosts trace
     trace: Trace
-    trace, _ = importlib.import_module("app.tracing").tracer()
+    trace, _ = importlib.import_module("app.monitoring.tracing").tracer()
     return trace
 
 

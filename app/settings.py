@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.logs import LogFormat
+from app.monitoring.logs import LogFormat
 from model.devices import Precision
 
 PREFIX = "GAN_"

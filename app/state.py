@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.access.keys import ApiKeys
-from app.disconnection import Watch, watching
-from app.generation import Generation, Generators
-from app.limits import Bounds
-from app.problems import NotReady
-from app.projection import Projector
-from app.readiness import Readiness
-from app.reloading import Reloader
-from app.telemetry import Telemetry
+from app.engine.loaded_generator import Generation, Generators
+from app.engine.projector import Projector
+from app.monitoring.telemetry import Telemetry
+from app.parameters.limits import Bounds
+from app.responses.problems import NotReady
+from app.server.disconnection import Watch, watching
+from app.server.readiness import Readiness
+from app.server.reloading import Reloader
 
 
 @dataclass

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from app.generation import Generation
+from app.engine.loaded_generator import Generation
 from app.main import create_app
-from app.protocol import protocol
+from app.server.protocol import protocol
 from app.settings import Settings
 
 STAGES = ("queued", "batched", "computing", "encoding", "writing")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import app.loading
+import app.server.loading
 from app.commands import main
 from model.sampler import load_sampler
 
@@ -34,7 +34,7 @@ class Delayed:
         return pictures
 
 
-app.loading.load_sampler = Delayed  # type: ignore[assignment]
+app.server.loading.load_sampler = Delayed  # type: ignore[assignment]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from app.batcher import Batcher
+from app.engine.batcher import Batcher
 from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
 from model.generators import ZOO

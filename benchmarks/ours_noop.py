@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-import app.loading
+import app.server.loading
 from app.commands import main
 from benchmarks.noop import NoopGenerator
 
@@ -14,8 +14,8 @@ def load_noop(*_arguments: Any, **_options: Any) -> NoopGenerator:
 
 
 # not below: further worker processes import this file again, under another name
-app.loading.load_sampler = load_noop
-app.loading.check_golden = lambda *_: True  # its pictures are others, and that is no mistake
+app.server.loading.load_sampler = load_noop
+app.server.loading.check_golden = lambda *_: True  # its pictures are others, and that is no mistake
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,12 +6,12 @@ All that metrics and request ids do for one picture, timed alone, over the CPU t
 import timeit
 from collections.abc import Callable
 
-from app.facts import current, facts_of
-from app.readiness import Readiness
-from app.reloading import Reloader
+from app.engine.histogram import PICTURES, Tally
+from app.monitoring.request_context import current, facts_of
+from app.monitoring.telemetry import Telemetry
+from app.server.readiness import Readiness
+from app.server.reloading import Reloader
 from app.settings import Settings
-from app.tally import PICTURES, Tally
-from app.telemetry import Telemetry
 from benchmarks.load import closed_loop
 from benchmarks.servers import OURS, running
 

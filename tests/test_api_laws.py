@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from app.limits import DEFAULT
-from app.negotiation import best
-from app.problems import NotAcceptable
-from app.schemas import SeedRanges
+from app.parameters.limits import DEFAULT
+from app.parameters.schemas import SeedRanges
+from app.responses.negotiation import best
+from app.responses.problems import NotAcceptable
 from model.encoding.marking import read_recipe
 from model.latents import SEED_LIMIT, text_seed
 from model.recipes import plain

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.batcher import Batcher, Latents, Note, Pixels
-from app.problems import InvalidRequest, NotReady, QueueFull
+from app.engine.batcher import Batcher, Latents, Note, Pixels
+from app.responses.problems import InvalidRequest, NotReady, QueueFull
 
 
 class Toy:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.limits import Bounds
 from app.main import create_app
+from app.parameters.limits import Bounds
 from app.settings import Settings
 from tests.test_refusals import problem_of
 

@@ -20,7 +20,9 @@ def test_gone_client_leaves_nothing_behind_at_any_stage() -> None:
 
 def test_place_that_is_not_given_up_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancellation, "PATIENCE", 0.5)
-    monkeypatch.setattr("app.generation.Shared.waiting", property(lambda _: 1, lambda *_: None))
+    monkeypatch.setattr(
+        "app.engine.loaded_generator.Shared.waiting", property(lambda _: 1, lambda *_: None)
+    )
     started = []
     ask = cancellation.Host.ask
     monkeypatch.setattr(cancellation.Host, "ask", lambda host: started.append(host) or ask(host))

@@ -265,6 +265,6 @@ def test_3200_corrupted_generator_files_are_refused(generator_folder: Path, tmp_
 def test_corruption_that_is_not_noticed_fails_the_test(
     generator_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.loading.check_golden", lambda *_: True)
+    monkeypatch.setattr("app.server.loading.check_golden", lambda *_: True)
     with pytest.raises(AssertionError, match="other_pictures"):
         check_corrupted(generator_folder, tmp_path, 2 * len(DAMAGES))

@@ -23,7 +23,7 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.reloading import Reloader
+from app.server.reloading import Reloader
 from app.settings import PREFIX, Settings, known_variables, read_settings
 from tests.test_start import free_port, service
 

@@ -43,9 +43,9 @@ def test_model_never_imports_the_service() -> None:
 def test_what_serving_shares_needs_no_torch() -> None:
     shared = (
         "model.latents, model.images, model.generator_file, model.networks.config, model.metrics, "
-        "model.encoding.animations, model.generators"
+        "model.encoding.animations, model.generators, app.engine.batcher, app.parameters.schemas"
     )
-    code = f"import sys, {shared}, app.batcher, app.schemas; print('torch' in sys.modules)"
+    code = f"import sys, {shared}; print('torch' in sys.modules)"
     assert run(code) == "False"
 
 
@@ -107,3 +107,8 @@ print(len(seen), "seen where there is something to see")
     command = [sys.executable, "-c", code, str(generator_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "1 seen where there is something to see\n"
+
+
+def test_folder_of_the_service_shows_few_files() -> None:
+    for folder in [ROOT / "app", *(path.parent for path in (ROOT / "app").rglob("__init__.py"))]:
+        assert len(list(folder.glob("*.py"))) <= 15, folder

@@ -277,8 +277,8 @@ def test_service_draws_by_a_generator_of_the_hub(server: Hub, tmp_path: Path) ->
 
 def test_library_is_not_loaded_where_no_such_name_is_given() -> None:
     code = (
-        "import sys, app.loading; from app.settings import Settings;"
-        "app.loading.generator_folder('mnist'); print('huggingface_hub' in sys.modules)"
+        "import sys, app.server.loading; from app.settings import Settings;"
+        "app.server.loading.generator_folder('mnist'); print('huggingface_hub' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

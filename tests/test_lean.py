@@ -13,9 +13,9 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app import lean
-from app.caching import ENTRY_OVERHEAD, PictureCache, matches
+from app.http import hot_path
 from app.main import create_app
+from app.responses.caching import ENTRY_OVERHEAD, PictureCache, matches
 from app.routes import images
 from app.settings import Settings
 from tests.conftest import write_tiny_residual
@@ -219,7 +219,7 @@ def test_short_way_leaves_everything_else_to_the_application(
         "headers": [],
     }
     state = client.app.state  # type: ignore[attr-defined]
-    assert asyncio.run(lean.answered(state.generation, [], scope, never, never)) == 0
+    assert asyncio.run(hot_path.answered(state.generation, [], scope, never, never)) == 0
 
 
 async def never(*_: object) -> Any:

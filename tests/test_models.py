@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.generation import Generators
-from app.loading import check_names, load
+from app.engine.loaded_generator import Generators
 from app.main import create_app
+from app.server.loading import check_names, load
 from app.settings import Settings
 from model.encoding.marking import read_recipe
 from model.generator_file import GeneratorFileError

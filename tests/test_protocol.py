@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.disconnection import watching
-from app.protocol import Protocol, protocol
+from app.server.disconnection import watching
+from app.server.protocol import Protocol, protocol
 from app.settings import Settings
 
 Ask = Callable[[bytes], Awaitable[bytes]]

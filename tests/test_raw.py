@@ -25,10 +25,10 @@ ALLOWED = {200, 204, 304, 400, 401, 404, 405, 406, 408, 413, 422, 429, 431, 501,
 # the real service, but that seed 13 is a mistake of our own
 PLANTED = """
 import sys
-import app.lean
+import app.http.hot_path
 from app.commands import main
-seed = app.lean._seed
-app.lean._seed = lambda value: 1 // 0 if value == b"13" else seed(value)
+seed = app.http.hot_path._seed
+app.http.hot_path._seed = lambda value: 1 // 0 if value == b"13" else seed(value)
 sys.exit(main())
 """
 

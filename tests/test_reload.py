@@ -31,7 +31,7 @@ Host = Callable[..., contextlib.AbstractContextManager[TestClient]]
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.reloading.SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr("app.server.reloading.SETTLE_SECONDS", 0.05)
 
 
 @pytest.fixture

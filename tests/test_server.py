@@ -19,8 +19,8 @@ import pytest
 import uvicorn
 
 from app.access.keys import key_hash
-from app.readiness import Readiness
-from app.server import GIVEN_UP, Server
+from app.server.readiness import Readiness
+from app.server.server import GIVEN_UP, Server
 from app.settings import Settings
 from tests.test_start import (
     environment,
@@ -34,10 +34,10 @@ from tests.test_start import (
 # the real service, but that seed 13 hangs and seed 14 ends the device's thread
 BROKEN = """
 import sys, time
-import app.batcher, app.loading
+import app.engine.batcher, app.server.loading
 from app.commands import main
 
-load_sampler = app.loading.load_sampler
+load_sampler = app.server.loading.load_sampler
 
 class Fragile:
     def __init__(self, *arguments):
@@ -57,7 +57,7 @@ class Fragile:
                 raise SystemExit("the thread ends")
         return self._sampler(rows)
 
-app.loading.load_sampler = Fragile
+app.server.loading.load_sampler = Fragile
 sys.exit(main())
 """
 FRAGILE = (sys.executable, "-c", BROKEN)

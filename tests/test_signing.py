@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from app.signing import HOLDERS, Signer
+from app.responses.c2pa import HOLDERS, Signer
 
 KEYS = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
@@ -350,15 +350,15 @@ def test_half_of_the_settings_ends_the_start_with_one_line(
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.signing.HAS_C2PA", False)
+    monkeypatch.setattr("app.responses.c2pa.HAS_C2PA", False)
     with pytest.raises(SigningError, match=r"pip install 'ganserve\[c2pa\]'"):
         Signer(b"", b"")
 
 
 def test_library_is_not_loaded_where_nothing_signs() -> None:
     code = (
-        "import sys, app.loading; from app.settings import Settings;"
-        "print(app.loading.file_signer(Settings()), 'c2pa' in sys.modules)"
+        "import sys, app.server.loading; from app.settings import Settings;"
+        "print(app.server.loading.file_signer(Settings()), 'c2pa' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None False"

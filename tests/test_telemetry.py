@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import logs, tracing
 from app.access.keys import key_hash
 from app.access.signing import SignedUrls
+from app.engine.histogram import Tally
 from app.main import create_app
+from app.monitoring import logs, tracing
 from app.settings import Settings, SettingsError
-from app.tally import Tally
 from tests.test_refusals import problem_of
 
 ROOT = Path(__file__).parent.parent

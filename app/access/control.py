@@ -14,7 +14,7 @@ from starlette.types import Message, Scope, Send
 from app.access.keys import ApiKeys
 from app.access.rate_limit import RateLimit, address
 from app.access.signing import SIGNATURE, Parameters, SignedUrls, taken_apart
-from app.problems import Forbidden, RateLimited, Unauthorized
+from app.responses.problems import Forbidden, RateLimited, Unauthorized
 from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures;

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from app.problems import Unauthorized
+from app.responses.problems import Unauthorized
 
 KEY_PREFIX = "gan_"  # tells people and scanners of leaked keys what they have found
 

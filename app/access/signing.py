@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from app.problems import Forbidden
+from app.responses.problems import Forbidden
 
 SIGNATURE, EXPIRES = "signature", "expires"
 SECONDS = re.compile(r"[0-9]{1,11}", re.ASCII)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.problems import NO_STORE, NotFound, NotReady, Unauthorized
-from app.schemas import NoQuery
+from app.parameters.schemas import NoQuery
+from app.responses.problems import NO_STORE, NotFound, NotReady, Unauthorized
 from app.state import StateDep
 
 router = APIRouter(prefix="/admin", include_in_schema=False)

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from app.problems import NO_STORE, NotReady
-from app.schemas import NoQuery
+from app.monitoring.telemetry import MEDIA_TYPE
+from app.parameters.schemas import NoQuery
+from app.responses.problems import NO_STORE, NotReady
 from app.state import GeneratorsDep, StateDep
-from app.telemetry import MEDIA_TYPE
 
 TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 

@@ -9,21 +9,21 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
-from app import bulk, negotiation
-from app.answers import Answer, check_quality, still, still_format
-from app.bulk import Items
-from app.disconnection import Watch
-from app.generation import Generation, Generators
-from app.offers import BULK_OFFERS, STILL_OFFERS
-from app.picture_parameters import (
+from app.engine.loaded_generator import Generation, Generators
+from app.parameters.picture_parameters import (
     Listed,
     read_changes,
     read_list,
     read_output,
     read_source,
 )
-from app.problems import InvalidRequest
-from app.schemas import GenerateBody, GenerateQuery, SheetParameters
+from app.parameters.schemas import GenerateBody, GenerateQuery, SheetParameters
+from app.responses import negotiation, streams
+from app.responses.offers import BULK_OFFERS, STILL_OFFERS
+from app.responses.pictures import Answer, check_quality, still, still_format
+from app.responses.problems import InvalidRequest
+from app.responses.streams import Items
+from app.server.disconnection import Watch
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
@@ -211,22 +211,22 @@ async def _many(
     )
     output = read_output(parameters)
     side = generation.side * output.scale
-    made = bulk.pieces(
+    made = streams.pieces(
         generation, items, output, bounds.streams, watch, encoded=name in BULK_OFFERS
     )
     extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":
-            content = bulk.as_zip(generation, items, made)
+            content = streams.as_zip(generation, items, made)
         case "json":
-            content = bulk.as_json(generation, items, made)
+            content = streams.as_json(generation, items, made)
         case "multipart":
-            line = bulk.boundary()
-            content = bulk.as_multipart(items, made, line)
+            line = streams.boundary()
+            content = streams.as_multipart(items, made, line)
             media_type, extension = f"multipart/mixed; boundary={line}", "txt"
         case _:
             shape = (items.count, side, side, generation.channels)
-            content = bulk.as_npy(shape, made)
+            content = streams.as_npy(shape, made)
     kind = "attachment" if parameters.download else "inline"
     headers = {
         "Cache-Control": "no-store",
@@ -235,4 +235,4 @@ async def _many(
     }
     if parameters.format is None:
         headers["Vary"] = "Accept"
-    return StreamingResponse(await bulk.begun(content), media_type=media_type, headers=headers)
+    return StreamingResponse(await streams.begun(content), media_type=media_type, headers=headers)

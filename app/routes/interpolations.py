@@ -8,19 +8,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app import bulk, negotiation
-from app.answers import Answer, check_pixels, check_quality
-from app.batcher import Pixels
-from app.bulk import Items
-from app.crossorigin import HEAD
-from app.disconnection import Watch
-from app.generation import Generation, Generators
-from app.limits import Bounds
-from app.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
-from app.picture_parameters import read_changes, read_output, read_recipes
-from app.problems import NotInstalled
+from app.engine.batcher import Pixels
+from app.engine.loaded_generator import Generation, Generators
+from app.http.cors import HEAD
+from app.parameters.limits import Bounds
+from app.parameters.picture_parameters import read_changes, read_output, read_recipes
+from app.parameters.schemas import InterpolateBody, InterpolateQuery
+from app.responses import negotiation, streams
+from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
+from app.responses.pictures import Answer, check_pixels, check_quality
+from app.responses.problems import NotInstalled
+from app.responses.streams import Items
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
-from app.schemas import InterpolateBody, InterpolateQuery
+from app.server.disconnection import Watch
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.animations import VideoNotInstalled, encode_animation
 from model.picture_request import Changes, Path, PictureRequest
@@ -121,12 +121,16 @@ async def _way(
             lambda start, end: path[start:end],
             lambda index: answer.words | {"frame": index},
         )
-        made = bulk.pieces(generation, items, output, bounds.streams, watch, encoded=name == "zip")
+        made = streams.pieces(
+            generation, items, output, bounds.streams, watch, encoded=name == "zip"
+        )
         shape = (frames, side, side, generation.channels)
         content = (
-            bulk.as_zip(generation, items, made) if name == "zip" else bulk.as_npy(shape, made)
+            streams.as_zip(generation, items, made)
+            if name == "zip"
+            else streams.as_npy(shape, made)
         )
-        begun = bulk.unseen() if HEAD in request.scope else await bulk.begun(content)
+        begun = streams.unseen() if HEAD in request.scope else await streams.begun(content)
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
         return StreamingResponse(begun, media_type=format.media_type, headers=headers)

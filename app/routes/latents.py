@@ -7,12 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from app import caching
-from app.batcher import Latents
-from app.generation import Generation
-from app.problems import InvalidRequest, NotFound
+from app.engine.batcher import Latents
+from app.engine.loaded_generator import Generation
+from app.parameters.schemas import ModelQuery
+from app.responses import caching
+from app.responses.problems import InvalidRequest, NotFound
 from app.routes.images import BINARY, UNCHANGED, extension_path
-from app.schemas import ModelQuery
 from app.state import GeneratorsDep
 from model.latents import SEED_LIMIT
 from model.recipes import vector_words

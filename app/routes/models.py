@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from app.answers import Answer, still, still_format
-from app.picture_parameters import read_output
-from app.problems import NO_STORE, NotFound
+from app.parameters.picture_parameters import read_output
+from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
+from app.responses.pictures import Answer, still, still_format
+from app.responses.problems import NO_STORE, NotFound
 from app.routes.images import STILL_RESPONSES, Extension
-from app.schemas import Z_BOUND, NoQuery, PreviewQuery
 from app.state import BoundsDep, GeneratorsDep, ProjectorDep, WatchDep
 from model.latents import SEED_LIMIT
 from model.picture_request import PictureRequest, Strip

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app import caching
-from app.problems import NotFound
+from app.responses import caching
+from app.responses.problems import NotFound
 
 FOLDER = Path(__file__).parent.parent / "page"
 TYPES = {

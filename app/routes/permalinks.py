@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from app import caching
-from app.answers import permanent_url
-from app.generation import Generation
-from app.negotiation import extensions_of
-from app.problems import NotFound
+from app.engine.loaded_generator import Generation
+from app.parameters.schemas import GenerateQuery, NoQuery
+from app.responses import caching
+from app.responses.negotiation import extensions_of
+from app.responses.pictures import permanent_url
+from app.responses.problems import NotFound
 from app.routes.images import STILL_RESPONSES, sheet
-from app.schemas import GenerateQuery, NoQuery
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
 from model.latents import SEED_LIMIT

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.answers import Answer, still, still_format
-from app.disconnection import Watch
-from app.generation import Generators
-from app.picture_parameters import read_changes, read_output
+from app.engine.loaded_generator import Generators
+from app.parameters.picture_parameters import read_changes, read_output
+from app.parameters.schemas import PlaneQuery
+from app.responses.pictures import Answer, still, still_format
 from app.routes.images import STILL_RESPONSES, Extension
-from app.schemas import PlaneQuery
+from app.server.disconnection import Watch
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.picture_request import PictureRequest, Plane
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.problems import KINDS, NotFound
-from app.schemas import NoQuery
+from app.parameters.schemas import NoQuery
+from app.responses.problems import KINDS, NotFound
 
 HEADERS = {
     "Cache-Control": "no-cache",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.bulk import begun
-from app.generation import Generation
-from app.problems import InvalidRequest
+from app.engine.loaded_generator import Generation
+from app.parameters.schemas import ProjectQuery
+from app.responses.problems import InvalidRequest
+from app.responses.streams import begun
 from app.routes.images import BINARY
-from app.schemas import ProjectQuery
 from app.state import BoundsDep, GeneratorsDep, ProjectorDep
 from model.pictures import BrokenPictureError, decode, square
 from model.recipes import vector_words

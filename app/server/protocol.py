@@ -17,11 +17,11 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from app.disconnection import BELL
-from app.problems import KINDS, Kind, problem_response
-from app.readiness import Readiness
+from app.monitoring.telemetry import Telemetry
+from app.responses.problems import KINDS, Kind, problem_response
+from app.server.disconnection import BELL
+from app.server.readiness import Readiness
 from app.settings import Settings
-from app.telemetry import Telemetry
 
 BODILESS = (204, 304)
 

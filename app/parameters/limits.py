@@ -16,7 +16,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import InvalidRequest, QueueFull
+from app.responses.problems import InvalidRequest, QueueFull
 from app.settings import Settings
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.problems import QueueFull
+from app.responses.problems import QueueFull
 from model.generator_file import GeneratorFile
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Whether requests should come to this process: it is loaded, works, and is not about to end."""
 
-from app.generation import Generators
+from app.engine.loaded_generator import Generators
 
 
 class Readiness:

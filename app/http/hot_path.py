@@ -12,15 +12,15 @@ from urllib.parse import unquote_plus
 from pydantic_core import PydanticCustomError
 from starlette.types import Receive, Scope, Send
 
-from app.answers import disposition, server_timing
-from app.caching import LASTING, matches
-from app.crossorigin import RawHeaders, with_accept, with_headers
-from app.disconnection import watching
-from app.generation import ClientGoneError, Generation
-from app.negotiation import best
-from app.offers import STILL_OFFERS
-from app.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
-from app.schemas import MAX_CLASS_TEXT, number_of, seed_of
+from app.engine.loaded_generator import ClientGoneError, Generation
+from app.http.cors import RawHeaders, with_accept, with_headers
+from app.parameters.schemas import MAX_CLASS_TEXT, number_of, seed_of
+from app.responses.caching import LASTING, matches
+from app.responses.negotiation import best
+from app.responses.offers import STILL_OFFERS
+from app.responses.pictures import disposition, server_timing
+from app.responses.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
+from app.server.disconnection import watching
 from model.encoding.png import MEDIA_TYPE
 from model.latents import SEED_LIMIT
 from model.recipes import RecipeError

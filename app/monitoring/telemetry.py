@@ -17,10 +17,10 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from app.generation import Generation
-from app.readiness import Readiness
-from app.reloading import Reloader
-from app.tally import Tally
+from app.engine.histogram import Tally
+from app.engine.loaded_generator import Generation
+from app.server.readiness import Readiness
+from app.server.reloading import Reloader
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 

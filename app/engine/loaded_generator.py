@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from app.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
-from app.caching import ENCODING, PictureCache, PictureKey
-from app.disconnection import Watch
-from app.facts import current
-from app.problems import InvalidRequest, NotFound
+from app.engine.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
+from app.monitoring.request_context import current
+from app.responses.caching import ENCODING, PictureCache, PictureKey
+from app.responses.problems import InvalidRequest, NotFound
+from app.server.disconnection import Watch
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.recipes import class_place

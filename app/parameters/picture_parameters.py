@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from app.schemas import (
+from app.parameters.schemas import (
     GenerateBody,
     LatentParameters,
     OutputParameters,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.batcher import Batcher
-from app.caching import PictureCache
-from app.generation import Generation, Generators, gather_rows
+from app.engine.batcher import Batcher
+from app.engine.loaded_generator import Generation, Generators, gather_rows
+from app.responses.caching import PictureCache
 from app.settings import Settings
 from model.cores import usable_cores
 from model.devices import DeviceError
@@ -33,7 +33,7 @@ from model.sampler import (
 )
 
 if TYPE_CHECKING:
-    from app.signing import Signer
+    from app.responses.c2pa import Signer
 
 log = logging.getLogger("ganserve")
 
@@ -80,7 +80,7 @@ def file_signer(settings: Settings) -> "Signer | None":
             raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
     certificate, key = pems
     # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.signing")
+    signing = importlib.import_module("app.responses.c2pa")
     signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
     return signer
 

@@ -12,9 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from app.generation import Generation, Generators
-from app.loading import START_ERRORS, load_all
-from app.problems import ReloadRefused
+from app.engine.loaded_generator import Generation, Generators
+from app.responses.problems import ReloadRefused
+from app.server.loading import START_ERRORS, load_all
 from app.settings import Settings
 
 log = logging.getLogger("ganserve")

@@ -18,11 +18,11 @@ from types import FrameType
 
 import uvicorn
 
-from app.logs import configure
 from app.main import create_app
-from app.protocol import protocol
-from app.readiness import Readiness
-from app.server import GIVEN_UP, START_FAILED, Server, end_at_once
+from app.monitoring.logs import configure
+from app.server.protocol import protocol
+from app.server.readiness import Readiness
+from app.server.server import GIVEN_UP, START_FAILED, Server, end_at_once
 from app.settings import Settings
 from model.cores import usable_cores
 

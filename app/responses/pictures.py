@@ -14,13 +14,13 @@ import numpy as np
 from fastapi import Request, Response
 from numpy.typing import NDArray
 
-from app import caching, negotiation
-from app.batcher import Timing
-from app.disconnection import Watch
-from app.generation import Generation
-from app.offers import STILL_OFFERS
-from app.picture_parameters import url
-from app.problems import InvalidRequest
+from app.engine.batcher import Timing
+from app.engine.loaded_generator import Generation
+from app.parameters.picture_parameters import url
+from app.responses import caching, negotiation
+from app.responses.offers import STILL_OFFERS
+from app.responses.problems import InvalidRequest
+from app.server.disconnection import Watch
 from model.encoding.formats import (
     STILLS,
     Format,

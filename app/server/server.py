@@ -25,8 +25,8 @@ from typing import cast
 
 import uvicorn
 
-from app.problems import Problem
-from app.readiness import Readiness
+from app.responses.problems import Problem
+from app.server.readiness import Readiness
 from app.settings import Settings
 
 log = logging.getLogger("ganserve")

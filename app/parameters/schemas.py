@@ -2,7 +2,7 @@
 
 Numbers are taken as JSON Schema means them: 5 and 5.0 are whole, true and "5" are not. A query
 string holds text, so there digits are numbers. Out of bounds is refused, and the refusal says what
-is allowed. How many there may be of a thing is for the operator to set: see app/limits.py.
+is allowed. How many there may be of a thing is for the operator to set: see limits.py.
 """
 
 import difflib
@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.limits import bounds_in_force
-from app.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
+from app.parameters.limits import bounds_in_force
+from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.latents import SEED_LIMIT, text_seed

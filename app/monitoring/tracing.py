@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-from app.facts import Facts
+from app.monitoring.request_context import Facts
 from app.settings import SettingsError
 
 try:

@@ -6,7 +6,7 @@ RFC 9110, section 12.5.1: the highest weight wins; among equals, the order of th
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from app.problems import InvalidRequest, NotAcceptable, NotFound
+from app.responses.problems import InvalidRequest, NotAcceptable, NotFound
 
 LONGEST_ACCEPT = 2048  # characters that are read
 MOST_RANGES = 64

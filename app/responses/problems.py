@@ -16,8 +16,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from app import crossorigin
-from app.facts import refused
+from app.http import cors
+from app.monitoring.request_context import refused
 from model.recipes import RecipeError
 
 log = logging.getLogger("ganserve")
@@ -288,8 +288,8 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # the router names the methods of one route, and a path may have several
-            known = crossorigin.methods(app.openapi(), request.url.path)
-            headers["Allow"] = ", ".join(known or crossorigin.METHODS)
+            known = cors.methods(app.openapi(), request.url.path)
+            headers["Allow"] = ", ".join(known or cors.METHODS)
         kind = BY_STATUS.get(HTTPStatus(error.status_code), KINDS["malformed-body"])
         return problem_response(kind, str(error.detail), headers)
 

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from app.facts import Facts, WithFacts
+from app.monitoring.request_context import Facts, WithFacts
 
 log = logging.getLogger("ganserve")
 

@@ -13,9 +13,9 @@ from pydantic.json_schema import models_json_schema
 
 from app.access.control import AccessControl, is_open
 from app.access.signing import EXPIRES, SIGNATURE
-from app.limits import bounds_in_force
-from app.problems import KINDS, MEDIA_TYPE
-from app.schemas import GenerateBody, InterpolateBody
+from app.parameters.limits import bounds_in_force
+from app.parameters.schemas import GenerateBody, InterpolateBody
+from app.responses.problems import KINDS, MEDIA_TYPE
 
 Json = dict[str, Any]
 

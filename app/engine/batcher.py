@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.problems import InvalidRequest, NotReady, QueueFull
-from app.tally import PICTURES, Tally
+from app.engine.histogram import PICTURES, Tally
+from app.responses.problems import InvalidRequest, NotReady, QueueFull
 
 log = logging.getLogger("ganserve")
 

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from app.batcher import Job, Latents, Note, Pixels
-from app.disconnection import Watch
-from app.generation import ClientGoneError, Generation
-from app.limits import Streams
+from app.engine.batcher import Job, Latents, Note, Pixels
+from app.engine.loaded_generator import ClientGoneError, Generation
+from app.parameters.limits import Streams
+from app.server.disconnection import Watch
 from model.picture_request import Output
 from model.recipes import Words, recipe_text
 

@@ -1,0 +1,1 @@
+"""From rows to pixels: batching, the loaded generator, the search for a latent."""

@@ -1,0 +1,1 @@
+"""Below the routes: the hot path, CORS, the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""What is recorded: metrics, logs, traces, the context of a request."""

@@ -1,0 +1,1 @@
+"""What is sent: formats, headers, one file or many, problems."""

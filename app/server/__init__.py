@@ -1,0 +1,1 @@
+"""The process: workers, protocol, loading and reloading, readiness, the end."""
