@@ -294,9 +294,9 @@ def test_slow_client_fills_no_disk_and_makes_no_work_and_may_leave(host: Host) -
     through = test_bulk.Host(host.process, f"http://127.0.0.1:{host.port}")
     with closing(through.connected(test_bulk.LARGE)) as connection:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
-        test_bulk.until_idle(through, 3.0)
+        test_bulk.spent_until_idle(through, 0.0)
         assert [path for path in (host.folder / "proxy").rglob("*") if path.is_file()] == []
         path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
         assert host.ask(path).status == 429  # its place is taken
-    test_bulk.until_idle(through, 1.0)
+    test_bulk.spent_until_idle(through, 0.0)
     assert host.ask(path).status == 200

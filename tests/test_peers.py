@@ -279,10 +279,12 @@ def test_two_processes_draw_what_one_draws_in_every_game(
 
 def test_run_of_two_processes_goes_on_with_one_and_with_two(digits: Path, tmp_path: Path) -> None:
     """The number of processes is no part of the run."""
+    steady = ("--cooldown", "0")  # each length would cool down by itself
     for kimg, size in (("0.32", 2), ("0.48", 1), ("0.64", 2)):
-        arguments = arguments_of("modern-32", digits, tmp_path / "mixed", "--kimg", kimg)
+        arguments = arguments_of("modern-32", digits, tmp_path / "mixed", *steady, "--kimg", kimg)
         together(_train, arguments, size=size)
-    together(_train, arguments_of("modern-32", digits, tmp_path / "one", "--kimg", "0.64"), size=1)
+    whole = arguments_of("modern-32", digits, tmp_path / "one", *steady, "--kimg", "0.64")
+    together(_train, whole, size=1)
     assert largest_difference(end_of(tmp_path / "mixed"), end_of(tmp_path / "one")) < 1e-5
     log = (only_run(tmp_path / "mixed") / "log.txt").read_text()
     assert "resuming at 480 images, 2 processes" in log
@@ -373,7 +375,8 @@ def wait_for_rows(outdir: Path, count: int, process: subprocess.Popen[str]) -> N
 
 @pytest.mark.slow
 def test_torchrun_stops_all_at_the_same_step_and_one_goes_on(digits: Path, tmp_path: Path) -> None:
-    endless = arguments_of("modern-32", digits, tmp_path / "runs", "--kimg", "1000")
+    steady = ("--cooldown", "0", "--kimg")
+    endless = arguments_of("modern-32", digits, tmp_path / "runs", *steady, "1000")
     with torchrun(endless) as process:
         wait_for_rows(tmp_path / "runs", 2, process)
         process.send_signal(signal.SIGTERM)
@@ -382,8 +385,8 @@ def test_torchrun_stops_all_at_the_same_step_and_one_goes_on(digits: Path, tmp_p
     assert output.count("the same command again goes on from here") == 1
     stopped = end_of(tmp_path / "runs").images_seen
     kimg = str((stopped + 64) / 1000)
-    together(_train, arguments_of("modern-32", digits, tmp_path / "runs", "--kimg", kimg), size=1)
-    together(_train, arguments_of("modern-32", digits, tmp_path / "one", "--kimg", kimg), size=1)
+    together(_train, arguments_of("modern-32", digits, tmp_path / "runs", *steady, kimg), size=1)
+    together(_train, arguments_of("modern-32", digits, tmp_path / "one", *steady, kimg), size=1)
     assert largest_difference(end_of(tmp_path / "runs"), end_of(tmp_path / "one")) < 1e-4
 
 

@@ -120,7 +120,8 @@ def test_card_names_the_weights_the_data_the_command_and_the_figures(folder: Pat
     card = (folder / "README.md").read_text()
     assert config.weights_sha256 in card
     assert config.data.sha256 in card
-    assert f"python -m model.training train --preset {config.preset}" in card
+    assert "python -m model.training train --" in card
+    assert f"preset `{config.preset}`" in card
     assert config.licence in card
     assert ("batch-norm" in card) == (config.network.family != "residual")
     assert config.metrics
