@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
@@ -203,11 +204,21 @@ def test_without_an_admin_key_there_is_no_reload(client: TestClient) -> None:
     problem_of(client.post("/admin/reload", headers=ADMIN), 404)
 
 
+def until_ready(process: "subprocess.Popen[str]", workers: int) -> None:
+    """One that is still loading when the file changes knows the new generator alone."""
+    assert process.stderr is not None
+    while workers:
+        line = process.stderr.readline()
+        assert line, "the service has ended"
+        workers -= "ready after" in line
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("way", ["signal", "request"])
 def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -> None:
     settings = {"GAN_WORKERS": workers, "GAN_ADMIN_KEY_HASHES": key_hash(KEY)}
     with service(folder, **settings) as (process, address):
+        until_ready(process, int(workers))
         models: list[str] = []
         stop = threading.Event()
 
