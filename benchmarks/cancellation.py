@@ -58,7 +58,7 @@ class Stage:
 
 @dataclass
 class Found:
-    """Of one stage: how long each place was taken, and what was done for those who had gone."""
+    """Holds what one stage showed: how long places were taken, what was drawn for clients gone."""
 
     milliseconds: list[float] = field(default_factory=list)
     drawn: int = 0

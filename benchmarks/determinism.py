@@ -43,7 +43,7 @@ def by_batches(seeds: int, size: int, threads: int = 1) -> Digests:
 
 
 async def by_clients(server: Server, seeds: int, clients: int) -> Digests:
-    """The same over HTTP, asked by so many clients at once, each on its own connection."""
+    """Digests the same over HTTP, by so many clients at once, each on its own connection."""
     found: Digests = [b""] * seeds
     waiting: Iterator[int] = iter(range(seeds))
 

@@ -9,6 +9,7 @@ it: its value is part of every recipe, and no picture that has one is plain.
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -137,7 +138,7 @@ OUTPUT_DEFAULTS: dict[str, Any] = {one.name: one.default for one in dataclasses.
 DEFAULT_CHANGES, DEFAULT_OUTPUT = Changes(), Output()
 
 
-class Source:
+class Source(ABC):
     """Says where latents come from: of one picture, unless `len` says of more."""
 
     def __len__(self) -> int:
@@ -154,28 +155,28 @@ class Source:
         return 1
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Part of a file's name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, file: GeneratorFile, changes: Changes) -> Rows:
         """Makes the generator's input (N, z_dim + classes), changed.
 
         Raises:
             RecipeError: the generator has no such latent, or the class is left open.
         """
-        raise NotImplementedError
 
-    def check(self, file: GeneratorFile, changes: Changes) -> None:
+    def check(self, file: GeneratorFile, changes: Changes) -> None:  # noqa: B027 most always can
         """Finds out, before anything is drawn, whether `rows` would raise.
 
         Raises:
             RecipeError: the generator has no such latent, or the class is left open.
         """
 
+    @abstractmethod
     def words(self, config: GeneratorConfig) -> Words:
         """Returns its words in a recipe."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -389,10 +390,6 @@ class Path(Source):
     def seed(self) -> int | None:
         first = self.stops[0]
         return first if isinstance(first, int) else first.source.seed
-
-    @property
-    def columns(self) -> int:
-        return self.frames
 
     @property
     def name(self) -> str:

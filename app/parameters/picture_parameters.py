@@ -18,6 +18,7 @@ from app.parameters.schemas import (
 )
 from model.generator_file import GeneratorFile
 from model.picture_request import (
+    DEFAULT_CHANGES,
     OUTPUT_DEFAULTS,
     Changes,
     Mix,
@@ -41,14 +42,13 @@ def located(where: str) -> Iterator[None]:
 
 
 def read_changes(
-    file: GeneratorFile, parameters: LatentParameters | Recipe, defaults: Changes | None = None
+    file: GeneratorFile, parameters: LatentParameters | Recipe, defaults: Changes = DEFAULT_CHANGES
 ) -> Changes:
     """Reads what parameters do to latents; what a recipe leaves open is as in `defaults`.
 
     Raises:
         RecipeError: the generator has no such class or direction, or a step is too long for it.
     """
-    defaults = defaults or Changes()
     class_, truncation, edit = parameters.class_, parameters.truncation, parameters.edit
     changes = Changes(
         defaults.class_ if class_ is None else class_,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from fastapi import Request, Response
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from app.engine.batcher import Timing
 from app.engine.loaded_generator import Generation
 from app.parameters.picture_parameters import url
+from app.parameters.schemas import OutputParameters
 from app.responses import caching, negotiation
 from app.responses.offers import STILL_OFFERS
 from app.responses.problems import InvalidRequest
@@ -46,6 +47,29 @@ class Answer:
     download: bool = False
     lasting: bool = True  # the URL says all that the picture depends on
     located: bool = True  # where the URL does not, another one does
+
+    @classmethod
+    def of(
+        cls,
+        generation: Generation,
+        picture: PictureRequest,
+        format: tuple[Format, bool],
+        parameters: OutputParameters,
+        *,
+        lasting: bool = True,
+        located: bool = True,
+    ) -> Self:
+        """Makes the answer that parameters ask for, in a format that Accept had a say in or not."""
+        return cls(
+            generation=generation,
+            picture=picture,
+            format=format[0],
+            negotiated=format[1],
+            quality=parameters.quality,
+            download=parameters.download,
+            lasting=lasting,
+            located=located,
+        )
 
     @cached_property
     def words(self) -> Words:

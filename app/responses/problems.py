@@ -215,7 +215,7 @@ class RateLimited(Problem):
 
 
 class QueueFull(Problem):
-    """As many pictures wait as may wait. Balancers do not retry a 429 elsewhere."""
+    """The queue is full. Balancers do not retry a 429 elsewhere."""
 
     kind = KINDS["queue-full"]
 

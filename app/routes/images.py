@@ -130,17 +130,10 @@ async def generate_from_json(
         )
     pictures = [listed.picture(place) for place in range(listed.count)]
     several = Several(pictures, parameters.columns)
-    answer_of_all = Answer(
-        generation=generation,
-        picture=PictureRequest(several, output=read_output(parameters)),
-        format=STILLS[name],
-        negotiated=negotiated,
-        quality=parameters.quality,
-        download=parameters.download,
-        lasting=False,
-        located=False,
-    )
-    return await still(request, answer_of_all, watch, bounds.max_pixels)
+    picture = PictureRequest(several, output=read_output(parameters))
+    format = STILLS[name], negotiated
+    all_of_them = Answer.of(generation, picture, format, parameters, lasting=False, located=False)
+    return await still(request, all_of_them, watch, bounds.max_pixels)
 
 
 async def sheet(
@@ -154,19 +147,12 @@ async def sheet(
     """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
     generation = generators.parameter(parameters.model)
     picture, named = _asked(generation, parameters)
-    format, negotiated = still_format(
+    format = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
-    answer = Answer(
-        generation=generation,
-        picture=picture,
-        format=format,
-        negotiated=negotiated,
-        quality=parameters.quality,
-        download=parameters.download,
-        # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
-        lasting=named and request.method == "GET",
-    )
+    # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
+    lasting = named and request.method == "GET"
+    answer = Answer.of(generation, picture, format, parameters, lasting=lasting)
     return await still(request, answer, watch, max_pixels)
 
 

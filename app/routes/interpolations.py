@@ -23,7 +23,7 @@ from app.routes.images import BINARY, STILL_RESPONSES, extension_path
 from app.server.disconnection import Watch
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.animations import VideoNotInstalled, encode_animation
-from model.picture_request import Changes, Path, PictureRequest
+from model.picture_request import DEFAULT_CHANGES, Path, PictureRequest
 
 MOTION_RESPONSES: dict[int | str, dict[str, Any]] = {
     **STILL_RESPONSES,
@@ -98,13 +98,11 @@ async def _way(
     check_quality(format, parameters.quality)
     picture = _path(generation, parameters)
     output, frames = picture.output, len(picture.source)
-    answer = Answer(
-        generation=generation,
-        picture=picture,
-        format=format,
-        negotiated=negotiated,
-        quality=parameters.quality,
-        download=parameters.download,
+    answer = Answer.of(
+        generation,
+        picture,
+        (format, negotiated),
+        parameters,
         lasting=request.method == "GET",
         located=False,
     )
@@ -154,7 +152,7 @@ def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody
         assert isinstance(parameters, InterpolateBody)
         assert parameters.recipes is not None
         stops = read_recipes(generation.file, parameters.recipes, changes, output)
-        changes = Changes()
+        changes = DEFAULT_CHANGES
     path = Path(
         stops=stops,
         frames=parameters.frame_count(),

@@ -136,17 +136,9 @@ async def direction_preview(
     number = int(direction[1:])
     if number >= generation.config.directions:
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
-    format, negotiated = still_format(request, extension, None, parameters.quality)
-    answer = Answer(
-        generation=generation,
-        picture=PictureRequest(
-            Strip(parameters.seed, number, parameters.steps), output=read_output(parameters)
-        ),
-        format=format,
-        negotiated=negotiated,
-        quality=parameters.quality,
-        download=parameters.download,
-        lasting=model == generation.id,
-        located=False,
-    )
+    format = still_format(request, extension, None, parameters.quality)
+    strip = Strip(parameters.seed, number, parameters.steps)
+    picture = PictureRequest(strip, output=read_output(parameters))
+    lasting = model == generation.id
+    answer = Answer.of(generation, picture, format, parameters, lasting=lasting, located=False)
     return await still(request, answer, watch, bounds.max_pixels)

@@ -60,13 +60,7 @@ async def _plane(
         mode=parameters.mode,
     )
     changes = read_changes(generation.file, parameters)
-    format, negotiated = still_format(request, extension, parameters.format, parameters.quality)
-    answer = Answer(
-        generation=generation,
-        picture=PictureRequest(plane, changes, read_output(parameters)),
-        format=format,
-        negotiated=negotiated,
-        quality=parameters.quality,
-        download=parameters.download,
-    )
+    format = still_format(request, extension, parameters.format, parameters.quality)
+    picture = PictureRequest(plane, changes, read_output(parameters))
+    answer = Answer.of(generation, picture, format, parameters)
     return await still(request, answer, watch, max_pixels)

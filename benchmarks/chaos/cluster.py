@@ -30,7 +30,7 @@ HAPROXY, NGINX = (
     shutil.which(name) or shutil.which(name, path="/usr/sbin") for name in ("haproxy", "nginx")
 )
 READY_SECONDS = 90.0
-NAMES = ("a", "b")  # of the replicas in the files of deploy/
+NAMES = ("a", "b")  # the replicas in the files of deploy/
 # what a replica is told behind a balancer: the same as in deploy/compose.yaml
 SETTINGS = {"GAN_KEEP_ALIVE_SECONDS": "75", "GAN_MAX_WAIT": "3"}
 
@@ -93,7 +93,7 @@ class Process(Replica):
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """The id of the running process."""
         assert self._process
         return self._process.pid
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from benchmarks.chaos.clients import SHEET, Tally, load, picture, sheet
 from benchmarks.chaos.cluster import Balancer, Replica, wait_for
 
-MOST_TRIES = 1.05  # of the replicas, for each answer to a client
+MOST_TRIES = 1.05  # tries of replicas for each answer to a client
 SMALL_QUEUE = {"GAN_MAX_QUEUE": str(SHEET + 16), "GAN_MAX_PICTURES": str(SHEET)}
 OUT_SECONDS = 2.0  # in which a frozen replica must be out of rotation
 # lines of HAProxy's file, and those of one that never asks twice
@@ -31,7 +31,7 @@ class Outcome:
 
     tally: Tally
     blows: int = 0  # kills, restarts or freezes
-    retries: int = 0  # of the balancer
+    retries: int = 0  # by the balancer
     seconds: float = 0.0
     out_seconds: list[float] = field(default_factory=list)  # until a frozen replica was left alone
     statuses: list[int] = field(default_factory=list)  # that replicas ended with, where told to
@@ -68,7 +68,7 @@ class Cost:
 
     @property
     def tries_each(self) -> float:
-        """Of the replicas, for each answer to a client."""
+        """Tries of replicas for each answer to a client."""
         return self.tries / (self.pictures + self.refused + self.other)
 
     def losses(self) -> list[str]:
