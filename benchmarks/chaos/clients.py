@@ -34,6 +34,7 @@ class Tally:
     slowest: float = 0.0  # seconds
     late: int = 0  # answered after more than a second
     pictures: dict[int, bytes] = field(default_factory=dict)  # digests by seed
+    example: str = ""  # the first file with other bytes than before
 
     @property
     def asked(self) -> int:
@@ -51,6 +52,8 @@ class Tally:
             self.failed["no whole PNG"] += 1
         elif self.pictures.setdefault(seed, digest) != digest:
             self.failed["other bytes than before"] += 1
+            recipe = body.partition(b"ganserve\0")[2].partition(b"}")[0] + b"}"
+            self.example = self.example or f"asked for seed {seed}, got {recipe!r}, {len(body)} bytes"
         else:
             self.answered += 1
 

@@ -39,6 +39,7 @@ class Outcome:
     def losses(self) -> list[str]:
         """What the clients have lost, and what took too long."""
         found = [f"{count} x {what}" for what, count in self.tally.failed.items()]
+        found += [self.tally.example] if self.tally.example else []
         found += [f"in rotation for {s:.1f} s" for s in self.out_seconds if s > OUT_SECONDS]
         found += [f"exit status {status}" for status in self.statuses if status]
         return found
