@@ -53,7 +53,8 @@ class Tally:
         elif self.pictures.setdefault(seed, digest) != digest:
             self.failed["other bytes than before"] += 1
             recipe = body.partition(b"ganserve\0")[2].partition(b"}")[0] + b"}"
-            self.example = self.example or f"asked for seed {seed}, got {recipe!r}, {len(body)} bytes"
+            example = f"asked for seed {seed}, got {recipe!r}, {len(body)} bytes"
+            self.example = self.example or example
         else:
             self.answered += 1
 
