@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import app.server.loading
 from app.commands import main
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 
 SECONDS = 0.01  # a picture
 

@@ -18,7 +18,7 @@ from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.recipes import recipe_text
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 
 GENERATOR = ZOO / "mnist"
 LOG = Path("runs/benchmarks/logs/determinism.log")

@@ -22,7 +22,7 @@ from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
 from model.encoding.formats import enlarge
 from model.encoding.png import encode_png, encode_pngs
 from model.images import crop_center, to_pixels
-from model.paths import interpolate
+from model.latent_space.paths import interpolate
 
 COUNT = 512  # pictures of each form
 BATCH = 64

@@ -14,7 +14,7 @@ from app.engine.batcher import Batcher
 from model.encoding.png import encode_pngs
 from model.generator_file import read_generator_file
 from model.generators import ZOO
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 
 GENERATOR = ZOO / "mnist"
 

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.images import to_pixels
-from model.latents import sample_latents, sample_rows
+from model.latent_space.latents import sample_latents, sample_rows
 from model.networks.config import DCGANConfig
-from model.sampler_torch import plain_sampler
+from model.samplers.pytorch import plain_sampler
 from model.training import ema
-from model.training.batches import WEIGHTS, Batches, examples, stream
-from model.training.data import Dataset
-from model.training.games import Players, new_players, play
+from model.training.datasets.batches import WEIGHTS, Batches, examples, stream
+from model.training.datasets.dataset import Dataset
 from model.training.presets import PRESETS, TrainConfig
 from model.training.schedules import cooled
+from model.training.train_step import Players, new_players, play
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from benchmarks.noop import NoopGenerator
 
 
 def load_noop(*_arguments: Any, **_options: Any) -> NoopGenerator:
-    """Takes what `model.sampler.load_sampler` takes; nothing is loaded."""
+    """Takes what `model.samplers.sampler.load_sampler` takes; nothing is loaded."""
     return NoopGenerator()
 
 

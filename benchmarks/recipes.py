@@ -30,20 +30,20 @@ from benchmarks.tables import table
 from model.images import tile
 from model.metrics import frechet_distance
 from model.networks.config import ResidualConfig
-from model.training.checkpoint import (
+from model.training.commands.evaluate import read_parts
+from model.training.datasets.dataset import Dataset
+from model.training.discriminators.frozen_features import FrozenError
+from model.training.evaluation.feature_networks import AUTO, find_network
+from model.training.evaluation.features import load_extractor
+from model.training.evaluation.figures import FIRST_SEED, reference
+from model.training.presets import PRESETS
+from model.training.run.checkpoint import (
     Checkpoint,
     newest_first,
     read_checkpoint,
     write_atomically,
     write_checkpoint,
 )
-from model.training.data import Dataset
-from model.training.evaluate import FIRST_SEED, reference
-from model.training.feature_networks import AUTO, find_network
-from model.training.features import load_extractor
-from model.training.frozen import FrozenError
-from model.training.measuring import read_parts
-from model.training.presets import PRESETS
 
 Point = dict[str, Any]  # images, seconds, and a Frechet distance a network
 

@@ -21,7 +21,7 @@ from model.devices import Precision
 from model.generator_file import GeneratorFile, read_generator_file
 from model.networks.config import FIRST_SIDE, DCGANConfig
 from model.networks.dcgan import Generator
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 
 Latents = NDArray[np.float32]
 Run = Callable[[Latents], NDArray[Any]]

@@ -23,14 +23,14 @@ from PIL import Image
 from model.generator_file import read_generator_file
 from model.images import crop_center, pad_to
 from model.metrics import modes
-from model.sampler import load_sampler
-from model.sampler_torch import resolve_device
+from model.samplers.pytorch import resolve_device
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main as training
-from model.training.data import Dataset, load
-from model.training.evaluate import draw
-from model.training.feature_networks import SHIPPED_CLASSIFIERS
-from model.training.features import Extractor, load_extractor
-from model.training.report import best_or_last
+from model.training.commands.report import best_or_last
+from model.training.datasets.dataset import Dataset, load
+from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
+from model.training.evaluation.features import Extractor, load_extractor
+from model.training.evaluation.figures import draw
 
 DIGIT_SIDE, SIDE, DIGITS = 28, 32, 10
 SAMPLES = 26_000

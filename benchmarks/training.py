@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.results import this_machine
 from model.networks.families import new_discriminator, new_generator
-from model.training import data, ema
-from model.training.batches import Batches
-from model.training.games import new_players, play
+from model.training import ema
+from model.training.datasets import dataset as data
+from model.training.datasets.batches import Batches
 from model.training.presets import PRESETS, TrainConfig
+from model.training.train_step import new_players, play
 
 PICTURES = 12_800
 Step = Callable[[], object]

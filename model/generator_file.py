@@ -26,8 +26,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from model.directions import DIRECTIONS, closed_form_directions, first_layer, sensible_range
-from model.latents import Prior, sample_rows
+from model.latent_space.directions import (
+    DIRECTIONS,
+    closed_form_directions,
+    first_layer,
+    sensible_range,
+)
+from model.latent_space.latents import Prior, sample_rows
 from model.networks.config import NetworkConfig, network_from_dict, network_to_dict
 
 WEIGHTS = "model.safetensors"

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from model.encoding.formats import enlarge
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.images import tile
+from model.latent_space.paths import Ease, Mode, default_mode, interpolate_rows, plane_rows
 from model.networks.config import input_dim
-from model.paths import Ease, Mode, default_mode, interpolate_rows, plane_rows
 from model.recipes import (
     RecipeError,
     Words,

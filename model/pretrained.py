@@ -29,8 +29,8 @@ from model.generators import generator_folder
 from model.picture_request import Changes
 from model.recipe_reader import from_words
 from model.recipes import RecipeError, class_place
-from model.sampler import Sampler, load_sampler
-from model.sampler_torch import load_generator, resolve_device
+from model.samplers.pytorch import load_generator, resolve_device
+from model.samplers.sampler import Sampler, load_sampler
 
 DRAWN_AT_ONCE = 64
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import GeneratorConfig
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import (
     Changes,
     Mix,

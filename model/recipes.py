@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.encoding.marking import LONGEST_RECIPE
 from model.generator_file import GeneratorConfig
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 
 Words = dict[str, Any]  # a recipe, as it travels
 

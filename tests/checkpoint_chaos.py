@@ -15,8 +15,13 @@ from typing import Any
 
 import torch
 
-from model.training import checkpoint
-from model.training.checkpoint import Checkpoint, newest_first, read_checkpoint, write_checkpoint
+from model.training.run import checkpoint
+from model.training.run.checkpoint import (
+    Checkpoint,
+    newest_first,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 STEP = 64  # images between checkpoints
 

@@ -15,8 +15,8 @@ from app.settings import Settings
 from model.generator_file import write_generator_file
 from model.networks.config import DCGANConfig, ModulatedConfig, ResidualConfig, SNGANConfig
 from model.networks.families import new_generator
-from model.sampler_onnx import OnnxSampler
-from model.sampler_torch import generator_weights
+from model.samplers.onnx import OnnxSampler
+from model.samplers.pytorch import generator_weights
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
 TINY_RESIDUAL = ResidualConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)

@@ -20,7 +20,7 @@ from app.parameters.schemas import SeedRanges
 from app.responses.negotiation import best
 from app.responses.problems import NotAcceptable
 from model.encoding.marking import read_recipe
-from model.latents import SEED_LIMIT, text_seed
+from model.latent_space.latents import SEED_LIMIT, text_seed
 from model.recipes import plain
 
 LAW = settings(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from model.training.auto import NEEDED, choose
-from model.training.data import DataError, extent
+from model.training.datasets.dataset import DataError, extent
 from model.training.presets import PRESETS
 
 

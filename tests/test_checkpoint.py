@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model.training.__main__ import main
-from model.training.checkpoint import (
+from model.training.run.checkpoint import (
     KEEP,
     Checkpoint,
     CheckpointError,
@@ -166,7 +166,7 @@ def test_training_on_a_full_disk_says_so_in_one_line(
     def full(_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "file"))
 
-    monkeypatch.setattr("model.training.train._train", full)
+    monkeypatch.setattr("model.training.commands.train._train", full)
     assert main(["train", "--preset", "dcgan-mnist"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: {tmp_path / 'file'}: No space left on device; what was saved is whole"

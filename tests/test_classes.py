@@ -17,7 +17,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.encoding.marking import read_recipe
 from model.generator_file import read_generator_file
-from model.sampler_onnx import OnnxSampler
+from model.samplers.onnx import OnnxSampler
 from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
 
 

@@ -1,7 +1,7 @@
 """The time of a run, and when snapshots are due by it."""
 
-from model.training.clock import Clock
 from model.training.presets import Schedule
+from model.training.run.clock import Clock
 
 
 def test_slow_snapshots_take_a_tenth_of_the_time() -> None:

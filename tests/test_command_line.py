@@ -16,12 +16,15 @@ import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
-from model.training import features, frozen, loop, train
+from model.training import loop
 from model.training.__main__ import main
-from model.training.checkpoint import newest_first
-from model.training.data import load
+from model.training.commands import train
+from model.training.datasets.dataset import load
+from model.training.discriminators import frozen_features as frozen
+from model.training.evaluation import features
 from model.training.presets import LATER, PRESETS
-from model.training.run_folder import locked
+from model.training.run.checkpoint import newest_first
+from model.training.run.run_folder import locked
 from tests.conftest import TINY, write_tiny_generator
 from tests.tiny_training import TINY_MODERN, TINY_PRESET
 
@@ -437,7 +440,7 @@ def test_official_set_is_downloaded_where_no_data_is_given(
         asked.append((name, base_url))
         return digits
 
-    monkeypatch.setattr("model.training.downloads.fetch", fetch)
+    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--dry-run"]
     assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 0

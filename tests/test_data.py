@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from model.training.album import Broken, allowed_broken, broken_notes, open_album
-from model.training.data import DataError, load
+from model.training.datasets.dataset import DataError, load
+from model.training.datasets.image_folder import Broken, allowed_broken, broken_notes, open_album
 from tests.conftest import blobs, idx_bytes, write_idx
 
 GREY28 = {"side": 28, "channels": 1}
@@ -308,7 +308,7 @@ def test_file_that_cannot_be_read_is_one_broken_file(
     elif kind == "pipe":
         os.mkfifo(folder / "red" / "x.png")
     elif kind == "large":
-        monkeypatch.setattr("model.training.album.MAX_FILE_BYTES", 1000)
+        monkeypatch.setattr("model.training.datasets.image_folder.MAX_FILE_BYTES", 1000)
         (folder / "red" / "x.png").write_bytes(b"x" * 1001)
     else:
         (folder / "red" / "x\n\udcff.png").write_bytes(b"")
@@ -364,7 +364,7 @@ def test_more_memory_than_there_is_gives_a_reason(
         raise MemoryError
 
     folder = write_pictures(tmp_path / "set")
-    monkeypatch.setattr("model.training.data.np.empty", none)
+    monkeypatch.setattr("model.training.datasets.dataset.np.empty", none)
     with pytest.raises(DataError, match=r"20 pictures of 512x512 need 0\.0 GiB of memory"):
         load(folder, "all", side=512, channels=3)
 
@@ -566,7 +566,7 @@ def test_broken_data_is_refused_with_its_reason(tmp_path: Path, kind: str) -> No
 
 
 def test_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.training.data.MAX_IDX_BYTES", 10_000)
+    monkeypatch.setattr("model.training.datasets.dataset.MAX_IDX_BYTES", 10_000)
     folder = write_idx(tmp_path / "digits")
     (folder / f"{TRAIN}.gz").write_bytes(gzip.compress(b"\0" * 1_000_000))
     with pytest.raises(DataError, match="more than 10,000 bytes"):

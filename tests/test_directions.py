@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from model.directions import closed_form_directions, sensible_range
 from model.generator_file import (
     GeneratorFileError,
     read_generator_file,
 )
+from model.latent_space.directions import closed_form_directions, sensible_range
 from tests.conftest import edit_json, write_tiny_generator
 
 

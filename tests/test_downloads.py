@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from model.training import downloads
-from model.training.data import DataError, load
-from model.training.downloads import OFFICIAL, fetch
+from model.training.datasets import downloads
+from model.training.datasets.dataset import DataError, load
+from model.training.datasets.downloads import OFFICIAL, fetch
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -76,7 +76,7 @@ def test_unknown_set_is_refused(tmp_path: Path) -> None:
 
 
 def test_registry_names_the_files_that_the_readers_read() -> None:
-    from model.training.data import IDX_FILES, SVHN_FILES
+    from model.training.datasets.dataset import IDX_FILES, SVHN_FILES
 
     idx = {f"{name}.gz" for pair in IDX_FILES.values() for name in pair}
     assert set(downloads.OFFICIAL["mnist"].registry) == idx

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.latents import sample_latents
+from model.latent_space.latents import sample_latents
 from model.networks.dcgan import Generator
 from model.training import ema
 from tests.conftest import TINY

@@ -7,7 +7,7 @@ import pytest
 
 from model.networks.config import FAMILIES, family_of
 from model.networks.families import NETWORKS
-from model.onnx_graph import BUILDERS
+from model.samplers.onnx_graph import BUILDERS
 from tests.conftest import TINY, TINY_RESIDUAL
 
 ROOT = Path(__file__).parent.parent

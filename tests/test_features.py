@@ -11,11 +11,10 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from model.metrics import frechet_distance
-from model.training import features
-from model.training.data import Dataset, load
-from model.training.evaluate import FEW_TEST_IMAGES, evaluate, reference
-from model.training.feature_networks import SHIPPED_CLASSIFIERS, find_network, thinned
-from model.training.features import (
+from model.training.datasets.dataset import Dataset, load
+from model.training.evaluation import features
+from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS, find_network, thinned
+from model.training.evaluation.features import (
     Classifier,
     Extractor,
     ExtractorConfig,
@@ -26,7 +25,8 @@ from model.training.features import (
     train_extractor,
     train_selfsup,
 )
-from model.training.pretext import DAMAGES, clusters, damage
+from model.training.evaluation.figures import FEW_TEST_IMAGES, evaluate, reference
+from model.training.evaluation.self_supervised import DAMAGES, clusters, damage
 from tests.conftest import edit_json
 
 CPU = torch.device("cpu")
@@ -312,7 +312,7 @@ def test_nearest_pictures_are_looked_for_among_evenly_chosen_ones(
 ) -> None:
     data = scenes(90, 0)
     assert np.array_equal(thinned(data).images, data.images)
-    monkeypatch.setattr("model.training.feature_networks.TRAIN_IMAGES", 10)
+    monkeypatch.setattr("model.training.evaluation.feature_networks.TRAIN_IMAGES", 10)
     few = thinned(replace(data, labels=np.arange(90)))
     assert len(few) == 10
     assert few.labels is not None

@@ -20,14 +20,15 @@ from model.generator_file import (
 from model.networks.config import ModulatedConfig, ResidualConfig
 from model.networks.families import new_discriminator
 from model.pretrained import PretrainedGenerator
-from model.training import checkpoint, loop
+from model.training import loop
 from model.training.__main__ import main
 from model.training.class_columns import with_comparisons
-from model.training.discriminator_file import read_discriminator, write_discriminator
-from model.training.games import Players, new_players
+from model.training.discriminators.discriminator_file import read_discriminator, write_discriminator
+from model.training.discriminators.projected import Heads
 from model.training.presets import PRESETS, TrainConfig
-from model.training.projected import Heads
+from model.training.run import checkpoint
 from model.training.start import Start, begin, check_agrees, read_start, suited
+from model.training.train_step import Players, new_players
 from tests.conftest import CLASSES, edit_json, write_tiny_generator, write_tiny_residual
 from tests.tiny_training import TINY_PRESETS
 

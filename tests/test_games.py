@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from model.generator_file import read_generator_file
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 from model.training import loop
-from model.training.augment import draw_augmentation
-from model.training.batches import Batches
-from model.training.data import Dataset
-from model.training.games import Players, new_players, play
+from model.training.datasets.augment import draw_augmentation
+from model.training.datasets.batches import Batches
+from model.training.datasets.dataset import Dataset
 from model.training.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -25,6 +24,7 @@ from model.training.losses import (
 )
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.schedules import cooled, cosine, inverse_root
+from model.training.train_step import Players, new_players, play
 from tests.conftest import CLASSES, SHA, TINY_RESIDUAL
 
 CPU = torch.device("cpu")

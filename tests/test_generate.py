@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from model.latents import sample_latents
+from model.latent_space.latents import sample_latents
 
 
 def picture(content: bytes) -> np.ndarray:

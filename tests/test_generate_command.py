@@ -19,9 +19,9 @@ from app.main import create_app
 from app.settings import Settings
 from model.files import whole, write_whole
 from model.generator_file import read_generator_file
-from model.sampler import load_sampler
-from model.training import generate
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
+from model.training.commands import generate
 
 ROOT = Path(__file__).parent.parent
 TINY, PETS = "tiny", "pets"

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.networks.dcgan import Generator
-from model.sampler import WrongPictureError, check_golden, load_sampler
+from model.samplers.sampler import WrongPictureError, check_golden, load_sampler
 from tests.conftest import TINY, edit_json, write_tiny_generator
 
 

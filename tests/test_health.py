@@ -6,9 +6,9 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from model.training import health
-from model.training.forecast import differ, forecast
 from model.training.presets import PRESETS
+from model.training.run import health
+from model.training.run.forecast import differ, forecast
 
 CONFIG = PRESETS["modern-64"].config
 NOON = datetime(2026, 11, 29, 12, 0)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import relu
 
-from model.training.games import Batch, Players, new_players, play
 from model.training.presets import PRESETS, TrainConfig
+from model.training.train_step import Batch, Players, new_players, play
 from tests.conftest import TINY_SNGAN
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.images import crop_center, pad_to, tile, to_pixels
-from model.training.features import to_input
+from model.training.evaluation.features import to_input
 
 
 def test_scale_is_fixed_and_ends_are_exact() -> None:

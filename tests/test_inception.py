@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.training import inception
-from model.training.features import ExtractorError
-from model.training.inception import load_inception
+from model.training.evaluation import inception
+from model.training.evaluation.features import ExtractorError
+from model.training.evaluation.inception import load_inception
 
 CPU = torch.device("cpu")
 

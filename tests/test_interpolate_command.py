@@ -13,7 +13,7 @@ from app.settings import Settings
 from model.encoding import animations
 from model.encoding.marking import read_recipe
 from model.generator_file import read_generator_file
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 
 TINY, PETS = "tiny", "pets"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.journal import QUIET, STATS, WARNINGS, Journal, read_rows, seconds_spent
+from model.training.run.run_log import QUIET, STATS, WARNINGS, Journal, read_rows, seconds_spent
 
 
 def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from model import latents
-from model.latents import PRIORS, SEED_LIMIT, Prior, sample_latents, text_seed
+from model.latent_space import latents
+from model.latent_space.latents import PRIORS, SEED_LIMIT, Prior, sample_latents, text_seed
 
 # The first four values of some seeds. A change here would change every picture ever served.
 VECTORS = {

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 
 from model.generator_file import read_generator_file
-from model.training import checkpoint, loop
-from model.training.data import Dataset, load
-from model.training.evaluate import Reference, reference
-from model.training.features import to_input, train_extractor
-from model.training.games import Batch, Players, Stats, article_step, new_players
+from model.training import loop
+from model.training.datasets.dataset import Dataset, load
+from model.training.evaluation.features import to_input, train_extractor
+from model.training.evaluation.figures import Reference, reference
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
+from model.training.run import checkpoint
+from model.training.train_step import Batch, Players, Stats, article_step, new_players
 from tests.conftest import SHA, TINY
 
 CPU = torch.device("cpu")

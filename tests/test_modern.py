@@ -10,12 +10,16 @@ import torch
 from torch.nn import functional
 
 from model.networks.config import ModulatedConfig
-from model.training import frozen
-from model.training.batches import Batches
-from model.training.frozen import FrozenError, FrozenFeatures, _StridedDepthwise
-from model.training.games import Players, new_players, play, softly_limited
+from model.training.datasets.batches import Batches
+from model.training.discriminators import frozen_features as frozen
+from model.training.discriminators.frozen_features import (
+    FrozenError,
+    FrozenFeatures,
+    _StridedDepthwise,
+)
+from model.training.discriminators.projected import Projection
 from model.training.presets import PRESETS, TrainConfig
-from model.training.projected import Projection
+from model.training.train_step import Players, new_players, play, softly_limited
 from tests.test_games import colours
 
 CPU = torch.device("cpu")

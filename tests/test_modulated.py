@@ -12,8 +12,8 @@ from model.generator_file import GeneratorFile, read_generator_file
 from model.networks.config import ModulatedConfig, network_from_dict, network_to_dict
 from model.networks.modulated import Generator
 from model.networks.residual import Discriminator
-from model.sampler import check_bytes, load_sampler
-from model.sampler_torch import generator_weights, load_generator, plain_sampler
+from model.samplers.pytorch import generator_weights, load_generator, plain_sampler
+from model.samplers.sampler import check_bytes, load_sampler
 from tests.conftest import write_tiny_residual
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.networks.config import DCGANConfig, network_from_dict, network_to_dict
 from model.networks.dcgan import Discriminator, Generator
-from model.sampler_torch import generator_weights
+from model.samplers.pytorch import generator_weights
 
 RGB, GREY = DCGANConfig(channels=3), DCGANConfig(channels=1)
 

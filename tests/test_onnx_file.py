@@ -8,10 +8,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from model import onnx_file
 from model.generator_file import read_generator_file
-from model.onnx_file import facts, onnx_bytes
-from model.sampler import load_sampler
+from model.samplers import onnx_file
+from model.samplers.onnx_file import facts, onnx_bytes
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 from tests.conftest import write_tiny_generator, write_tiny_residual
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from model.training import parts as room
 from model.training.__main__ import main
-from model.training.album import every_tenth
-from model.training.data import Dataset
-from model.training.evaluate import FeatureNetwork, evaluate, reference
-from model.training.feature_networks import find_network
-from model.training.features import Extractor, load_extractor
-from model.training.layers import Layers
-from model.training.parts import ABSENT, accuracy, drawn, slots, train_parts
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.image_folder import every_tenth
+from model.training.datasets.layers import Layers
+from model.training.evaluation import parts as room
+from model.training.evaluation.feature_networks import find_network
+from model.training.evaluation.features import Extractor, load_extractor
+from model.training.evaluation.figures import FeatureNetwork, evaluate, reference
+from model.training.evaluation.parts import ABSENT, accuracy, drawn, slots, train_parts
 
 CPU = torch.device("cpu")
 SIDE = 16  # pixels

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.latents import sample_latents
-from model.paths import EASES, MODES, Ease, Mode, default_mode, interpolate, lerp, plane, slerp
+from model.latent_space.latents import sample_latents
+from model.latent_space.paths import (
+    EASES,
+    MODES,
+    Ease,
+    Mode,
+    default_mode,
+    interpolate,
+    lerp,
+    plane,
+    slerp,
+)
 
 KEYS = sample_latents([1, 2, 3], 100, "normal")
 

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model.generator_file import read_generator_file
-from model.sampler_onnx import OnnxSampler
+from model.samplers.onnx import OnnxSampler
 from model.training import loop
-from model.training.batches import Batches
-from model.training.checkpoint import Checkpoint, newest_first, read_checkpoint
-from model.training.data import Dataset, load
-from model.training.games import new_players, play
-from model.training.peers import Peers, PeersError, joined, share_batch_norms
+from model.training.datasets.batches import Batches
+from model.training.datasets.dataset import Dataset, load
+from model.training.distributed import Peers, PeersError, joined, share_batch_norms
 from model.training.presets import Schedule
+from model.training.run.checkpoint import Checkpoint, newest_first, read_checkpoint
+from model.training.train_step import new_players, play
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, tiny_process
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 
-from model.pictures import (
+from model.image_decoding import (
     BrokenPictureError,
     Found,
     decode,
@@ -268,7 +268,7 @@ def test_broken_file_is_a_reason_on_one_line(kind: str) -> None:
 
 
 def test_large_picture_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.pictures.MAX_PIXELS", 5000)
+    monkeypatch.setattr("model.image_decoding.MAX_PIXELS", 5000)
     decode(file_of(Image.new("L", (100, 50))))
     with pytest.raises(BrokenPictureError, match="101x50 are more than 5,000 pixels"):
         decode(file_of(Image.new("L", (101, 50))))

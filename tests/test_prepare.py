@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 
-from model.training import album
 from model.training.__main__ import main
-from model.training.data import DataError, load
-from model.training.layers import Layers
-from model.training.prepare import prepare
+from model.training.commands.prepare import prepare
+from model.training.datasets import image_folder as album
+from model.training.datasets.dataset import DataError, load
+from model.training.datasets.layers import Layers
 from tests.conftest import write_idx
 from tests.test_data import numbered, png, write_mixed, write_pictures, write_svhn, zipped
 
@@ -116,7 +116,9 @@ def test_same_source_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mo
         os.utime(file, (index, index))
     outputs = []
     for source, threads in ((first, 1), (second, 4)):
-        monkeypatch.setattr("model.training.album.usable_cores", lambda threads=threads: threads)
+        monkeypatch.setattr(
+            "model.training.datasets.image_folder.usable_cores", lambda threads=threads: threads
+        )
         outputs.append(tmp_path / f"{threads}.zip")
         prepare(source, outputs[-1], side=32)
     again = tmp_path / "again.zip"
@@ -422,7 +424,7 @@ def test_official_set_goes_by_its_name(
         asked.append((name, base_url))
         return digits
 
-    monkeypatch.setattr("model.training.downloads.fetch", fetch)
+    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     output = ["--output", "small.zip", "--side", "28", "--base-url", "http://127.0.0.1:9"]
     assert main(["data", "fashion-mnist", *output]) == 0

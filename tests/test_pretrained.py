@@ -18,9 +18,9 @@ from model.generators import ZOO, generator_folder
 from model.images import to_pixels
 from model.pretrained import PretrainedGenerator
 from model.recipes import RecipeError
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
-from model.training.card import model_card
+from model.training.run.card import model_card
 from tests.conftest import CLASSES
 
 needs_hub = pytest.mark.skipif(not hub.HAS_HUB, reason="needs the extra 'hub'")

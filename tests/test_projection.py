@@ -12,10 +12,10 @@ from app.main import create_app
 from app.settings import Settings
 from model.encoding.marking import SOURCE_TYPE
 from model.generator_file import GeneratorFile, read_generator_file
-from model.projection import MOST_STARTS, MOST_STEPS, project
-from model.sampler import load_sampler
+from model.latent_space.projection import MOST_STARTS, MOST_STEPS, project
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
-from model.training.project import read_picture
+from model.training.commands.project import read_picture
 from tests.conftest import CLASSES
 
 RECOVERED = 0.2  # of the error of the best start

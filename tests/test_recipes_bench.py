@@ -12,10 +12,11 @@ from benchmarks import recipes
 from benchmarks.learners import AbsentError, Learner, dcgan
 from benchmarks.recipes import main, preset, trained
 from benchmarks.stacked_mnist import write_set
-from model.training import ema, features
-from model.training.checkpoint import newest_first, read_checkpoint
-from model.training.data import Dataset
+from model.training import ema
+from model.training.datasets.dataset import Dataset
+from model.training.evaluation import features
 from model.training.presets import PRESETS
+from model.training.run.checkpoint import newest_first, read_checkpoint
 from tests.tiny_training import TINY_MODERN
 
 SIDE = 32

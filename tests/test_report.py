@@ -14,11 +14,11 @@ from PIL import Image
 
 from model.generator_file import read_generator_file
 from model.networks.config import ResidualConfig
-from model.training import report
-from model.training.data import Dataset
-from model.training.evaluate import Reference, reference
-from model.training.features import train_extractor, train_selfsup
-from model.training.run_folder import RunError
+from model.training.commands import report
+from model.training.datasets.dataset import Dataset
+from model.training.evaluation.features import train_extractor, train_selfsup
+from model.training.evaluation.figures import Reference, reference
+from model.training.run.run_folder import RunError
 from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
 
 CPU = torch.device("cpu")

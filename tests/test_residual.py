@@ -8,12 +8,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.generator_file import GeneratorFileError, read_generator_file
-from model.latents import sample_latents, sample_rows
+from model.latent_space.latents import sample_latents, sample_rows
 from model.networks.config import ResidualConfig, network_from_dict, network_to_dict
 from model.networks.residual import Block, Discriminator, Generator
-from model.sampler import check_bytes, load_sampler
-from model.sampler_onnx import OnnxSampler
-from model.sampler_torch import generator_weights, load_generator, plain_sampler
+from model.samplers.onnx import OnnxSampler
+from model.samplers.pytorch import generator_weights, load_generator, plain_sampler
+from model.samplers.sampler import check_bytes, load_sampler
 from tests.conftest import CLASSES, TINY_RESIDUAL, edit_json, write_tiny_residual
 
 CPU = torch.device("cpu")

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training import checkpoint, loop
-from model.training.data import Dataset, load
-from model.training.games import Batch, Players, Stats
+from model.training import loop
+from model.training.datasets.dataset import Dataset, load
 from model.training.presets import Schedule, TrainConfig
+from model.training.run import checkpoint
+from model.training.train_step import Batch, Players, Stats
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_process
 

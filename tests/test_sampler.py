@@ -13,13 +13,13 @@ from model.cores import usable_cores
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import ZOO
-from model.latents import sample_latents
+from model.latent_space.latents import sample_latents
 from model.networks.config import DCGANConfig
 from model.networks.dcgan import Generator
-from model.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
-from model.sampler_cuda import agreeing_shapes, cut, to_pixels
-from model.sampler_onnx import OnnxSampler
-from model.sampler_torch import TorchSampler, plain_sampler, resolve_device
+from model.samplers.cuda import agreeing_shapes, cut, to_pixels
+from model.samplers.onnx import OnnxSampler
+from model.samplers.pytorch import TorchSampler, plain_sampler, resolve_device
+from model.samplers.sampler import Sampler, UnequalBytesError, check_bytes, load_sampler
 from tests.conftest import write_tiny_generator
 
 CPU = torch.device("cpu")

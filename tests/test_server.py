@@ -46,7 +46,7 @@ class Fragile:
         self._unlucky = {seed: self._row(seed) for seed in (13, 14)}
 
     def _row(self, seed):
-        from model.latents import sample_rows
+        from model.latent_space.latents import sample_rows
         return sample_rows([seed], 8, "uniform", 0, None)[0].tolist()
 
     def __call__(self, rows):

@@ -16,9 +16,9 @@ from model.generator_file import GeneratorFile, read_generator_file, write_gener
 from model.networks import spectral
 from model.networks.config import SNGANConfig, network_from_dict, network_to_dict
 from model.networks.sngan import Attention, Discriminator, Generator, Norm
-from model.sampler import check_bytes, load_sampler
-from model.sampler_onnx import OnnxSampler
-from model.sampler_torch import generator_weights, load_generator, plain_sampler
+from model.samplers.onnx import OnnxSampler
+from model.samplers.pytorch import generator_weights, load_generator, plain_sampler
+from model.samplers.sampler import check_bytes, load_sampler
 from model.training import ema
 from model.training.presets import PRESETS
 from tests.conftest import SHA, TINY_SNGAN

@@ -11,7 +11,7 @@ from PIL import Image
 
 from model.generator_file import read_generator_file
 from model.generators import ZOO
-from model.sampler import load_sampler
+from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 
 TOOLS = (Path(__file__).parent.parent / "docs" / "tools.md").read_text()

@@ -16,9 +16,9 @@ from app.settings import Settings
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.networks.config import DCGANConfig
-from model.training.evaluate import CONFIDENT
-from model.training.feature_networks import SHIPPED_CLASSIFIERS
-from model.training.features import load_extractor
+from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
+from model.training.evaluation.features import load_extractor
+from model.training.evaluation.figures import CONFIDENT
 from model.training.start import read_start
 
 SIDE = 28  # of the digits

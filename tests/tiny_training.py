@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 
 from model.networks.config import ModulatedConfig, SNGANConfig
-from model.training import games
+from model.training import train_step as games
 from model.training.__main__ import main
 from model.training.presets import PRESETS, Preset
 from tests.conftest import TINY

@@ -18,7 +18,7 @@ from app.responses.problems import QueueFull
 from model.generator_file import GeneratorFile
 
 if TYPE_CHECKING:
-    from model.projection import Progress
+    from model.latent_space.projection import Progress
 
 BUSY_SECONDS = 5  # until a retry: about as long as a short search takes
 
@@ -31,7 +31,7 @@ class Projector:
     """At most one search. Lives on the event loop; the search itself on its thread."""
 
     def __init__(self, search: Any, one_thread: Any) -> None:
-        self._search = search  # model.projection's project
+        self._search = search  # model.latent_space.projection's project
         self._thread = ThreadPoolExecutor(1, "projection", initializer=one_thread)
         self._busy = False
 
@@ -80,5 +80,5 @@ def projector() -> Projector:
     if importlib.util.find_spec("torch") is None:
         raise ProjectionError("GAN_PROJECTION needs PyTorch, which is not installed")
     # imported by name: torch costs time and memory, and few hosts search
-    found = importlib.import_module("model.projection")
+    found = importlib.import_module("model.latent_space.projection")
     return Projector(found.project, found.one_thread)

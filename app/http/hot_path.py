@@ -22,7 +22,7 @@ from app.responses.pictures import disposition, server_timing
 from app.responses.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
 from app.server.disconnection import watching
 from model.encoding.png import MEDIA_TYPE
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 from model.recipes import RecipeError
 
 ROUTE = "/generate"  # metrics count these requests under it

@@ -26,8 +26,8 @@ from app.parameters.limits import bounds_in_force
 from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
-from model.latents import SEED_LIMIT, text_seed
-from model.paths import Ease, Mode
+from model.latent_space.latents import SEED_LIMIT, text_seed
+from model.latent_space.paths import Ease, Mode
 from model.recipes import EDIT, PORTION
 
 MAX_Z = 4096  # values in a latent; the generator says how many it takes

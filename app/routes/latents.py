@@ -14,7 +14,7 @@ from app.responses import caching
 from app.responses.problems import InvalidRequest, NotFound
 from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.state import GeneratorsDep
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 from model.recipes import vector_words
 
 EXTENSIONS = ("json", "npy")

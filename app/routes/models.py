@@ -10,7 +10,7 @@ from app.responses.pictures import Answer, still, still_format
 from app.responses.problems import NO_STORE, NotFound
 from app.routes.images import STILL_RESPONSES, Extension
 from app.state import BoundsDep, GeneratorsDep, ProjectorDep, WatchDep
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import PictureRequest, Strip
 
 ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]

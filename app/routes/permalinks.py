@@ -15,7 +15,7 @@ from app.responses.problems import NotFound
 from app.routes.images import STILL_RESPONSES, sheet
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
-from model.latents import SEED_LIMIT
+from model.latent_space.latents import SEED_LIMIT
 from model.recipes import Words
 
 FILE = re.compile(r"([0-9]{1,19})(?:@([0-9]{1,2})x)?\.([a-z0-9]{1,8})")

@@ -14,11 +14,11 @@ from app.responses.problems import InvalidRequest
 from app.responses.streams import begun
 from app.routes.images import BINARY
 from app.state import BoundsDep, GeneratorsDep, ProjectorDep
-from model.pictures import BrokenPictureError, decode, square
+from model.image_decoding import BrokenPictureError, decode, square
 from model.recipes import vector_words
 
 if TYPE_CHECKING:
-    from model.projection import Progress
+    from model.latent_space.projection import Progress
 
 MEDIA_TYPE = "application/x-ndjson"
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -23,7 +23,7 @@ from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
-from model.sampler import (
+from model.samplers.sampler import (
     Sampler,
     UnequalBytesError,
     WrongPictureError,

@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.noop import ZOO_MNIST, NoopGenerator
 from model.generator_file import GeneratorFile, read_generator_file
 from model.images import crop_center, to_pixels
-from model.latents import sample_latents
+from model.latent_space.latents import sample_latents
 from model.networks.dcgan import Generator
 
 HOST = "127.0.0.1"
@@ -63,7 +63,9 @@ def _pictures(threads: int) -> Draw:
     file = read_generator_file(ZOO_MNIST)
     if os.environ.get("RUNTIME") == "ours":
         # by name: a peer's virtual environment need not have what our runtime needs
-        draw: Draw = import_module("model.sampler").load_sampler(file, "cpu", threads=threads)
+        draw: Draw = import_module("model.samplers.sampler").load_sampler(
+            file, "cpu", threads=threads
+        )
         return draw
     return _eager(file, threads)
 

@@ -9,11 +9,11 @@ from model.devices import DeviceError
 from model.files import OutputError
 from model.generator_file import GeneratorFileError
 from model.recipes import RecipeError
-from model.training import (
+from model.training.commands import evaluate as measuring
+from model.training.commands import (
     export,
     generate,
     interpolate,
-    measuring,
     prepare,
     project,
     report,
@@ -21,13 +21,13 @@ from model.training import (
     train,
     video,
 )
-from model.training.checkpoint import CheckpointError
-from model.training.data import DataError
-from model.training.features import ExtractorError
-from model.training.frozen import FrozenError
+from model.training.datasets.dataset import DataError
+from model.training.discriminators.frozen_features import FrozenError
+from model.training.distributed import PeersError
+from model.training.evaluation.features import ExtractorError
 from model.training.loop import TrainingError
-from model.training.peers import PeersError
-from model.training.run_folder import RunError
+from model.training.run.checkpoint import CheckpointError
+from model.training.run.run_folder import RunError
 
 MISTAKES = (
     CheckpointError,

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from model.latents import Prior, sample_rows
+from model.latent_space.latents import Prior, sample_rows
 from model.networks import spectral
 from model.networks.families import Generator
 

@@ -22,23 +22,25 @@ from PIL import Image
 
 from model import images
 from model.generator_file import write_generator_file
-from model.latents import sample_rows
-from model.sampler import Sampler
-from model.sampler_onnx import OnnxSampler
-from model.sampler_torch import generator_weights, plain_sampler
-from model.training import checkpoint, ema, evaluate, forecast, health
-from model.training.batches import WEIGHTS, Batches, example_places, examples, stream
-from model.training.card import snapshot_card
-from model.training.clock import Clock
-from model.training.data import Dataset
-from model.training.games import Stats, new_players, play
-from model.training.journal import METRICS, Journal, Row, Silence, read_rows, seconds_spent
-from model.training.peers import Peers, share_batch_norms
-from model.training.plots import draw_plots
+from model.latent_space.latents import sample_rows
+from model.samplers.onnx import OnnxSampler
+from model.samplers.pytorch import generator_weights, plain_sampler
+from model.samplers.sampler import Sampler
+from model.training import ema
+from model.training.datasets.batches import WEIGHTS, Batches, example_places, examples, stream
+from model.training.datasets.dataset import Dataset
+from model.training.distributed import Peers, share_batch_norms
+from model.training.evaluation import figures as evaluate
 from model.training.presets import Schedule, TrainConfig
-from model.training.run_folder import slug
+from model.training.run import checkpoint, forecast, health
+from model.training.run.card import snapshot_card
+from model.training.run.clock import Clock
+from model.training.run.plots import draw_plots
+from model.training.run.run_folder import slug
+from model.training.run.run_log import METRICS, Journal, Row, Silence, read_rows, seconds_spent
 from model.training.schedules import cooled
 from model.training.start import Start, begin
+from model.training.train_step import Stats, new_players, play
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones

@@ -5,7 +5,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from model.latents import Prior
+from model.image_decoding import Fit
+from model.latent_space.latents import Prior
 from model.networks.config import (
     DCGANConfig,
     ModulatedConfig,
@@ -14,8 +15,7 @@ from model.networks.config import (
     SNGANConfig,
     network_to_dict,
 )
-from model.pictures import Fit
-from model.training.data import Split
+from model.training.datasets.dataset import Split
 
 Game = Literal["article", "relativistic", "modern", "hinge"]
 FIRST_VERSION = "-v1"  # ends the names of presets whose plain names mean another recipe now

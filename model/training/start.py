@@ -16,11 +16,11 @@ from model.generator_file import DISCRIMINATOR, GeneratorFile, GeneratorFileErro
 from model.generator_file import read_generator_file as read_file
 from model.generators import generator_folder
 from model.networks.config import FAMILIES, family_of
-from model.training import checkpoint
 from model.training.class_columns import Tensors, with_comparisons, with_inputs
-from model.training.discriminator_file import DiscriminatorFile, read_discriminator
-from model.training.games import Players
+from model.training.discriminators.discriminator_file import DiscriminatorFile, read_discriminator
 from model.training.presets import FIRST_VERSION, PRESETS, TrainConfig
+from model.training.run import checkpoint
+from model.training.train_step import Players
 
 # what helps where a field of the run's network is not the file's; only an option that sets it can
 HELP = {

@@ -1,0 +1,1 @@
+"""The latent space: seeds to latents, paths and planes through it, directions, the way back."""

@@ -1,0 +1,1 @@
+"""From rows to pictures: one sampler for each runtime."""

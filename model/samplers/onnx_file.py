@@ -1,0 +1,57 @@
+"""A generator as one ONNX file, for programs that know nothing of ours.
+
+generator file -> graph with what a user must know -> checked, drawn with -> model.onnx
+
+rows (N, z_dim + classes) float32 -> pixels (N, side, side, C) uint8
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from model.files import OutputError, whole
+from model.generator_file import GeneratorFile
+from model.samplers.onnx import OnnxSampler, draw, session
+from model.samplers.onnx_graph import onnx_graph
+
+CHECKED_SEEDS = range(16)
+
+
+def write_onnx(file: GeneratorFile, path: Path) -> None:
+    """Writes the ONNX file, once it has been checked and has drawn some seeds as the sampler does.
+
+    Raises:
+        OutputError: it cannot be written, or does not draw what the sampler draws.
+    """
+    with whole(path) as temporary:
+        temporary.write_bytes(onnx_bytes(file))
+        rows = file.config.rows(CHECKED_SEEDS)
+        if not np.array_equal(draw(session(temporary, 1), rows), OnnxSampler(file)(rows)):
+            raise OutputError(f"{path}: not kept, for it does not draw what the generator draws")
+
+
+def onnx_bytes(file: GeneratorFile) -> bytes:
+    """Makes the graph with `facts` as metadata; the same generator file gives the same bytes."""
+    model = onnx.load_model_from_string(onnx_graph(file))
+    model.producer_name = "ganserve"
+    model.doc_string = "rows: a latent, then a weight for each class; pixels: 0 to 255, NHWC"
+    onnx.helper.set_model_props(model, facts(file))
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def facts(file: GeneratorFile) -> dict[str, str]:
+    """Tells what a user of the graph alone must know: how to make rows, whose pictures they are."""
+    config = file.config
+    return {
+        "name": config.name,
+        "weights_sha256": config.weights_sha256,
+        "prior": config.prior,
+        "z_dim": str(config.network.z_dim),
+        "classes": json.dumps(config.classes),
+        "crop": str(config.crop),
+        "data_licence": config.licence,
+    }

@@ -1,0 +1,169 @@
+"""PyTorch's runtimes: bfloat16 on the CPU, CUDA devices (see `sampler_cuda`), and the plain network
+that every other runtime is held against.
+
+Where a library chooses another kernel for another batch size, and with it other last bits, the
+network always runs on batches of one size, short ones filled up with zeros.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from model import images
+from model.devices import DeviceError, Precision
+from model.generator_file import GeneratorFile
+from model.networks.config import FIRST_SIDE, DCGANConfig, family_of, input_dim
+from model.networks.families import Generator, new_generator
+from model.networks.folding import fold
+from model.samplers.cuda import CudaSampler
+
+CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes of the plain network
+
+
+class TorchSampler:
+    """A sampler around any function from rows to images in [-1, 1], on a device."""
+
+    def __init__(
+        self,
+        draw: Callable[[Tensor], Tensor],
+        *,
+        input_dim: int,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        fixed_batch: int | None,
+    ) -> None:
+        self.input_dim = input_dim
+        self._draw = draw
+        self._shape = shape
+        self._device = device
+        self._fixed_batch = fixed_batch
+
+    def __str__(self) -> str:
+        return f"{self._device} (PyTorch)"
+
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        pixels = np.empty((len(rows), *self._shape), np.uint8)
+        size = self._fixed_batch or max(1, len(rows))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            pixels[start : start + len(part)] = self._run(part, size)[: len(part)]
+        return pixels
+
+    def _run(self, part: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+        batch = np.zeros((size, self.input_dim), np.float32)
+        batch[: len(part)] = part
+        with torch.inference_mode():
+            floats = self._draw(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
+        return images.crop_center(images.to_pixels(floats), self._shape[0])
+
+
+def plain_sampler(generator: Generator, crop: int, device: torch.device) -> TorchSampler:
+    """Makes a sampler of the network as it is, in inference mode: the reference, and what training
+    looks at. Takes the module over.
+    """
+    network = generator.to(device).eval().requires_grad_(False)
+    return TorchSampler(
+        network,
+        input_dim=input_dim(generator.config),
+        shape=(crop, crop, generator.config.channels),
+        device=device,
+        fixed_batch=CPU_BATCH if device.type == "cpu" else CUDA_BATCH,
+    )
+
+
+def load_torch_sampler(
+    file: GeneratorFile, device: str, precision: Precision, threads: int
+) -> TorchSampler | CudaSampler:
+    """Loads a generator file in this precision.
+
+    Raises:
+        DeviceError: the device is unknown or not on this machine.
+    """
+    place = resolve_device(device)
+    if place.type == "cpu":
+        torch.set_num_threads(threads)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    config = file.config.network
+    shape = (file.config.crop, file.config.crop, config.channels)
+    draw = (_folded if family_of(config).folds else _as_trained)(file, place, dtype)
+    if place.type == "cuda":
+        return CudaSampler(draw, input_dim=input_dim(config), shape=shape, device=place)
+    # on the CPU, bfloat16 draws the same bits in any batch
+    fixed = CPU_BATCH if precision == "fp32" else None
+    return TorchSampler(
+        draw, input_dim=input_dim(config), shape=shape, device=place, fixed_batch=fixed
+    )
+
+
+def _folded(
+    file: GeneratorFile, place: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    """Builds the DCGAN article's generator, its batch norms folded into its convolutions."""
+    config = file.config.network
+    assert isinstance(config, DCGANConfig)
+    (dense_weight, dense_bias), *upsamples = [
+        tuple(torch.from_numpy(array).to(place, dtype) for array in (layer.weight, layer.bias))
+        for layer in fold(config, file.weights)
+    ]
+
+    def draw(z: Tensor) -> Tensor:
+        x = functional.linear(z.to(dtype), dense_weight, dense_bias)
+        x = x.view(-1, config.width, FIRST_SIDE, FIRST_SIDE)
+        for weight, bias in upsamples:
+            x = functional.conv_transpose2d(functional.relu(x), weight, bias, 2, 2, 1)
+        return torch.tanh(x.float())
+
+    return draw
+
+
+def _as_trained(
+    file: GeneratorFile, place: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    generator = load_generator(file).to(place, dtype).eval().requires_grad_(False)
+    return lambda rows: generator(rows.to(dtype)).float()
+
+
+def load_generator(file: GeneratorFile) -> Generator:
+    """Makes the network of a checked generator file, with its weights."""
+    config = file.config.network
+    generator = new_generator(family_of(config).served(config))
+    tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
+    generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not
+    return generator
+
+
+def resolve_device(name: str) -> torch.device:
+    """Returns the device of auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
+
+    Raises:
+        DeviceError: the name is none of these, or the machine has no such device.
+    """
+    count = torch.cuda.device_count()
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name not in known:
+        allowed = ", ".join(known)
+        raise DeviceError(f"device {name!r} is not on this machine; allowed: auto, {allowed}")
+    return torch.device(name)
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Returns whether a device computes bfloat16 at least as fast as float32: every GPU does, a CPU
+    only with AVX-512, without which PyTorch's convolutions in bfloat16 take ten times as long.
+    """
+    return device.type != "cpu" or "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
+def generator_weights(generator: Generator) -> dict[str, NDArray[np.float32]]:
+    """Returns the tensors that a generator file holds, by name."""
+    return {
+        name: value.detach().float().cpu().numpy()
+        for name, value in generator.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }

@@ -1,0 +1,108 @@
+"""A generator on a device: rows in, pictures out, whichever runtime is behind it.
+
+    rows (N, input_dim) float32  ->  runtime  ->  (N, side, side, C) uint8
+
+A row is a latent, followed by a weight for each class where the generator has classes.
+
+The CPU in float32 is served by ONNX Runtime, and torch is then never imported: a quick start and a
+small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its row
+alone, not on what shares its batch: `check_bytes` sees to it before anything is served.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.devices import Precision, may_have_cuda
+from model.generator_file import GeneratorFile, golden
+from model.latent_space.latents import sample_latents
+from model.samplers.onnx import OnnxSampler
+
+GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # levels of 255 that a sixteenth of a picture may be off
+ALONE = 16  # latents that `check_bytes` also draws one by one
+
+
+class UnequalBytesError(Exception):
+    """The runtime draws a latent differently alone and in a batch: it must not serve."""
+
+
+class WrongPictureError(Exception):
+    """A seed's picture is another than it was when the generator file was written."""
+
+
+class Sampler(Protocol):
+    """What the service asks of a generator."""
+
+    input_dim: int
+
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+
+
+def load_sampler(
+    file: GeneratorFile, device: str = "auto", precision: Precision = "fp32", threads: int = 1
+) -> Sampler:
+    """Loads the sampler of a checked generator file.
+
+    `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
+    those of one batch on the CPU.
+
+    Raises:
+        DeviceError: the device is unknown or not on this machine.
+    """
+    if device == "cpu" or (device == "auto" and not may_have_cuda()):
+        if precision == "fp32":
+            return OnnxSampler(file, threads)
+        device = "cpu"
+    # imported by name: a service on the CPU must not pay for torch, which it may not even have
+    pytorch = importlib.import_module("model.samplers.pytorch")
+    sampler: Sampler = pytorch.load_torch_sampler(file, device, precision, threads)
+    return sampler
+
+
+def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) -> bool:
+    """Draws the pictures that the file remembers; returns whether it remembers any.
+
+    Raises:
+        WrongPictureError: they are others.
+    """
+    config = file.config
+    if not config.golden:
+        return False
+    found = golden(sampler, config)
+    wanted = np.frombuffer(bytes.fromhex(config.golden), np.uint8)
+    if wanted.size != found.size:
+        raise WrongPictureError(f"{config.id}: its golden pictures are of another size")
+    allowed = GOLDEN_LEVELS[precision]
+    off = int(np.abs(found.ravel().astype(int) - wanted).max())
+    if off > allowed:
+        raise WrongPictureError(
+            f"{config.id}: the pictures of its first seeds are not those that it was written with "
+            f"(up to {off} of 255 levels off; allowed: {allowed})"
+        )
+    return True
+
+
+def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
+    """Draws some latents alone and in batches of each of these sizes, and compares.
+
+    Raises:
+        UnequalBytesError: a picture's bytes depend on its batch.
+    """
+    count = max(batches)
+    z = sample_latents(range(count), sampler.input_dim, "normal")
+    alone = [sampler(z[index : index + 1])[0] for index in range(min(count, ALONE))]
+    for size in batches:
+        for start in range(0, ALONE, size):
+            part = sampler(z[start : start + size])
+            if any(
+                not np.array_equal(picture, wanted)
+                for picture, wanted in zip(part, alone[start : start + size], strict=False)
+            ):
+                raise UnequalBytesError(
+                    f"a picture drawn in a batch of {size} differs from the same drawn alone; "
+                    "this runtime cannot keep the promise of a seed"
+                )

@@ -1,0 +1,134 @@
+"""Arguments that several commands share, and how they are read."""
+
+import argparse
+import os
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+
+from model.cores import usable_cores
+from model.devices import DeviceError
+from model.encoding.formats import LARGEST_SCALE
+from model.generator_file import GeneratorFile, read_generator_file
+from model.generators import generator_folder
+from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
+from model.samplers.sampler import Sampler, load_sampler
+
+GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
+
+
+@dataclass(frozen=True)
+class Number:
+    """An argument type: a number within bounds, with a clear error outside them."""
+
+    kind: type[int] | type[float]
+    low: float
+    high: float
+
+    def __call__(self, text: str) -> int | float:
+        allowed = f"allowed: {self.low:g} to {self.high:g}"
+        try:
+            value = self.kind(text)
+        except ValueError:
+            word = "a whole number" if self.kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {word}; {allowed}") from None
+        if not self.low <= value <= self.high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among those that work together, as torchrun sets it."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+
+ALONE = Ranks()
+
+
+def read_ranks() -> Ranks:
+    """Reads the ranks that torchrun has set; without them, one process alone.
+
+    Raises:
+        DeviceError: they are set to values that torchrun would not set.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    texts = [os.environ.get(name, default) for name, default in zip(names, "0101", strict=True)]
+    if all(text.isascii() and text.isdecimal() for text in texts):
+        ranks = Ranks(*map(int, texts))
+        if ranks.rank < ranks.world and ranks.local_rank < ranks.local_world:
+            return ranks
+    shown = ", ".join(f"{name} {text!a}" for name, text in zip(names, texts, strict=True))
+    raise DeviceError(f"{shown}: these are not a process's place among others; see torchrun")
+
+
+def add_generator(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for the generator and the device that it runs on."""
+    parser.add_argument("generator", help=GENERATOR_HELP)
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for what is done to seeds and how their pictures are drawn: those that a
+    service has as parameters.
+    """
+    parser.add_argument("--class", dest="class_", metavar="NAME", help="or its number")
+    parser.add_argument(
+        "--truncation",
+        type=Number(float, 0, 1),
+        default=1.0,
+        help="how far from the middle (default: 1)",
+    )
+    parser.add_argument("--edit", help="steps along directions, such as d0:1.5,d3:-2")
+    parser.add_argument(
+        "--scale",
+        type=Number(int, 1, LARGEST_SCALE),
+        default=1,
+        help="how many times as long each side becomes (default: 1)",
+    )
+    parser.add_argument(
+        "--resample",
+        choices=get_args(Resample),
+        default="nearest",
+        help="how pixels are enlarged: as squares, or smooth",
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic"
+    )
+    parser.add_argument(
+        "--batch", type=Number(int, 1, 4096), default=64, help="pictures at once (default: 64)"
+    )
+
+
+def read_generator(options: argparse.Namespace) -> GeneratorFile:
+    """Reads the generator file that the options name."""
+    return read_generator_file(generator_folder(options.generator))
+
+
+def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
+    """Reads what is done to seeds, checked against what the generator has."""
+    return Changes.read(file.config, options.class_, options.truncation, options.edit)
+
+
+def read_output(options: argparse.Namespace) -> Output:
+    """Reads what is done to pixels, as far as a command has options for it."""
+    found = vars(options)
+    return Output(**{name: found[name] for name in OUTPUT_DEFAULTS if name in found})
+
+
+def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:
+    """Loads the generator on its device: of processes that work together each takes its own GPU, or
+    its share of the cores.
+    """
+    device = options.device
+    if device == "auto" and 1 < ranks.local_world <= torch.cuda.device_count():
+        device = f"cuda:{ranks.local_rank}"
+    threads = max(1, usable_cores() // ranks.local_world)
+    return load_sampler(file, device, options.precision, threads)

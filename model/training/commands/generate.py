@@ -1,0 +1,306 @@
+"""`generate`: the pictures of many seeds as files: a folder, a zip, or one sheet.
+
+    seeds -> this process's share -> sampler -> PNG files, the same bytes that a service sends
+                                             -> manifest.json: which file is which seed
+
+A folder is filled by as many processes as torchrun starts; the same command again continues it.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.encoding.png import encode_png, encode_pngs
+from model.files import OutputError, whole, write_whole
+from model.generator_file import GeneratorFile
+from model.images import tile
+from model.latent_space.latents import SEED_LIMIT
+from model.picture_request import (
+    DEFAULT_CHANGES,
+    DEFAULT_OUTPUT,
+    Changes,
+    Output,
+    PictureRequest,
+    Seeds,
+    Several,
+    Source,
+    one_seed,
+)
+from model.recipes import MOST_SEEDS, RecipeError, Words, read_seeds, recipe_text
+from model.samplers.sampler import Sampler
+from model.training.commands.arguments import (
+    ALONE,
+    Number,
+    Ranks,
+    add_changes,
+    add_generator,
+    read_changes,
+    read_generator,
+    read_output,
+    read_ranks,
+    read_sampler,
+)
+
+MANIFEST = "manifest.json"
+LARGEST_SHEET = 2**28  # pixels
+OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".avif", ".npy", ".mp4", ".tar", ".gz")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip: the same order gives the same bytes
+LISTED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Which pictures are to be drawn."""
+
+    file: GeneratorFile
+    seeds: Sequence[int]
+    changes: Changes = DEFAULT_CHANGES
+    output: Output = DEFAULT_OUTPUT
+    precision: str = "fp32"
+
+    @property
+    def changed(self) -> Words:
+        """What is done to all of them."""
+        return self.changes.words() | self.output.words()
+
+    def picture(self, seed: int) -> PictureRequest:
+        """Returns the request for one seed's picture."""
+        return PictureRequest(one_seed(seed), self.changes, self.output)
+
+    def draw(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
+        """Draws the pictures (N, H, W, C) of some of the seeds."""
+        return self.output.finish(sampler(self.changes.rows(self.file, seeds)))
+
+    def files(self, sampler: Sampler, seeds: Sequence[int]) -> list[bytes]:
+        """Draws the same as PNG files, each with its recipe."""
+        recipes = [recipe_text(self.picture(seed).words(self.file.config)) for seed in seeds]
+        return encode_pngs(self.draw(sampler, seeds), recipes)
+
+    def sheet(self, columns: int | None) -> PictureRequest:
+        """Returns the request for all of them on one sheet."""
+        first, count = self.seeds[0], len(self.seeds)
+        if all(after == before + 1 for before, after in itertools.pairwise(self.seeds)):
+            source: Source = Seeds(range(first, first + count), columns)
+        else:
+            source = Several([self.picture(seed) for seed in self.seeds], columns)
+        return PictureRequest(source, self.changes, self.output)
+
+    def manifest(self) -> str:
+        """Returns JSON: the generator, what is done to all pictures, each file's seed and class."""
+        config = self.file.config
+        head = {
+            "model": config.id,
+            "weights_sha256": config.weights_sha256,
+            "precision": self.precision,
+            **self.changed,
+            "pictures": len(self.seeds),
+        }
+        entries = map(json.dumps, self._entries())
+        return json.dumps(head)[:-1] + ', "files": [\n' + ",\n".join(entries) + "\n]}\n"
+
+    def _entries(self) -> Iterator[Words]:
+        config = self.file.config
+        for part in parts(self.seeds, LISTED_AT_ONCE):
+            if not config.classes:
+                yield from ({"file": file_name(seed), "seed": seed} for seed in part)
+                continue
+            places = self.changes.rows(self.file, part)[:, config.network.z_dim :].argmax(axis=1)
+            for seed, place in zip(part, places, strict=True):
+                yield {"file": file_name(seed), "seed": seed, "class": config.classes[place]}
+
+
+def file_name(seed: int) -> str:
+    """Returns the file name of a seed's picture: sorted as the seeds are, below a million."""
+    return f"seed{seed:06d}.png"
+
+
+def parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Returns the seeds, `size` at a time."""
+    return (seeds[start : start + size] for start in range(0, len(seeds), size))
+
+
+def write_folder(
+    order: Order, sampler: Sampler, folder: Path, batch: int = 64, ranks: Ranks = ALONE
+) -> int:
+    """Writes those pictures of this process's share that are missing; returns how many that were.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    _check_distinct(order)
+    there = _prepare(folder, order.manifest())
+    mine = order.seeds[ranks.rank :: ranks.world]
+    missing = [seed for seed in mine if file_name(seed) not in there]
+    with _bar(len(mine), len(mine) - len(missing), ranks) as bar:
+        for part in parts(missing, batch):
+            for seed, content in zip(part, order.files(sampler, part), strict=True):
+                write_whole(folder / file_name(seed), content)
+            bar.update(len(part))
+    return len(missing)
+
+
+def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> None:
+    """Writes a zip file of all pictures, in their order.
+
+    Raises:
+        OutputError: it is there already, or cannot be written.
+    """
+    _check_distinct(order)
+    _check_absent(path)
+    with (
+        whole(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+        _bar(len(order.seeds)) as bar,
+    ):
+        for part in parts(order.seeds, batch):
+            for seed, content in zip(part, order.files(sampler, part), strict=True):
+                archive.writestr(zipfile.ZipInfo(file_name(seed), EPOCH), content)
+            bar.update(len(part))
+        manifest = zipfile.ZipInfo(MANIFEST, EPOCH)
+        manifest.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(manifest, order.manifest())
+
+
+def write_sheet(
+    order: Order, sampler: Sampler, path: Path, columns: int | None = None, batch: int = 64
+) -> None:
+    """Writes one PNG of all pictures, row by row; by default as square as possible.
+
+    Raises:
+        OutputError: it is there already, it would be too large, or cannot be written.
+    """
+    _check_absent(path)
+    count = len(order.seeds)
+    request = order.sheet(columns and min(columns, count))
+    columns, side = request.source.columns, order.file.config.crop * order.output.scale
+    pixels = -(-count // columns) * columns * side * side
+    if pixels > LARGEST_SHEET:
+        raise OutputError(
+            f"{path}: a sheet of {pixels:,} pixels; allowed: up to {LARGEST_SHEET:,}. "
+            "A folder or a .zip takes any number of pictures"
+        )
+    with _bar(count) as bar:
+        drawn = []
+        for part in parts(order.seeds, batch):
+            drawn.append(order.draw(sampler, part))
+            bar.update(len(part))
+    sheet = tile(np.concatenate(drawn), columns)
+    write_whole(path, encode_png(sheet, recipe_text(request.words(order.file.config))))
+
+
+def _prepare(folder: Path, manifest: str) -> set[str]:
+    """Makes the folder, with its manifest first; returns the names of what was there already."""
+    path = folder / MANIFEST
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+        found = path.read_text() if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be used as a folder ({error})") from None
+    if found is None and there - {MANIFEST}:
+        raise OutputError(f"{folder}: it holds other files; say another --output, or an empty one")
+    if found is None:
+        write_whole(path, manifest.encode())
+    elif found != manifest:
+        raise OutputError(
+            f"{folder}: its {MANIFEST} tells of another generator, other seeds or other options; "
+            "say another --output"
+        )
+    return there
+
+
+def _check_distinct(order: Order) -> None:
+    if len(set(order.seeds)) < len(order.seeds):
+        raise RecipeError("seeds: each once is wanted, for files are named by their seeds")
+
+
+def _check_absent(path: Path) -> None:
+    if path.exists():
+        raise OutputError(f"{path}: it is there already; remove it, or say another --output")
+
+
+def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
+    hidden = ranks.rank > 0 or not sys.stderr.isatty()
+    return tqdm(total=total, initial=there, unit=" pictures", disable=hidden)
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """Adds `generate` to the commands."""
+    parser = commands.add_parser("generate", help="pictures of seeds: a folder, a zip or a sheet")
+    add_generator(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--seeds", help="such as 0-35,77")
+    # torchrun takes --n for one of its own
+    which.add_argument(
+        "--n",
+        "--count",
+        type=Number(int, 1, MOST_SEEDS),
+        help="so many, from --first-seed on; under torchrun say --count",
+    )
+    parser.add_argument(
+        "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), help="of --n (default: 0)"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="a folder, a .zip, or a .png for one sheet"
+    )
+    parser.add_argument(
+        "--columns", type=Number(int, 1, 10_000), help="of a sheet (default: nearly square)"
+    )
+    add_changes(parser)
+    parser.set_defaults(command=_generate)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    output, ranks, batch = options.output, read_ranks(), options.batch
+    ending = output.suffix.lower()
+    if ending in OTHER_ENDINGS:
+        raise OutputError(f"{output}: a .png (one sheet), a .zip or a folder is wanted")
+    if options.columns and ending != ".png":
+        raise OutputError(f"{output}: --columns is for a sheet, whose name ends in .png")
+    if ending in (".png", ".zip") and ranks.world > 1:
+        raise OutputError(f"{output}: {ranks.world} processes cannot share it; say a folder")
+    file = read_generator(options)
+    order = Order(
+        file=file,
+        seeds=_seeds(options),
+        changes=read_changes(file, options),
+        output=read_output(options),
+        precision=options.precision,
+    )
+    sampler = read_sampler(file, options, ranks)
+    if ending == ".zip":
+        write_zip(order, sampler, output, batch)
+    elif ending == ".png":
+        write_sheet(order, sampler, output, options.columns, batch)
+    else:
+        drawn = write_folder(order, sampler, output, batch, ranks)
+        share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
+        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures drawn now{share}")
+        return 0
+    print(f"{output}: {len(order.seeds):,} pictures")
+    return 0
+
+
+def _seeds(options: argparse.Namespace) -> Sequence[int]:
+    if options.seeds is not None:
+        if options.first_seed is not None:
+            raise RecipeError("seeds: --first-seed goes with --n, not with --seeds")
+        return read_seeds(options.seeds)
+    first = options.first_seed or 0
+    last = first + options.n - 1
+    if last >= SEED_LIMIT:
+        raise RecipeError(f"seeds: {last} is out of bounds; allowed: 0 to {SEED_LIMIT - 1}")
+    return range(first, last + 1)

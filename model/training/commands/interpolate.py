@@ -1,0 +1,167 @@
+"""`interpolate`: the way through latent space from seed to seed, as an animation.
+
+seeds -> rows of every frame -> sampler -> frames, side by side in a grid -> one file
+"""
+
+import argparse
+import pathlib
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.encoding.animations import LARGEST_FPS, VideoNotInstalled, encode_animation
+from model.encoding.formats import PictureTooLarge
+from model.files import OutputError, write_whole
+from model.generator_file import GeneratorFile
+from model.images import tile
+from model.latent_space.paths import EASES, MODES
+from model.picture_request import (
+    DEFAULT_CHANGES,
+    DEFAULT_OUTPUT,
+    Changes,
+    Output,
+    Path,
+    PictureRequest,
+)
+from model.recipes import RecipeError, Words, read_seeds, recipe_text
+from model.samplers.sampler import Sampler
+from model.training.commands.arguments import (
+    Number,
+    add_changes,
+    add_generator,
+    read_changes,
+    read_generator,
+    read_output,
+    read_sampler,
+)
+
+FORMATS = {".webp": "webp", ".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
+FRAMES_A_KEY = 20  # frames from each seed to the next, by default
+MOST_SEEDS = 1024
+MOST_PIXELS = 2**29  # in all frames together, which are held in memory
+GRID = re.compile(r"([1-9][0-9]?)x([1-9][0-9]?)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Which animation is to be drawn. A grid of W x H has as many ways, side by side: the seeds of
+    the first, then those of the second, and so on.
+    """
+
+    file: GeneratorFile
+    path: Path  # through all seeds, of the first way, then of the second, ...
+    grid: tuple[int, int] = (1, 1)  # columns, rows
+    changes: Changes = DEFAULT_CHANGES
+    output: Output = DEFAULT_OUTPUT
+
+    def words(self) -> Words:
+        """Returns the recipe, as a service writes it."""
+        words = PictureRequest(self.path, self.changes, self.output).words(self.file.config)
+        return words | ({} if self.grid == (1, 1) else {"grid": "{}x{}".format(*self.grid)})
+
+    def rows(self) -> NDArray[np.float32]:
+        """Returns the generator's input for every place of the first frame, then the second, ..."""
+        ways, stops = self.grid[0] * self.grid[1], self.path.stops
+        keys = len(stops) // ways
+        parts = [
+            replace(self.path, stops=stops[keys * way : keys * (way + 1)]) for way in range(ways)
+        ]
+        rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
+        return rows.reshape(-1, rows.shape[-1])
+
+    def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
+        """Draws all frames (frames, H, W, C)."""
+        columns, lines = self.grid
+        rows = self.rows()
+        parts = [sampler(rows[start : start + batch]) for start in range(0, len(rows), batch)]
+        pixels = np.concatenate(parts)
+        cells = pixels.reshape(len(self.path), columns * lines, *pixels.shape[1:])
+        return self.output.finish(np.stack([tile(frame, columns) for frame in cells]))
+
+
+def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64) -> None:
+    """Writes the animation in the format that the file's ending names.
+
+    Raises:
+        OutputError: it cannot be written, its ending is unknown, it is too large, or MP4 is asked
+        for without the extra for it.
+    """
+    format = FORMATS.get(output.suffix.lower())
+    if format is None:
+        raise OutputError(f"{output}: unknown ending; allowed: {', '.join(FORMATS)}")
+    side = way.file.config.crop * way.output.scale
+    pixels = len(way.path) * way.grid[0] * way.grid[1] * side * side
+    if pixels > MOST_PIXELS:
+        raise OutputError(f"{output}: {pixels:,} pixels; allowed: up to {MOST_PIXELS:,}")
+    frames = way.draw(sampler, batch)
+    recipe = recipe_text(way.words())
+    try:
+        content = encode_animation(
+            frames, format, fps=way.path.fps, loop=way.path.loop, recipe=recipe
+        )
+    except (PictureTooLarge, VideoNotInstalled) as error:
+        raise OutputError(f"{output}: {error}") from None
+    write_whole(output, content)
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """Adds `interpolate` to the commands."""
+    parser = commands.add_parser("interpolate", help="the way from seed to seed, as an animation")
+    add_generator(parser)
+    parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help=f"{', '.join(FORMATS)}")
+    parser.add_argument(
+        "--frames",
+        type=Number(int, 2, 100_000),
+        help=f"of the whole way (default: {FRAMES_A_KEY} from each seed to the next)",
+    )
+    parser.add_argument(
+        "--mode", choices=MODES, help="default: slerp for a normal prior, else lerp"
+    )
+    parser.add_argument("--loop", action="store_true", help="lead back to the first seed, for ever")
+    parser.add_argument("--ease", choices=EASES, default="linear", help="speed between seeds")
+    parser.add_argument(
+        "--fps", type=Number(int, 1, LARGEST_FPS), default=20, help="frames a second (default: 20)"
+    )
+    parser.add_argument(
+        "--grid", default="1x1", help="ways side by side, such as 4x2; the seeds are dealt out"
+    )
+    add_changes(parser)
+    parser.set_defaults(command=_interpolate)
+
+
+def _interpolate(options: argparse.Namespace) -> int:
+    file = read_generator(options)
+    seeds = read_seeds(options.seeds)
+    match = GRID.fullmatch(options.grid)
+    if match is None:
+        raise RecipeError(f"grid: {options.grid[:40]!a}; 4x2 or the like is wanted, up to 99x99")
+    grid = int(match[1]), int(match[2])
+    keys, rest = divmod(len(seeds), grid[0] * grid[1])
+    if keys < 2 or rest or len(seeds) > MOST_SEEDS:
+        raise RecipeError(
+            f"seeds: {len(seeds)} of them; allowed: two or more for each of {grid[0] * grid[1]} "
+            f"ways, as many for each, up to {MOST_SEEDS} in all"
+        )
+    frames = options.frames or FRAMES_A_KEY * (keys - (not options.loop)) + (not options.loop)
+    if frames < keys:
+        raise RecipeError(f"frames: {frames}; allowed: one a seed or more, here {keys}")
+    path = Path(
+        stops=seeds,
+        frames=frames,
+        mode=options.mode,
+        loop=options.loop,
+        ease=options.ease,
+        fps=options.fps,
+    )
+    changes, output = read_changes(file, options), read_output(options)
+    way = Way(file=file, path=path, grid=grid, changes=changes, output=output)
+    write_way(way, read_sampler(file, options), options.output, options.batch)
+    print(f"{options.output}: {frames} frames")
+    return 0

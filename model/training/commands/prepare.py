@@ -1,0 +1,458 @@
+"""Describes a set of pictures, and prepares one: whatever training reads, and layers, in; a zip of
+pictures of one size out, with a montage and a description next to it.
+
+    source -> Material (labels, parts, pictures in order) -> Description, zip, montage
+
+The zip file is what StyleGAN's tools take too: PNG files, not compressed again, and a dataset.json,
+which here names classes and test part as well. It loads to the pixels, labels and parts of its
+source, and the same source makes the same bytes.
+"""
+
+import argparse
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from model.image_decoding import Fit, Found, decode, square, what_was_done
+from model.images import tile
+from model.training.commands.arguments import Number
+from model.training.commands.evaluate import add_fit
+from model.training.datasets.dataset import Dataset, channels_of, read_official
+from model.training.datasets.downloads import data_path
+from model.training.datasets.image_folder import (
+    INDEX,
+    LAYERS,
+    Album,
+    Broken,
+    DataError,
+    allowed_broken,
+    broken_notes,
+    check_broken,
+    every_tenth,
+    open_album,
+    printable,
+    write_broken,
+)
+from model.training.datasets.layers import Layers, Stack
+
+MONTAGE = 64  # pictures
+THUMBNAIL = 128  # pixels per side, at most, in a montage
+COLUMNS = 8  # in a montage
+STAMP = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip, so that equal sets are equal bytes
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What pictures are converted to."""
+
+    side: int  # pixels
+    channels: int
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of a source."""
+
+    found: Found
+    digest: bytes  # equal for equal files
+    pixels: NDArray[np.uint8] | None  # (side, side, C); None: no form was asked for
+    png: bytes
+
+
+Items = Iterator[tuple[int, Item | Broken]]  # with their places, in order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What a source holds, whatever its kind."""
+
+    path: Path
+    labels: NDArray[np.int64] | None  # (N,)
+    classes: tuple[str, ...]
+    held_out: NDArray[np.bool_]  # (N,)
+    channels: Callable[[], int]  # 1 where everything is grey
+    items: Callable[[Form | None], Items]
+    remarks: tuple[str, ...] = ()
+
+
+def prepare(
+    source: Path,
+    output: Path | None,
+    *,
+    side: int | None = None,
+    channels: int | None = None,
+    fit: Fit = "crop",
+    count: int = 2000,
+    seed: int = 0,
+) -> list[str]:
+    """Describes a source, in lines; with an `output` makes the zip, and next to it the montage
+    (.png), the description (.txt) and, if there are any, the names of broken files (.broken.txt).
+
+    Channels: by default 1 where every picture is grey, else 3. `count` a class and `seed` choose
+    among stacks of layers.
+
+    Raises:
+        DataError: the source cannot be used, or the output cannot be written.
+    """
+    with _material(source, count, seed) as material:
+        if not len(material.held_out):
+            raise DataError(f"{source}: holds no pictures")
+        description = Description(material)
+        if output is None:
+            for place, item in _shown(material, None):
+                description.add(place, item)
+            return description.lines()
+        form = Form(
+            side=_checked(output, source, side),
+            channels=channels or material.channels(),
+            fit=fit,
+        )
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            return _write(output, material, form, description)
+        except OSError as error:
+            raise DataError(f"{output}: cannot be written ({error.strerror})") from None
+
+
+def _checked(output: Path, source: Path, side: int | None) -> int:
+    if side is None:
+        raise DataError(f"{output}: say --side, the pixels per side of its pictures")
+    if output.suffix != ".zip":
+        raise DataError(f"{output}: a name that ends in .zip is wanted")
+    if output.resolve().is_relative_to(source.resolve()):
+        raise DataError(f"{output}: is the source, or lies in it; write it elsewhere")
+    return side
+
+
+def _shown(material: Material, form: Form | None) -> Iterable[tuple[int, Item | Broken]]:
+    """Returns the pictures, with a progress bar on a terminal."""
+    total = len(material.held_out)
+    return tqdm(material.items(form), total=total, unit="img", disable=None, leave=False)
+
+
+# --- what a set holds ---
+
+
+class Description:
+    """Gathers what a set holds, picture by picture."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self.found: Counter[Found] = Counter()
+        self.broken: list[Broken] = []
+        self._labels: Counter[int] = Counter()
+        self._held_out = 0
+        self._digests: set[bytes] = set()
+
+    def add(self, place: int, item: Item | Broken) -> None:
+        """Adds the next picture."""
+        if isinstance(item, Broken):
+            self.broken.append(item)
+            return
+        self.found[item.found] += 1
+        self._digests.add(item.digest)
+        self._held_out += int(self._material.held_out[place])
+        if self._material.labels is not None:
+            self._labels[int(self._material.labels[place])] += 1
+
+    def lines(self) -> list[str]:
+        """Returns the description, for people."""
+        total = self.found.total()
+        lines = [
+            f"{self._material.path}: {total:,} pictures, "
+            f"{total - self._held_out:,} to train with and {self._held_out:,} held out"
+        ]
+        if total:
+            lines += [self._sizes(), f"modes: {listing(self._counted(lambda f: f.mode))}"]
+        turned = sum(count for found, count in self.found.items() if found.turned)
+        transparent = sum(count for found, count in self.found.items() if found.transparent)
+        facts = {
+            "turned by their EXIF": turned,
+            "transparent": transparent,
+            "copies of another": total - len(self._digests),
+        }
+        lines += [f"{name}: {count:,}" for name, count in facts.items() if count]
+        lines += self._material.remarks
+        if self.broken:
+            files = len(self._material.held_out)
+            allowed = allowed_broken(files)
+            verdict = "" if len(self.broken) <= allowed else ": training refuses this set"
+            lines += broken_notes(self.broken)
+            lines += [f"  ({allowed:,} of {files:,} files may be broken{verdict})"]
+        if self._material.labels is not None:
+            lines += [f"classes: {len(self._material.classes):,}"]
+            lines += [
+                f"  {printable(name)}: {self._labels[label]:,}"
+                for label, name in enumerate(self._material.classes)
+            ]
+        return lines
+
+    def _sizes(self) -> str:
+        sizes = self._counted(lambda found: (found.width, found.height))
+        smallest, largest = (
+            "{}x{}".format(*end(sizes, key=lambda size: (size[0] * size[1], size)))
+            for end in (min, max)
+        )
+        width, height = max(sizes, key=lambda size: (sizes[size], size))
+        often = f"{width}x{height} ({sizes[width, height]:,})"
+        if len(sizes) == 1:
+            return f"size: {often}"
+        return f"sizes: smallest {smallest}, largest {largest}, most frequent {often}"
+
+    def _counted(self, what: Callable[[Found], K]) -> Counter[K]:
+        counts: Counter[K] = Counter()
+        for found, count in self.found.items():
+            counts[what(found)] += count
+        return counts
+
+
+# --- the sources ---
+
+
+@contextmanager
+def _material(source: Path, count: int, seed: int) -> Iterator[Material]:
+    train = read_official(source, "train")
+    if train is not None:
+        test = read_official(source, "test")
+        assert test is not None
+        yield _of_official(source, train, test)
+    elif _has_layers(source):
+        yield _of_layers(source, count, seed)
+    else:
+        with open_album(source) as album:
+            yield _of_album(album)
+
+
+def _has_layers(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return LAYERS in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False  # it is no album either; `open_album` says why
+
+
+def _of_album(album: Album) -> Material:
+    def items(form: Form | None) -> Items:
+        def item(content: bytes) -> Item:
+            image, found = decode(content)
+            return _item(lambda: image, found, content, form)
+
+        return album.each(album.places("all"), item)
+
+    others = listing(album.others)
+    return Material(
+        path=album.path,
+        labels=album.labels,
+        classes=album.classes,
+        held_out=album.held_out,
+        channels=partial(channels_of, album),
+        items=items,
+        remarks=(f"no pictures, left alone: {others}",) if others else (),
+    )
+
+
+def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
+    def items(form: Form | None) -> Items:
+        for place, pixels in enumerate(chain(train.images, test.images)):
+            height, width, channels = pixels.shape
+            found = Found(width, height, "L" if channels == 1 else "RGB")
+            image = partial(Image.fromarray, pixels.squeeze())
+            yield place, _item(image, found, pixels.tobytes(), form)
+
+    assert train.labels is not None
+    assert test.labels is not None
+    return Material(
+        path=path,
+        labels=np.concatenate([train.labels, test.labels]),
+        classes=train.classes,
+        held_out=np.repeat([False, True], [len(train), len(test)]),
+        channels=lambda: train.images.shape[3],
+        items=items,
+    )
+
+
+def _of_layers(path: Path, count: int, seed: int) -> Material:
+    layers = Layers(path)
+    classes = tuple(layers.classes)
+    stacks: list[Stack] = []
+    labels: list[int] = []
+    for name in sorted(classes, key=lambda name: f"{name}/"):
+        some = list(layers.stacks(name, count, seed))
+        stacks += some
+        labels += [classes.index(name)] * len(some)
+
+    def items(form: Form | None) -> Items:
+        for place, stack in enumerate(stacks):
+            found = Found(*layers.size(stack), "RGBA")
+            draw = partial(layers.picture, stack)
+            yield place, _item(draw, found, "\n".join(stack).encode(), form)
+
+    return Material(
+        path=path,
+        labels=np.array(labels, np.int64),
+        classes=classes,
+        held_out=every_tenth(len(stacks)),
+        channels=lambda: 3,
+        items=items,
+        remarks=(f"stacks of layers: {listing(layers.combinations())}",),
+    )
+
+
+def _item(
+    image: Callable[[], Image.Image], found: Found, content: bytes, form: Form | None
+) -> Item:
+    digest = blake2b(content, digest_size=16).digest()
+    if form is None:
+        return Item(found, digest, None, b"")
+    pixels = square(image(), form.side, form.channels, form.fit)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(stream, "PNG")
+    return Item(found, digest, pixels, stream.getvalue())
+
+
+# --- what is written ---
+
+
+def _write(output: Path, material: Material, form: Form, description: Description) -> list[str]:
+    """Writes the zip, whole or not at all, and what lies next to it; returns the description."""
+    temporary = output.with_name(f".{output.name}.tmp")
+    try:
+        rows = _spread(material)
+        shown = _write_zip(temporary, material, form, description, [p for row in rows for p in row])
+        write_broken(output.with_suffix(".broken.txt"), description.broken)
+        check_broken(material.path, description.broken, len(material.held_out))
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _montage(shown, len(rows)).save(output.with_suffix(".png"))
+    kind = "grey" if form.channels == 1 else "RGB"
+    done = what_was_done(description.found, form.side, form.fit)
+    lines = [
+        *description.lines(),
+        f"{output}: {form.side}x{form.side} {kind}{f'; {done}' if done else ''}",
+    ]
+    output.with_suffix(".txt").write_text("\n".join(lines) + "\n")
+    return lines
+
+
+def _write_zip(
+    path: Path, material: Material, form: Form, description: Description, wanted: list[int]
+) -> list[NDArray[np.uint8]]:
+    """Writes the zip; returns the pictures at `wanted` that are not broken, in its order."""
+    labels: list[tuple[str, int]] = []
+    test: list[str] = []
+    number = 0
+    shown: dict[int, NDArray[np.uint8] | None] = dict.fromkeys(wanted)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for place, item in _shown(material, form):
+            description.add(place, item)
+            if isinstance(item, Broken):
+                continue
+            file = f"{number // 1000:05d}/img{number:08d}.png"
+            number += 1
+            _add(archive, file, item.png)
+            if material.labels is not None:
+                labels.append((file, int(material.labels[place])))
+            if material.held_out[place]:
+                test.append(file)
+            if place in shown:
+                shown[place] = item.pixels
+        index: dict[str, object] = {"labels": labels or None, "test": test}
+        if material.labels is not None:
+            index["classes"] = material.classes
+        _add(archive, INDEX, json.dumps(index).encode())
+    return [pixels for pixels in shown.values() if pixels is not None]
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    member = zipfile.ZipInfo(name, STAMP)
+    member.create_system, member.external_attr = 3, 0o644 << 16  # the same on every system
+    archive.writestr(member, content)
+
+
+def _spread(material: Material) -> list[list[int]]:
+    """Chooses places for the montage: as many of each class, from its first to its last."""
+    groups = [np.arange(len(material.held_out))]
+    if material.labels is not None:
+        groups = [np.flatnonzero(material.labels == label) for label in np.unique(material.labels)]
+    groups = groups[:MONTAGE]
+    each = MONTAGE // len(groups)
+    return [
+        [int(group[round(at)]) for at in np.linspace(0, len(group) - 1, min(each, len(group)))]
+        for group in groups
+    ]
+
+
+def _montage(pictures: list[NDArray[np.uint8]], classes: int) -> Image.Image:
+    """Draws a sheet of them, smaller where they are large; a row a class, if a row can hold it."""
+    each = MONTAGE // classes
+    columns = each if 1 < each < COLUMNS else COLUMNS
+    sheet = tile(np.stack([_thumbnail(picture) for picture in pictures]), columns)
+    return Image.fromarray(sheet.squeeze())
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    side, _, channels = pixels.shape
+    if side <= THUMBNAIL:
+        return pixels
+    return square(Image.fromarray(pixels.squeeze()), THUMBNAIL, channels, "crop")
+
+
+def listing(counts: Mapping[str, int]) -> str:
+    """Lists names and counts, in order of the names."""
+    return ", ".join(f"{printable(name)} {counts[name]:,}" for name in sorted(counts))
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """Adds `data` to the commands."""
+    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
+    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
+    data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side, with --output")
+    data.add_argument(
+        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
+    )
+    add_fit(data)
+    layers = data.add_argument_group("of layers")
+    layers.add_argument(
+        "--count", type=Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
+    )
+    layers.add_argument("--seed", type=Number(int, 0, 2**32 - 1), default=0)
+    data.add_argument("--base-url", help="download official files from here instead")
+    data.set_defaults(command=_prepare)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    lines = prepare(
+        data_path(options.source, options.base_url),
+        options.output,
+        side=options.side,
+        channels=options.channels,
+        fit=options.fit,
+        count=options.count,
+        seed=options.seed,
+    )
+    print("\n".join(lines))
+    return 0

@@ -1,0 +1,389 @@
+"""One page on a run, for people: what its generator draws, what it learnt from, how good it is.
+
+    run folder, generator, real pictures  ->  report.html, with every picture inside
+
+The page runs no script and loads nothing from elsewhere.
+"""
+
+import argparse
+import base64
+import html
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.generator_file import CONFIG, GeneratorConfig, read_generator_file
+from model.image_decoding import Fit
+from model.images import tile
+from model.latent_space.paths import default_mode, interpolate_rows
+from model.metrics import nearest
+from model.samplers.pytorch import resolve_device
+from model.samplers.sampler import Sampler, load_sampler
+from model.training.commands.arguments import Number
+from model.training.commands.evaluate import add_measuring, read_network, read_parts
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.downloads import data_path
+from model.training.evaluation.feature_networks import thinned, train_features
+from model.training.evaluation.figures import (
+    FeatureNetwork,
+    Figures,
+    Reference,
+    compare,
+    evaluate,
+    explain,
+    reference,
+)
+from model.training.run.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
+from model.training.run.run_folder import OPTIONS, RunError
+from model.training.run.run_log import WARNINGS, read_rows
+
+REPORT = "report.html"
+COLUMNS, ROWS = 12, 8  # in a sheet; with classes a row is a class
+MOST_CLASSES = 20  # shown
+STRIPS = 4  # interpolations, of COLUMNS frames each
+PAIRS = 16
+SEARCHED = 1000  # samples that are searched for those nearest to a training picture
+SHOWN_SIDE = 64  # pixels on the page, at least; small pictures are shown larger
+PAIR_SIDE = 40  # the same of a picture in a pair; eight pairs have room side by side
+
+Pixels = NDArray[np.uint8]
+
+STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+img { image-rendering: pixelated; max-width: 100%; vertical-align: middle; }
+img.plot { image-rendering: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #8884; }
+td { vertical-align: top; overflow-wrap: anywhere; } td.number { text-align: right; }
+pre { overflow-x: auto; background: #8881; padding: .6rem; }
+figure { display: inline-block; margin: 0 .4rem .5rem 0; text-align: center; }
+figcaption, small, .name { font-size: .8rem; opacity: .75; }
+.row { display: flex; align-items: center; gap: .6rem; }
+.row .name { width: 6rem; overflow-wrap: anywhere; }
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a page is about."""
+
+    title: str
+    config: GeneratorConfig
+    sampler: Sampler
+    train: Dataset
+    record: dict[str, Any]  # options.json of the run
+    figures: Figures  # the generator's, by name
+    real_figures: Figures  # the same of training pictures in its place
+    network: FeatureNetwork | None  # None: no nearest neighbours
+    train_features: NDArray[np.float32] | None
+
+
+def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str) -> None:
+    """Writes the page at the end of a run, if there is none or it is older than the last generator.
+    Errors are only reported: the run has done its work.
+    """
+    page, generator = run_dir / REPORT, run_dir / "last" / CONFIG
+    if page.exists() and page.stat().st_mtime >= generator.stat().st_mtime:
+        return
+    try:
+        print(f"report: {report_run(run_dir, real, train, count, device)}", flush=True)
+    except Exception as error:
+        print(f"warning: no report ({type(error).__name__}: {error})", flush=True)
+
+
+def best_or_last(run_dir: Path) -> Path:
+    """Returns the folder of the generator file that a page is about.
+
+    Raises:
+        RunError: the run has neither.
+    """
+    for which in ("best", "last"):
+        if (run_dir / which / CONFIG).is_file():
+            return run_dir / which
+    raise RunError(f"{run_dir}: no generator there yet; is it a run folder?")
+
+
+def report_run(
+    run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str
+) -> Path:
+    """Draws the curves of a run, measures its best generator with `count` pictures, and writes the
+    page on it.
+    """
+    draw_plots(run_dir, print)
+    file = read_generator_file(best_or_last(run_dir))
+    config, sampler = file.config, load_sampler(file, device)
+    network = real.network if real else None
+    train = thinned(train)
+    features = train_features(network, train, config.data.split)
+    figures: Figures = {}
+    real_figures: Figures = {}
+    if real is not None:
+        figures = evaluate(
+            sampler, config.rows, real, count, train=features, classes=config.classes
+        )
+    if real is not None and features is not None and real.part == "test":
+        some = np.random.default_rng(0).permutation(len(features))[:count]
+        real_figures = {**compare(real, features[some])}
+    record = json.loads((run_dir / OPTIONS).read_text())
+    return write_report(
+        run_dir,
+        Subject(
+            title=run_dir.name,
+            config=config,
+            sampler=sampler,
+            train=train,
+            record=record,
+            figures=figures,
+            real_figures=real_figures,
+            network=network,
+            train_features=features,
+        ),
+    )
+
+
+def write_report(run_dir: Path, subject: Subject) -> Path:
+    """Writes report.html into the run's folder, whole or not at all; returns its path."""
+    parts = [
+        _head(subject),
+        _warnings(run_dir),
+        _samples(subject),
+        _real(subject),
+        _interpolations(subject),
+        _neighbours(subject),
+        _plots(run_dir),
+        _metrics(subject),
+        _options(subject),
+    ]
+    path = run_dir / REPORT
+    temporary = path.with_name(f".{REPORT}.tmp")
+    temporary.write_text("\n".join([*parts, "</body></html>", ""]), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _head(subject: Subject) -> str:
+    config = subject.config
+    title = html.escape(subject.title)
+    colour = "grey" if config.network.channels == 1 else "RGB"
+    facts = (
+        f"{config.crop}x{config.crop} {colour} pictures by preset {config.preset} after "
+        f"{config.images_seen:,} images seen ({config.images_seen / config.data.images:.1f} "
+        f"epochs), learnt from {config.data.name}, {config.data.images:,} pictures"
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title><style>{STYLE}</style></head><body>
+<h1>{title}</h1>
+<p>{html.escape(facts)}.</p>"""
+
+
+def _warnings(run_dir: Path) -> str:
+    """Returns a list with each kind of warning once, as it was given last."""
+    rows = read_rows(run_dir / WARNINGS)
+    if not rows:
+        return ""
+    items = "".join(
+        f"<li>After {row['images_seen']:,} images: {html.escape(row['text'])}.</li>"
+        for row in {row["kind"]: row for row in rows}.values()
+    )
+    return f"<h2>Warnings</h2>\n<ul>{items}</ul>"
+
+
+def _samples(subject: Subject) -> str:
+    config, sampler = subject.config, subject.sampler
+    if not config.classes:
+        pixels = sampler(config.rows(range(COLUMNS * ROWS)))
+        return f"<h2>Samples</h2>\n<p>Seeds 0 to {len(pixels) - 1}.</p>\n{_sheet(pixels)}"
+    rows = [
+        (config.classes[class_], sampler(config.rows(range(COLUMNS), class_)))
+        for class_ in _shown(len(config.classes))
+    ]
+    return f"<h2>Samples</h2>\n<p>Seeds 0 to {COLUMNS - 1} of each class.</p>\n{_named(rows)}"
+
+
+def _real(subject: Subject) -> str:
+    train, classes = subject.train, subject.config.classes
+    head = "<h2>Real pictures</h2>\n<p>Of the training part, chosen at random.</p>\n"
+    order = np.random.default_rng(0).permutation(len(train))
+    if not classes or train.labels is None:
+        return head + _sheet(train.images[order[: COLUMNS * ROWS]])
+    labels = train.labels[order]
+    rows = [
+        (classes[class_], train.images[order[labels == class_][:COLUMNS]])
+        for class_ in _shown(len(classes))
+    ]
+    return head + _named(rows)
+
+
+def _interpolations(subject: Subject) -> str:
+    config = subject.config
+    keys = config.rows(range(2 * STRIPS)).reshape(STRIPS, 2, -1)
+    mode = default_mode(config.prior)
+    strips = [
+        (
+            f"seed {2 * index} to {2 * index + 1}",
+            subject.sampler(interpolate_rows(ends, config.network.z_dim, COLUMNS, mode)),
+        )
+        for index, ends in enumerate(keys)
+    ]
+    about = "Where every step is a sound picture, more is learnt than single pictures by heart."
+    return f"<h2>From one seed to another</h2>\n<p>{about}</p>\n{_named(strips)}"
+
+
+def _neighbours(subject: Subject) -> str:
+    if subject.network is None or subject.train_features is None:
+        return ""
+    pixels = subject.sampler(subject.config.rows(range(SEARCHED)))
+    features, _ = subject.network(pixels)
+    distances, index = nearest(subject.train_features, features)
+    median = float(np.median(distances)) or 1.0
+
+    def pairs(seeds: Iterable[int]) -> str:
+        figures = []
+        for seed in seeds:
+            pair = np.concatenate([pixels[seed], subject.train.images[index[seed]]], axis=1)
+            image = _image(pair, subject.config.crop, PAIR_SIDE)
+            figures.append(_figure(image, f"seed {seed}: {distances[seed] / median:.2f}"))
+        return "".join(figures)
+
+    return f"""<h2>Nearest training pictures</h2>
+<p>Left a sample, right the training picture nearest to it in the features of
+{html.escape(subject.network.name)}; the number is their distance, over the median of {SEARCHED:,}
+samples.</p>
+<h3>Seeds 0 to {PAIRS - 1}</h3>
+{pairs(range(PAIRS))}
+<h3>The nearest of {SEARCHED:,} samples: if any is a copy, it is here</h3>
+{pairs(np.argsort(distances)[:PAIRS].tolist())}"""
+
+
+def _plots(run_dir: Path) -> str:
+    found = [run_dir / name for name in (LOSSES_PLOT, METRICS_PLOT) if (run_dir / name).exists()]
+    if not found:
+        return ""
+    images = [
+        f'<img class="plot" alt="{path.stem}" src="{_data_uri(path.read_bytes())}">'
+        for path in found
+    ]
+    return "<h2>Curves</h2>\n" + "\n".join(images)
+
+
+def _metrics(subject: Subject) -> str:
+    if not subject.figures:
+        return ""
+    rows = [
+        f"<tr><td>{html.escape(explain(name))}<br><small>{html.escape(name)}</small></td>"
+        f'<td class="number">{_value(value)}</td>'
+        f'<td class="number">{_value(subject.real_figures.get(name))}</td></tr>'
+        for name, value in subject.figures.items()
+    ]
+    return f"""<h2>Figures</h2>
+<p>Each name holds its protocol: the figure, the number of samples, the real pictures that they are
+held against, and the network whose features are used, with the first digits of its hash. Figures
+of another protocol are not to be compared with them; only those through inception are FID and
+KID as they are published. Beside them: what training pictures score in the samples' place.</p>
+<table><tr><th>figure</th><th>samples</th><th>training pictures</th></tr>
+{"".join(rows)}</table>"""
+
+
+def _options(subject: Subject) -> str:
+    record = subject.record
+    flat = {
+        **record.get("config", {}),
+        **record.get("schedule", {}),
+        **{f"data {name}": value for name, value in record.get("data", {}).items()},
+        **{name: record[name] for name in ("device", "torch") if name in record},
+    }
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(value))}</td></tr>"
+        for name, value in flat.items()
+    )
+    weights = subject.config.weights_sha256
+    return f"""<h2>How it was made</h2>
+<pre>{html.escape(str(record.get("command", "")))}</pre>
+<table>{rows}<tr><td>SHA-256 of the weights</td><td>{weights}</td></tr></table>"""
+
+
+def _shown(count: int) -> list[int]:
+    """Returns all classes, or evenly chosen ones."""
+    return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_CLASSES))]
+
+
+def _named(rows: Sequence[tuple[str, Pixels]]) -> str:
+    return "\n".join(
+        f'<div class="row"><span class="name">{html.escape(name)}</span>{_sheet(pixels)}</div>'
+        for name, pixels in rows
+    )
+
+
+def _sheet(pixels: Pixels) -> str:
+    return _image(tile(pixels, min(COLUMNS, len(pixels))), pixels.shape[1]) if len(pixels) else ""
+
+
+def _figure(image: str, caption: str) -> str:
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _image(pixels: Pixels, side: int, shown: int = SHOWN_SIDE) -> str:
+    """Returns an element with a picture (H, W, C), in which pictures of `side` are shown at least
+    `shown` pixels large.
+    """
+    stream = io.BytesIO()
+    Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
+    width = pixels.shape[1] * max(1, -(-shown // side))
+    return f'<img alt="" width="{width}" src="{_data_uri(stream.getvalue())}">'
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _value(value: float | int | list[int] | None) -> str:
+    if value is None:
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+# --- the command ---
+
+
+def add_command(commands: Any) -> None:
+    """Adds `report` to the commands."""
+    page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
+    page.add_argument("run", type=Path, help="run folder; the page is its report.html")
+    page.add_argument("--data", help="real pictures (default: those of the run)")
+    page.add_argument(
+        "--images", type=Number(int, 200, 100_000), default=5000, help="generated pictures"
+    )
+    add_measuring(page)
+    page.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    file = read_generator_file(best_or_last(options.run))
+    record = json.loads((options.run / OPTIONS).read_text())
+    path = data_path(options.data or record["data"]["path"], options.base_url)
+    fit: Fit = record["config"].get("fit", "crop")
+    train, test = read_parts(path, file.config.crop, file.config.network.channels, fit)
+    device = resolve_device(options.device)
+    network = read_network(options, options.run.parent, train, test, device)
+    real = reference(network, test, train) if network else None
+    print(report_run(options.run, real, train, options.images, options.device))
+    return 0

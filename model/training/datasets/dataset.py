@@ -1,0 +1,329 @@
+"""Readers for real images: a path in, a whole data set in memory out, as uint8 pictures and class
+numbers.
+
+    load("data/mnist", "train")  ->  Dataset(images (N, H, W, C) uint8, labels (N,) or None, class
+    names)
+
+Known forms: MNIST and Fashion-MNIST idx files, SVHN .mat files, a folder or a zip of pictures
+(`album`). Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does that).
+"""
+
+import gzip
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+from tqdm import tqdm
+
+from model.image_decoding import (
+    Fit,
+    Found,
+    decode,
+    is_grey,
+    smaller_side,
+    square,
+    what_was_done,
+)
+from model.training.datasets.image_folder import (
+    Album,
+    Broken,
+    DataError,
+    Split,
+    check_broken,
+    open_album,
+)
+
+__all__ = (
+    "DataError",
+    "Dataset",
+    "Split",
+    "channels_of",
+    "extent",
+    "load",
+    "own_form",
+    "read_official",
+)
+
+MAX_IDX_BYTES = 2**31
+LOOKED_AT = 200  # pictures, evenly chosen, whose headers say how large those of a set are
+
+IDX_IMAGES, IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
+IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+SVHN_FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
+DIGITS = tuple("0123456789")
+# Fashion-MNIST; only the folder's name tells its files from MNIST's
+FASHION = "fashion-mnist"
+GARMENTS = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A whole set in memory."""
+
+    name: str
+    images: NDArray[np.uint8]  # (N, H, W, C), C is 1 or 3
+    labels: NDArray[np.int64] | None  # (N,), positions in `classes`
+    classes: tuple[str, ...] = ()
+    files: int = 0  # picture files of the source, all parts together; 0: an official set
+    broken: tuple[Broken, ...] = ()  # files of this part that were skipped
+    notes: tuple[str, ...] = ()  # what was done to the pictures, for the log
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, pixels and labels: says which pictures a generator has seen."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
+
+def load(path: Path, split: Split, *, side: int, channels: int, fit: Fit = "crop") -> Dataset:
+    """Loads the pictures of `path` as `side` x `side` pixels in `channels` channels.
+
+    Pictures from a folder or zip are converted by `pictures`; a few broken files among them are
+    left out. The official sets have one size, which must be this one already.
+
+    Raises:
+        DataError: the path is missing, is of no known form, is damaged, holds pictures of another
+        shape or too many broken files, or needs more memory than there is.
+    """
+    dataset = read_official(path, split)
+    if dataset is None:
+        dataset = _read_album(path, split, side, channels, fit)
+    if len(dataset) == 0:
+        raise DataError(f"{path}: the {split} part holds no pictures")
+    if dataset.images.shape[1:] != (side, side, channels):
+        height, width, found = dataset.images.shape[1:]
+        raise DataError(
+            f"{path}: the pictures are {width}x{height} with {found} channel(s); "
+            f"this preset wants {side}x{side} with {channels}"
+        )
+    return dataset
+
+
+def read_official(path: Path, split: Split) -> Dataset | None:
+    """Reads a set in one of the official forms, in its own size; returns None for folders and zips
+    of pictures.
+
+    Raises:
+        DataError: the path is missing, neither folder nor zip, or the set is damaged.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return None
+    if not path.is_dir():
+        raise DataError(f"{path}: a folder or a .zip file is wanted")
+    names = {entry.name.removesuffix(".gz") for entry in path.iterdir()}
+    if names & {name for pair in IDX_FILES.values() for name in pair}:
+        return _join(split, lambda part: _read_idx(path, part))
+    if names & set(SVHN_FILES.values()):
+        return _join(split, lambda part: _read_svhn(path, part))
+    return None
+
+
+def own_form(path: Path) -> tuple[int | None, int]:
+    """Returns the pixels per side, None where the form does not fix them, and the channels: 1 where
+    every picture is grey.
+
+    Raises:
+        DataError: as in `load`.
+    """
+    official = read_official(path, "test")
+    if official is not None:
+        return official.images.shape[1], official.images.shape[3]
+    with open_album(path) as album:
+        return None, channels_of(album)
+
+
+def extent(path: Path, split: Split) -> tuple[int, int]:
+    """Returns how many pictures a part has, by its files, and the median pixels of their smaller
+    sides.
+
+    Raises:
+        DataError: as in `load`.
+    """
+    official = read_official(path, split)
+    if official is not None:
+        return len(official), min(official.images.shape[1:3])
+    with open_album(path) as album:
+        places = album.places(split)
+        evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
+        found = album.each(places[evenly], smaller_side)
+        sides = [side for _, side in found if not isinstance(side, Broken)]
+    if not sides:
+        raise DataError(f"{path}: no picture in the {split} part can be read")
+    return len(places), int(np.median(sides))
+
+
+def channels_of(album: Album) -> int:
+    """Returns 1 where the header of every picture promises a grey one, else 3; reads until one does
+    not.
+    """
+    greys = album.each(album.places("all"), is_grey)
+    return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
+
+
+def _join(split: Split, read: Callable[[str], Dataset]) -> Dataset:
+    if split != "all":
+        return read(split)
+    train, test = read("train"), read("test")
+    assert train.labels is not None
+    assert test.labels is not None
+    return replace(
+        train,
+        images=np.concatenate([train.images, test.images]),
+        labels=np.concatenate([train.labels, test.labels]),
+    )
+
+
+# --- MNIST, Fashion-MNIST: the idx format (yann.lecun.com/exdb/mnist) ---
+
+
+def _read_idx(folder: Path, part: str) -> Dataset:
+    images_file, labels_file = (_find(folder, name) for name in IDX_FILES[part])
+    images = _idx_array(images_file, IDX_IMAGES, dimensions=3)
+    labels = _idx_array(labels_file, IDX_LABELS, dimensions=1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{folder}: {len(images)} pictures, but {len(labels)} labels in {labels_file.name}"
+        )
+    if labels.size and labels.max() > 9:
+        raise DataError(f"{labels_file}: label {labels.max()} found; allowed: 0 to 9")
+    return Dataset(
+        name=folder.name,
+        images=images[..., None],
+        labels=labels.astype(np.int64),
+        classes=GARMENTS if folder.name == FASHION else DIGITS,
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"{folder}: neither {name} nor {name}.gz is there")
+
+
+def _idx_array(path: Path, magic: int, dimensions: int) -> NDArray[np.uint8]:
+    content = _unpacked(path)
+    header = 4 + 4 * dimensions
+    if len(content) < header:
+        raise DataError(f"{path}: truncated: {len(content)} bytes, the header alone has {header}")
+    found = int.from_bytes(content[:4], "big")
+    if found != magic:
+        raise DataError(
+            f"{path}: not an idx file of this kind: it starts with {found}, {magic} is wanted"
+        )
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
+    wanted = header + int(np.prod(shape, dtype=object))
+    if len(content) != wanted:
+        state = "truncated" if len(content) < wanted else "too long"
+        raise DataError(f"{path}: {state}: {len(content):,} bytes, its header promises {wanted:,}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        with path.open("rb") if path.suffix != ".gz" else gzip.open(path) as stream:
+            content = stream.read(MAX_IDX_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or truncated gzip file ({error})") from None
+    if len(content) > MAX_IDX_BYTES:
+        raise DataError(f"{path}: more than {MAX_IDX_BYTES:,} bytes")
+    return content
+
+
+# --- SVHN, cropped digits (ufldl.stanford.edu/housenumbers) ---
+
+
+def _read_svhn(folder: Path, part: str) -> Dataset:
+    path = folder / SVHN_FILES[part]
+    if not path.is_file():
+        raise DataError(f"{folder}: {path.name} is not there")
+    try:
+        content = loadmat(path, variable_names=["X", "y"])
+    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError, zlib.error) as error:
+        raise DataError(f"{path}: not a readable .mat file ({error})") from None
+    if not {"X", "y"} <= content.keys():
+        raise DataError(f"{path}: the variables X and y are wanted")
+    pictures, labels = content["X"], content["y"].reshape(-1)
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[:3] != (32, 32, 3):
+        raise DataError(
+            f"{path}: X is {pictures.dtype} {pictures.shape}; uint8 (32, 32, 3, N) is wanted"
+        )
+    if len(labels) != pictures.shape[3]:
+        raise DataError(f"{path}: {pictures.shape[3]} pictures, but {len(labels)} labels")
+    if not np.isin(labels, np.arange(11)).all():
+        raise DataError(f"{path}: a label is outside 0 to 10")
+    return Dataset(
+        name=folder.name,
+        images=np.ascontiguousarray(pictures.transpose(3, 0, 1, 2)),
+        labels=labels.astype(np.int64) % 10,  # the digit 0 is stored as 10
+        classes=DIGITS,
+    )
+
+
+# --- a folder or a zip of pictures ---
+
+
+def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) -> Dataset:
+    """Fills one array while the files are read: neither files nor pictures are held twice."""
+
+    def pixels(content: bytes) -> tuple[NDArray[np.uint8], Found]:
+        image, held = decode(content)
+        return square(image, side, channels, fit), held
+
+    with open_album(path) as album:
+        places = album.places(split)
+        images = _room(path, (len(places), side, side, channels))
+        kept: list[int] = []
+        broken: list[Broken] = []
+        found: Counter[Found] = Counter()
+        items = album.each(places, pixels)
+        for place, seen in tqdm(items, total=len(places), unit="img", disable=None, leave=False):
+            if isinstance(seen, Broken):
+                broken.append(seen)
+                continue
+            images[len(kept)], held = seen
+            found[held] += 1
+            kept.append(place)
+    check_broken(path, broken, len(album.names), split)
+    done = what_was_done(found, side, fit)
+    return Dataset(
+        name=path.stem,
+        images=images[: len(kept)],
+        labels=None if album.labels is None else album.labels[kept],
+        classes=album.classes,
+        files=len(album.names),
+        broken=tuple(broken),
+        notes=(f"{path.name}: {done}",) if done else (),
+    )
+
+
+def _room(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError:
+        count, side = shape[:2]
+        size = np.prod(shape, dtype=float) / 2**30
+        raise DataError(
+            f"{path}: {count:,} pictures of {side}x{side} need {size:,.1f} GiB of memory"
+        ) from None

@@ -1,0 +1,1 @@
+"""The discriminator on frozen features, and the files of discriminators."""

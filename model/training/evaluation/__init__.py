@@ -1,0 +1,1 @@
+"""What networks see in pictures, and the figures of quality."""

@@ -1,0 +1,102 @@
+"""Which feature network a measurement looks through: the one asked for, the shipped one, one that
+was trained here before, or one that is trained now and kept.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.metrics import Features
+from model.training.datasets.dataset import Dataset, Split
+from model.training.evaluation.features import (
+    CONFIG,
+    Extractor,
+    load_extractor,
+    sensible_epochs,
+    train_extractor,
+    train_selfsup,
+)
+from model.training.evaluation.figures import FeatureNetwork
+from model.training.evaluation.inception import load_inception
+
+TRAIN_IMAGES = 60_000  # training pictures that are searched for the nearest
+SHIPPED_CLASSIFIERS = Path(__file__).parent.parent / "classifiers"
+
+KINDS = AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = (
+    "auto",
+    "none",
+    "classifier",
+    "selfsup",
+    "inception",
+)
+
+
+def find_network(
+    asked: str,
+    outdir: Path,
+    train: Dataset,
+    test: Dataset,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> FeatureNetwork | None:
+    """Loads or trains the network of the kind `asked`, or loads it from the folder of that name:
+    auto is the classifier where the pictures have labels, else selfsup. Returns None for none.
+
+    Raises:
+        ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
+        pictures without labels.
+    """
+    if asked == NONE:
+        return None
+    if asked == INCEPTION:
+        return load_inception(device)
+    if asked not in (AUTO, CLASSIFIER, SELFSUP):
+        return load_extractor(Path(asked), device)
+    labelled = train.labels is not None and len(train.classes) > 1
+    classifies = asked == CLASSIFIER or (asked == AUTO and labelled)
+    shipped = _shipped(train, device) if classifies else None
+    folder = outdir / "classifiers" / (train.fingerprint[:12] + ("" if classifies else "-selfsup"))
+    if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
+        return shipped or load_extractor(folder, device)
+    say(f"training the network that measures quality, kept in {folder}; --features none: without")
+    start = time.monotonic()
+    learn = train_extractor if classifies else train_selfsup
+    epochs = sensible_epochs(len(train), labelled=classifies)
+    network = learn(train, test, epochs=epochs, seed=0, device=device, say=say)
+    network.save(folder)
+    say(f"trained in {time.monotonic() - start:.0f} s")
+    return network
+
+
+def _shipped(train: Dataset, device: torch.device) -> Extractor | None:
+    """Loads the classifier of exactly these pictures that comes with the project, if any."""
+    for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
+        extractor = load_extractor(folder, device)
+        if extractor.config.data_sha256 == train.fingerprint:
+            return extractor
+    return None
+
+
+def thinned(train: Dataset) -> Dataset:
+    """Returns the training pictures that are searched for nearest ones: all, or evenly chosen ones
+    where there are very many.
+    """
+    chosen = np.linspace(0, len(train) - 1, min(len(train), TRAIN_IMAGES)).astype(np.int64)
+    labels = None if train.labels is None else train.labels[chosen]
+    return replace(train, images=train.images[chosen], labels=labels)
+
+
+def train_features(
+    network: FeatureNetwork | None, train: Dataset, learnt: Split
+) -> Features | None:
+    """Computes features of thinned training pictures, for a generator that has learnt from the part
+    `learnt`. Returns None where there are none: through Inception, which would take hours without a
+    GPU, or where the generator has learnt from the test pictures too, so that nothing is held out.
+    """
+    if not isinstance(network, Extractor) or learnt != "train":
+        return None
+    return network(train.images)[0]
