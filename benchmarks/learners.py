@@ -27,7 +27,7 @@ from model.training.datasets.batches import WEIGHTS, Batches, examples, stream
 from model.training.datasets.dataset import Dataset
 from model.training.presets import PRESETS, TrainConfig
 from model.training.schedules import cooled
-from model.training.train_step import Players, new_players, play
+from model.training.train_step import Networks, new_networks, train_step
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ class Learner:
 
     record: dict[str, Any]  # what decides its weights, beside the pictures
     batch: int  # images a step
-    players: Players
+    networks: Networks
     step: Callable[[int, float], None]  # by its number, from 0, and the share of the run before it
     draw: Callable[[range], NDArray[np.uint8]]  # seeds to pictures (N, H, W, C)
 
@@ -50,22 +50,22 @@ class Learner:
 def ours(config: TrainConfig, data: Dataset) -> Learner:
     """A configuration of ours, by the steps of the training loop; its average draws."""
     seed, network = int(stream(config.seed, WEIGHTS, 0).integers(2**63)), config.network
-    players = new_players(config, CPU, seed, examples(data, network.resolution))
+    networks = new_networks(config, CPU, seed, examples(data, network.resolution))
     batches = Batches(config, data, CPU)
 
     def step(number: int, progress: float) -> None:
         share = cooled(progress, 1.0 - config.cooldown, 1.0)
-        play(players, replace(batches(number), rate_share=share), config, number)
+        train_step(networks, replace(batches(number), rate_share=share), config, number)
         seen = (number + 1) * config.batch
         keep = ema.decay(config.batch, seen, config.ema_half_life, config.ema_ramp)
-        ema.update(players.average, players.generator, keep)
+        ema.update(networks.generator_ema, networks.generator, keep)
 
     def draw(seeds: range) -> NDArray[np.uint8]:
-        generator = ema.with_own_statistics(players.average, config.prior)
+        generator = ema.with_own_statistics(networks.generator_ema, config.prior)
         rows = sample_rows(seeds, network.z_dim, config.prior, network.classes)
         return plain_sampler(generator, config.picture_side, CPU)(rows)
 
-    return Learner(config.record(), config.batch, players, step, draw)
+    return Learner(config.record(), config.batch, networks, step, draw)
 
 
 def dcgan(data: Dataset) -> Learner:
@@ -103,7 +103,7 @@ def dcgan(data: Dataset) -> Learner:
         adams[0].step()
 
     draw = _drawing(generator, lambda z: generator(z[:, :, None, None]), z_dim)
-    return Learner({}, batch, Players(*networks, nn.Identity(), *adams), step, draw)
+    return Learner({}, batch, Networks(*networks, nn.Identity(), *adams), step, draw)
 
 
 def lightweight_gan(data: Dataset) -> Learner:
@@ -157,7 +157,7 @@ def lightweight_gan(data: Dataset) -> Learner:
 
     draw = _drawing(gan.G, lambda z: gan.G(z).clamp(0, 1) * 2 - 1, z_dim)
     return Learner(
-        record, batch, Players(gan.G, gan.D, nn.Identity(), gan.G_opt, gan.D_opt), step, draw
+        record, batch, Networks(gan.G, gan.D, nn.Identity(), gan.G_opt, gan.D_opt), step, draw
     )
 
 

@@ -86,7 +86,7 @@ def trained(
     state: dict[str, Any] = {"images_seen": 0, "seconds": 0.0, "points": []}
     for path in newest_first(folder)[:1]:
         found = read_checkpoint(path)
-        learner.players.load(found.tensors)
+        learner.networks.load(found.tensors)
         state |= found.state
 
     def marks() -> tuple[int, bool]:
@@ -108,7 +108,7 @@ def trained(
             state["points"].append(point | measure(learner, grid))
             print(folder.name, json.dumps(state["points"][-1]), file=sys.stderr, flush=True)
         if measured or time.monotonic() - saved > SAVE_SECONDS:
-            write_checkpoint(folder, Checkpoint(learner.players.tensors(), state), keep=1)
+            write_checkpoint(folder, Checkpoint(learner.networks.tensors(), state), keep=1)
             saved = time.monotonic()
     return state["points"]
 

@@ -24,7 +24,7 @@ from model.training import ema
 from model.training.datasets import dataset as data
 from model.training.datasets.batches import Batches
 from model.training.presets import PRESETS, TrainConfig
-from model.training.train_step import new_players, play
+from model.training.train_step import new_networks, train_step
 
 PICTURES = 12_800
 Step = Callable[[], object]
@@ -89,14 +89,14 @@ def plain_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -
 
 def our_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -> Step:
     """A step of ours, with the average that the plain loop has not."""
-    players = new_players(config, device, seed=0)
+    networks = new_networks(config, device, seed=0)
     batches = Batches(config, data.Dataset(name="noise", images=pixels, labels=None), device)
     steps = iter(range(10**9))
 
     def step() -> object:
         number = next(steps)
-        stats = play(players, batches(number), config, number)
-        ema.update(players.average, players.generator, 0.99)
+        stats = train_step(networks, batches(number), config, number)
+        ema.update(networks.generator_ema, networks.generator, 0.99)
         if number % 10 == 0:  # as the log does
             return [value.item() for value in stats.values()]
         return None

@@ -17,7 +17,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from model.training.datasets.dataset import DataError, load
-from model.training.datasets.image_folder import Broken, allowed_broken, broken_notes, open_album
+from model.training.datasets.image_folder import (
+    Broken,
+    allowed_broken,
+    broken_notes,
+    open_image_folder,
+)
 from tests.conftest import blobs, idx_bytes, write_idx
 
 GREY28 = {"side": 28, "channels": 1}
@@ -244,8 +249,8 @@ def test_hidden_files_and_what_macos_packs_are_left_alone(tmp_path: Path, form: 
     dataset = load(path, "all", side=32, channels=3)
     assert len(dataset) == dataset.files == 20
     assert dataset.broken == ()
-    with open_album(path) as album:
-        assert album.others == {".db": 1}
+    with open_image_folder(path) as image_folder:
+        assert image_folder.others == {".db": 1}
 
 
 # --- broken files ---

@@ -28,7 +28,7 @@ from model.training.discriminators.projected import Heads
 from model.training.presets import PRESETS, TrainConfig
 from model.training.run import checkpoint
 from model.training.start import Start, begin, check_agrees, read_start, suited
-from model.training.train_step import Players, new_players
+from model.training.train_step import Networks, new_networks
 from tests.conftest import CLASSES, edit_json, write_tiny_generator, write_tiny_residual
 from tests.tiny_training import TINY_PRESETS
 
@@ -49,11 +49,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     write_tiny_residual(folder / "best", NETWORK)
     file = read_generator_file(folder / "best")
-    players = new_players(replace(CONFIG, frozen_features=True), CPU, 1)
+    networks = new_networks(replace(CONFIG, frozen_features=True), CPU, 1)
     weights = {name: torch.from_numpy(value) for name, value in file.weights.items()}
-    players.average.load_state_dict(players.average.state_dict() | weights)
+    networks.generator_ema.load_state_dict(networks.generator_ema.state_dict() | weights)
     state = {"images_seen": 0, "best": None, "attempt": 0}
-    saved = checkpoint.Checkpoint(players.tensors(), state)
+    saved = checkpoint.Checkpoint(networks.tensors(), state)
     checkpoint.write_checkpoint(folder / "checkpoints", saved)
     return folder
 
@@ -67,12 +67,12 @@ def pets(run: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def started(start: Start, classes: tuple[str, ...], *, heads: bool = False) -> Players:
+def started(start: Start, classes: tuple[str, ...], *, heads: bool = False) -> Networks:
     network = replace(NETWORK, classes=len(classes))
     config = replace(CONFIG, network=network, frozen_features=heads)
-    players = new_players(config, CPU, 7, IMAGES)
-    begin(players, start, classes)
-    return players
+    networks = new_networks(config, CPU, 7, IMAGES)
+    begin(networks, start, classes)
+    return networks
 
 
 def hot(*places: int, count: int = 3) -> torch.Tensor:
@@ -169,17 +169,17 @@ def test_discriminator_of_another_generator_is_refused(pets: Path, tmp_path: Pat
 @pytest.mark.parametrize("heads", [False, True])
 def test_players_start_with_the_weights_of_the_file(pets: Path, heads: bool) -> None:
     start = read_start(str(pets))
-    players = started(start, CLASSES, heads=heads)
-    for network in (players.generator, players.average):
+    networks = started(start, CLASSES, heads=heads)
+    for network in (networks.generator, networks.generator_ema):
         state = network.state_dict()
         for name, value in start.file.weights.items():
             assert np.array_equal(state[name].numpy(), value), name
     assert start.discriminator is not None
     for prefix in ("discriminator", *(["heads"] if heads else [])):
-        state = players.networks()[prefix].state_dict()
+        state = networks.modules()[prefix].state_dict()
         for name, value in checkpoint.unpack(prefix, start.discriminator.tensors).items():
             assert torch.equal(state[name], value), name
-    assert all(not optimizer.state for optimizer in players.optimizers().values())
+    assert all(not optimizer.state for optimizer in networks.optimizers().values())
 
 
 def test_classes_keep_what_they_were_by_name_and_new_ones_are_the_mean(pets: Path) -> None:
@@ -241,11 +241,11 @@ def test_heads_follow_the_classes_too(names: tuple[str, ...], classes: tuple[str
 def test_without_a_file_the_discriminator_starts_anew_and_the_log_says_so(pets: Path) -> None:
     (pets / DISCRIMINATOR).unlink()
     start = read_start(str(pets))
-    players = new_players(CONFIG, CPU, 7)
+    networks = new_networks(CONFIG, CPU, 7)
     fresh = new_discriminator(NETWORK)
-    fresh.load_state_dict(players.discriminator.state_dict())
-    notes = begin(players, start, CLASSES)
-    for name, value in players.discriminator.state_dict().items():
+    fresh.load_state_dict(networks.discriminator.state_dict())
+    notes = begin(networks, start, CLASSES)
+    for name, value in networks.discriminator.state_dict().items():
         assert torch.equal(value, fresh.state_dict()[name])
     assert "it has no discriminator.safetensors: the discriminator starts anew" in notes
     assert start.sha256 == start.file.config.weights_sha256
@@ -348,7 +348,7 @@ def test_the_whole_way(
     assert main(train(digits, tmp_path / "plain", *more)) == 0  # with the preset of the file
     pulled = Pulled(4)
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Journal, "progress", lambda *_: pulled())
+        patch.setattr(loop.RunLog, "progress", lambda *_: pulled())
         kept = ("--checkpoint-seconds", "0")
         assert main(train(digits, tmp_path / "broken", *more, *kept)) == 1
     assert main(train(digits, tmp_path / "broken", *more)) == 0

@@ -24,7 +24,7 @@ from model.training.losses import (
 )
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.schedules import cooled, cosine, inverse_root
-from model.training.train_step import Players, new_players, play
+from model.training.train_step import Networks, new_networks, train_step
 from tests.conftest import CLASSES, SHA, TINY_RESIDUAL
 
 CPU = torch.device("cpu")
@@ -110,11 +110,11 @@ def test_cosine_goes_from_start_to_end_and_stays() -> None:
 
 
 def test_rates_and_betas_follow_the_images_seen() -> None:
-    players = new_players(MODERN, CPU, 0)
+    networks = new_networks(MODERN, CPU, 0)
     batches = Batches(MODERN, colours(), CPU)
     for step, share in ((0, 1.0), (50, 0.625), (100, 0.25), (1000, 0.25)):
-        play(players, batches(step), MODERN, step)
-        for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
+        train_step(networks, batches(step), MODERN, step)
+        for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
             (group,) = optimizer.param_groups
             assert group["lr"] == pytest.approx(share * 2e-4)
             assert group["betas"][0] == 0.0
@@ -203,8 +203,8 @@ def test_pictures_are_mirrored_only_where_asked() -> None:
 # --- the game ---
 
 
-def moved(players: Players, before: Players) -> tuple[bool, bool]:
-    pairs = ((players.generator, before.generator), (players.discriminator, before.discriminator))
+def moved(networks: Networks, before: Networks) -> tuple[bool, bool]:
+    pairs = ((networks.generator, before.generator), (networks.discriminator, before.discriminator))
     return tuple(  # type: ignore[return-value]
         any(
             not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
@@ -217,26 +217,26 @@ def moved(players: Players, before: Players) -> tuple[bool, bool]:
 @pytest.mark.parametrize("game", ["relativistic", "hinge"])
 def test_step_moves_both_players(game: str, bf16: bool) -> None:
     config = replace(MODERN, game=game, bf16=bf16)  # type: ignore[arg-type]
-    players, before = new_players(config, CPU, 0), new_players(config, CPU, 0)
+    networks, before = new_networks(config, CPU, 0), new_networks(config, CPU, 0)
     batches = Batches(config, colours(), CPU)
-    stats = play(players, batches(0), config, 0)
-    assert moved(players, before) == (True, True)
+    stats = train_step(networks, batches(0), config, 0)
+    assert moved(networks, before) == (True, True)
     assert all(value.dtype == torch.float32 and value.isfinite() for value in stats.values())
 
 
 def test_penalty_is_taken_at_its_interval_and_counts_so_often() -> None:
     batches = Batches(MODERN, colours(), CPU)
-    players = new_players(MODERN, CPU, 0)
-    taken = ["penalty" in play(players, batches(step), MODERN, step) for step in range(5)]
+    networks = new_networks(MODERN, CPU, 0)
+    taken = ["penalty" in train_step(networks, batches(step), MODERN, step) for step in range(5)]
     assert taken == [True, False, True, False, True]
 
 
 def test_step_equals_the_equations_written_out() -> None:
     """The discriminator's and the generator's update by R3GAN's equations, each pass made anew."""
     config = replace(MODERN, augmentation=0.0, penalty_interval=1)
-    ours, plain = new_players(config, CPU, 0), new_players(config, CPU, 0)
+    ours, plain = new_networks(config, CPU, 0), new_networks(config, CPU, 0)
     batch = Batches(config, colours(), CPU)(0)
-    play(ours, batch, config, 0)
+    train_step(ours, batch, config, 0)
 
     d, g = plain.discriminator, plain.generator
     for optimizer in (plain.discriminator_optimizer, plain.generator_optimizer):

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import relu
 
 from model.training.presets import PRESETS, TrainConfig
-from model.training.train_step import Batch, Players, new_players, play
+from model.training.train_step import Batch, Networks, new_networks, train_step
 from tests.conftest import TINY_SNGAN
 
 CPU = torch.device("cpu")
@@ -43,11 +43,11 @@ def test_sequels_presets_have_their_numbers(name: str) -> None:
 def test_hinge_step_is_one_update_each_at_two_speeds() -> None:
     """Held against the same step written out."""
     torch.manual_seed(0)
-    ours = new_players(HINGE, CPU, 0)
-    plain: Players = copy.deepcopy(ours)
+    ours = new_networks(HINGE, CPU, 0)
+    plain: Networks = copy.deepcopy(ours)
     batch = batch_of(HINGE)
     for step in range(2):
-        stats = play(ours, batch, HINGE, step)
+        stats = train_step(ours, batch, HINGE, step)
 
         for optimizer, rate in (
             (plain.generator_optimizer, 1e-4),
@@ -71,21 +71,21 @@ def test_hinge_step_is_one_update_each_at_two_speeds() -> None:
         assert torch.allclose(stats["loss_d"], loss_d)
         assert torch.allclose(stats["loss_g"], loss_g)
     for name in ("generator", "discriminator"):
-        found, wanted = (getattr(players, name).state_dict() for players in (ours, plain))
+        found, wanted = (getattr(networks, name).state_dict() for networks in (ours, plain))
         assert all(torch.allclose(found[key], wanted[key], atol=1e-6) for key in wanted)
 
 
 def test_hinge_step_opens_the_gate_of_the_attention() -> None:
-    players = new_players(HINGE, CPU, 0)
-    gates = [players.generator.attention.gate, players.discriminator.attention.gate]
+    networks = new_networks(HINGE, CPU, 0)
+    gates = [networks.generator.attention.gate, networks.discriminator.attention.gate]
     assert [gate.item() for gate in gates] == [0.0, 0.0]
-    play(players, batch_of(HINGE), HINGE, 0)
+    train_step(networks, batch_of(HINGE), HINGE, 0)
     assert all(gate.item() != 0 for gate in gates)
 
 
 def test_bf16_keeps_weights_and_losses_in_float32() -> None:
-    players = new_players(HINGE, CPU, 0)
-    stats = play(players, batch_of(HINGE), replace(HINGE, bf16=True), 0)
+    networks = new_networks(HINGE, CPU, 0)
+    stats = train_step(networks, batch_of(HINGE), replace(HINGE, bf16=True), 0)
     assert {value.dtype for value in stats.values()} == {torch.float32}
-    floats = {value.dtype for value in players.tensors().values() if value.is_floating_point()}
+    floats = {value.dtype for value in networks.tensors().values() if value.is_floating_point()}
     assert floats == {torch.float32}

@@ -18,7 +18,7 @@ from model.training.evaluation.figures import Reference, reference
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.run import checkpoint
-from model.training.train_step import Batch, Players, Stats, article_step, new_players
+from model.training.train_step import Batch, Networks, Stats, article_step, new_networks
 from tests.conftest import SHA, TINY
 
 CPU = torch.device("cpu")
@@ -52,8 +52,8 @@ def test_presets_have_the_articles_numbers(name: str) -> None:
 
 
 def test_optimisers_are_two_adams_with_the_articles_numbers() -> None:
-    players = new_players(CONFIG, CPU, 0)
-    for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
+    networks = new_networks(CONFIG, CPU, 0)
+    for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
         assert isinstance(optimizer, torch.optim.Adam)
         (group,) = optimizer.param_groups
         assert (group["lr"], group["betas"], group["eps"]) == (2e-4, (0.5, 0.999), 1e-8)
@@ -63,7 +63,7 @@ def test_optimisers_are_two_adams_with_the_articles_numbers() -> None:
 def test_one_discriminator_update_then_two_of_the_generator_on_the_same_z(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    players = new_players(CONFIG, CPU, 0)
+    networks = new_networks(CONFIG, CPU, 0)
     order: list[str] = []
 
     def spy(name: str, step: Callable[[], None]) -> Callable[[], None]:
@@ -74,31 +74,31 @@ def test_one_discriminator_update_then_two_of_the_generator_on_the_same_z(
         return recorded
 
     for name, optimizer in (
-        ("D", players.discriminator_optimizer),
-        ("G", players.generator_optimizer),
+        ("D", networks.discriminator_optimizer),
+        ("G", networks.generator_optimizer),
     ):
         monkeypatch.setattr(optimizer, "step", spy(name, optimizer.step))
     latents: list[torch.Tensor] = []
-    players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0]))
+    networks.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0]))
     batch = batch_of()
-    article_step(players, batch, CONFIG, 0)
+    article_step(networks, batch, CONFIG, 0)
     assert order == ["D", "G", "G"]
     assert all(torch.equal(latent, batch.rows) for latent in latents)
 
 
 def test_real_and_generated_images_are_separate_batches() -> None:
-    players = new_players(CONFIG, CPU, 0)
+    networks = new_networks(CONFIG, CPU, 0)
     sizes: list[int] = []
-    players.discriminator.register_forward_pre_hook(
+    networks.discriminator.register_forward_pre_hook(
         lambda _, inputs: sizes.append(len(inputs[0])) or None
     )
-    article_step(players, batch_of(), CONFIG, 0)
+    article_step(networks, batch_of(), CONFIG, 0)
     assert sizes == [8, 8, 8, 8]  # real, generated, and once for each update of the generator
 
 
 def test_step_equals_the_notebooks_written_out() -> None:
     """The same game with every forward pass made anew, as the notebook's graph does."""
-    ours, plain = new_players(CONFIG, CPU, 0), new_players(CONFIG, CPU, 0)
+    ours, plain = new_networks(CONFIG, CPU, 0), new_networks(CONFIG, CPU, 0)
     batch = batch_of()
     real, z = batch.real, batch.rows
     for _ in range(2):
@@ -125,7 +125,7 @@ def weights(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def test_each_player_moves_only_on_its_own_updates() -> None:
-    whole, half = new_players(CONFIG, CPU, 0), new_players(CONFIG, CPU, 0)
+    whole, half = new_networks(CONFIG, CPU, 0), new_networks(CONFIG, CPU, 0)
     before = weights(half.generator)
     article_step(whole, batch_of(), CONFIG, 0)
     with pytest.raises(UnboundLocalError):  # no generator loss to report without its updates
@@ -322,13 +322,13 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    real_step = loop.play
+    real_step = loop.train_step
 
-    def spy(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+    def spy(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         seen.append(batch.real.numpy())
-        return real_step(players, batch, config, step)
+        return real_step(networks, batch, config, step)
 
-    monkeypatch.setattr(loop, "play", spy)
+    monkeypatch.setattr(loop, "train_step", spy)
     loop.train(make_run(tmp_path / "run", data), stop=lambda: False)
     keys = [picture.tobytes() for batch in seen for picture in batch]
     first, second = keys[:320], keys[320:]
@@ -342,7 +342,7 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
 
 
 def test_bf16_keeps_weights_and_losses_in_float32() -> None:
-    players = new_players(CONFIG, CPU, 0)
-    stats = article_step(players, batch_of(), replace(CONFIG, bf16=True), 0)
+    networks = new_networks(CONFIG, CPU, 0)
+    stats = article_step(networks, batch_of(), replace(CONFIG, bf16=True), 0)
     assert {value.dtype for value in stats.values()} == {torch.float32}
-    assert {p.dtype for p in players.generator.parameters()} == {torch.float32}
+    assert {p.dtype for p in networks.generator.parameters()} == {torch.float32}

@@ -19,7 +19,7 @@ from model.training.discriminators.frozen_features import (
 )
 from model.training.discriminators.projected import Projection
 from model.training.presets import PRESETS, TrainConfig
-from model.training.train_step import Players, new_players, play, softly_limited
+from model.training.train_step import Networks, new_networks, softly_limited, train_step
 from tests.test_games import colours
 
 CPU = torch.device("cpu")
@@ -36,9 +36,9 @@ CONFIG = replace(
 SEEN = replace(CONFIG, frozen_features=True, heads_interval=1, heads_penalty_interval=2)
 
 
-def learnt(config: TrainConfig, steps: int) -> tuple[Players, list[dict[str, torch.Tensor]]]:
-    players, batches = new_players(config, CPU, 0), Batches(config, colours(), CPU)
-    return players, [play(players, batches(step), config, step) for step in range(steps)]
+def learnt(config: TrainConfig, steps: int) -> tuple[Networks, list[dict[str, torch.Tensor]]]:
+    networks, batches = new_networks(config, CPU, 0), Batches(config, colours(), CPU)
+    return networks, [train_step(networks, batches(step), config, step) for step in range(steps)]
 
 
 def weights(network: torch.nn.Module) -> list[torch.Tensor]:
@@ -63,9 +63,9 @@ def test_presets_are_complete() -> None:
 
 def test_step_equals_the_recipe_written_out() -> None:
     config = replace(CONFIG, penalty_interval=1)
-    ours, plain = new_players(config, CPU, 0), new_players(config, CPU, 0)
+    ours, plain = new_networks(config, CPU, 0), new_networks(config, CPU, 0)
     batch = Batches(config, colours(), CPU)(0)
-    play(ours, batch, config, 0)
+    train_step(ours, batch, config, 0)
 
     d, g = plain.discriminator, plain.generator
     fake = g(batch.rows)
@@ -102,15 +102,15 @@ def test_frozen_features_are_looked_through_now_and_then() -> None:
 
 def test_rates_fall_with_the_root_of_what_was_seen() -> None:
     config = replace(SEEN, steady=16.0)
-    players, _ = learnt(config, 9)  # the ninth begins after 64 images
-    found = {name: one.param_groups[0]["lr"] for name, one in players.optimizers().items()}
+    networks, _ = learnt(config, 9)  # the ninth begins after 64 images
+    found = {name: one.param_groups[0]["lr"] for name, one in networks.optimizers().items()}
     assert found == pytest.approx({name: rate / 2 for name, rate in config.rates.items()})
 
 
 def test_rates_are_a_share_in_a_cooldown() -> None:
-    players, batches = new_players(SEEN, CPU, 0), Batches(SEEN, colours(), CPU)
-    play(players, replace(batches(0), rate_share=0.3), SEEN, 0)
-    found = {name: one.param_groups[0]["lr"] for name, one in players.optimizers().items()}
+    networks, batches = new_networks(SEEN, CPU, 0), Batches(SEEN, colours(), CPU)
+    train_step(networks, replace(batches(0), rate_share=0.3), SEEN, 0)
+    found = {name: one.param_groups[0]["lr"] for name, one in networks.optimizers().items()}
     assert found == pytest.approx({name: 0.3 * rate for name, rate in SEEN.rates.items()})
 
 
@@ -125,11 +125,11 @@ def test_what_serving_cuts_off_is_a_tenth_to_the_discriminators() -> None:
 
 
 def test_every_network_that_learns_moves_and_the_frozen_one_does_not() -> None:
-    before = new_players(SEEN, CPU, 0)
+    before = new_networks(SEEN, CPU, 0)
     after, _ = learnt(SEEN, 2)
-    for name, network in before.networks().items():
+    for name, network in before.modules().items():
         if name != "average":
-            moved = zip(weights(network), weights(after.networks()[name]), strict=True)
+            moved = zip(weights(network), weights(after.modules()[name]), strict=True)
             assert any(not torch.equal(a, b) for a, b in moved), name
     assert before.projected is not None
     assert after.projected is not None
@@ -142,25 +142,25 @@ def test_every_network_that_learns_moves_and_the_frozen_one_does_not() -> None:
 def test_heads_alone_teach_the_generator() -> None:
     """Without a word of the discriminator of pixels."""
     config = replace(SEEN, discriminator_weight=0.0)
-    before = weights(new_players(config, CPU, 0).generator)
-    players, _ = learnt(config, 1)
-    moved = zip(before, weights(players.generator), strict=True)
+    before = weights(new_networks(config, CPU, 0).generator)
+    networks, _ = learnt(config, 1)
+    moved = zip(before, weights(networks.generator), strict=True)
     assert all(not torch.equal(a, b) for a, b in moved if a.dim() == 4)
 
 
 def test_checkpoint_holds_the_heads() -> None:
-    players, _ = learnt(SEEN, 2)
-    other = new_players(SEEN, CPU, 1)
-    other.load(players.tensors())
-    assert players.tensors().keys() == other.tensors().keys()
-    assert any(name.startswith("heads") for name in players.tensors())
-    for name, value in players.tensors().items():
+    networks, _ = learnt(SEEN, 2)
+    other = new_networks(SEEN, CPU, 1)
+    other.load(networks.tensors())
+    assert networks.tensors().keys() == other.tensors().keys()
+    assert any(name.startswith("heads") for name in networks.tensors())
+    for name, value in networks.tensors().items():
         assert torch.equal(value, other.tensors()[name])
 
 
 def test_first_pictures_have_the_colour_of_the_set() -> None:
     examples = torch.tensor([0.9, -0.2, 0.4]).view(1, 3, 1, 1).expand(4, 3, 32, 32)
-    generator = new_players(CONFIG, CPU, 0, examples).generator
+    generator = new_networks(CONFIG, CPU, 0, examples).generator
     found = generator(torch.randn(64, 11)).mean(dim=(0, 2, 3))
     assert torch.allclose(found, examples[0, :, 0, 0], atol=0.3)
 

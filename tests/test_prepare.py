@@ -14,13 +14,13 @@ from PIL.ExifTags import Base
 
 from model.training.__main__ import main
 from model.training.commands.prepare import prepare
-from model.training.datasets import image_folder as album
+from model.training.datasets import image_folder
 from model.training.datasets.dataset import DataError, load
 from model.training.datasets.layers import Layers
 from tests.conftest import write_idx
 from tests.test_data import numbered, png, write_mixed, write_pictures, write_svhn, zipped
 
-PARTS: tuple[album.Split, ...] = ("train", "test", "all")
+PARTS: tuple[image_folder.Split, ...] = ("train", "test", "all")
 
 
 def layer(colour: tuple[int, int, int, int], box: tuple[int, int, int, int]) -> bytes:

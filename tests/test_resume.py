@@ -17,7 +17,7 @@ from model.training import loop
 from model.training.datasets.dataset import Dataset, load
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint
-from model.training.train_step import Batch, Players, Stats
+from model.training.train_step import Batch, Networks, Stats
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_process
 
@@ -95,17 +95,17 @@ class Poison:
     """Plays as it should, but at certain steps, so many times each, something is not a number."""
 
     def __init__(self, steps: dict[int, int], kind: str) -> None:
-        self._left, self._kind, self._play = dict(steps), kind, loop.play
+        self._left, self._kind, self._step = dict(steps), kind, loop.train_step
         self.seen: list[tuple[int, bytes]] = []  # step, its real pictures
 
-    def __call__(self, players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+    def __call__(self, networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         self.seen.append((step, batch.real.numpy().tobytes()))
-        stats = self._play(players, batch, config, step)
+        stats = self._step(networks, batch, config, step)
         if self._left.get(step, 0) > 0:
             self._left[step] -= 1
             if self._kind == "loss":
                 return stats | {"loss_d": torch.tensor(float("nan"))}
-            next(players.generator.parameters()).data[0] = float(self._kind)
+            next(networks.generator.parameters()).data[0] = float(self._kind)
         return stats
 
 
@@ -115,7 +115,7 @@ def test_diverged_run_goes_back_once_and_on_with_other_batches(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
 ) -> None:
     poison = Poison({step: 1}, kind)
-    monkeypatch.setattr(loop, "play", poison)
+    monkeypatch.setattr(loop, "train_step", poison)
     run = run_in(tmp_path / "run", data, ARTICLE)
     assert loop.train(run, never)
     end = checkpoint.read_checkpoint(newest(run))
@@ -139,7 +139,7 @@ def test_other_batches_are_the_same_for_everyone_who_goes_back(
     ends = []
     for name, stop in (("plain", never), ("stopped", after(20, 5))):
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "play", Poison({13: 1}, "nan"))
+            patch.setattr(loop, "train_step", Poison({13: 1}, "nan"))
             run = run_in(tmp_path / name, data, ARTICLE)
             while not loop.train(run, stop):
                 pass
@@ -150,7 +150,7 @@ def test_other_batches_are_the_same_for_everyone_who_goes_back(
 def test_run_that_diverges_a_fourth_time_ends_with_a_reason(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "play", Poison({5: 1, 12: 2, 22: 1}, "loss"))
+    monkeypatch.setattr(loop, "train_step", Poison({5: 1, 12: 2, 22: 1}, "loss"))
     run = run_in(tmp_path / "run", data, ARTICLE)
     with pytest.raises(loop.TrainingError, match=r"not finite after .*; the run has diverged"):
         loop.train(run, never)
@@ -245,11 +245,11 @@ class Minutes:
     """A clock that goes on by a minute with each step."""
 
     def __init__(self) -> None:
-        self.now, self._play = 0.0, loop.play
+        self.now, self._step = 0.0, loop.train_step
 
-    def play(self, players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+    def train_step(self, networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         self.now += 60.0
-        return self._play(players, batch, config, step)
+        return self._step(networks, batch, config, step)
 
     def __call__(self) -> float:
         return self.now
@@ -258,7 +258,7 @@ class Minutes:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     clock = Minutes()
-    monkeypatch.setattr(loop, "play", clock.play)
+    monkeypatch.setattr(loop, "train_step", clock.train_step)
     return clock
 
 
@@ -330,13 +330,13 @@ COOLING = replace(MODERN, cooldown=0.5)
 def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the rates, of each step that is played from here on."""
     found: list[float] = []
-    real = loop.play
+    real = loop.train_step
 
-    def play(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+    def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         found.append(batch.rate_share)
-        return real(players, batch, config, step)
+        return real(networks, batch, config, step)
 
-    monkeypatch.setattr(loop, "play", play)
+    monkeypatch.setattr(loop, "train_step", train_step)
     return found
 
 

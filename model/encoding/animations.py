@@ -62,7 +62,7 @@ ANIMATIONS = {
             name="mp4",
             extensions=("mp4",),
             media_type="video/mp4",
-            longest_side=4096,  # what players can be expected to take
+            longest_side=4096,  # what networks can be expected to take
         ),
         Format(
             name="strip",

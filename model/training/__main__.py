@@ -23,7 +23,7 @@ from model.training.commands import (
 )
 from model.training.datasets.dataset import DataError
 from model.training.discriminators.frozen_features import FrozenError
-from model.training.distributed import PeersError
+from model.training.distributed import DistributedError
 from model.training.evaluation.features import ExtractorError
 from model.training.loop import TrainingError
 from model.training.run.checkpoint import CheckpointError
@@ -37,7 +37,7 @@ MISTAKES = (
     FrozenError,
     GeneratorFileError,
     OutputError,
-    PeersError,
+    DistributedError,
     RecipeError,
     RunError,
     TrainingError,

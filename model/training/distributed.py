@@ -28,12 +28,12 @@ from torch.distributed.rendezvous import rendezvous
 PATIENCE = datetime.timedelta(hours=1)  # with the first process: it measures and writes
 
 
-class PeersError(Exception):
+class DistributedError(Exception):
     """The processes cannot train together; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peers:
+class Ranks:
     """This process among those of its run; by default it is the only one."""
 
     rank: int = 0
@@ -50,10 +50,10 @@ class Peers:
         """Returns this process's part of a batch.
 
         Raises:
-            PeersError: not all parts would be equal.
+            DistributedError: not all parts would be equal.
         """
         if count % self.size:
-            raise PeersError(
+            raise DistributedError(
                 f"a batch of {count} does not divide among {self.size} processes; "
                 f"say --batch with a multiple of {self.size}"
             )
@@ -65,7 +65,7 @@ class Peers:
         if self.size == 1:
             return values
         total = values.detach().clone()
-        with _in_company():
+        with _reaching_others():
             torch.distributed.all_reduce(total)
         return total / self.size
 
@@ -74,16 +74,16 @@ class Peers:
         if self.size == 1:
             return list(answers)
         flags = torch.tensor(answers, dtype=torch.int32)
-        with _in_company():
+        with _reaching_others():
             torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
         return [bool(flag) for flag in flags]
 
-    def hear(self, content: bytes | None) -> bytes | None:
+    def broadcast(self, content: bytes | None) -> bytes | None:
         """Returns what the first process passes; what the others pass is ignored."""
         if self.size == 1:
             return content
         length = torch.tensor(-1 if content is None else len(content))
-        with _in_company():
+        with _reaching_others():
             torch.distributed.broadcast(length, 0)
             if length < 0:
                 return None
@@ -98,12 +98,12 @@ class Peers:
         """Returns the name of this process's device: with several GPUs each takes its own.
 
         Raises:
-            PeersError: one GPU is asked for, and there are several processes.
+            DistributedError: one GPU is asked for, and there are several processes.
         """
         if self.size == 1 or asked == "cpu":
             return asked
         if asked not in ("auto", "cuda"):
-            raise PeersError(
+            raise DistributedError(
                 f"device {asked} is one for {self.size} processes; say cuda, and each takes its own"
             )
         return f"cuda:{self.local_rank}" if asked == "cuda" or torch.cuda.is_available() else "cpu"
@@ -134,21 +134,21 @@ class Peers:
 
 
 @contextmanager
-def joined() -> Iterator[Peers]:
+def joined() -> Iterator[Ranks]:
     """Joins the processes that torchrun has started, or this one alone.
 
     Raises:
-        PeersError: one of them cannot be reached, or ends before the others.
+        DistributedError: one of them cannot be reached, or ends before the others.
     """
     environment = os.environ
     restarts = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
     size = int(environment.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Peers(restarted=restarts != "0")
+        yield Ranks(restarted=restarts != "0")
         return
     # small things, and all on CPUs, go by gloo
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    with _in_company():
+    with _reaching_others():
         store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
         # torchrun keeps one store for all its starts: without names of their own, a process may
         # find the address of one that is dead, and wait for it
@@ -156,7 +156,7 @@ def joined() -> Iterator[Peers]:
         torch.distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=PATIENCE
         )
-    yield Peers(
+    yield Ranks(
         rank=rank,
         size=size,
         local_rank=int(environment["LOCAL_RANK"]),
@@ -166,12 +166,14 @@ def joined() -> Iterator[Peers]:
 
 
 @contextmanager
-def _in_company() -> Iterator[None]:
+def _reaching_others() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise PeersError(f"another process of this run cannot be reached ({reason})") from None
+        raise DistributedError(
+            f"another process of this run cannot be reached ({reason})"
+        ) from None
 
 
 class _Mean(torch.autograd.Function):

@@ -29,7 +29,7 @@ from model.samplers.sampler import Sampler
 from model.training import ema
 from model.training.datasets.batches import WEIGHTS, Batches, example_places, examples, stream
 from model.training.datasets.dataset import Dataset
-from model.training.distributed import Peers, share_batch_norms
+from model.training.distributed import Ranks, share_batch_norms
 from model.training.evaluation import figures as evaluate
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint, forecast, health
@@ -37,10 +37,10 @@ from model.training.run.card import snapshot_card
 from model.training.run.clock import Clock
 from model.training.run.plots import draw_plots
 from model.training.run.run_folder import slug
-from model.training.run.run_log import METRICS, Journal, Row, Silence, read_rows, seconds_spent
+from model.training.run.run_log import METRICS, NullLog, Row, RunLog, read_rows, seconds_spent
 from model.training.schedules import cooled
 from model.training.start import Start, begin
-from model.training.train_step import Stats, new_players, play
+from model.training.train_step import Stats, new_networks, train_step
 
 GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
@@ -68,7 +68,7 @@ class Run:
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
     start: Start | None = None  # None: from scratch
-    peers: Peers = field(default_factory=Peers)
+    ranks: Ranks = field(default_factory=Ranks)
     clock: Callable[[], float] = time.monotonic  # seconds
 
 
@@ -80,7 +80,7 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
 
     Raises:
         TrainingError: fewer pictures than a batch has, or diverged too often.
-        PeersError: the batch does not divide among the processes, or one of them has ended.
+        DistributedError: the batch does not divide among the processes, or one of them has ended.
     """
     if len(run.data) < run.config.batch:
         raise TrainingError(
@@ -99,12 +99,12 @@ def _try_again(run: Run, error: DivergedError) -> None:
     attempt = (last.state["attempt"] if last else 0) + 1
     if last is None or attempt > MAX_ATTEMPTS:
         raise TrainingError(f"{error}; the run has diverged") from None
-    if not run.peers.first:
+    if not run.ranks.first:
         return
     last.state["attempt"] = attempt
     checkpoint.write_checkpoint(run.folder / "checkpoints", last, run.schedule.keep)
-    with Journal(run.folder, run.schedule.images, last.images_seen) as journal:
-        journal.say(
+    with RunLog(run.folder, run.schedule.images, last.images_seen) as run_log:
+        run_log.say(
             f"warning: {error}; back to {last.images_seen:,} images, with other batches from there "
             f"(attempt {attempt} of {MAX_ATTEMPTS})"
         )
@@ -116,7 +116,7 @@ class _Training:
     def __init__(self, run: Run) -> None:
         self._run, self._config, self._schedule = run, run.config, run.schedule
         seed = int(stream(run.config.seed, WEIGHTS, 0).integers(2**63))
-        self._players = new_players(
+        self._networks = new_networks(
             run.config,
             run.device,
             seed,
@@ -126,15 +126,15 @@ class _Training:
         self._warnings: list[str] = []
         self._beginning: list[str] = []
         if found := _newest(run, self._warnings):
-            self._players.load(found.tensors)
+            self._networks.load(found.tensors)
             self._state |= found.state
         elif run.start is not None:
             classes = run.data.classes if run.config.network.classes else ()
-            self._beginning = begin(self._players, run.start, classes)
-        share, attempt = run.peers.share(run.config.batch), self._state["attempt"]
+            self._beginning = begin(self._networks, run.start, classes)
+        share, attempt = run.ranks.share(run.config.batch), self._state["attempt"]
         self._batches = Batches(run.config, run.data, run.device, attempt, share)
-        if run.peers.size > 1:
-            self._play_together(run.peers)
+        if run.ranks.size > 1:
+            self._synchronise(run.ranks)
         self._recent: list[Stats] = []
         self._drawn_at = time.monotonic()
         self._watched: deque[Row] = deque(maxlen=health.WINDOW)
@@ -152,12 +152,12 @@ class _Training:
         rows = self._rows(range(len(drawn)))[:, network.z_dim :]
         return health.spread(drawn, rows.argmax(1) if network.classes else None)
 
-    def _play_together(self, peers: Peers) -> None:
-        players = self._players
-        for network in (players.generator, players.discriminator):
+    def _synchronise(self, ranks: Ranks) -> None:
+        networks = self._networks
+        for network in (networks.generator, networks.discriminator):
             share_batch_norms(network)
-        for optimizer in players.optimizers().values():
-            optimizer.register_step_pre_hook(peers.average_gradients)
+        for optimizer in networks.optimizers().values():
+            optimizer.register_step_pre_hook(ranks.average_gradients)
 
     def go_on(self, stop: Callable[[], bool]) -> bool:
         """Trains to the schedule's end (returns true) or until `stop()` (false).
@@ -166,20 +166,20 @@ class _Training:
             DivergedError: a loss or a weight is no longer finite.
         """
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
-        first = run.peers.first
+        first = run.ranks.first
         step, snapshot_steps = state["images_seen"] // config.batch, self._snapshot_steps()
-        with self._journal() as journal:
+        with self._journal() as run_log:
             clock = self._clock = self._new_clock()
-            last = self._is_end(*run.peers.any(first and clock.is_over()))
-            self._plan_cooldown(*run.peers.any(first and clock.has_passed(1.0 - config.cooldown)))
+            last = self._is_end(*run.ranks.any(first and clock.is_over()))
+            self._plan_cooldown(*run.ranks.any(first and clock.has_passed(1.0 - config.cooldown)))
             for warning in self._warnings:
-                journal.say(warning)
+                run_log.say(warning)
             verb = "resuming" if step else "starting"
-            company = f", {run.peers.size} processes" if run.peers.size > 1 else ""
-            journal.say(f"{run.folder}: {verb} at {state['images_seen']:,} images{company}")
+            company = f", {run.ranks.size} processes" if run.ranks.size > 1 else ""
+            run_log.say(f"{run.folder}: {verb} at {state['images_seen']:,} images{company}")
             if step == 0 and first:
                 for note in (*self._beginning, *run.notes):
-                    journal.say(note)
+                    run_log.say(note)
                 self._grid(self._fast_sampler(), 0)
                 _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])
                 self._save()
@@ -187,23 +187,23 @@ class _Training:
 
             while not last:
                 batch = replace(self._batches(step), rate_share=self._rate_share())
-                self._recent.append(play(self._players, batch, config, step))
+                self._recent.append(train_step(self._networks, batch, config, step))
                 step += 1
                 images_seen = state["images_seen"] = step * config.batch
                 keep = ema.decay(config.batch, images_seen, config.ema_half_life, config.ema_ramp)
-                ema.update(self._players.average, self._players.generator, keep)
-                journal.progress(images_seen)
+                ema.update(self._networks.generator_ema, self._networks.generator, keep)
+                run_log.progress(images_seen)
 
                 # logging
                 if step % schedule.log_steps == 0:
                     means = self._means()
-                    journal.stats(means)
+                    run_log.stats(means)
                     if first:
-                        self._watch(means, journal)
+                        self._watch(means, run_log)
                 if step % schedule.grid_steps == 0 and first:
                     self._grid(self._fast_sampler(), images_seen)
                 # what one process is asked or finds by its clock, all do
-                interrupted, due, over, snapshot, late = run.peers.any(
+                interrupted, due, over, snapshot, late = run.ranks.any(
                     not self._is_end(False) and stop(),
                     time.monotonic() - saved_at >= schedule.checkpoint_seconds,
                     first and clock.is_over(),
@@ -217,18 +217,18 @@ class _Training:
                     self._check_finite()
                     if first:
                         with clock.snapshot():
-                            self._snapshot(journal)
+                            self._snapshot(run_log)
                 if due or interrupted or snapshot:
                     self._check_finite()
                     self._save()
                     saved_at = time.monotonic()
                 if interrupted and not last:
-                    journal.say(
+                    run_log.say(
                         f"stopped at {images_seen:,} images; the same command again goes on from "
                         "here"
                     )
                     return False
-            journal.say(
+            run_log.say(
                 f"done: {state['images_seen']:,} images; its generators are `best` and `last` "
                 f"in {run.folder}"
             )
@@ -238,7 +238,7 @@ class _Training:
         run, state = self._run, self._state
         before = state.get("seconds")
         if before is None:
-            before = seconds_spent(run.folder, state["images_seen"]) if run.peers.first else 0.0
+            before = seconds_spent(run.folder, state["images_seen"]) if run.ranks.first else 0.0
         return Clock(run.schedule, run.clock, before)
 
     def _left(self) -> float:
@@ -274,7 +274,7 @@ class _Training:
             return max(1, round(schedule.snapshot_images / self._config.batch))
         return self._batches.epoch_steps if schedule.snapshot_seconds is None else 0
 
-    def _watch(self, means: Row, journal: Journal) -> None:
+    def _watch(self, means: Row, run_log: RunLog) -> None:
         """Logs once how far the run will come, and warns whenever something is wrong."""
         config, clock, seen = self._config, self._clock, self._state["images_seen"]
         if clock.here() >= forecast.SECONDS and not self._foretold:
@@ -285,13 +285,13 @@ class _Training:
                 total = self._schedule.images
                 left = clock.left() if total is None else (total - seen) / rate
                 for line in forecast.forecast(seen, rate, left, datetime.now(), config.game):
-                    journal.say(line)
+                    run_log.say(line)
         self._watched.append(means)
-        self._warn(health.of_stats(self._watched, config, len(self._run.data)), journal)
+        self._warn(health.of_stats(self._watched, config, len(self._run.data)), run_log)
 
-    def _warn(self, faults: dict[str, str], journal: Journal) -> None:
+    def _warn(self, faults: dict[str, str], run_log: RunLog) -> None:
         for kind, text in faults.items():
-            journal.warn(kind, text)
+            run_log.warn(kind, text)
 
     def _means(self) -> dict[str, float | int]:
         """Returns the mean statistics of the last few steps, which are then dropped."""
@@ -299,68 +299,68 @@ class _Training:
         names = dict.fromkeys(name for stats in self._recent for name in stats)
         means = [torch.stack([s[name] for s in self._recent if name in s]).mean() for name in names]
         self._recent.clear()
-        return dict(zip(names, self._run.peers.mean(torch.stack(means)).tolist(), strict=True))
+        return dict(zip(names, self._run.ranks.mean(torch.stack(means)).tolist(), strict=True))
 
     def _check_losses(self) -> None:
         values = [value for stats in self._recent for value in stats.values()]
-        if values and not self._run.peers.mean(torch.stack(values).sum()).isfinite():
+        if values and not self._run.ranks.mean(torch.stack(values).sum()).isfinite():
             raise DivergedError(f"a loss is not finite after {self._state['images_seen']:,} images")
 
     def _check_finite(self) -> None:
         """Checks, before anything is kept, the losses and what the last step has left."""
         self._check_losses()
-        sound = all(bool(value.isfinite().all()) for value in self._players.tensors().values())
-        if self._run.peers.any(not sound) == [True]:
+        sound = all(bool(value.isfinite().all()) for value in self._networks.tensors().values())
+        if self._run.ranks.any(not sound) == [True]:
             seen = self._state["images_seen"]
             raise DivergedError(f"a weight is not finite after {seen:,} images")
 
-    def _journal(self) -> Journal:
+    def _journal(self) -> RunLog:
         run = self._run
-        if not run.peers.first:
-            return Silence()
-        return Journal(run.folder, run.schedule.images, self._state["images_seen"], self._left)
+        if not run.ranks.first:
+            return NullLog()
+        return RunLog(run.folder, run.schedule.images, self._state["images_seen"], self._left)
 
     def _save(self) -> None:
-        if not self._run.peers.first:
+        if not self._run.ranks.first:
             return
         # where hours do not count, how long it took is no part of a run
         if self._schedule.hours is not None or "seconds" in self._state:
             self._state["seconds"] = self._clock.spent()
         checkpoint.write_checkpoint(
             self._run.folder / "checkpoints",
-            checkpoint.Checkpoint(self._players.tensors(), self._state),
+            checkpoint.Checkpoint(self._networks.tensors(), self._state),
             self._schedule.keep,
         )
 
-    def _snapshot(self, journal: Journal) -> None:
+    def _snapshot(self, run_log: RunLog) -> None:
         """Writes the averaged generator as a generator file: always `last`, and `best` where the
         quality figure says so.
         """
         run, config, state = self._run, self._config, self._state
-        generator = ema.with_own_statistics(self._players.average, config.prior)
+        generator = ema.with_own_statistics(self._networks.generator_ema, config.prior)
         weights = generator_weights(generator)
         sampler = plain_sampler(generator, config.picture_side, run.device)
         images_seen = state["images_seen"]
         drawn = self._grid(sampler, images_seen, prefix="average-")
         share = self._grid_spread(drawn) / max(self._spread, 1e-9)
-        self._warn(health.of_pictures(share, images_seen, config), journal)
+        self._warn(health.of_pictures(share, images_seen, config), run_log)
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
             start = time.monotonic()
             figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
             name, figure = next(iter(figures.items()))
-            journal.metrics(figures)
+            run_log.metrics(figures)
             metrics |= figures
             best = state["best"]
             # one of another protocol is no measure for this one; old checkpoints do not name theirs
             better = best is None or best.get("name", name) != name or figure < best["figure"]
-            journal.say(
+            run_log.say(
                 f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
                 f"(measured in {time.monotonic() - start:.1f} s)"
             )
             rows = read_rows(run.folder / METRICS)
-            self._warn(health.of_figures(rows, name, config, len(run.data)), journal)
+            self._warn(health.of_figures(rows, name, config, len(run.data)), run_log)
         fields = {
             "name": slug(run.data.name),
             "preset": config.preset,
@@ -383,7 +383,7 @@ class _Training:
             write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
             state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
         if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
-            draw_plots(run.folder, journal.say)
+            draw_plots(run.folder, run_log.say)
             self._drawn_at = time.monotonic()
 
     def _rows(self, seeds: range) -> NDArray[np.float32]:
@@ -392,7 +392,7 @@ class _Training:
 
     def _fast_sampler(self) -> Sampler:
         """Returns a sampler of the generator as it is, without the average, in inference mode."""
-        generator = copy.deepcopy(self._players.generator)
+        generator = copy.deepcopy(self._networks.generator)
         return plain_sampler(generator, self._config.picture_side, self._run.device)
 
     def _grid(self, sampler: Sampler, images_seen: int, prefix: str = "") -> NDArray[np.uint8]:
@@ -403,7 +403,7 @@ class _Training:
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
     """Reads the first process's newest sound checkpoint; adds to `warnings` what went wrong."""
-    content = run.peers.hear(_newest_content(run, warnings) if run.peers.first else None)
+    content = run.ranks.broadcast(_newest_content(run, warnings) if run.ranks.first else None)
     return None if content is None else checkpoint.parse_checkpoint(content)
 
 

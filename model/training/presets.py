@@ -89,7 +89,7 @@ class TrainConfig:
 
     @property
     def rates(self) -> dict[str, float]:
-        """The learning rate of each optimiser at the start, by its name in `games.Players`."""
+        """The learning rate of each optimiser at the start, by its name in `games.Networks`."""
         return {
             "generator_optimizer": self.learning_rate,
             "discriminator_optimizer": self.discriminator_learning_rate or self.learning_rate,

@@ -1,6 +1,6 @@
 """A run that starts from a generator file: its networks are the file's before their first step.
 
-    folder or name in the zoo -> checked files -> does the run agree? -> classes by name -> players
+    folder or name in the zoo -> checked files -> does the run agree? -> classes by name -> networks
 
 Optimisers and the count of images begin anew; a run that resumes does not look here.
 """
@@ -20,7 +20,7 @@ from model.training.class_columns import Tensors, with_comparisons, with_inputs
 from model.training.discriminators.discriminator_file import DiscriminatorFile, read_discriminator
 from model.training.presets import FIRST_VERSION, PRESETS, TrainConfig
 from model.training.run import checkpoint
-from model.training.train_step import Players
+from model.training.train_step import Networks
 
 # what helps where a field of the run's network is not the file's; only an option that sets it can
 HELP = {
@@ -109,22 +109,22 @@ def check_agrees(config: TrainConfig, start: Start) -> None:
         )
 
 
-def begin(players: Players, start: Start, classes: Sequence[str]) -> list[str]:
-    """Gives the players the file's weights, for a run on pictures of these classes, none where it
+def begin(networks: Networks, start: Start, classes: Sequence[str]) -> list[str]:
+    """Gives the networks the file's weights, for a run on pictures of these classes, none where it
     leaves them out. Returns what happened, for the log.
     """
     file, found = start.file.config, start.discriminator
     weights = {name: torch.from_numpy(value) for name, value in start.file.weights.items()}
     weights = with_inputs(weights, file.network.z_dim, file.classes, classes)
-    for network in (players.generator, players.average):
+    for network in (networks.generator, networks.generator_ema):
         _put(network, weights)
     notes = [f"starting from {file.id}, which has seen {file.images_seen:,} images"]
     if found is None:
         notes.append(f"it has no {DISCRIMINATOR}: the discriminator starts anew")
     else:
-        _judge(players.discriminator, "discriminator", found, file.classes, classes)
-    if found is not None and players.projected is not None:
-        heads = players.projected.heads
+        _judge(networks.discriminator, "discriminator", found, file.classes, classes)
+    if found is not None and networks.projected is not None:
+        heads = networks.projected.heads
         if found.header.frozen_features:
             _judge(heads, "heads", found, file.classes, classes)
         else:

@@ -44,24 +44,24 @@ class Projected:
 
 
 @dataclass
-class Players:
+class Networks:
     """Both networks, the average of one, and both optimisers, with the projected discriminator
     where there is one: what a checkpoint holds.
     """
 
     generator: Generator
     discriminator: Discriminator
-    average: Generator
+    generator_ema: Generator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     projected: Projected | None = None
 
-    def networks(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
         """Returns every network that learns, and the average, by name."""
         found: dict[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
-            "average": self.average,
+            "average": self.generator_ema,
         }
         return found | ({"heads": self.projected.heads} if self.projected else {})
 
@@ -76,7 +76,7 @@ class Players:
     def tensors(self) -> dict[str, Tensor]:
         """Returns every tensor of the game, by name."""
         tensors: dict[str, Tensor] = {}
-        for name, network in self.networks().items():
+        for name, network in self.modules().items():
             tensors |= checkpoint.pack(name, network.state_dict())
         for name, optimizer in self.optimizers().items():
             tensors |= checkpoint.pack_optimizer(name, optimizer)
@@ -84,7 +84,7 @@ class Players:
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Loads tensors as `tensors` returns them."""
-        for name, network in self.networks().items():
+        for name, network in self.modules().items():
             network.load_state_dict(checkpoint.unpack(name, tensors))
         for name, optimizer in self.optimizers().items():
             checkpoint.unpack_optimizer(name, tensors, optimizer)
@@ -103,10 +103,10 @@ class Batch:
     rate_share: float = 1.0  # factor of the learning rates, where the modern game cools down
 
 
-def new_players(
+def new_networks(
     config: TrainConfig, device: torch.device, seed: int, examples: Tensor | None = None
-) -> Players:
-    """Makes the players before their first step, the same for the same seed. Real images `examples`
+) -> Networks:
+    """Makes the networks before their first step, the same for the same seed. Real `examples`
     (N, C, H, W) give the colour that generated ones start with and the scale of frozen features;
     without them the colour is grey and the scale 1.
 
@@ -145,27 +145,27 @@ def new_players(
             projection.calibrate(_ordered(examples, config))
         optimizer = adam(heads, "heads_optimizer", config.generator_betas)
         projected = Projected(projection, heads, optimizer)
-    return Players(
+    return Networks(
         generator=generator,
         discriminator=discriminator,
-        average=ema.slow_copy(generator),
+        generator_ema=ema.slow_copy(generator),
         generator_optimizer=adam(generator, "generator_optimizer", config.generator_betas),
         discriminator_optimizer=adam(discriminator, "discriminator_optimizer"),
         projected=projected,
     )
 
 
-def play(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one step of the configuration's game; `step` counts from 0.
 
     Returns the losses and other statistics, from before the generator's last update.
     """
-    return GAMES[config.game](players, batch, config, step)
+    return GAMES[config.game](networks, batch, config, step)
 
 
-def article_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one discriminator update, then `generator_updates` of the generator on the same z."""
-    generator, discriminator = players.generator, players.discriminator
+    generator, discriminator = networks.generator, networks.discriminator
     real, z = batch.real, batch.rows
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=config.bf16)
 
@@ -175,7 +175,7 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
         real_logits = discriminator(real).float()  # real and generated: separate batches
         fake_logits = discriminator(fake.detach()).float()
     loss_d = discriminator_loss(real_logits, fake_logits, config.label_smoothing)
-    _update(players.discriminator_optimizer, loss_d)
+    _update(networks.discriminator_optimizer, loss_d)
 
     discriminator.requires_grad_(False)
     for update in range(config.generator_updates):
@@ -183,7 +183,7 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
             if update > 0:  # before, the images drawn above still hold: the generator has not moved
                 fake = generator(z)
             loss_g = generator_loss(discriminator(fake).float())
-        _update(players.generator_optimizer, loss_g)
+        _update(networks.generator_optimizer, loss_g)
 
     return {
         "loss_d": loss_d.detach(),
@@ -193,13 +193,13 @@ def article_step(players: Players, batch: Batch, config: TrainConfig, step: int)
     }
 
 
-def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+def relativistic_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one update of each network. The penalties are taken every `penalty_interval` steps and
     count so many times then; with them the discriminator's whole pass is in float32.
     """
-    generator, discriminator = players.generator, players.discriminator
+    generator, discriminator = networks.generator, networks.discriminator
     images_seen = step * config.batch
-    _anneal(players, config, images_seen)
+    _anneal(networks, config, images_seen)
     gamma = cosine(config.gamma, config.final_gamma, images_seen, config.burn_in)
     penalised = step % config.penalty_interval == 0
     device = batch.real.device.type
@@ -221,7 +221,7 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
         penalty = 2.0 * zero_centred_penalty(torch.cat([real_logits, fake_logits]), [images])
         total = loss_d + gamma * config.penalty_interval * penalty
         stats["penalty"] = penalty.detach()
-    _update(players.discriminator_optimizer, total)
+    _update(networks.discriminator_optimizer, total)
 
     # the generator
     discriminator.requires_grad_(False)
@@ -231,7 +231,7 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
         seen = batch.generator_augmentation(images) if batch.generator_augmentation else images
         real_again, fake_again = discriminator(seen, both_classes).float().chunk(2)
     loss_g = relativistic_loss(fake_again, real_again)
-    _update(players.generator_optimizer, loss_g)
+    _update(networks.generator_optimizer, loss_g)
 
     return stats | {
         "loss_d": loss_d.detach(),
@@ -241,15 +241,15 @@ def relativistic_step(players: Players, batch: Batch, config: TrainConfig, step:
     }
 
 
-def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+def modern_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one update of each network, on one batch of generated images whose graph is kept: the
     discriminators learn from them, then the generator from new logits of the same images. Each
     generated image is paired with a real one of its class, whose logits the generator's loss uses
     again.
     """
-    generator, discriminator = players.generator, players.discriminator
+    generator, discriminator = networks.generator, networks.discriminator
     share = batch.rate_share * inverse_root(step * config.batch, config.steady)
-    for name, optimizer in players.optimizers().items():
+    for name, optimizer in networks.optimizers().items():
         for group in optimizer.param_groups:
             group["lr"] = share * config.rates[name]
     autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
@@ -264,9 +264,9 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     loss_d, real_logits, fake_logits = _discriminate(
         discriminator, torch.cat([real, generated.detach().float()]), batch, config, step, stats
     )
-    _update(players.discriminator_optimizer, loss_d)
+    _update(networks.discriminator_optimizer, loss_d)
     heads_real: list[Tensor] = []
-    projected = players.projected if step % config.heads_interval == 0 else None
+    projected = networks.projected if step % config.heads_interval == 0 else None
     if projected:
         with torch.no_grad():
             real_maps = projected.projection(real)
@@ -283,14 +283,14 @@ def modern_step(players: Players, batch: Batch, config: TrainConfig, step: int) 
     with autocast:
         again = discriminator(generated, batch.classes).float()
     loss_g = relativistic_loss(again, real_logits)
-    total = loss_g if players.projected is None else config.discriminator_weight * loss_g
+    total = loss_g if networks.projected is None else config.discriminator_weight * loss_g
     if projected:
         projected.heads.requires_grad_(False)
         with autocast:
             again_heads = projected.heads(fake_maps, batch.classes)
         losses = map(relativistic_loss, again_heads, heads_real)
         total = total + torch.stack(list(losses)).sum()
-    _update(players.generator_optimizer, total)
+    _update(networks.generator_optimizer, total)
 
     return stats | {
         "loss_g": loss_g.detach(),
@@ -364,10 +364,10 @@ def _discriminate_maps(
     return loss, [real.detach() for real, _ in halves]
 
 
-def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -> Stats:
+def hinge_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one update of each network."""
-    generator, discriminator = players.generator, players.discriminator
-    _anneal(players, config, step * config.batch)
+    generator, discriminator = networks.generator, networks.discriminator
+    _anneal(networks, config, step * config.batch)
     autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
 
     discriminator.requires_grad_(True)
@@ -377,13 +377,13 @@ def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -
         real_logits = discriminator(batch.real, batch.classes).float()
         fake_logits = discriminator(fake, batch.classes).float()
     loss_d = hinge_discriminator_loss(real_logits, fake_logits)
-    _update(players.discriminator_optimizer, loss_d)
+    _update(networks.discriminator_optimizer, loss_d)
 
     discriminator.requires_grad_(False)
     with autocast:
         fake = generator(batch.generator_rows)
         loss_g = hinge_generator_loss(discriminator(fake, batch.classes).float())
-    _update(players.generator_optimizer, loss_g)
+    _update(networks.generator_optimizer, loss_g)
 
     return {
         "loss_d": loss_d.detach(),
@@ -393,7 +393,7 @@ def hinge_step(players: Players, batch: Batch, config: TrainConfig, step: int) -
     }
 
 
-GAMES: dict[str, Callable[[Players, Batch, TrainConfig, int], Stats]] = {
+GAMES: dict[str, Callable[[Networks, Batch, TrainConfig, int], Stats]] = {
     "article": article_step,
     "relativistic": relativistic_step,
     "modern": modern_step,
@@ -407,9 +407,9 @@ def _ordered(images: Tensor, config: TrainConfig) -> Tensor:
     return images
 
 
-def _anneal(players: Players, config: TrainConfig, images_seen: int) -> None:
+def _anneal(networks: Networks, config: TrainConfig, images_seen: int) -> None:
     beta2 = cosine(config.betas[1], config.final_beta2, images_seen, config.burn_in)
-    for name, optimizer in players.optimizers().items():
+    for name, optimizer in networks.optimizers().items():
         start = config.rates[name]
         end = start * config.final_rate_share
         for group in optimizer.param_groups:

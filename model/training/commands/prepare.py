@@ -36,14 +36,14 @@ from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import (
     INDEX,
     LAYERS,
-    Album,
     Broken,
     DataError,
+    ImageFolder,
     allowed_broken,
     broken_notes,
     check_broken,
     every_tenth,
-    open_album,
+    open_image_folder,
     printable,
     write_broken,
 )
@@ -236,8 +236,8 @@ def _material(source: Path, count: int, seed: int) -> Iterator[Material]:
     elif _has_layers(source):
         yield _of_layers(source, count, seed)
     else:
-        with open_album(source) as album:
-            yield _of_album(album)
+        with open_image_folder(source) as image_folder:
+            yield _of_image_folder(image_folder)
 
 
 def _has_layers(path: Path) -> bool:
@@ -247,24 +247,24 @@ def _has_layers(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return LAYERS in archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False  # it is no album either; `open_album` says why
+        return False  # it is no folder of images either; `open_image_folder` says why
 
 
-def _of_album(album: Album) -> Material:
+def _of_image_folder(image_folder: ImageFolder) -> Material:
     def items(form: Form | None) -> Items:
         def item(content: bytes) -> Item:
             image, found = decode(content)
             return _item(lambda: image, found, content, form)
 
-        return album.each(album.places("all"), item)
+        return image_folder.each(image_folder.places("all"), item)
 
-    others = listing(album.others)
+    others = listing(image_folder.others)
     return Material(
-        path=album.path,
-        labels=album.labels,
-        classes=album.classes,
-        held_out=album.held_out,
-        channels=partial(channels_of, album),
+        path=image_folder.path,
+        labels=image_folder.labels,
+        classes=image_folder.classes,
+        held_out=image_folder.held_out,
+        channels=partial(channels_of, image_folder),
         items=items,
         remarks=(f"no pictures, left alone: {others}",) if others else (),
     )

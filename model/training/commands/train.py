@@ -26,7 +26,7 @@ from model.training.datasets.dataset import DataError, Dataset, Split, extent, l
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
 from model.training.discriminators.frozen_features import weights_path
-from model.training.distributed import Peers, joined
+from model.training.distributed import Ranks, joined
 from model.training.evaluation import figures as evaluate
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
 from model.training.run import run_folder
@@ -196,22 +196,22 @@ def add_command(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    with joined() as peers:
-        return _train_with(peers, options)
+    with joined() as ranks:
+        return _train_with(ranks, options)
 
 
-def _train_with(peers: Peers, options: argparse.Namespace) -> int:
-    device = resolve_device(peers.device(options.device))
+def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
+    device = resolve_device(ranks.device(options.device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with peers.one_before_the_others():
+    with ranks.one_before_the_others():
         start, own = _read_start(options)
-    chosen = _chosen(peers, options, device) if options.preset in (None, AUTO) else None
+    chosen = _chosen(ranks, options, device) if options.preset in (None, AUTO) else None
     config = _resolved(options, start, own)
-    peers.share(config.batch)
+    ranks.share(config.batch)
     if not (options.data or config.data):
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
-    with peers.one_before_the_others():
+    with ranks.one_before_the_others():
         path = data_path(options.data or config.data, options.base_url)
     config = _suited(config, path, start)
     if start:
@@ -237,10 +237,10 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         "torch": str(torch.__version__),
         **({"auto": str(chosen)} if chosen else {}),
     }
-    if chosen and peers.first and not options.dry_run:
+    if chosen and ranks.first and not options.dry_run:
         print(chosen, flush=True)
     if options.dry_run:
-        if peers.first:
+        if ranks.first:
             print(json.dumps(record, indent=2))
         return 0
     if config.bf16 and not options.precision and not computes_bf16(device):
@@ -254,13 +254,13 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         real=None,
         folder=options.outdir,  # the first process's own is found or made below
         device=device,
-        peers=peers,
+        ranks=ranks,
         start=start,
     )
-    if not peers.first:  # it writes nothing and measures nothing
+    if not ranks.first:  # it writes nothing and measures nothing
         return 0 if loop.train(run, _Stop()) else 1
 
-    fresh = options.fresh and not peers.restarted
+    fresh = options.fresh and not ranks.restarted
     folder = None if fresh else run_folder.find_run(options.outdir, fingerprint)
     if options.resume:
         folder = run_folder.open_run(options.resume, fingerprint)
@@ -274,14 +274,14 @@ def _train_with(peers: Peers, options: argparse.Namespace) -> int:
         broken = sorted({*data.broken, *test.broken})
         check_broken(path, broken, data.files)
         write_broken(folder / "broken.txt", broken)
-        eyes = read_network(options, options.outdir, train_part, test, device)
-        seen_through = [f"quality is measured through {eyes.name}"] if eyes else []
-        if eyes is None:
+        network = read_network(options, options.outdir, train_part, test, device)
+        seen_through = [f"quality is measured through {network.name}"] if network else []
+        if network is None:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
             notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
-            real=evaluate.reference(eyes, test, train_part) if eyes else None,
+            real=evaluate.reference(network, test, train_part) if network else None,
             folder=folder,
         )
         if not loop.train(run, _Stop()):
@@ -311,11 +311,11 @@ class _Stop:
         return self._asked or (self._agent is not None and os.getppid() != self._agent)
 
 
-def _chosen(peers: Peers, options: argparse.Namespace, device: torch.device) -> Choice:
+def _chosen(ranks: Ranks, options: argparse.Namespace, device: torch.device) -> Choice:
     """Fills in what the options leave open, as if it had been given."""
     if not options.data:
         raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
-    with peers.one_before_the_others():
+    with ranks.one_before_the_others():
         path = data_path(options.data, options.base_url)
     if not (options.kimg or options.epochs or options.hours):
         options.hours = HOURS

@@ -19,7 +19,7 @@ from model.training.train_step import Batch
 LATENTS, ORDER, WEIGHTS, GENERATOR_LATENTS, AUGMENTATION, GENERATOR_AUGMENTATION, MIRROR = range(7)
 
 SHARING = ("article", "modern")  # games whose updates share one batch of latents
-EXAMPLES = 256  # real images that the players are fitted to before their first step
+EXAMPLES = 256  # real images that the networks are fitted to before their first step
 
 
 def example_places(count: int) -> NDArray[np.int64]:

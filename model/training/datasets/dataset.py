@@ -5,7 +5,8 @@ numbers.
     names)
 
 Known forms: MNIST and Fashion-MNIST idx files, SVHN .mat files, a folder or a zip of pictures
-(`album`). Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does that).
+(`image_folder`). Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does
+that).
 """
 
 import gzip
@@ -32,12 +33,12 @@ from model.image_decoding import (
     what_was_done,
 )
 from model.training.datasets.image_folder import (
-    Album,
     Broken,
     DataError,
+    ImageFolder,
     Split,
     check_broken,
-    open_album,
+    open_image_folder,
 )
 
 __all__ = (
@@ -149,8 +150,8 @@ def own_form(path: Path) -> tuple[int | None, int]:
     official = read_official(path, "test")
     if official is not None:
         return official.images.shape[1], official.images.shape[3]
-    with open_album(path) as album:
-        return None, channels_of(album)
+    with open_image_folder(path) as image_folder:
+        return None, channels_of(image_folder)
 
 
 def extent(path: Path, split: Split) -> tuple[int, int]:
@@ -163,21 +164,21 @@ def extent(path: Path, split: Split) -> tuple[int, int]:
     official = read_official(path, split)
     if official is not None:
         return len(official), min(official.images.shape[1:3])
-    with open_album(path) as album:
-        places = album.places(split)
+    with open_image_folder(path) as image_folder:
+        places = image_folder.places(split)
         evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
-        found = album.each(places[evenly], smaller_side)
+        found = image_folder.each(places[evenly], smaller_side)
         sides = [side for _, side in found if not isinstance(side, Broken)]
     if not sides:
         raise DataError(f"{path}: no picture in the {split} part can be read")
     return len(places), int(np.median(sides))
 
 
-def channels_of(album: Album) -> int:
+def channels_of(image_folder: ImageFolder) -> int:
     """Returns 1 where the header of every picture promises a grey one, else 3; reads until one does
     not.
     """
-    greys = album.each(album.places("all"), is_grey)
+    greys = image_folder.each(image_folder.places("all"), is_grey)
     return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
 
 
@@ -291,13 +292,13 @@ def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) ->
         image, held = decode(content)
         return square(image, side, channels, fit), held
 
-    with open_album(path) as album:
-        places = album.places(split)
+    with open_image_folder(path) as image_folder:
+        places = image_folder.places(split)
         images = _room(path, (len(places), side, side, channels))
         kept: list[int] = []
         broken: list[Broken] = []
         found: Counter[Found] = Counter()
-        items = album.each(places, pixels)
+        items = image_folder.each(places, pixels)
         for place, seen in tqdm(items, total=len(places), unit="img", disable=None, leave=False):
             if isinstance(seen, Broken):
                 broken.append(seen)
@@ -305,14 +306,14 @@ def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) ->
             images[len(kept)], held = seen
             found[held] += 1
             kept.append(place)
-    check_broken(path, broken, len(album.names), split)
+    check_broken(path, broken, len(image_folder.names), split)
     done = what_was_done(found, side, fit)
     return Dataset(
         name=path.stem,
         images=images[: len(kept)],
-        labels=None if album.labels is None else album.labels[kept],
-        classes=album.classes,
-        files=len(album.names),
+        labels=None if image_folder.labels is None else image_folder.labels[kept],
+        classes=image_folder.classes,
+        files=len(image_folder.names),
         broken=tuple(broken),
         notes=(f"{path.name}: {done}",) if done else (),
     )

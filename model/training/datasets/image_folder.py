@@ -1,6 +1,6 @@
 """A folder or zip of picture files: which pictures there are, their classes, which are held out.
 
-    with open_album(path) as album: names, labels, classes, held_out; album.each(places, work)
+    with open_image_folder(path) as found: names, labels, classes, held_out; found.each(...)
 
 What a file is cannot change which others are held out: all of that is decided by names, before
 any is opened. Files are read on demand, by a few threads, and come back in order.
@@ -54,7 +54,7 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Album:
+class ImageFolder:
     """The pictures of a folder or zip, still undecoded."""
 
     path: Path
@@ -164,9 +164,9 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def open_album(path: Path) -> Iterator[Album]:
+def open_image_folder(path: Path) -> Iterator[ImageFolder]:
     """Opens the pictures below a folder or in a zip. Hidden files do not count, nor what macOS adds
-    to a zip; where everything lies in one folder, that folder is the album.
+    to a zip; where everything lies in one folder, that folder is the set.
 
     Raises:
         DataError: it is not a zip, has no pictures, or its classes cannot be determined.
@@ -183,7 +183,7 @@ def open_album(path: Path) -> Iterator[Album]:
         yield _album(path, names, lambda name: _read_member(archive, name))
 
 
-def _album(path: Path, files: Iterable[str], read: Callable[[str], bytes]) -> Album:
+def _album(path: Path, files: Iterable[str], read: Callable[[str], bytes]) -> ImageFolder:
     seen = {file for file in files if not any(map(_hidden, file.split("/")))}
     if LAYERS in seen:
         raise DataError(f"{path}: layers, not pictures; make a set of them with the data command")
@@ -209,7 +209,7 @@ def _album(path: Path, files: Iterable[str], read: Callable[[str], bytes]) -> Al
     held_out = every_tenth(len(names))
     if listed is not None and listed.test is not None:
         held_out = np.array([name in listed.test for name in names])
-    return Album(
+    return ImageFolder(
         path=path,
         names=names,
         labels=labels,

@@ -43,7 +43,7 @@ def of_stats(rows: Sequence[Mapping[str, float]], config: TrainConfig, pictures:
     if wrong >= OFTEN:
         return {
             "unsteady": f"the discriminator does worse than guessing again and again ({wrong:.0%} "
-            f"of the last steps): both players swing. Start anew with {rate} or {batch}"
+            f"of the last steps): both networks swing. Start anew with {rate} or {batch}"
         }
     if loss_g > OVERPOWERED:
         gamma = max(4 * config.gamma, 1.0)

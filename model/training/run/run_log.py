@@ -23,7 +23,7 @@ QUIET = 20_000  # images for which a warning is not repeated
 Row = dict[str, float | int]
 
 
-class Journal:
+class RunLog:
     """The log of a run; a context manager, since it owns open files. A run ends after so many
     `images`; where its hours end it, these are None, and `left` returns the seconds that remain.
     """
@@ -54,7 +54,7 @@ class Journal:
             disable=not sys.stderr.isatty(),
         )
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "RunLog":
         return self
 
     def __exit__(
@@ -127,8 +127,8 @@ class Journal:
                 self._board.add_scalar(name, value, self._seen)
 
 
-class Silence(Journal):
-    """The journal of a process that leaves the writing to another."""
+class NullLog(RunLog):
+    """The run_log of a process that leaves the writing to another."""
 
     def __init__(self) -> None:
         pass

@@ -24,10 +24,10 @@ from model.samplers.onnx import OnnxSampler
 from model.training import loop
 from model.training.datasets.batches import Batches
 from model.training.datasets.dataset import Dataset, load
-from model.training.distributed import Peers, PeersError, joined, share_batch_norms
+from model.training.distributed import DistributedError, Ranks, joined, share_batch_norms
 from model.training.presets import Schedule
 from model.training.run.checkpoint import Checkpoint, newest_first, read_checkpoint
-from model.training.train_step import new_players, play
+from model.training.train_step import new_networks, train_step
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, tiny_process
 
@@ -75,22 +75,22 @@ def data(digits: Path) -> Dataset:
 
 
 def test_one_process_is_its_own_company() -> None:
-    peers, values = Peers(), torch.tensor([1.0, 2.0])
-    assert peers.first
-    assert peers.share(7) == slice(0, 7)
-    assert peers.mean(values) is values
-    assert peers.any(True, False) == [True, False]
-    assert (peers.hear(b"word"), peers.hear(None)) == (b"word", None)
+    ranks, values = Ranks(), torch.tensor([1.0, 2.0])
+    assert ranks.first
+    assert ranks.share(7) == slice(0, 7)
+    assert ranks.mean(values) is values
+    assert ranks.any(True, False) == [True, False]
+    assert (ranks.broadcast(b"word"), ranks.broadcast(None)) == (b"word", None)
     with joined() as alone:
-        assert alone == peers
+        assert alone == ranks
 
 
 def test_shares_are_equal_and_make_up_the_batch() -> None:
-    parts = [list(range(12))[Peers(rank=rank, size=3).share(12)] for rank in range(3)]
+    parts = [list(range(12))[Ranks(rank=rank, size=3).share(12)] for rank in range(3)]
     assert [len(part) for part in parts] == [4, 4, 4]
     assert [place for part in parts for place in part] == list(range(12))
-    with pytest.raises(PeersError, match="a batch of 32 does not divide among 3 processes"):
-        Peers(size=3).share(32)
+    with pytest.raises(DistributedError, match="a batch of 32 does not divide among 3 processes"):
+        Ranks(size=3).share(32)
 
 
 @pytest.mark.parametrize("config", [ARTICLE, replace(TINY_MODERN.config, mirror=True)])
@@ -98,7 +98,7 @@ def test_shares_of_a_batch_are_that_batch(config: Any, data: Dataset) -> None:
     config = replace(config, burn_in=0.0)  # all the augmentation there will be
     whole = Batches(config, data, CPU)(3)
     parts = [
-        Batches(config, data, CPU, share=Peers(rank=rank, size=2).share(32))(3) for rank in range(2)
+        Batches(config, data, CPU, share=Ranks(rank=rank, size=2).share(32))(3) for rank in range(2)
     ]
     for name in ("real", "classes", "rows", "generator_rows"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
@@ -111,20 +111,20 @@ def test_shares_of_a_batch_are_that_batch(config: Any, data: Dataset) -> None:
 
 
 def _talk(folder: Path) -> None:
-    with joined() as peers:
-        rank = peers.rank
-        assert peers.mean(torch.tensor([rank, 4.0])).tolist() == [0.5, 4.0]
-        assert peers.any(rank == 1, False, True) == [True, False, True]
-        assert peers.hear(b"first" if rank == 0 else b"second") == b"first"
-        assert peers.hear(None) is None
-        with peers.one_before_the_others():
+    with joined() as ranks:
+        rank = ranks.rank
+        assert ranks.mean(torch.tensor([rank, 4.0])).tolist() == [0.5, 4.0]
+        assert ranks.any(rank == 1, False, True) == [True, False, True]
+        assert ranks.broadcast(b"first" if rank == 0 else b"second") == b"first"
+        assert ranks.broadcast(None) is None
+        with ranks.one_before_the_others():
             existed = (folder / "fetched").exists()
             (folder / "fetched").touch()
         assert existed == (rank == 1)
         weight = nn.Parameter(torch.ones(2, 3))
         unused = nn.Parameter(torch.ones(1))
         optimizer = torch.optim.SGD([weight, unused], 1.0)
-        optimizer.register_step_pre_hook(peers.average_gradients)
+        optimizer.register_step_pre_hook(ranks.average_gradients)
         (weight * (rank + 1)).sum().backward()
         optimizer.step()
         assert torch.equal(weight, torch.full((2, 3), 1 - 1.5))
@@ -141,8 +141,8 @@ def _normalise_and_differentiate() -> None:
     plain = nn.BatchNorm2d(3).double()
     shared = nn.BatchNorm2d(3).double()
     share_batch_norms(shared)
-    with joined() as peers:
-        mine = peers.share(8)
+    with joined() as ranks:
+        mine = ranks.share(8)
         x, part = whole.clone().requires_grad_(), whole[mine].clone().requires_grad_()
         wanted, found = plain(x), shared(part)
         assert torch.allclose(found, wanted[mine], atol=1e-9)
@@ -150,7 +150,7 @@ def _normalise_and_differentiate() -> None:
         (found * direction[mine]).mean().backward()
         # of the mean over both processes: each holds half of it
         assert torch.allclose(part.grad / 2, x.grad[mine], atol=1e-9)
-        assert torch.allclose(peers.mean(shared.weight.grad), plain.weight.grad, atol=1e-9)
+        assert torch.allclose(ranks.mean(shared.weight.grad), plain.weight.grad, atol=1e-9)
         for name, value in plain.state_dict().items():
             assert torch.allclose(shared.state_dict()[name], value, atol=1e-9)
         shared.eval()
@@ -166,23 +166,23 @@ def test_shared_batch_norm_is_batch_norm_of_the_whole_batch() -> None:
 
 
 def _play_in_double(config: Any, data: Dataset, folder: Path) -> None:
-    with joined() as peers:
-        players = new_players(config, CPU, 0)
-        for network in (players.generator, players.discriminator):
+    with joined() as ranks:
+        networks = new_networks(config, CPU, 0)
+        for network in (networks.generator, networks.discriminator):
             network.double()
-            if peers.size > 1:
+            if ranks.size > 1:
                 share_batch_norms(network)
-        if peers.size > 1:
-            for optimizer in (players.generator_optimizer, players.discriminator_optimizer):
-                optimizer.register_step_pre_hook(peers.average_gradients)
-        batches = Batches(config, data, CPU, share=peers.share(config.batch))
+        if ranks.size > 1:
+            for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
+                optimizer.register_step_pre_hook(ranks.average_gradients)
+        batches = Batches(config, data, CPU, share=ranks.share(config.batch))
         for step in range(20):
             batch = batches(step)
             rows = batch.rows.double()
             batch = replace(batch, real=batch.real.double(), rows=rows, generator_rows=rows)
-            play(players, batch, config, step)
-        if peers.first:
-            save_file(players.generator.state_dict(), folder / f"{peers.size}.safetensors")
+            train_step(networks, batch, config, step)
+        if ranks.first:
+            save_file(networks.generator.state_dict(), folder / f"{ranks.size}.safetensors")
 
 
 def test_two_processes_play_the_articles_game_as_one_does(data: Dataset, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_two_processes_play_the_articles_game_as_one_does(data: Dataset, tmp_pat
     together(_play_in_double, ARTICLE, data, tmp_path, size=1)
     together(_play_in_double, ARTICLE, data, tmp_path)
     one, two = (load_file(tmp_path / f"{size}.safetensors") for size in (1, 2))
-    start = new_players(ARTICLE, CPU, 0).generator.state_dict()
+    start = new_networks(ARTICLE, CPU, 0).generator.state_dict()
     assert (one["dense.weight"] - start["dense.weight"]).abs().max() > 1e-3
     for name in one:
         assert torch.allclose(one[name], two[name], rtol=0, atol=1e-6), name
@@ -291,17 +291,17 @@ def test_run_of_two_processes_goes_on_with_one_and_with_two(digits: Path, tmp_pa
 
 
 def _train_with_one_poisoned(data: Dataset, folder: Path) -> None:
-    real, poisoned = loop.play, []
+    real, poisoned = loop.train_step, []
 
-    def play_badly(*arguments: Any) -> Any:
+    def step_badly(*arguments: Any) -> Any:
         stats = real(*arguments)
         if arguments[-1] == 7 and os.environ["RANK"] == "1" and not poisoned:
             poisoned.append(7)
             return stats | {"loss_g": torch.tensor(float("inf"))}
         return stats
 
-    loop.play = play_badly
-    with joined() as peers:
+    loop.train_step = step_badly
+    with joined() as ranks:
         run = loop.Run(
             config=TINY_MODERN.config,
             schedule=Schedule(images=12 * 32, snapshot_images=160),
@@ -310,10 +310,10 @@ def _train_with_one_poisoned(data: Dataset, folder: Path) -> None:
             real=None,
             folder=folder,
             device=CPU,
-            peers=peers,
+            ranks=ranks,
         )
         assert loop.train(run, lambda: False)
-        assert bool(poisoned) == (peers.rank == 1)
+        assert bool(poisoned) == (ranks.rank == 1)
 
 
 def test_all_go_back_where_one_diverges(data: Dataset, tmp_path: Path) -> None:
@@ -324,14 +324,14 @@ def test_all_go_back_where_one_diverges(data: Dataset, tmp_path: Path) -> None:
 
 
 def _train_by_hours(data: Dataset, folder: Path) -> None:
-    rank, real, now = int(os.environ["RANK"]), loop.play, [0.0]
+    rank, real, now = int(os.environ["RANK"]), loop.train_step, [0.0]
 
-    def play_slowly(*arguments: Any) -> Any:
+    def step_slowly(*arguments: Any) -> Any:
         now[0] += (60.0, 500.0)[rank]  # the second one's clock is wrong
         return real(*arguments)
 
-    loop.play = play_slowly
-    with joined() as peers:
+    loop.train_step = step_slowly
+    with joined() as ranks:
         run = loop.Run(
             config=TINY_MODERN.config,
             schedule=Schedule(images=None, hours=0.1, snapshot_seconds=120.0),
@@ -340,7 +340,7 @@ def _train_by_hours(data: Dataset, folder: Path) -> None:
             real=None,
             folder=folder,
             device=CPU,
-            peers=peers,
+            ranks=ranks,
             clock=lambda: now[0],
         )
         assert loop.train(run, lambda: False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.run.run_log import QUIET, STATS, WARNINGS, Journal, read_rows, seconds_spent
+from model.training.run.run_log import QUIET, STATS, WARNINGS, RunLog, read_rows, seconds_spent
 
 
 def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> None:
@@ -19,13 +19,13 @@ def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> Non
 
 
 def test_warning_of_a_kind_is_said_once_in_many_images_over_all_starts(tmp_path: Path) -> None:
-    with Journal(tmp_path, 100_000, 0) as journal:
+    with RunLog(tmp_path, 100_000, 0) as run_log:
         for seen in (1000, 2000, 1000 + QUIET):
-            journal.progress(seen)
-            journal.warn("alike", "the pictures are alike")
-    with Journal(tmp_path, 100_000, 1500) as journal:  # what came later did not happen
-        journal.warn("alike", "the pictures are alike")
-        journal.warn("stuck", "not better")
+            run_log.progress(seen)
+            run_log.warn("alike", "the pictures are alike")
+    with RunLog(tmp_path, 100_000, 1500) as run_log:  # what came later did not happen
+        run_log.warn("alike", "the pictures are alike")
+        run_log.warn("stuck", "not better")
     rows = read_rows(tmp_path / WARNINGS)
     assert [(row["kind"], row["images_seen"]) for row in rows] == [("alike", 1000), ("stuck", 1500)]
     assert (tmp_path / "log.txt").read_text().count("warning: the pictures are alike") == 2
@@ -34,8 +34,8 @@ def test_warning_of_a_kind_is_said_once_in_many_images_over_all_starts(tmp_path:
 def test_progress_by_hours_says_what_is_left_of_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Journal(tmp_path, None, 0, lambda: 3725.0) as journal:
-        journal.progress(640)
-        journal.stats({"loss_d": 0.5})
+    with RunLog(tmp_path, None, 0, lambda: 3725.0) as run_log:
+        run_log.progress(640)
+        run_log.stats({"loss_d": 0.5})
     assert "images 640  " in (said := capsys.readouterr().out)
     assert "1:02:05 left  loss_d 0.500" in said
