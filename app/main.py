@@ -65,7 +65,7 @@ class Service(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        facts = facts_of(scope["headers"])
+        facts = facts_of(scope)
         token = current.set(facts)
         start = time.perf_counter()
         self.telemetry.in_flight += 1
@@ -135,11 +135,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     reloader = Reloader(settings, lambda generators: state.swap(generators))
     admins = settings.admin_key_hashes
+    bounds = Bounds.of(settings)
     state = State(
-        bounds=Bounds.of(settings),
+        bounds=bounds,
         readiness=readiness,
         reloader=reloader,
-        telemetry=Telemetry(readiness, reloader),
+        telemetry=Telemetry(readiness, reloader, bounds.memory),
         admin_keys=ApiKeys(admins) if admins else None,
     )
 
@@ -184,7 +185,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
-    app.add_middleware(BodyLimit, limit=state.bounds.max_body)
+    app.add_middleware(BodyLimit, bounds=state.bounds)
     app.add_middleware(OneLineStart)
 
     return app

@@ -138,6 +138,13 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         2**24, ge=1, le=2**30, description="pixels of all pictures in one answer; more is refused"
     )
+    max_memory_mib: int = Field(
+        640,
+        ge=64,
+        le=2**20,
+        description="MiB that all requests together may take for bodies, pixels and files, beside"
+        " what the service itself takes; above it 429",
+    )
     max_body_kib: int = Field(
         1024, ge=1, le=2**20, description="KiB of a request's body; above it 413"
     )

@@ -148,9 +148,16 @@ BODIES = {
     "list": ("[]", 422, "an object is wanted"),
     "null": ("null", 422, "an object is wanted"),
     "not-json": ("{bad", 400, "not valid JSON"),
-    "nothing": ("", 422, "required"),
-    "deep": ("[" * 100_000, 400, "parsing the body"),
-    "long-number": ('{"seed": ' + "9" * 5000 + "}", 400, "parsing the body"),
+    "nothing": ("", 400, "not valid JSON"),
+    "deep": ("[" * 100_000, 400, "not valid JSON"),
+    "long-number": ('{"seed": ' + "9" * 5000 + "}", 400, "not valid JSON"),
+    "twice": ('{"seed": 1, "seed": 2}', 422, "seed: given more than once"),
+    "twice-inside": ('{"recipes": [{"mix": "1", "mix": "2"}]}', 422, "mix: given more than once"),
+    "seeds-in-all": (
+        json.dumps({"recipes": [{"mix": ",".join(["1"] * 32)}] * 1300}),
+        422,
+        "up to 40000 seeds in all mixes and planes together",
+    ),
     "bad-utf8": (b'{"seed": "\xff"}', 400, ""),
     "too-large": (" " * (MAX_BODY + 1), 413, "1048576 bytes allowed"),
 }
@@ -189,6 +196,23 @@ def test_bad_body_is_refused_and_told_what_is_allowed(client: TestClient, kind: 
     headers = {"Content-Type": "application/json"}
     problem = problem_of(client.post("/generate", content=body, headers=headers), status)
     assert allowed in problem["detail"]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/interpolate"])
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "json"])
+def test_body_that_does_not_say_it_is_json_is_refused(
+    client: TestClient, path: str, kind: str | None
+) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    problem = problem_of(client.post(path, content=b'{"seed": 1}', headers=headers), 415)
+    assert "Content-Type" in problem["detail"]
+    assert "allowed: application/json" in problem["detail"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/problem+json; charset=utf-8"])
+def test_body_that_says_it_is_json_is_read(client: TestClient, kind: str) -> None:
+    answer = client.post("/generate", content=b'{"seed": 1}', headers={"Content-Type": kind})
+    assert answer.status_code == 200
 
 
 def test_streamed_body_without_a_length_is_bounded_too(client: TestClient) -> None:

@@ -12,8 +12,9 @@ from functools import partial
 from starlette.types import Message, Scope, Send
 
 from app.access.keys import ApiKeys
-from app.access.rate_limit import RateLimit, address
+from app.access.rate_limit import RateLimit
 from app.access.signing import SIGNATURE, Parameters, SignedUrls, taken_apart
+from app.monitoring.request_context import address
 from app.responses.problems import Forbidden, RateLimited, Unauthorized
 from app.settings import Settings
 

@@ -10,13 +10,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from fractions import Fraction
-from ipaddress import IPv6Address
-
-from starlette.types import Scope
 
 MAX_BUCKETS = 32_768
 SECOND = 10**9  # nanoseconds
-LONGEST_NAME = 64  # characters: a proxy may call a client what it likes
 
 
 class RateLimit:
@@ -41,18 +37,3 @@ class RateLimit:
         if len(self._full_at) > MAX_BUCKETS:
             self._full_at.popitem(last=False)
         return 0
-
-
-def address(scope: Scope) -> str | bytes:
-    """Returns the client's address: IPv4, or the /64 of an IPv6 one, as a household has.
-
-    The server has put the forwarded address here, if it trusts the proxy.
-    """
-    host: str = (scope.get("client") or ("",))[0]
-    if ":" not in host:
-        return host[:LONGEST_NAME]
-    try:
-        ip = IPv6Address(host)
-    except ValueError:
-        return host[:LONGEST_NAME]
-    return str(ip.ipv4_mapped) if ip.ipv4_mapped else ip.packed[:8]

@@ -35,10 +35,8 @@ class Projector:
         self._thread = ThreadPoolExecutor(1, "projection", initializer=one_thread)
         self._busy = False
 
-    def begin(
-        self, file: GeneratorFile, picture: NDArray[np.uint8], steps: int, class_: int | None
-    ) -> AsyncIterator["Progress"]:
-        """Begins a search; returns its reports, as they are made.
+    def take_place(self) -> None:
+        """Takes the one place that there is, for `begin`.
 
         Raises:
             QueueFull: another search is under way.
@@ -48,6 +46,17 @@ class Projector:
                 "another picture is being looked for; one at a time", BUSY_SECONDS, "searching"
             )
         self._busy = True
+
+    def give_place_up(self, _: Any = None) -> None:
+        """Lets another search take the place."""
+        self._busy = False
+
+    def begin(
+        self, file: GeneratorFile, picture: NDArray[np.uint8], steps: int, class_: int | None
+    ) -> AsyncIterator["Progress"]:
+        """Begins a search, with the place taken; returns its reports, as they are made. The place
+        is free again when they end.
+        """
         return self._reports(self._search(file, picture, steps=steps, class_=class_))
 
     async def _reports(self, found: Iterator["Progress"]) -> AsyncIterator["Progress"]:
@@ -57,10 +66,7 @@ class Projector:
                 yield report
         finally:
             # after the step that is under way, if one is
-            loop.run_in_executor(self._thread, _end, found).add_done_callback(self._free)
-
-    def _free(self, _: Any) -> None:
-        self._busy = False
+            loop.run_in_executor(self._thread, _end, found).add_done_callback(self.give_place_up)
 
     def stop(self) -> None:
         """Lets the thread end after its step."""

@@ -262,6 +262,8 @@ def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> list[int]
         found |= {406}  # Accept decides where nothing else does
     if method == "post":
         found |= {400, 413}
+        if "application/json" in operation["requestBody"]["content"]:
+            found |= {415}
     if "501" in operation["responses"]:
         found |= {501}
     return sorted(found)

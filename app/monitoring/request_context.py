@@ -6,9 +6,13 @@ An id that the client or the balancer gives is kept; else it is the trace's, els
 
 import logging
 import re
-from collections.abc import Iterable
 from contextvars import ContextVar
+from ipaddress import IPv6Address
 from random import getrandbits
+
+from starlette.types import Scope
+
+LONGEST_NAME = 64  # characters: a proxy may call a client what it likes
 
 ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}")
 # https://www.w3.org/TR/trace-context/: version, trace, parent, flags
@@ -20,27 +24,47 @@ TRACEPARENT = re.compile(
 class Facts:
     """What is known of one request."""
 
-    __slots__ = ("encode", "generate", "id", "queue", "reason", "traceparent")
+    __slots__ = ("_scope", "encode", "generate", "id", "queue", "reason", "traceparent")
 
-    def __init__(self, id: str, traceparent: str) -> None:
-        self.id, self.traceparent = id, traceparent
+    def __init__(self, id: str, traceparent: str, scope: Scope) -> None:
+        self.id, self.traceparent, self._scope = id, traceparent, scope
         self.reason = ""  # why it was refused
         self.queue = self.generate = self.encode = 0.0  # seconds
+
+    @property
+    def client(self) -> str | bytes:
+        """The client's address, see `address`."""
+        return address(self._scope)
 
 
 current: ContextVar[Facts | None] = ContextVar("facts", default=None)
 
 
-def facts_of(headers: Iterable[tuple[bytes, bytes]]) -> Facts:
+def facts_of(scope: Scope) -> Facts:
     """Reads the facts of a request from its headers."""
     id = traceparent = ""
-    for name, value in headers:
+    for name, value in scope["headers"]:
         if name == b"x-request-id":
             if ID.fullmatch(value):
                 id = value.decode()
         elif name == b"traceparent" and TRACEPARENT.fullmatch(value):
             traceparent = value.decode()
-    return Facts(id or traceparent[3:35] or f"{getrandbits(64):016x}", traceparent)
+    return Facts(id or traceparent[3:35] or f"{getrandbits(64):016x}", traceparent, scope)
+
+
+def address(scope: Scope) -> str | bytes:
+    """Returns the client's address: IPv4, or the /64 of an IPv6 one, as a household has.
+
+    The server has put the forwarded address here, if it trusts the proxy.
+    """
+    host: str = (scope.get("client") or ("",))[0]
+    if ":" not in host:
+        return host[:LONGEST_NAME]
+    try:
+        ip = IPv6Address(host)
+    except ValueError:
+        return host[:LONGEST_NAME]
+    return str(ip.ipv4_mapped) if ip.ipv4_mapped else ip.packed[:8]
 
 
 def refused(reason: str) -> None:

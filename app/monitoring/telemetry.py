@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from app.engine.histogram import Tally
 from app.engine.loaded_generator import Generation
+from app.engine.memory import MemoryBudget
 from app.server.readiness import Readiness
 from app.server.reloading import Reloader
 
@@ -47,8 +48,8 @@ HISTOGRAMS: dict[str, tuple[str, Callable[[Generation], Tally]]] = {
 class Telemetry(Collector):
     """One application's metrics."""
 
-    def __init__(self, readiness: Readiness, reloader: Reloader) -> None:
-        self._readiness, self._reloader = readiness, reloader
+    def __init__(self, readiness: Readiness, reloader: Reloader, memory: MemoryBudget) -> None:
+        self._readiness, self._reloader, self._memory = readiness, reloader, memory
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
@@ -116,7 +117,12 @@ class Telemetry(Collector):
         flying = GaugeMetricFamily(
             "ganserve_requests_in_flight", "Requests that are being answered.", self.in_flight
         )
-        return [requests, seconds, refused, flying]
+        memory = GaugeMetricFamily(
+            "ganserve_memory_reserved_bytes",
+            "Reserved by requests, of GAN_MAX_MEMORY_MIB.",
+            self._memory.taken,
+        )
+        return [requests, seconds, refused, flying, memory]
 
     def _of_the_process(self) -> Iterable[Metric]:
         ready = self._readiness.reason() is None

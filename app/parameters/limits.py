@@ -6,6 +6,7 @@ A schema is one for all applications of a process and knows none of them, so the
 come to it by the context: two applications never see each other's.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,32 +17,50 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.engine.memory import MemoryBudget, Reservation
+from app.monitoring.request_context import current
 from app.responses.problems import InvalidRequest, QueueFull
 from app.settings import Settings
 
+SMALL_BODY = 16 * 2**10  # bytes for which nothing is reserved
+BODY_FACTOR = 32  # bytes that a byte of a body becomes as Python's objects, at most
+
 
 class Streams:
-    """How many answers are being sent in pieces, of so many at most. Lives on the event loop."""
+    """How many answers are being sent in pieces, of so many at most, half of them to one client.
+    Lives on the event loop.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._open = limit, 0
+        self._limit, self._share = limit, max(1, limit // 2)
+        self._open: Counter[str | bytes] = Counter()
 
-    def enter(self) -> None:
-        """Takes a place.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Holds a place for the request in progress.
 
         Raises:
-            QueueFull: there is none.
+            QueueFull: there is none, or its client has its share.
         """
-        if self._open >= self._limit:
+        facts = current.get()
+        client = facts.client if facts else ""
+        if (opened := self._open.total()) >= self._limit:
             raise QueueFull(
-                f"{self._open} large answers are on their way; allowed: up to {self._limit}",
+                f"{opened} large answers are on their way; allowed: up to {self._limit}",
                 reason="streams-full",
             )
-        self._open += 1
-
-    def leave(self) -> None:
-        """Gives the place up."""
-        self._open -= 1
+        if self._open[client] >= self._share:
+            raise QueueFull(
+                f"{self._share} large answers to this client are on their way; allowed: up to "
+                f"{self._share} of {self._limit}",
+                reason="streams-share",
+            )
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            self._open += Counter()  # forgets who has none
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,7 @@ class Bounds:
     max_body: int  # bytes
     max_pixels: int
     streams: Streams
+    memory: MemoryBudget
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -73,6 +93,7 @@ class Bounds:
             max_body=settings.max_body_kib * 2**10,
             max_pixels=settings.max_pixels,
             streams=Streams(settings.max_streams),
+            memory=MemoryBudget(settings.max_memory_mib * 2**20),
         )
 
     @property
@@ -102,27 +123,37 @@ def enforced(bounds: Bounds) -> Iterator[None]:
 
 
 class BodyLimit:
-    """Stops reading a body at `limit` bytes, whatever its Content-Length says."""
+    """Stops reading a body at its limit, whatever its Content-Length says, and reserves memory for
+    what is made of a large one.
+    """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self._app = app
-        self._limit = limit
+        self._limit, self._memory = bounds.max_body, bounds.memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         seen = 0
+        reserved: Reservation | None = None
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, reserved
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._limit:
                 raise HTTPException(413, f"the body is larger than the {self._limit} bytes allowed")
+            if seen > SMALL_BODY:
+                reserved = reserved or self._memory.reserve(0)
+                reserved.resize(BODY_FACTOR * seen)
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            if reserved:
+                reserved.release()
 
 
 async def each_parameter_once(request: Request) -> None:

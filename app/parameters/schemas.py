@@ -605,8 +605,36 @@ class SeedRanges:
         }
 
 
+class SeedsInAll:
+    """Marks a list of recipes: the seeds of all their mixes and planes are counted before any of
+    them is looked at. There may be as many as planes of four corners need.
+    """
+
+    @classmethod
+    def check(cls, value: Any) -> Any:
+        most = CORNERS * bounds_in_force().max_bulk
+        if isinstance(value, list) and sum(map(cls._seeds, value)) > most:
+            raise refusal(f"up to {most} seeds in all mixes and planes together are wanted")
+        return value
+
+    @staticmethod
+    def _seeds(recipe: Any) -> int:
+        if not isinstance(recipe, dict):
+            return 1
+        mix = recipe.get("mix")
+        if isinstance(mix, str):
+            return mix.count(",") + 1
+        return len(mix) if isinstance(mix, list) else CORNERS if "plane" in recipe else 1
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+
 Recipes = Annotated[
     list[Recipe],
+    SeedsInAll(),
     Entries(1, "max_bulk"),
     Field(description="Each of one seed, z, mix or plane, with what is done to it."),
 ]

@@ -7,7 +7,13 @@ document.
 from model.encoding.animations import ANIMATIONS
 from model.encoding.formats import STILLS, Format
 
-ZIP = Format(name="zip", extensions=("zip",), media_type="application/zip", longest_side=2**31)
+ZIP = Format(
+    name="zip",
+    extensions=("zip",),
+    media_type="application/zip",
+    longest_side=2**31,
+    encoder_bytes=STILLS["png"].encoder_bytes,
+)
 
 # one picture, or one sheet
 STILL_OFFERS = {name: still.media_type for name, still in STILLS.items()}

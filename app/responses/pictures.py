@@ -5,7 +5,7 @@ PictureRequest, format -> Answer -> 304 | rows -> pixels -> finish -> file -> Re
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -13,9 +13,13 @@ from typing import Any, Self
 import numpy as np
 from fastapi import Request, Response
 from numpy.typing import NDArray
+from starlette.types import Receive, Scope, Send
 
 from app.engine.batcher import Timing
 from app.engine.loaded_generator import Generation
+from app.engine.memory import Reservation
+from app.engine.threads import while_waited_for
+from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
 from app.responses import caching, negotiation
@@ -123,10 +127,14 @@ class Answer:
             return Response(status_code=304, headers=self.headers())
         return None
 
-    def response(self, content: bytes, timing: Timing | None) -> Response:
-        """Returns the answer with the file."""
+    def response(
+        self, content: bytes, timing: Timing | None, reserved: Reservation | None = None
+    ) -> Response:
+        """Returns the answer with the file; once the client has taken it, nothing is reserved."""
+        if reserved:
+            reserved.resize(len(content))
         headers = self.headers(timing)
-        return Response(content, media_type=self.format.media_type, headers=headers)
+        return Held(reserved, content, media_type=self.format.media_type, headers=headers)
 
     def signed(self, content: bytes) -> bytes:
         """Returns the file, signed if this host signs; blocks meanwhile."""
@@ -134,7 +142,23 @@ class Answer:
         return content if sign is None else sign(content, self.format.media_type)
 
 
-async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int) -> Response:
+class Held(Response):
+    """An answer that has memory reserved until it is taken, or its client has gone."""
+
+    def __init__(self, reserved: Reservation | None, content: bytes, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._reserved = reserved
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it; returns when all but what a connection buffers is taken."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._reserved:
+                self._reserved.release()
+
+
+async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) -> Response:
     """Draws what is asked for and answers with one file; with none where the client has it.
 
     Raises:
@@ -147,8 +171,8 @@ async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int)
     # what cannot be drawn is refused, also to If-None-Match: *
     columns, side = source.columns, generation.side * picture.output.scale
     lines = -(-len(source) // columns)
-    check_pixels(format, lines * columns, side, side, max_pixels)
-    check_pixels(format, 1, lines * side, columns * side, max_pixels)
+    check_pixels(format, lines * columns, side, side, bounds.max_pixels)
+    check_pixels(format, 1, lines * side, columns * side, bounds.max_pixels)
     source.check(generation.file, picture.changes)
     if unchanged := answer.unchanged(request):
         return unchanged
@@ -156,16 +180,42 @@ async def still(request: Request, answer: Answer, watch: Watch, max_pixels: int)
         assert source.seed is not None
         content, timing = await generation.picture(source.seed, picture.changes.class_, watch)
         return answer.response(content, timing)
-    pixels, timing = await generation.pixels(picture.rows(generation.file), watch)
-    start = time.perf_counter()
-    content = await asyncio.to_thread(_encode, pixels, answer)
-    timing.encode += time.perf_counter() - start
-    return answer.response(content, timing)
+
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        return encode_still(pixels, format.name, answer.quality, answer.note)
+
+    return await draw(answer, lines * columns * side**2, (picture.finish, encode), watch, bounds)
 
 
-def _encode(pixels: NDArray[np.uint8], answer: Answer) -> bytes:
-    finished = answer.picture.finish(pixels)
-    return answer.signed(encode_still(finished, answer.format.name, answer.quality, answer.note))
+async def draw(
+    answer: Answer,
+    pixels: int,
+    steps: Iterable[Callable[[Any], Any]],
+    watch: Watch,
+    bounds: Bounds,
+) -> Response:
+    """Draws the picture of an answer, which has so many `pixels` in the end, and makes a file of
+    what is drawn, step by step.
+
+    Raises:
+        Problem: there is no memory for it, or the batcher refuses.
+        ClientGoneError: the client went away first.
+    """
+    generation, picture = answer.generation, answer.picture
+    reserved = bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
+    try:
+        if picture.source.seed is None and len(picture.source) > 1:
+            rows = await asyncio.to_thread(picture.rows, generation.file)
+        else:
+            rows = picture.rows(generation.file)
+        drawn, timing = await generation.pixels(rows, watch)
+        start = time.perf_counter()
+        content = await while_waited_for(watch, drawn, *steps, answer.signed)
+        timing.encode += time.perf_counter() - start
+        return answer.response(content, timing, reserved)
+    except BaseException:
+        reserved.release()
+        raise
 
 
 def still_format(

@@ -42,7 +42,7 @@ KINDS = {
         Kind(
             "malformed-body",
             HTTPStatus.BAD_REQUEST,
-            "The body is not JSON. Send valid JSON in UTF-8, with Content-Type: application/json.",
+            "The body is not JSON. Send valid JSON in UTF-8.",
         ),
         Kind(
             "malformed-request",
@@ -96,6 +96,12 @@ KINDS = {
             "shorter than latents, and ranges of seeds shorter still.",
         ),
         Kind(
+            "unsupported-media-type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "The body is not said to be JSON. Send it with the header Content-Type: "
+            "application/json.",
+        ),
+        Kind(
             "invalid-request",
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "A parameter is unknown, out of its range or at odds with another. The detail says "
@@ -110,7 +116,8 @@ KINDS = {
         Kind(
             "queue-full",
             HTTPStatus.TOO_MANY_REQUESTS,
-            "As many pictures wait as may wait. Come again after the seconds in Retry-After.",
+            "As many pictures wait as may wait, or the memory for requests is taken. Come again "
+            "after the seconds in Retry-After.",
         ),
         Kind(
             "rate-limited",
@@ -160,6 +167,18 @@ class InvalidRequest(Problem):
     """The request asks for something that is not allowed."""
 
     kind = KINDS["invalid-request"]
+
+
+class MalformedBody(Problem):
+    """The body is not JSON."""
+
+    kind = KINDS["malformed-body"]
+
+
+class UnsupportedMediaType(Problem):
+    """The body is said to be something else than JSON, or nothing is said."""
+
+    kind = KINDS["unsupported-media-type"]
 
 
 class NotFound(Problem):
@@ -276,10 +295,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        found = error.errors()
-        if found[0]["type"] == "json_invalid":
-            return problem_response(KINDS["malformed-body"], "The body is not valid JSON.")
-        errors = [_described(entry) for entry in found[:20]]
+        errors = [_described(entry) for entry in error.errors()[:20]]
         detail = "; ".join(f"{entry['where']}: {entry['problem']}" for entry in errors[:3])
         return problem_response(KINDS["invalid-request"], detail, errors=errors)
 

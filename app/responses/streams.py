@@ -18,12 +18,14 @@ import numpy as np
 
 from app.engine.batcher import Job, Latents, Note, Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
-from app.parameters.limits import Streams
+from app.parameters.limits import Bounds
 from app.server.disconnection import Watch
 from model.picture_request import Output
 from model.recipes import Words, recipe_text
 
-PIECE = 64  # pictures that are made at once for one answer
+PIECE = 64  # pictures that are made at once for one answer, at most
+PIECE_BYTES = 2 * 2**20  # of their pixels; one picture may have more
+COPIES = 8  # of a piece's pixels that are held at most: drawn, as files, encoded, unsent
 EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every file in a zip: the same request gives the same bytes
 
 
@@ -40,7 +42,7 @@ async def pieces(
     generation: Generation,
     items: Items,
     output: Output,
-    streams: Streams,
+    bounds: Bounds,
     watch: Watch,
     *,
     encoded: bool,
@@ -50,16 +52,20 @@ async def pieces(
     Comes to its first piece, or is refused, before anything is sent: see `begun`.
     """
     plain = output.is_plain
-    step = min(PIECE, generation.batcher.max_queue)
+    size = generation.channels * (generation.side * output.scale) ** 2  # bytes of a picture
+    step = max(1, min(PIECE, generation.batcher.max_queue, PIECE_BYTES // size))
     ahead: list[Job] = []
 
     def notes(start: int) -> list[Note]:
         part = range(start, min(start + step, items.count))
         return [generation.note(recipe_text(items.words(index))) for index in part]
 
-    def submit(start: int) -> None:
+    def prepared(start: int) -> tuple[Latents, list[Note] | None]:
         z = items.latents(start, min(start + step, items.count))
-        files = notes(start) if encoded and plain else None
+        return z, notes(start) if encoded and plain else None
+
+    async def submit(start: int) -> None:
+        z, files = await asyncio.to_thread(prepared, start)
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
     def give_up() -> None:
@@ -70,21 +76,20 @@ async def pieces(
         whole = output.finish(pixels)
         return generation.encode(whole, notes(start)) if encoded else whole
 
-    streams.enter()
-    try:
-        with generation.batcher.held(), watch(give_up):
-            submit(0)
-            for start in range(0, items.count, step):
-                if start + step < items.count:
-                    submit(start + step)
-                made = await ahead[0].reply
-                del ahead[0]
-                if not plain:
-                    made = await asyncio.to_thread(finished, cast("Pixels", made), start)
-                yield start, made
-    finally:
-        give_up()
-        streams.leave()
+    with bounds.streams.place(), bounds.memory.reserve(COPIES * step * size):
+        try:
+            with generation.batcher.held(), watch(give_up):
+                await submit(0)
+                for start in range(0, items.count, step):
+                    if start + step < items.count:
+                        await submit(start + step)
+                    made = await ahead[0].reply
+                    del ahead[0]
+                    if not plain:
+                        made = await asyncio.to_thread(finished, cast("Pixels", made), start)
+                    yield start, made
+        finally:
+            give_up()
 
 
 async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -10,6 +11,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from app.engine.loaded_generator import Generation, Generators
+from app.engine.threads import in_turn
+from app.parameters.bodies import body_schema, json_body
+from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import (
     Listed,
     read_changes,
@@ -77,7 +81,7 @@ async def generate(
     """Draws the picture of a seed, of a mix of seeds or of a latent vector. Without any, a random
     one, which no cache may keep.
     """
-    return await sheet(request, parameters, None, generators, watch, bounds.max_pixels)
+    return await sheet(request, parameters, None, generators, watch, bounds)
 
 
 @router.get("/generate.{extension}", responses=STILL_RESPONSES, response_class=Response)
@@ -90,13 +94,18 @@ async def generate_as(
     bounds: BoundsDep,
 ) -> Response:
     """Draws the same, in the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
-    return await sheet(request, parameters, extension, generators, watch, bounds.max_pixels)
+    return await sheet(request, parameters, extension, generators, watch, bounds)
 
 
-@router.post("/generate", responses=BULK_RESPONSES, response_class=Response)
+@router.post(
+    "/generate",
+    responses=BULK_RESPONSES,
+    response_class=Response,
+    openapi_extra=body_schema(GenerateBody),
+)
 async def generate_from_json(
     request: Request,
-    parameters: GenerateBody,
+    parameters: Annotated[GenerateBody, json_body(GenerateBody)],
     generators: GeneratorsDep,
     watch: WatchDep,
     bounds: BoundsDep,
@@ -105,7 +114,7 @@ async def generate_from_json(
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
-    listed = read_list(generation.file, parameters)
+    listed = await in_turn(partial(read_list, generation.file, parameters))
     name, negotiated = negotiation.choose(
         STILL_OFFERS | BULK_OFFERS,
         extension=None,
@@ -114,7 +123,7 @@ async def generate_from_json(
     )
     if listed is None and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})
-        answer = await sheet(request, chosen, None, generators, watch, bounds.max_pixels)
+        answer = await sheet(request, chosen, None, generators, watch, bounds)
         if negotiated:
             answer.headers["Vary"] = "Accept"
         return answer
@@ -133,7 +142,7 @@ async def generate_from_json(
     picture = PictureRequest(several, output=read_output(parameters))
     format = STILLS[name], negotiated
     all_of_them = Answer.of(generation, picture, format, parameters, lasting=False, located=False)
-    return await still(request, all_of_them, watch, bounds.max_pixels)
+    return await still(request, all_of_them, watch, bounds)
 
 
 async def sheet(
@@ -142,7 +151,7 @@ async def sheet(
     extension: str | None,
     generators: Generators,
     watch: Watch,
-    max_pixels: int,
+    bounds: Bounds,
 ) -> Response:
     """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
     generation = generators.parameter(parameters.model)
@@ -153,7 +162,7 @@ async def sheet(
     # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
     lasting = named and request.method == "GET"
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting)
-    return await still(request, answer, watch, max_pixels)
+    return await still(request, answer, watch, bounds)
 
 
 def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
@@ -197,9 +206,7 @@ async def _many(
     )
     output = read_output(parameters)
     side = generation.side * output.scale
-    made = streams.pieces(
-        generation, items, output, bounds.streams, watch, encoded=name in BULK_OFFERS
-    )
+    made = streams.pieces(generation, items, output, bounds, watch, encoded=name in BULK_OFFERS)
     extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":

@@ -1,7 +1,6 @@
 """/interpolate: seeds or recipes in, the path through them back, moving, a strip or frames."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,12 +10,13 @@ from fastapi.responses import StreamingResponse
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation, Generators
 from app.http.cors import HEAD
+from app.parameters.bodies import body_schema, json_body
 from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import read_changes, read_output, read_recipes
 from app.parameters.schemas import InterpolateBody, InterpolateQuery
 from app.responses import negotiation, streams
 from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
-from app.responses.pictures import Answer, check_pixels, check_quality
+from app.responses.pictures import Answer, check_pixels, check_quality, draw
 from app.responses.problems import NotInstalled
 from app.responses.streams import Items
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
@@ -65,10 +65,15 @@ async def interpolate_seeds_as(
     return await _way(request, parameters, extension, generators, watch, bounds)
 
 
-@router.post("/interpolate", responses=MOTION_RESPONSES, response_class=Response)
+@router.post(
+    "/interpolate",
+    responses=MOTION_RESPONSES,
+    response_class=Response,
+    openapi_extra=body_schema(InterpolateBody),
+)
 async def interpolate_from_json(
     request: Request,
-    parameters: InterpolateBody,
+    parameters: Annotated[InterpolateBody, json_body(InterpolateBody)],
     generators: GeneratorsDep,
     watch: WatchDep,
     bounds: BoundsDep,
@@ -112,16 +117,14 @@ async def _way(
     check_pixels(format, frames, side, side, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    path = await asyncio.to_thread(picture.source.rows, generation.file, picture.changes)
     if name in FRAME_FORMATS:
+        path = await asyncio.to_thread(picture.source.rows, generation.file, picture.changes)
         items = Items(
             frames,
             lambda start, end: path[start:end],
             lambda index: answer.words | {"frame": index},
         )
-        made = streams.pieces(
-            generation, items, output, bounds.streams, watch, encoded=name == "zip"
-        )
+        made = streams.pieces(generation, items, output, bounds, watch, encoded=name == "zip")
         shape = (frames, side, side, generation.channels)
         content = (
             streams.as_zip(generation, items, made)
@@ -132,14 +135,21 @@ async def _way(
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
         return StreamingResponse(begun, media_type=format.media_type, headers=headers)
-    pixels, timing = await generation.pixels(path, watch)
-    start = time.perf_counter()
+
+    def encode(pixels: Pixels) -> bytes:
+        return encode_animation(
+            pixels,
+            format.name,
+            fps=parameters.fps,
+            loop=parameters.loop,
+            quality=parameters.quality,
+            recipe=answer.note,
+        )
+
     try:
-        file = await asyncio.to_thread(_encode, pixels, answer, parameters)
+        return await draw(answer, frames * side**2, (output.finish, encode), watch, bounds)
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
-    timing.encode += time.perf_counter() - start
-    return answer.response(file, timing)
 
 
 def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
@@ -162,17 +172,3 @@ def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody
         fps=parameters.fps,
     )
     return PictureRequest(path, changes, output)
-
-
-def _encode(
-    pixels: Pixels, answer: Answer, parameters: InterpolateQuery | InterpolateBody
-) -> bytes:
-    file = encode_animation(
-        answer.picture.output.finish(pixels),
-        answer.format.name,
-        fps=parameters.fps,
-        loop=parameters.loop,
-        quality=parameters.quality,
-        recipe=answer.note,
-    )
-    return answer.signed(file)

@@ -141,4 +141,4 @@ async def direction_preview(
     picture = PictureRequest(strip, output=read_output(parameters))
     lasting = model == generation.id
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting, located=False)
-    return await still(request, answer, watch, bounds.max_pixels)
+    return await still(request, answer, watch, bounds)

@@ -65,7 +65,7 @@ async def permanent(
     if extension == "json":
         return _recipe(request, generation, seed, int(scale or 1))
     picture = GenerateQuery(model=model, seed=seed, scale=int(scale or 1))
-    return await sheet(request, picture, extension, generators, watch, bounds.max_pixels)
+    return await sheet(request, picture, extension, generators, watch, bounds)
 
 
 def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> Response:

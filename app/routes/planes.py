@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.engine.loaded_generator import Generators
+from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import read_changes, read_output
 from app.parameters.schemas import PlaneQuery
 from app.responses.pictures import Answer, still, still_format
@@ -25,7 +26,7 @@ async def blend(
     bounds: BoundsDep,
 ) -> Response:
     """Draws the blend between four corners as a sheet; each corner is its seed's plain picture."""
-    return await _plane(request, parameters, None, generators, watch, bounds.max_pixels)
+    return await _plane(request, parameters, None, generators, watch, bounds)
 
 
 @router.get("/plane.{extension}", responses=STILL_RESPONSES, response_class=Response)
@@ -38,7 +39,7 @@ async def blend_as(
     bounds: BoundsDep,
 ) -> Response:
     """Draws the same, in the format that the extension names."""
-    return await _plane(request, parameters, extension, generators, watch, bounds.max_pixels)
+    return await _plane(request, parameters, extension, generators, watch, bounds)
 
 
 async def _plane(
@@ -47,7 +48,7 @@ async def _plane(
     extension: str | None,
     generators: Generators,
     watch: Watch,
-    max_pixels: int,
+    bounds: Bounds,
 ) -> Response:
     generation = generators.parameter(parameters.model)
     plane = Plane(
@@ -63,4 +64,4 @@ async def _plane(
     format = still_format(request, extension, parameters.format, parameters.quality)
     picture = PictureRequest(plane, changes, read_output(parameters))
     answer = Answer.of(generation, picture, format, parameters)
-    return await still(request, answer, watch, max_pixels)
+    return await still(request, answer, watch, bounds)

@@ -1,6 +1,5 @@
 """/project: a picture in, the latent whose picture is nearest to it back, better step by step."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation
+from app.engine.threads import while_waited_for
 from app.parameters.schemas import ProjectQuery
 from app.responses.problems import InvalidRequest
 from app.responses.streams import begun
 from app.routes.images import BINARY
-from app.state import BoundsDep, GeneratorsDep, ProjectorDep
+from app.state import GeneratorsDep, ProjectorDep, WatchDep
 from model.image_decoding import BrokenPictureError, decode, square
 from model.recipes import vector_words
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from model.latent_space.projection import Progress
 
 MEDIA_TYPE = "application/x-ndjson"
+LARGEST_UPLOAD = 2**24  # pixels of a picture that somebody sends
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A JSON object a line: step, steps, error, and z with its class.",
@@ -43,7 +45,7 @@ async def project(
     request: Request,
     parameters: Annotated[ProjectQuery, Query()],
     generators: GeneratorsDep,
-    bounds: BoundsDep,
+    watch: WatchDep,
     projector: ProjectorDep,
 ) -> Response:
     """Looks for the latent whose picture is nearest to the centre square of a picture. Each line of
@@ -53,14 +55,21 @@ async def project(
     assert projector is not None
     generation = generators.parameter(parameters.model)
     place = None if parameters.class_ is None else generation.class_place(parameters.class_)
-    content = await request.body()
     side, channels = generation.side, generation.channels
+
+    def read(content: bytes) -> Pixels:
+        image, _ = decode(content, LARGEST_UPLOAD)
+        return square(image, side, channels, "crop")
+
+    projector.take_place()  # first, so that one picture at a time is decoded
     try:
-        image, _ = await asyncio.to_thread(decode, content, bounds.max_pixels)
-    except BrokenPictureError as error:
-        raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
-    picture = await asyncio.to_thread(square, image, side, channels, "crop")
-    reports = projector.begin(generation.file, picture, parameters.steps, place)
+        picture = await while_waited_for(watch, await request.body(), read)
+        reports = projector.begin(generation.file, picture, parameters.steps, place)
+    except BaseException as error:
+        projector.give_place_up()
+        if isinstance(error, BrokenPictureError):
+            raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
+        raise
     headers = {"Cache-Control": "no-store", "Image-Model": generation.id}
     lines = await begun(_lines(generation, reports))
     return StreamingResponse(lines, media_type=MEDIA_TYPE, headers=headers)

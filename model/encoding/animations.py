@@ -44,6 +44,7 @@ ANIMATIONS = {
             extensions=("webp",),
             media_type="image/webp",
             longest_side=16_383,
+            encoder_bytes=18,
             has_quality=True,
         ),
         Format(
@@ -51,24 +52,28 @@ ANIMATIONS = {
             extensions=("apng",),
             media_type=png.APNG_MEDIA_TYPE,
             longest_side=2**31 - 1,
+            encoder_bytes=7,
         ),
         Format(
             name="gif",
             extensions=("gif",),
             media_type="image/gif",
             longest_side=65_535,
+            encoder_bytes=18,
         ),
         Format(
             name="mp4",
             extensions=("mp4",),
             media_type="video/mp4",
             longest_side=4096,  # what networks can be expected to take
+            encoder_bytes=18,
         ),
         Format(
             name="strip",
             extensions=("png",),
             media_type=png.MEDIA_TYPE,
             longest_side=2**31 - 1,
+            encoder_bytes=10,
         ),
     )
 }

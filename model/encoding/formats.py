@@ -27,7 +27,12 @@ class Format:
     extensions: tuple[str, ...]  # the first is the one to write
     media_type: str
     longest_side: int  # pixels
+    encoder_bytes: int  # a pixel, that its encoder takes at most, the file included
     has_quality: bool = False  # 1-100
+
+    def memory(self, pixels: int, channels: int) -> int:
+        """Returns the bytes that finishing and encoding so many pixels take at most."""
+        return pixels * (2 * channels + self.encoder_bytes)
 
 
 class PictureTooLarge(ValueError):
@@ -42,12 +47,14 @@ STILLS = {
             extensions=("png",),
             media_type=png.MEDIA_TYPE,
             longest_side=2**31 - 1,
+            encoder_bytes=10,
         ),
         Format(
             name="webp",  # without a quality, every pixel is kept
             extensions=("webp",),
             media_type="image/webp",
             longest_side=16_383,
+            encoder_bytes=30,
             has_quality=True,
         ),
         Format(
@@ -55,6 +62,7 @@ STILLS = {
             extensions=("avif",),
             media_type="image/avif",
             longest_side=16_384,  # a square of these is what libavif reads
+            encoder_bytes=34,
             has_quality=True,
         ),
         Format(
@@ -62,6 +70,7 @@ STILLS = {
             extensions=("jpg", "jpeg"),
             media_type="image/jpeg",
             longest_side=65_500,
+            encoder_bytes=13,
             has_quality=True,
         ),
         Format(
@@ -69,6 +78,7 @@ STILLS = {
             extensions=("npy",),
             media_type="application/x-npy",
             longest_side=2**31 - 1,
+            encoder_bytes=9,
         ),
     )
 }

@@ -1,0 +1,94 @@
+"""One budget of bytes for what grows with requests: bodies, pixels, files, answers not yet taken.
+
+    a request's worst case -> reserve -> work -> resize to what is left -> release, when it is sent
+
+Nothing waits for memory: what does not fit is refused at once, and a client alone cannot take all.
+"""
+
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from app.monitoring.request_context import current
+from app.responses.problems import InvalidRequest, QueueFull
+
+SHARE = 0.5  # of the budget, at most, for all requests of a client but its first
+MIB = 2**20
+
+
+class MemoryBudget:
+    """Bytes that all requests together may take. Lives on the event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+        self._by_client: Counter[str | bytes] = Counter()
+
+    def reserve(self, size: int) -> "Reservation":
+        """Takes `size` bytes for the request in progress.
+
+        Raises:
+            InvalidRequest: it could never have so many.
+            QueueFull: others have them, or its client has its share.
+        """
+        facts = current.get()
+        reservation = Reservation(self, facts.client if facts else "")
+        reservation.resize(size)
+        return reservation
+
+    def _change(self, client: str | bytes, held: int, size: int) -> None:
+        more, others = size - held, self._by_client[client] - held
+        if more > 0:
+            if size > self.limit:
+                raise InvalidRequest(
+                    f"it would take about {-(-size // MIB)} MiB of memory; allowed: up to "
+                    f"{self.limit // MIB} MiB; fewer pixels or another format take less"
+                )
+            if self.taken + more > self.limit:
+                raise QueueFull(
+                    f"all requests together may take {self.limit // MIB} MiB of memory, and others "
+                    "have taken them",
+                    reason="memory-full",
+                )
+            if others and others + size > SHARE * self.limit:
+                raise QueueFull(
+                    f"one client may take {SHARE * self.limit / MIB:.0f} MiB of memory at a time, "
+                    "and has taken them",
+                    reason="memory-share",
+                )
+        self.taken += more
+        self._by_client[client] += more
+        if self._by_client[client] <= 0:
+            del self._by_client[client]
+
+
+class Reservation:
+    """A request's part of the budget, given back at the end of a `with` block."""
+
+    def __init__(self, budget: MemoryBudget, client: str | bytes) -> None:
+        self._budget, self._client = budget, client
+        self.size = 0
+
+    def resize(self, size: int) -> None:
+        """Takes more, or gives back what is no longer needed.
+
+        Raises:
+            Problem: see `MemoryBudget.reserve`; what was taken stays.
+        """
+        self._budget._change(self._client, self.size, size)
+        self.size = size
+
+    def release(self) -> None:
+        """Gives all of it back; a second time nothing happens."""
+        self.resize(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

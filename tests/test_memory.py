@@ -1,0 +1,251 @@
+"""What grows with requests has one budget of bytes, and work that grows with them is not done on
+the event loop.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.engine.memory import MIB, MemoryBudget
+from app.main import create_app
+from app.monitoring.request_context import current, facts_of
+from app.parameters.limits import Streams
+from app.responses.problems import InvalidRequest, QueueFull
+from app.settings import Settings
+from model.encoding.animations import ANIMATIONS, HAS_VIDEO
+from model.encoding.formats import STILLS
+from tests.test_refusals import problem_of
+
+HELD_CPU_SECONDS = 0.25  # of the loop's thread, by one callback; a slow machine has ten times less
+
+
+@contextmanager
+def request_of(client: str) -> Iterator[None]:
+    token = current.set(facts_of({"headers": [], "client": (client, 1)}))
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+def test_requests_together_take_no_more_than_the_budget() -> None:
+    budget = MemoryBudget(100)
+    with request_of("192.0.2.1"):
+        first = budget.reserve(40)
+    with request_of("192.0.2.2"):
+        second = budget.reserve(50)
+        with pytest.raises(QueueFull, match="all requests together"):
+            budget.reserve(11)
+    assert budget.taken == 90
+    first.resize(10)
+    assert budget.taken == 60
+    for reservation in (first, second, first):  # twice is nothing more
+        reservation.release()
+    assert budget.taken == 0
+
+
+def test_one_client_takes_no_more_than_its_share_but_with_its_first_request() -> None:
+    budget = MemoryBudget(100 * MIB)
+    with request_of("192.0.2.1"):
+        first = budget.reserve(80 * MIB)
+        with pytest.raises(QueueFull, match="one client may take 50 MiB"):
+            budget.reserve(1 * MIB)
+        first.release()
+        small = [budget.reserve(10 * MIB) for _ in range(5)]
+        with pytest.raises(QueueFull, match="one client"):
+            small[0].resize(20 * MIB)
+        assert small[0].size == 10 * MIB
+    with request_of("192.0.2.2"), budget.reserve(50 * MIB):
+        assert budget.taken == 100 * MIB
+
+
+def test_request_that_could_never_have_its_memory_is_refused_for_good() -> None:
+    with pytest.raises(InvalidRequest, match="allowed: up to 1 MiB"):
+        MemoryBudget(MIB).reserve(MIB + 1)
+
+
+def test_streams_are_shared_among_clients() -> None:
+    streams = Streams(4)
+    with request_of("192.0.2.1"), streams.place(), streams.place():
+        with pytest.raises(QueueFull, match="to this client"):
+            streams.place().__enter__()
+        with request_of("192.0.2.2"), streams.place(), streams.place():
+            for client in ("192.0.2.1", "192.0.2.3"):
+                with request_of(client), pytest.raises(QueueFull, match="4 large answers"):
+                    streams.place().__enter__()
+    with request_of("192.0.2.3"), streams.place():
+        pass
+
+
+ROADS: dict[str, Any] = {
+    **{f"still-{name}": f"/generate.{name}?seed=1&n=9&scale=3" for name in STILLS},
+    **{
+        f"moving-{name}": f"/interpolate?format={name}&seeds=1,2&frames=6&scale=2"
+        for name in (*ANIMATIONS, "zip", "npy")
+        if name != "mp4" or HAS_VIDEO
+    },
+    "plane": "/plane.webp?seeds=1,2,3,4",
+    "strip": "/models/tiny/directions/d0.webp",
+    "permalink": "/i/{id}/3@4x.webp",
+    **{
+        f"body-{name}": {"seeds": "1-40", "format": name, "scale": 2}
+        for name in ("zip", "json", "multipart", "npy", "webp")
+    },
+    "large-body": {"seeds": [*range(4000)], "format": "zip"},
+    "refused-late": {"z": [[0.0] * 7] * 4000, "format": "zip"},
+    "refused-early": "/generate.webp?seed=1&n=200&scale=16",
+    "unknown": {"seed": 1, "nonsense": ["x"] * 8000},
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_every_road_gives_back_what_it_has_taken(
+    client: TestClient, road: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget: MemoryBudget = client.app.state.bounds.memory  # type: ignore[attr-defined]
+    most, change = 0, budget._change
+
+    def noting(*arguments: Any) -> None:
+        nonlocal most
+        change(*arguments)
+        most = max(most, budget.taken)
+
+    monkeypatch.setattr(budget, "_change", noting)
+    ask = ROADS[road]
+    if isinstance(ask, str):
+        path = ask.format(id=client.get("/models").json()["default"])
+        for method in ("GET", "HEAD"):
+            client.request(method, path)
+    else:
+        client.post("/generate", json=ask)
+    assert budget.taken == 0
+    assert most > 0 or road == "refused-early"
+
+
+def test_full_memory_is_429_and_told_when_to_come_again(client: TestClient) -> None:
+    budget: MemoryBudget = client.app.state.bounds.memory  # type: ignore[attr-defined]
+    with request_of("192.0.2.1"):
+        taken = budget.reserve(budget.limit)
+    with taken:
+        for answer in (
+            client.get("/generate.webp?seed=1"),
+            client.get("/interpolate.zip?seeds=1,2"),
+            client.post("/generate", json={"seeds": [*range(4000)], "format": "zip"}),
+        ):
+            problem = problem_of(answer, 429)
+            assert answer.headers["Retry-After"] == "1"
+            assert "640 MiB" in problem["detail"]
+        assert client.get("/generate?seed=1").status_code == 200  # what is small goes on
+        assert 'reason="memory-full"' in client.get("/metrics").text
+
+
+def test_picture_beyond_the_whole_budget_is_422(generator_folder: Any) -> None:
+    settings = Settings(generator=str(generator_folder), device="cpu", max_memory_mib=64)
+    with TestClient(create_app(settings)) as client:
+        path = "/generate.webp?seed=1&n=25&columns=5&scale=11"
+        problem = problem_of(client.get(path), 422)
+        assert "allowed: up to 64 MiB" in problem["detail"]
+        assert client.get(path.replace("webp", "jpg")).status_code == 200
+
+
+# --- the event loop ---
+
+MIX = {"mix": ",".join(["1"] * 20)}
+HEAVY: dict[str, tuple[str, Any]] = {
+    "mixes": ("/generate", {"recipes": [MIX] * 2000, "format": "zip"}),
+    "planes": (
+        "/generate",
+        {"recipes": [{"plane": {"seeds": [1, 2, 3, 4], "x": 0.5, "y": 0.5}}] * 9000},
+    ),
+    "texts": ("/generate", {"seeds": ["ada"] * 10_000, "format": "json"}),
+    "ranges": ("/generate", {"seeds": ",".join(["1-9999"] * 9000)}),
+    "sheet": ("/generate", {"recipes": [{"mix": ",".join(["5"] * 32)}] * 200, "format": "webp"}),
+    "vectors": ("/generate", {"z": [[0.5] * 8] * 10_000, "format": "npy"}),
+    "wrong": ("/generate", {"recipes": [{"nonsense": 1}] * 10_000}),
+    "wrong-in-many-ways": ("/generate", {"recipes": [{"seed": -1, "z": "x", "edit": 3}] * 9000}),
+    "names": ("/generate", {f"name{number}": 1 for number in range(40_000)}),
+    "path": (
+        "/interpolate",
+        {"recipes": [{"mix": ",".join(["7"] * 32)}] * 32, "frames": 256, "format": "zip"},
+    ),
+    "deep": ("/generate", json.loads("[" * 400 + "]" * 400)),
+    "scaled": ("/generate", {"seeds": "1-200", "scale": 16, "format": "json"}),
+}
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+def test_no_body_holds_the_event_loop(
+    client: TestClient, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest, run = 0.0, asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        nonlocal longest
+        start = time.thread_time()
+        run(handle)
+        longest = max(longest, time.thread_time() - start)
+
+    path, body = HEAVY[kind]
+    content = json.dumps(body).encode()
+    assert len(content) < 2**20
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (200, 422)
+    assert 0 < longest < HELD_CPU_SECONDS
+
+
+ENCODED = """
+import sys, threading, time
+import numpy as np, psutil
+from model.encoding.animations import ANIMATIONS, encode_animation
+from model.encoding.formats import STILLS, encode_still
+
+kind, name, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+pixels = np.random.default_rng(0).integers(0, 255, (8, 128, 128, 3), np.uint8)
+pixels = pixels.repeat(side // 128, 1).repeat(side // 128, 2)
+
+def encode(pixels):
+    if kind == "still":
+        return encode_still(np.concatenate(pixels), name)
+    return encode_animation(pixels, name, fps=20)
+
+encode(pixels[:1, :128, :128].copy())
+process, most, over = psutil.Process(), 0, False
+before = process.memory_info().rss
+
+def watch():
+    global most
+    while not over:
+        most = max(most, process.memory_info().rss)
+        time.sleep(0.002)
+
+thread = threading.Thread(target=watch)
+thread.start()
+encode(pixels)
+over = True
+thread.join()
+format = (STILLS if kind == "still" else ANIMATIONS)[name]
+print(most - before, format.memory(8 * side**2, 3))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [*(("still", name) for name in STILLS), *(("moving", name) for name in ANIMATIONS)],
+)
+def test_encoders_take_no_more_memory_than_is_reserved(kind: str, name: str) -> None:
+    if name == "mp4" and not HAS_VIDEO:
+        pytest.skip("PyAV is not installed")
+    command = [sys.executable, "-c", ENCODED, kind, name, "512"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    taken, reserved = map(int, done.stdout.split())
+    assert 0 < taken < reserved + 4 * MIB  # what a library needs whatever the size
