@@ -17,7 +17,7 @@ from app.access.control import AccessControl, access_control
 from app.access.keys import ApiKeys
 from app.engine.loaded_generator import ClientGoneError
 from app.engine.projector import ProjectionError, projector
-from app.http import cors, hot_path, openapi
+from app.http import cors, decorations, hot_path, openapi
 from app.monitoring.logs import log_answer
 from app.monitoring.request_context import Facts, current, facts_of
 from app.monitoring.telemetry import Telemetry
@@ -97,6 +97,7 @@ class Service(FastAPI):
         status = await hot_path.answered(self.state.generation, constant, scope, receive, send)
         if status:
             return hot_path.ROUTE, status
+        scope = decorations.without(scope)
         if scope["method"] == "OPTIONS":
             allowed = cors.methods(self.openapi(), scope["path"])
             await cors.preflight(send, constant, allowed)

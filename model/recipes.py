@@ -128,6 +128,18 @@ def recipe_text(words: Words) -> str | None:
     return text if len(text) <= LONGEST_RECIPE else None
 
 
+def with_seed_texts(words: Words) -> Words:
+    """Adds each seed as text: a JSON number beyond 2^53 becomes another one in JavaScript."""
+    found: Words = {}
+    for name, value in words.items():
+        found[name] = with_seed_texts(value) if isinstance(value, dict) else value
+        if name == "seed":
+            found["seed_text"] = str(value)
+        elif name == "seeds":
+            found["seeds_text"] = [str(seed) for seed in value]
+    return found
+
+
 def vector_words(z: NDArray[np.float32]) -> list[float]:
     """Returns a latent's values, each in the fewest digits that identify its float32."""
     return [float(str(value)) for value in z]

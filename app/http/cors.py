@@ -11,8 +11,8 @@ from starlette.types import Message, Scope, Send
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 EXPOSED = (
-    "Content-Disposition, Content-Location, ETag, Image-Model, Image-Seed, Retry-After, "
-    "Server-Timing, X-Request-Id"
+    "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Image-Model, "
+    "Image-Seed, Retry-After, Server-Timing, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 86400
 HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: its body is not sent
@@ -50,13 +50,21 @@ def with_accept(constant: RawHeaders) -> RawHeaders:
     return [*constant[:-1], (b"vary", b"Accept, " + constant[-1][1])]
 
 
-def methods(document: Mapping[str, Any], path: str) -> list[str]:
-    """Returns the methods of a path, by the OpenAPI document; none where it has no such path."""
-    for template, operations in document["paths"].items():
+def template_of(document: Mapping[str, Any], path: str) -> str | None:
+    """Returns the path of the OpenAPI document that stands for this one; none where none does."""
+    for template in document["paths"]:
         parts = re.split(r"\{\w+\}", template)
         if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
-            return sorted({*METHODS, *(method.upper() for method in operations)})
-    return []
+            found: str = template
+            return found
+    return None
+
+
+def methods(document: Mapping[str, Any], path: str) -> list[str]:
+    """Returns the methods of a path, by the OpenAPI document; none where it has no such path."""
+    template = template_of(document, path)
+    operations = document["paths"][template] if template else ()
+    return sorted({*METHODS, *(method.upper() for method in operations)}) if operations else []
 
 
 async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) -> None:

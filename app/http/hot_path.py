@@ -30,6 +30,7 @@ PATHS = frozenset({"/generate", "/generate.png"})
 QUERY = re.compile(rb"seed=([^&;=]{1,1024})(?:&class=([^&;=]{1,256}))?")
 MOST_DIGITS = 19  # digits of the largest seed
 CACHE_CONTROL = (b"cache-control", LASTING.encode())
+ACCEPT_RANGES = (b"accept-ranges", b"bytes")
 CONTENT_TYPE = (b"content-type", MEDIA_TYPE.encode())
 
 
@@ -58,6 +59,8 @@ async def answered(
             if if_none_match:  # several lines are one list, which the route joins
                 return 0
             if_none_match = value
+        elif name == b"range":  # for the route
+            return 0
         elif name == b"accept" and negotiated:
             if accepted or not _wants_png(value):
                 return 0
@@ -100,6 +103,8 @@ async def _answer(
         await send({"type": "http.response.body"})
         return 304
     file, timing = await generation.picture(seed, class_, watching(scope, receive))
+    if not tag.startswith("W/"):
+        headers.append(ACCEPT_RANGES)
     headers += [
         CONTENT_TYPE,
         (b"content-length", b"%d" % len(file)),

@@ -56,6 +56,8 @@ HEADERS = {
     "Retry-After": "Seconds after which to come again.",
     "WWW-Authenticate": "Bearer, and what was wrong with the key.",
     "Allow": "The methods of the path.",
+    "Accept-Ranges": "bytes: a part may be asked for by Range.",
+    "Content-Range": "Which part of how many bytes it is.",
 }
 ALWAYS = (
     "Cache-Control",
@@ -81,7 +83,12 @@ PAGE = (
     "Referrer-Policy",
     "Cross-Origin-Opener-Policy",
 )
-OF_STATUS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",)}
+OF_STATUS = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+}
 OF_STATUS[503] = OF_STATUS[429]
 PROBLEM: Json = {
     "type": "object",
@@ -218,6 +225,15 @@ def _describe(path: str, method: str, operation: Json) -> None:
         responses["200"]["headers"].pop("ETag", None)
     if "304" in responses:
         operation["parameters"].append(_reference("parameters", "If-None-Match"))
+        whole = responses["200"]
+        whole["headers"]["Accept-Ranges"] = _reference("headers", "Accept-Ranges")
+        part = {"Content-Range": _reference("headers", "Content-Range")}
+        responses["206"] = {
+            "description": "The part that Range asks for.",
+            "headers": whole["headers"] | part,
+            "content": whole["content"],
+        }
+        responses["416"] = _reference("responses", "416")
     if links := LINKS.get(operation["operationId"]):
         responses["200"]["links"] = {
             name: {"operationId": target, "parameters": parameters}

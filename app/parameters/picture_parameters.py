@@ -71,9 +71,7 @@ def read_source(named: SheetParameters | Recipe) -> Source | None:
         return Vector(z)
     if (place := getattr(named, "plane", None)) is not None:
         return Place(place.seeds, place.x, place.y, place.mode)
-    if named.seed is None:
-        return None
-    return one_seed(named.seed)
+    return None if named.first_seed is None else one_seed(named.first_seed)
 
 
 def read_recipes(

@@ -43,6 +43,15 @@ EDIT_BOUND = 100  # each generator says how far its own directions go
 TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\u007f-\u009f\ufffd")
 
 
+WHOLE_PATTERN = "^(?:0|[1-9][0-9]{0,17})$"
+NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"
+
+
+def _has_controls(text: str) -> bool:
+    """Returns whether it has control characters, halves of characters, or marks of lost ones."""
+    return any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in text)
+
+
 def refusal(text: str) -> PydanticCustomError:
     """Returns a validation error with exactly this text."""
     return PydanticCustomError("refused", "{text}", {"text": text})
@@ -130,6 +139,7 @@ class _SeedText:
 
     @classmethod
     def check(cls, value: Any) -> int:
+        value = number_of(value)
         if not isinstance(value, str):
             try:
                 return Whole(0, SEED_LIMIT - 1).check(value)
@@ -137,7 +147,7 @@ class _SeedText:
                 raise cls.refusal() from None
         if len(value) > bounds_in_force().max_text or cls.looks_like_a_number.fullmatch(value):
             raise cls.refusal()
-        if any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in value):
+        if _has_controls(value):
             raise cls.refusal()
         return text_seed(value)
 
@@ -164,7 +174,7 @@ class _SeedText:
             "maximum": SEED_LIMIT - 1,
             "minLength": 1,
             "maxLength": bounds_in_force().max_text,
-            "pattern": TEXT_PATTERN,
+            "pattern": f"{WHOLE_PATTERN}|{TEXT_PATTERN}",
         }
 
 
@@ -261,6 +271,37 @@ Seed = Annotated[
     int,
     _SeedText(),
     Field(examples=[42]),
+]
+
+
+def _name(value: Any) -> str:
+    most = bounds_in_force().max_text
+    if not isinstance(value, str) or not 0 < len(value) <= most or _has_controls(value):
+        raise refusal(f"a text of 1 to {most} characters is wanted, without control characters")
+    return value
+
+
+class _Name:
+    """Marks a str: any text, also one that looks like a number."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_name, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        bounds = {"minLength": 1, "maxLength": bounds_in_force().max_text}
+        return {**handler(schema), **bounds, "pattern": NAME_PATTERN}
+
+
+Name = Annotated[
+    str,
+    _Name(),
+    Field(
+        description="Names the picture by any text, such as a user's id: as `seed` does with a "
+        "text, and digits are text here too.",
+        examples=["+491701234567"],
+    ),
 ]
 Model = Annotated[
     str,
@@ -429,7 +470,7 @@ class _Query(_Parameters):
     lists: ClassVar[frozenset[str]] = frozenset({"seeds", "z"})
     flags: ClassVar[frozenset[str]] = frozenset({"loop", "download"})
     reals: ClassVar[frozenset[str]] = frozenset({"truncation", "x", "y", "size"})
-    texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format", "mix"})
+    texts: ClassVar[frozenset[str]] = frozenset({"model", "class", "edit", "format", "mix", "name"})
 
     @model_validator(mode="before")
     @classmethod
@@ -492,17 +533,34 @@ Mix = Annotated[
 ]
 
 
-class SheetParameters(LatentParameters, OutputParameters):
-    """Which pictures, and how they are laid out."""
+class Named(_Parameters):
+    """A picture that may be named by a seed, or by any text."""
 
     seed: Seed | None = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if self.seed is not None and self.name is not None:
+            raise refusal("one of seed and name is wanted")
+        return self
+
+    @property
+    def first_seed(self) -> int | None:
+        """The seed that is given, or that the name stands for."""
+        return self.seed if self.name is None else text_seed(self.name)
+
+
+class SheetParameters(LatentParameters, OutputParameters, Named):
+    """Which pictures, and how they are laid out."""
+
     mix: Mix | None = None
     n: Count = 1
     columns: Columns | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.seed is not None and self.seed + self.n > SEED_LIMIT:
+        if self.first_seed is not None and self.first_seed + self.n > SEED_LIMIT:
             raise refusal(f"seed + n: {SEED_LIMIT} at most is wanted; no seed lies above")
         return self
 
@@ -520,9 +578,9 @@ class GenerateQuery(_Query, SheetParameters):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        named = not self.model_fields_set.isdisjoint(("seed", "n"))
+        named = not self.model_fields_set.isdisjoint(("seed", "name", "n"))
         if (self.mix is not None) + (self.z is not None) + named > 1:
-            raise refusal("one of seed (with n), mix and z is wanted")
+            raise refusal("one of seed or name (with n), mix and z is wanted")
         return self
 
     @model_validator(mode="after")
@@ -540,10 +598,9 @@ class Place(_Parameters):
     mode: PlaneMode | None = None
 
 
-class Recipe(_Parameters):
+class Recipe(Named):
     """One picture of a body: a seed, a latent, a mix of seeds, or a place on a plane."""
 
-    seed: Seed | None = None
     z: Vector | None = None
     mix: Mix | None = None
     plane: Place | None = None
@@ -553,9 +610,9 @@ class Recipe(_Parameters):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        sources = (self.seed, self.z, self.mix, self.plane)
+        sources = (self.first_seed, self.z, self.mix, self.plane)
         if sum(source is not None for source in sources) != 1:
-            raise refusal("one of seed, z, mix and plane is wanted")
+            raise refusal("one of seed, name, z, mix and plane is wanted")
         return self
 
 
@@ -666,9 +723,10 @@ class GenerateBody(SheetParameters):
     @classmethod
     def _one_source(cls, fields: Any) -> Any:
         if isinstance(fields, dict):
-            given = [name for name in ("seed", "mix", "seeds", "z", "recipes") if name in fields]
-            if len(given) > 1 or (given not in ([], ["seed"]) and "n" in fields):
-                raise refusal("one of seed (with n), mix, seeds, z and recipes is wanted")
+            sources = ("seed", "name", "mix", "seeds", "z", "recipes")
+            given = [name for name in sources if name in fields]
+            if len(given) > 1 or (given not in ([], ["seed"], ["name"]) and "n" in fields):
+                raise refusal("one of seed or name (with n), mix, seeds, z and recipes is wanted")
         return fields
 
     @model_validator(mode="after")

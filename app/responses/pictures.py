@@ -25,6 +25,7 @@ from app.parameters.schemas import OutputParameters
 from app.responses import caching, negotiation
 from app.responses.offers import STILL_OFFERS
 from app.responses.problems import InvalidRequest
+from app.responses.ranges import ranged
 from app.server.disconnection import Watch
 from model.encoding.formats import (
     STILLS,
@@ -145,6 +146,8 @@ class Answer:
 class Held(Response):
     """An answer that has memory reserved until it is taken, or its client has gone."""
 
+    body: bytes
+
     def __init__(self, reserved: Reservation | None, content: bytes, **options: Any) -> None:
         super().__init__(content, **options)
         self._reserved = reserved
@@ -179,15 +182,17 @@ async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) 
     if picture.is_plain and format.name == "png":
         assert source.seed is not None
         content, timing = await generation.picture(source.seed, picture.changes.class_, watch)
-        return answer.response(content, timing)
+        return ranged(request, answer.response(content, timing))
 
     def encode(pixels: NDArray[np.uint8]) -> bytes:
         return encode_still(pixels, format.name, answer.quality, answer.note)
 
-    return await draw(answer, lines * columns * side**2, (picture.finish, encode), watch, bounds)
+    pixels = lines * columns * side**2
+    return await draw(request, answer, pixels, (picture.finish, encode), watch, bounds)
 
 
 async def draw(
+    request: Request,
     answer: Answer,
     pixels: int,
     steps: Iterable[Callable[[Any], Any]],
@@ -212,7 +217,7 @@ async def draw(
         start = time.perf_counter()
         content = await while_waited_for(watch, drawn, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
-        return answer.response(content, timing, reserved)
+        return ranged(request, answer.response(content, timing, reserved))
     except BaseException:
         reserved.release()
         raise

@@ -102,6 +102,12 @@ KINDS = {
             "application/json.",
         ),
         Kind(
+            "range-not-satisfiable",
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            "The header Range asks for bytes beyond the answer's end. Content-Range says how long "
+            "it is.",
+        ),
+        Kind(
             "invalid-request",
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "A parameter is unknown, out of its range or at odds with another. The detail says "
@@ -179,6 +185,16 @@ class UnsupportedMediaType(Problem):
     """The body is said to be something else than JSON, or nothing is said."""
 
     kind = KINDS["unsupported-media-type"]
+
+
+class RangeNotSatisfiable(Problem):
+    """A part of an answer is asked for that lies beyond its end."""
+
+    kind = KINDS["range-not-satisfiable"]
+
+    def __init__(self, detail: str, size: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class NotFound(Problem):
@@ -307,7 +323,12 @@ def install(app: FastAPI) -> None:
             known = cors.methods(app.openapi(), request.url.path)
             headers["Allow"] = ", ".join(known or cors.METHODS)
         kind = BY_STATUS.get(HTTPStatus(error.status_code), KINDS["malformed-body"])
-        return problem_response(kind, str(error.detail), headers)
+        detail = str(error.detail)
+        tidy = "/" + "/".join(filter(None, request.url.path.split("/")))
+        if error.status_code == HTTPStatus.NOT_FOUND and tidy != request.url.path:
+            template = cors.template_of(app.openapi(), tidy)
+            detail += f". {template} has no slash at its end, nor two in a row" if template else ""
+        return problem_response(kind, detail, headers)
 
     @app.exception_handler(Exception)
     async def _internal(request: Request, error: Exception) -> Response:

@@ -21,7 +21,7 @@ from app.engine.loaded_generator import ClientGoneError, Generation
 from app.parameters.limits import Bounds
 from app.server.disconnection import Watch
 from model.picture_request import Output
-from model.recipes import Words, recipe_text
+from model.recipes import Words, recipe_text, with_seed_texts
 
 PIECE = 64  # pictures that are made at once for one answer, at most
 PIECE_BYTES = 2 * 2**20  # of their pixels; one picture may have more
@@ -178,7 +178,7 @@ def _manifest(generation: Generation, items: Items, digits: int) -> Iterator[str
     yield json.dumps(head)[:-1] + ', "files": [\n'
     for start in range(0, items.count, PIECE):
         entries = [
-            json.dumps({"file": f"{index:0{digits}}.png", **items.words(index)})
+            json.dumps({"file": f"{index:0{digits}}.png", **with_seed_texts(items.words(index))})
             for index in range(start, min(start + PIECE, items.count))
         ]
         yield ",\n" * (start > 0) + ",\n".join(entries)
@@ -192,7 +192,9 @@ async def as_json(generation: Generation, items: Items, made: Pieces) -> AsyncIt
     head = json.dumps({"model": generation.id, "media_type": "image/png"})[:-1] + ', "pictures": ['
     async for start, files in made:
         entries = [
-            json.dumps({**items.words(index), "image": base64.b64encode(file).decode()})
+            json.dumps(
+                {**with_seed_texts(items.words(index)), "image": base64.b64encode(file).decode()}
+            )
             for index, file in enumerate(cast("list[bytes]", files), start)
         ]
         yield ((", " if start else head) + ", ".join(entries)).encode()

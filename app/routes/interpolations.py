@@ -147,7 +147,7 @@ async def _way(
         )
 
     try:
-        return await draw(answer, frames * side**2, (output.finish, encode), watch, bounds)
+        return await draw(request, answer, frames * side**2, (output.finish, encode), watch, bounds)
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
 

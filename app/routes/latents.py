@@ -12,6 +12,7 @@ from app.engine.loaded_generator import Generation
 from app.parameters.schemas import ModelQuery
 from app.responses import caching
 from app.responses.problems import InvalidRequest, NotFound
+from app.responses.ranges import ranged
 from app.routes.images import BINARY, UNCHANGED, extension_path
 from app.state import GeneratorsDep
 from model.latent_space.latents import SEED_LIMIT
@@ -61,14 +62,16 @@ async def latent(
         content = {
             "model": generation.id,
             "seed": number,
+            "seed_text": seed,
             "prior": generation.config.prior,
             "class": _class_of(generation, row),
             "z": vector_words(z),
         }
-        return JSONResponse(content, headers=headers)
+        return ranged(request, JSONResponse(content, headers=headers))
     stream = io.BytesIO()
     np.save(stream, z)
-    return Response(stream.getvalue(), media_type="application/x-npy", headers=headers)
+    file = Response(stream.getvalue(), media_type="application/x-npy", headers=headers)
+    return ranged(request, file)
 
 
 def _class_of(generation: Generation, row: Latents) -> str | None:

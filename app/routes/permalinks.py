@@ -12,6 +12,7 @@ from app.responses import caching
 from app.responses.negotiation import extensions_of
 from app.responses.pictures import permanent_url
 from app.responses.problems import NotFound
+from app.responses.ranges import ranged
 from app.routes.images import STILL_RESPONSES, sheet
 from app.state import BoundsDep, GeneratorsDep, WatchDep
 from model.encoding.formats import STILLS
@@ -77,6 +78,7 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
     side = generation.side * scale
     content = {
         "recipe": words,
+        "seed_text": str(seed),
         "weights_sha256": generation.config.weights_sha256,
         "width": side,
         "height": side,
@@ -87,4 +89,4 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
             for name, still in STILLS.items()
         },
     }
-    return JSONResponse(content, headers=headers)
+    return ranged(request, JSONResponse(content, headers=headers))
