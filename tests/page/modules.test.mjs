@@ -475,7 +475,10 @@ test("what is copied says the same picture everywhere", () => {
   assert.ok(found.markdown.includes("\\[so\\]"))
   assert.equal(found.url, `http://host/i/${MODEL}/42@9x.png`)
   const mixed = snippets(PICTURES.mix, place)
-  assert.equal(mixed.url, `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`)
+  assert.equal(
+    mixed.url,
+    `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`,
+  )
   assert.ok(mixed.html.includes("scale=16 2x"))
   const latent = snippets(PICTURES.found, place)
   const words = "z=0.5,-1,0.0312&class=cat&scale=9"
