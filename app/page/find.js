@@ -1,14 +1,16 @@
-/** From a file back to its picture: by the recipe in it, or by looking, where the host does. */
+/** From a file back to its picture: by the recipe in it, or by a search, where the host allows it. */
 
-import { button, h, icon } from "./dom.js"
+import { button, h, icon, title, toast } from "./dom.js"
 import { describe } from "./picture.js"
 import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
 import { checkedState } from "./state.js"
 import { Search } from "./search.js"
 
 export class Find {
+  /** @type {Keys} */
   keys = { o: ["Open a file", () => this.input.click()] }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
     this.search = new Search(app)
@@ -19,21 +21,15 @@ export class Find {
       onchange: () => this.#chosen(),
     })
     this.answer = h("div", { class: "answer", role: "status" })
+    const primary = { keys: "O", class: "button primary" }
+    const text = "Every file from here carries its recipe: drop one, and it is restored."
     this.zone = h(
       "div",
       { class: "drop" },
       icon("find"),
-      h("h1", { tabIndex: -1, "data-start": true }, "Drop a picture"),
-      h(
-        "p",
-        {},
-        "Every file from here carries its recipe: drop one, and it is restored. " +
-          "It is read in your browser and sent nowhere.",
-      ),
-      button("Choose a file", null, () => this.input.click(), {
-        keys: "O",
-        class: "button primary",
-      }),
+      title("Drop a picture"),
+      h("p", {}, `${text} It is read in your browser and sent nowhere.`),
+      button("Choose a file", null, () => this.input.click(), primary),
       this.input,
     )
     this.root = h("section", { class: "find-view" }, this.zone, this.answer, this.search.root)
@@ -56,7 +52,7 @@ export class Find {
   }
 
   #chosen() {
-    const [file] = this.input.files
+    const [file] = this.input.files ?? []
     this.input.value = ""
     if (file) this.read(file)
   }
@@ -78,7 +74,7 @@ export class Find {
   #restore(found) {
     const { app } = this
     const name = found.model?.split("@")[0]
-    const ids = app.models.map(({ id }) => id)
+    const ids = app.generators.list.map(({ id }) => id)
     if (!ids.includes(found.model)) {
       return this.#say(
         "Its generator is not served here",
@@ -90,13 +86,13 @@ export class Find {
       : { path: "a path", plane: "a plane", grid: "a sheet" }[found.view]
     app.commit(checkedState(found))
     const part = found.of ? `, one of the file's ${found.of}` : ""
-    app.say(`Restored from the file: ${shown}, of ${name}${part}`)
+    toast(`Restored from the file: ${shown}, of ${name}${part}`)
   }
 
   async #foreign(file) {
     const image = await createImageBitmap(file).catch(() => null)
     if (!image) return this.#say("No picture", "This file is none that the browser can show.")
-    if (!this.app.searches) {
+    if (!this.app.card.projection) {
       this.#say(
         "No recipe in this file",
         "It is not from here, or somebody has stripped it. Looking for the nearest picture is " +

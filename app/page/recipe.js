@@ -12,6 +12,8 @@ const KEYWORD = "ganserve\0"
 const MOST_CHUNKS = 64
 const LONGEST_RECIPE = 12_000
 export const LARGEST_FILE = 64 * 2 ** 20 // bytes that are looked at
+const TEXT_OR_LONG_NUMBER = /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g
+/** @type {Record<string, string>} */
 const ENTITIES = { "&lt;": "<", "&gt;": ">", "&amp;": "&" }
 
 /**
@@ -55,14 +57,10 @@ function inXmp(bytes) {
 
 function indexOf(bytes, text) {
   const wanted = new TextEncoder().encode(text)
-  for (
-    let start = bytes.indexOf(wanted[0]);
-    start >= 0;
-    start = bytes.indexOf(wanted[0], start + 1)
-  ) {
-    if (wanted.every((byte, place) => bytes[start + place] === byte)) return start
-  }
-  return -1
+  let start = -1
+  do start = bytes.indexOf(wanted[0], start + 1)
+  while (start >= 0 && !wanted.every((byte, place) => bytes[start + place] === byte))
+  return start
 }
 
 function latin(bytes) {
@@ -82,9 +80,8 @@ export function checksum(bytes) {
 /** JSON whose long whole numbers become text: a JavaScript number would lose their last digits. */
 export function parsed(text) {
   if (text.length > LONGEST_RECIPE) return null
-  const quoted = text.replace(
-    /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g,
-    (found) => (found.startsWith('"') ? found : `"${found}"`),
+  const quoted = text.replace(TEXT_OR_LONG_NUMBER, (found) =>
+    found.startsWith('"') ? found : `"${found}"`,
   )
   try {
     const recipe = JSON.parse(quoted)
@@ -102,7 +99,7 @@ export function parsed(text) {
  * @returns {Record<string, any> | null}
  */
 export function viewOf(recipe) {
-  const { model, seeds, pictures } = recipe
+  const { model, seeds, pictures, recipes } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
   if (Array.isArray(pictures)) {
     const [first] = pictures
@@ -110,30 +107,29 @@ export function viewOf(recipe) {
     const found = viewOf({ model, ...first })
     return found && pictures.length > 1 ? { ...found, of: `${pictures.length} pictures` } : found
   }
-  if (Array.isArray(recipe.recipes)) return viewOfWay(recipe, recipe.recipes)
+  if (Array.isArray(recipes)) return viewOfPath(recipe, recipes)
   if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
   const words = seeds.map((seed) => wholeNumber(String(seed)))
-  if (words.some((word) => word === null)) return null
-  if ("frames" in recipe && words.length >= 2) {
-    return viewOfWay(
-      recipe,
-      words.map((seed) => ({ seed, ...look })),
-    )
-  }
-  if (words.length !== 4) return null
-  const { x = 0, y = 0, size = 1, columns = 5, rows = 5 } = recipe
-  const { mode = "" } = recipe
-  const picture = checkedPicture({ model, ...look, plane: { seeds: words, x, y, mode } })
-  if (picture === null || columns * rows === 1) return picture && { view: "focus", model, picture }
-  const middle = { x: x + size / 2, y: y + size / 2 }
-  return { view: "plane", model, plane: { seeds: words, ...middle, mode, ...lookIn(picture) } }
+  if (words.includes(null)) return null
+  if (!("frames" in recipe)) return viewOfPlane(recipe, words, look)
+  const stops = words.map((seed) => ({ seed, ...look }))
+  return viewOfPath(recipe, stops)
 }
 
-function viewOfWay({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
+/** @param {Record<string, any>} recipe */
+function viewOfPath({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
   if (stops.length < 2) return null
   const pins = stops.map((stop) => checkedPicture({ model, ...stop }))
   if (pins.includes(null)) return null
   return { view: "path", model, path: { pins, mode, ease, loop, fps } }
+}
+
+function viewOfPlane(recipe, seeds, look) {
+  const { model, x = 0, y = 0, size = 1, columns = 5, rows = 5, mode = "" } = recipe
+  const picture = checkedPicture({ model, ...look, plane: { seeds, x, y, mode } })
+  if (picture === null || columns * rows === 1) return picture && { view: "focus", model, picture }
+  const middle = { x: x + size / 2, y: y + size / 2 }
+  return { view: "plane", model, plane: { seeds, ...middle, mode, ...lookIn(picture) } }
 }
 
 function viewOfOne(recipe, look) {

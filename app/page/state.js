@@ -10,7 +10,6 @@ import {
   lookOf,
   mixText,
   MODEL,
-  NAME,
   PLANE_MODES,
   readEdits,
   shortNumber,
@@ -18,14 +17,14 @@ import {
 } from "./picture.js"
 import { pinOf, pinText, placeOf, placeWords } from "./pins.js"
 import { wholeNumber } from "./seeds.js"
+import { VIEWS } from "./views.js"
 
-export const VIEWS = ["grid", "plane", "path", "mix", "find", "saved", "models", "focus"]
 export const EASES = ["linear", "in", "out", "in-out"]
 export const MODES = [...PLANE_MODES, "spline"]
-const MOST_PINS = 256 // the host says how many a way may have
+const MOST_PINS = 256 // the host says how many a path may have
 const FASTEST = 60
 
-/** What a page shows that nobody has touched. */
+/** What the page shows at first. @returns {State} */
 export function freshState() {
   return {
     view: "grid",
@@ -38,7 +37,7 @@ export function freshState() {
   }
 }
 
-/** The address of a state, from its question mark on. */
+/** The address of a state. @param {State} state */
 export function addressOf(state) {
   const { view, model } = state
   const parameters = { view: view === "grid" ? "" : view, model, ...PARTS[view]?.write(state) }
@@ -49,8 +48,9 @@ export function addressOf(state) {
 export function stateOf(search, base = freshState()) {
   const query = new URLSearchParams(search)
   const model = query.get("model") ?? base.model
-  const named = query.get("view")
-  const view = VIEWS.includes(named) ? named : isPicture(query) ? "focus" : "grid"
+  const named = query.get("view") ?? ""
+  const shown = isPicture(query) ? "focus" : "grid"
+  const view = Object.hasOwn(VIEWS, named) ? named : shown
   const state = { ...base, view, model }
   Object.assign(state, PARTS[view]?.read(query, state))
   if (view === "focus" && !state.picture) state.view = "grid"
@@ -146,13 +146,10 @@ function readPins(query, model) {
   return pins.map((text) => pinOf(text, base)).filter((pin) => pin !== null)
 }
 
-/** What an address says of a picture beside where it lies. */
+/** What an address says of a picture, except where it lies. */
 function baseOf(query, model) {
-  return {
-    // without a hash the page puts in what is meant
-    model: MODEL.test(model) ? model : `${NAME.test(model) ? model : "x"}@000000000000`,
-    ...readLook(query),
-  }
+  // without a hash the page puts in the generator that is meant
+  return { model: MODEL.test(model) ? model : "x@000000000000", ...readLook(query) }
 }
 
 function readLook(query) {

@@ -1,4 +1,4 @@
-/** Favourites and the last pictures seen: kept in this browser alone, and nowhere else. */
+/** What this browser keeps, and nothing else does: favourites, the last pictures seen, preferences. */
 
 import { checkedPicture, keyOf } from "./picture.js"
 
@@ -23,19 +23,19 @@ function storage(name) {
   }
 }
 
-/** Keeps a wish for the next visit. */
-export function remember(name, wish) {
-  if (wish) local.setItem(name, "1")
+/** Keeps a preference for the next visit. @param {string} name @param {boolean} on */
+export function remember(name, on) {
+  if (on) local.setItem(name, "1")
   else local.removeItem(name)
 }
 
-/** Whether a wish was kept. */
+/** Whether a preference was kept. @param {string} name */
 export function remembered(name) {
   return local.getItem(name) !== null
 }
 
 /** A list of pictures, the newest first, each once, kept under a name. */
-export class Kept {
+export class PictureList {
   #storage
   #name
   #most
@@ -44,6 +44,7 @@ export class Kept {
     this.#storage = storage
     this.#name = `ganserve-${name}`
     this.#most = most
+    /** @type {Picture[]} */
     this.pictures = this.#read()
   }
 
@@ -92,14 +93,14 @@ export class Kept {
 }
 
 export function favourites(storage = local) {
-  return new Kept(storage, "favourites", MOST_FAVOURITES)
+  return new PictureList(storage, "favourites", MOST_FAVOURITES)
 }
 
 export function lastSeen(storage = session) {
-  return new Kept(storage, "seen", MOST_SEEN)
+  return new PictureList(storage, "seen", MOST_SEEN)
 }
 
-/** Pictures as a JSON file. */
+/** Pictures as a JSON file. @param {Picture[]} pictures */
 export function fileOf(pictures) {
   return JSON.stringify({ ganserve: 1, pictures }, null, 1)
 }

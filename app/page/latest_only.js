@@ -1,10 +1,11 @@
 /**
- * The latest wins: of questions that come faster than answers, one is on its way and one waits.
+ * Of questions that come faster than answers, one is on its way and the latest waits.
  *
- * So there is no backlog, however fast somebody drags, and answers come in the order of questions.
+ * So there is no backlog, however fast a slider is dragged, and answers come in order.
  */
-export class Latest {
+export class LatestOnly {
   #running = false
+  /** @type {{question: () => Promise<any>, show: Function, fail: Function, age: number} | null} */
   #waiting = null
   #age = 0
 

@@ -8,8 +8,8 @@ const WALKING = { "Tab ← → ↑ ↓": ["Walk, also among pictures and on the 
 /**
  * Shows it in a dialog.
  *
- * @param {Record<string, [string, Function]>} here keys of the view, and what they do
- * @param {Record<string, [string, Function]>} always those of every view
+ * @param {Keys} here keys of the view
+ * @param {Keys} always those of every view
  * @param {boolean} on whether single keys are listened to
  * @param {(on: boolean) => void} setOn
  */
@@ -18,7 +18,7 @@ export function showKeys(here, always, on, setOn) {
   const close = h("button", { type: "button", class: "button primary" }, "Close")
   const dialog = h(
     "dialog",
-    { class: "help", "aria-labelledby": "help-title", onclose: () => dialog.remove() },
+    { "aria-labelledby": "help-title", onclose: () => dialog.remove() },
     h("h2", { id: "help-title" }, "Keys"),
     h(
       "div",
