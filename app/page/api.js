@@ -36,22 +36,17 @@ export class Api {
     this.#key = session.getItem("ganserve-key") ?? ""
   }
 
-  /** The JSON at a path. @param {string} path @returns {Promise<any>} */
+  /** Returns the JSON at a path. @param {string} path @returns {Promise<any>} */
   async json(path) {
     return (await this.answer({ url: path })).json()
   }
 
-  /** A drawn file. @param {Drawing} drawing @returns {Promise<Blob>} */
+  /** Returns a drawn file. @param {Drawing} drawing @returns {Promise<Blob>} */
   async blob(drawing) {
     return (await this.answer(drawing)).blob()
   }
 
-  /**
-   * A drawn picture, kept for the next time.
-   *
-   * @param {Drawing} drawing
-   * @returns {Promise<ImageBitmap>}
-   */
+  /** Returns a drawn picture, kept for the next time. @returns {Promise<ImageBitmap>} */
   async image(drawing) {
     const name = drawing.url + (drawing.body ?? "")
     let image = this.#images.get(name)
@@ -68,13 +63,7 @@ export class Api {
     }
   }
 
-  /**
-   * The answer to a request, as soon as there is one.
-   *
-   * @param {Drawing} request
-   * @param {RequestInit} options
-   * @returns {Promise<Response>}
-   */
+  /** Returns the answer to a request, as soon as there is one. @param {Drawing} request */
   async answer(request, options = {}) {
     const one = { waits: false }
     try {
@@ -85,7 +74,7 @@ export class Api {
     }
   }
 
-  /** @param {Drawing} request */
+  /** @param {Drawing} request @param {RequestInit} options */
   async #answer({ url, body }, options, one) {
     for (let tries = 1; ; tries++) {
       const response = await this.#fetched(url, body, options)
@@ -153,7 +142,7 @@ export class Generators {
     this.list = models
   }
 
-  /** The one of an id or a name, or else of that name with another hash, or else the first. */
+  /** Returns that of an id or a name, else of that name with another hash, else the first. */
   nearest(wanted) {
     const name = wanted.split("@")[0]
     return (
@@ -164,7 +153,7 @@ export class Generators {
     )
   }
 
-  /** Card and directions of a generator, asked for once. @returns {Promise<Served>} */
+  /** Returns card and directions of a generator, asked for once. @returns {Promise<Served>} */
   get(id) {
     const known = this.#found.get(id)
     if (known) return known

@@ -1,19 +1,16 @@
 /** Asks for an API key. */
 
-import { button, field, h } from "./dom.js"
+import { button, div, field, h, showDialog } from "./dom.js"
 
 /** @returns {Promise<string>} the key; empty if there is none to be had */
 export function askKey() {
   return new Promise((resolve) => {
     const input = h("input", { type: "password", autocomplete: "off", required: true })
-    const close = (key) => {
-      dialog.close()
-      dialog.remove()
-      resolve(key)
-    }
+    let key = ""
     const use = (event) => {
       event.preventDefault()
-      close(input.value.trim())
+      key = input.value.trim()
+      dialog.close()
     }
     const form = h(
       "form",
@@ -21,16 +18,13 @@ export function askKey() {
       h("h2", { id: "key-title" }, "This host wants an API key"),
       h("p", {}, "It is kept until you close this tab."),
       field("Key", input),
-      h(
-        "div",
-        { class: "row" },
+      div(
+        "row",
         h("button", { class: "button primary" }, "Use it"),
-        button("Cancel", null, () => close("")),
+        button("Cancel", null, () => dialog.close()),
       ),
     )
-    const words = { "aria-labelledby": "key-title", oncancel: () => close("") }
-    const dialog = h("dialog", words, form)
-    document.body.append(dialog)
-    dialog.showModal()
+    const dialog = showDialog({ "aria-labelledby": "key-title" }, form)
+    dialog.addEventListener("close", () => resolve(key))
   })
 }

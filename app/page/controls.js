@@ -21,10 +21,7 @@ export class ClearButton {
 
 /** The choice of a class, empty where a generator has none. */
 export class ClassField {
-  /**
-   * @param {string[][]} others that can be chosen instead of a class
-   * @param {(name: string) => void} choose
-   */
+  /** @param {string[][]} others that can be chosen instead of a class */
   constructor(others, choose) {
     this.root = h("div")
     this.others = others
@@ -47,7 +44,7 @@ export function offerSizes(list, scales, side, chosen) {
   list.value = chosen
 }
 
-/** A field for a seed. */
+/** Returns a field for a seed. */
 export function seedInput(words = {}) {
   const plain = { autocapitalize: "off", autocomplete: "off", spellcheck: false }
   return h("input", { ...plain, ...words })

@@ -1,6 +1,6 @@
 /** A slider for each direction along which pictures change most, with pictures of its two ends. */
 
-import { canvas, h, paint, paintPart, range } from "./dom.js"
+import { canvas, div, h, paint, paintPart, range } from "./dom.js"
 import { LatestOnly } from "./latest_only.js"
 import { changed, drawing, sheetDrawing } from "./picture.js"
 
@@ -9,17 +9,13 @@ const MOST = 8
 export class DirectionSliders {
   #latest = new LatestOnly()
 
-  /**
-   * @param {Explorer} app
-   * @param {(steps: Record<string, number>) => void} move while a slider is dragged
-   * @param {(steps: Record<string, number>) => void} commit when it is let go
-   */
+  /** Calls `move` while a slider is dragged, `commit` after it. @param {Explorer} app */
   constructor(app, move, commit) {
     this.app = app
     this.move = move
     this.commit = commit
     this.sliders = []
-    this.root = h("div", { class: "directions" })
+    this.root = div("directions")
   }
 
   /** Offers the directions of the generator. @returns {number} how many */
@@ -69,9 +65,9 @@ export class DirectionSliders {
     this.#listen(input, id, high)
     const ends = [this.#end(id, low, `${name}: as far left as it goes`)]
     ends.push(this.#end(id, high, `${name}: as far right as it goes`))
-    const line = h("div", { class: "row between name" }, h("span", {}, name), text)
+    const line = div("row between name", h("span", {}, name), text)
     const [less, more] = ends.map(({ root }) => root)
-    const root = h("div", { class: "slider" }, less, h("div", {}, line, input), more)
+    const root = div("slider", less, h("div", {}, line, input), more)
     return { id, input, text, ends, root }
   }
 
@@ -96,7 +92,7 @@ export class DirectionSliders {
   }
 }
 
-/** Near the middle is the middle: the way back to no edit is easy to find. */
+/** Takes what is near the middle for it, so that it is easy to find. */
 function snapped(step, reach) {
   return Math.abs(step) < reach / 60 ? 0 : step
 }

@@ -1,7 +1,7 @@
 /** Elements of the page, and what it says. */
 
 /**
- * An element with its properties, attributes and listeners.
+ * Returns an element with its properties, attributes and listeners.
  *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
@@ -25,14 +25,19 @@ export function h(tag, words = {}, ...children) {
   return element
 }
 
-/** The element of index.html with an id. @param {string} id */
+/** Returns a block of a class. @param {string} className @param {...any} children */
+export function div(className, ...children) {
+  return h("div", { class: className }, ...children)
+}
+
+/** Returns the element of index.html with an id. @param {string} id */
 export function byId(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id))
 }
 
 const SVG = "http://www.w3.org/2000/svg"
 
-/** One of the drawings at the start of index.html. @param {string} name */
+/** Returns one of the drawings at the start of index.html. */
 export function icon(name) {
   const drawing = document.createElementNS(SVG, "svg")
   drawing.setAttribute("class", "icon")
@@ -43,19 +48,13 @@ export function icon(name) {
   return drawing
 }
 
-/**
- * A button with a drawing, whose label is read out, and shown where `shown`.
- *
- * @param {string} label
- * @param {string | null} drawing
- * @param {(event: Event) => void} onclick
- * @param {Record<string, any>} words
- */
-export function button(label, drawing, onclick, { shown = true, keys = "", ...words } = {}) {
+/** Returns a button; its label is read out, and seen if it is `shown`. @param {any} words */
+export function button(label, drawing, onclick, words = {}) {
+  const { shown = true, keys = "", ...others } = words
   const title = keys ? `${label} (${keys})` : shown ? undefined : label
   return h(
     "button",
-    { type: "button", onclick, title, class: shown ? "button" : "button bare", ...words },
+    { type: "button", onclick, title, class: shown ? "button" : "button bare", ...others },
     drawing && icon(drawing),
     h("span", { class: shown ? "" : "unseen" }, label),
   )
@@ -66,50 +65,38 @@ export function relabel(button, label) {
   for (const text of all(button, "span")) text.textContent = label
 }
 
-/** The elements in another of a selector. @returns {HTMLElement[]} */
+/** Returns the elements in another of a selector. @returns {HTMLElement[]} */
 export function all(root, selector) {
   return [...root.querySelectorAll(selector)]
 }
 
-/** A view's first heading, which has the focus when the view is entered. @param {string} text */
+/** Returns a view's first heading, which has the focus when the view is entered. */
 export function title(text) {
   return h("h1", { tabIndex: -1, "data-start": true }, text)
 }
 
-/** A sign between pictures. @param {string} text */
+/** Returns a sign between pictures. */
 export function sign(text) {
   return h("span", { class: "sign", "aria-hidden": "true" }, text)
 }
 
-/** A canvas that holds no picture yet. */
+/** Returns a canvas that holds no picture yet. */
 export function canvas(words = {}) {
   return h("canvas", { width: 1, height: 1, ...words })
 }
 
-/** A slider. @param {number} min @param {number} max @param {number | "any"} step */
+/** Returns a slider. */
 export function range(min, max, step, words = {}) {
   return h("input", { type: "range", min, max, step, ...words })
 }
 
-/**
- * A label with its field.
- *
- * @param {string} label
- * @param {HTMLElement} input
- * @param {HTMLElement | null} after
- */
+/** Returns a label with its field. @param {HTMLElement} input @param {HTMLElement | null} after */
 export function field(label, input, after = null) {
   input.setAttribute("aria-label", label) // without what stands after it
   return h("label", { class: "field" }, h("span", { class: "name" }, label), input, after)
 }
 
-/**
- * A list to choose from.
- *
- * @param {string[][]} options values, and what is shown
- * @param {string} value
- * @param {(value: string) => void} onchange
- */
+/** Returns a list to choose from. @param {string[][]} options values, and what is shown */
 export function choice(options, value, onchange) {
   const list = options.map(([value, text]) => h("option", { value }, text))
   const select = h("select", { onchange: () => onchange(select.value) }, list)
@@ -117,17 +104,12 @@ export function choice(options, value, onchange) {
   return select
 }
 
-/** What draws on a canvas. @param {HTMLCanvasElement} canvas */
+/** Returns what draws on a canvas. @param {HTMLCanvasElement} canvas */
 export function contextOf(canvas) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"))
 }
 
-/**
- * Puts an image on a canvas, which becomes as large as it.
- *
- * @param {HTMLCanvasElement} canvas
- * @param {ImageBitmap} image
- */
+/** Puts an image on a canvas, which becomes as large. @param {HTMLCanvasElement} canvas */
 export function paint(canvas, image) {
   if (canvas.width !== image.width) canvas.width = image.width
   if (canvas.height !== image.height) canvas.height = image.height
@@ -147,12 +129,20 @@ export function paintSoon(canvas, coming, fail = () => {}) {
   coming.then((image) => paint(canvas, image), fail)
 }
 
-/** Whether the visitor has asked for less motion. */
+/** Shows a dialog, which is gone when it is closed. */
+export function showDialog(words, ...children) {
+  const dialog = h("dialog", { onclose: () => dialog.remove(), ...words }, ...children)
+  document.body.append(dialog)
+  dialog.showModal()
+  return dialog
+}
+
+/** Tells whether the visitor has asked for less motion. */
 export function wantsStillness() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches
 }
 
-/** Says a text to those who listen to the page. @param {string} text */
+/** Says a text to those who listen to the page. */
 export function announce(text) {
   const region = byId("said")
   region.textContent = ""
@@ -161,7 +151,7 @@ export function announce(text) {
 
 let fading = 0
 
-/** Shows a line for a while, and says it. @param {string} text */
+/** Shows a line for a while, and says it. */
 export function toast(text) {
   const line = byId("toast")
   line.textContent = text

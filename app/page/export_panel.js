@@ -1,17 +1,12 @@
 /** The part of the page from which a picture is saved and copied. */
 
 import { offerSizes } from "./controls.js"
-import { attempt, button, choice, field, h, toast } from "./dom.js"
+import { attempt, button, choice, div, field, h, toast } from "./dom.js"
 import { copyText, save } from "./files.js"
 import { drawing } from "./picture.js"
 import { fileName, scalesFor, snippets } from "./snippets.js"
 
-const FORMATS = [
-  ["png", "PNG"],
-  ["webp", "WebP"],
-  ["avif", "AVIF"],
-  ["jpg", "JPEG"],
-]
+const FORMATS = { png: "PNG", webp: "WebP", avif: "AVIF", jpg: "JPEG" }
 const SCALES = [1, 2, 4, 8, 16]
 const TEXTS = {
   link: "Link to this page",
@@ -29,7 +24,7 @@ export class ExportPanel {
   /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.formats = choice(FORMATS, "png", () => {})
+    this.formats = choice(Object.entries(FORMATS), "png", () => {})
     this.sizes = h("select")
     const small = (label, act, words = {}) =>
       h("button", { type: "button", class: "button small", onclick: act, ...words }, label)
@@ -41,9 +36,8 @@ export class ExportPanel {
       "fieldset",
       { class: "export" },
       h("legend", {}, "Take it away"),
-      h(
-        "div",
-        { class: "row" },
+      div(
+        "row",
         field("Format", this.formats),
         field("Size", this.sizes),
         button("Download", "down", () => this.download(), primary),

@@ -1,4 +1,4 @@
-/** What leaves the page: files that are saved, texts that are copied. */
+/** Files that are saved and read, and texts that are copied. */
 
 import { h } from "./dom.js"
 
@@ -18,4 +18,15 @@ export async function copyText(text) {
   const done = document.execCommand("copy")
   area.remove()
   if (!done) throw new Error("This browser does not let the page copy.")
+}
+
+/** Returns a hidden field that reads a file when it is chosen. */
+export function filePicker(accept, read) {
+  const input = h("input", { type: "file", accept, hidden: true })
+  input.addEventListener("change", () => {
+    const [file] = input.files ?? []
+    input.value = ""
+    if (file) read(file)
+  })
+  return input
 }

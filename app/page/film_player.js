@@ -1,6 +1,16 @@
 /** Plays a strip of frames as a film. */
 
-import { all, button, canvas, contextOf, h, range, relabel, toast, wantsStillness } from "./dom.js"
+import {
+  all,
+  button,
+  canvas,
+  contextOf,
+  div,
+  range,
+  relabel,
+  toast,
+  wantsStillness,
+} from "./dom.js"
 import { placeInFilm } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
 
@@ -14,10 +24,7 @@ export class FilmPlayer {
   #tick = 0 // that draws the next frame; 0 while nothing plays
   #paused = wantsStillness() // by the visitor: then no other film begins by itself
 
-  /**
-   * @param {Api} api
-   * @param {() => {loop: boolean, fps: number}} settings
-   */
+  /** @param {Api} api @param {() => {loop: boolean, fps: number}} settings */
   constructor(api, settings) {
     this.api = api
     this.settings = settings
@@ -26,12 +33,7 @@ export class FilmPlayer {
     this.play = button("Play", "play", () => this.toggle(), words)
     this.scrub = range(0, 1, "any", { "aria-label": "Place in the film" })
     this.scrub.addEventListener("input", () => this.#seek(this.scrub.valueAsNumber))
-    this.root = h(
-      "div",
-      { class: "stage" },
-      h("div", { class: "frame" }, this.canvas),
-      h("div", { class: "row player" }, this.play, this.scrub),
-    )
+    this.root = div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub))
   }
 
   /** Shows the film of a drawing; one that is there already goes on. @param {Drawing} drawing */

@@ -33,7 +33,7 @@ function fittedPath(path, generator, left) {
   return { ...path, pins }
 }
 
-/** The picture as a generator draws it, without what it does not have; null if it cannot. */
+/** Returns a picture without what a generator does not have; null if it cannot be drawn. */
 function fittedPicture(picture, generator, left) {
   const { card } = generator
   const found = changed(picture, { model: card.id, ...knownLook(picture, generator, left) })
@@ -42,14 +42,7 @@ function fittedPicture(picture, generator, left) {
   return drawn ? found : null // a latent has no class by itself
 }
 
-/**
- * Of a look what a generator has.
- *
- * @param {Partial<Look>} look
- * @param {Served} generator
- * @param {string[]} left takes what it does not have
- * @returns {Look}
- */
+/** Returns of a look what a generator has; `left` takes what it does not have. */
 function knownLook(look, { card, directions }, left) {
   const { class: class_, truncation, edit } = lookIn(look)
   const [low, high] = card.ranges.edit

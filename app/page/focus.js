@@ -2,7 +2,7 @@
 
 import { ClassField, seedInput } from "./controls.js"
 import { DirectionSliders } from "./direction_sliders.js"
-import { announce, attempt, button, field, h, range, title, toast } from "./dom.js"
+import { announce, attempt, button, div, field, h, range, title, toast } from "./dom.js"
 import { ExportPanel } from "./export_panel.js"
 import { changed, describe, keyOf, plainPicture, shortNumber, titleOf } from "./picture.js"
 import { PictureCanvas } from "./picture_canvas.js"
@@ -54,21 +54,19 @@ export class Focus {
     const small = { class: "button small" }
     this.reset = button("Undo all edits", null, () => this.#commit({ edit: {} }), small)
     this.directionsTitle = h("h2", {}, "Directions")
-    const seen = h("div", { class: "lately" }, h("h2", {}, "Seen lately"), this.seen.root)
-    this.root = h("section", { class: "focus-view" }, this.#stage(), this.#panel(), seen)
+    const seen = div("lately", h("h2", {}, "Seen lately"), this.seen.root)
+    this.root = div("focus-view split", this.#stage(), this.#panel(), seen)
   }
 
   #stage() {
     const random = button("Random", "dice", () => this.#random(), { keys: "R" })
-    return h(
-      "div",
-      { class: "stage" },
-      h("div", { class: "frame" }, this.picture.root, this.trouble),
-      h(
-        "div",
-        { class: "row between" },
-        h("div", { class: "row" }, this.before, random, this.after),
-        h("div", { class: "row" }, this.smooth, this.favourite, this.pin),
+    return div(
+      "stage",
+      div("frame", this.picture.root, this.trouble),
+      div(
+        "row between",
+        div("row", this.before, random, this.after),
+        div("row", this.smooth, this.favourite, this.pin),
       ),
     )
   }
@@ -80,13 +78,12 @@ export class Focus {
       field("Seed", this.seed),
       h("button", { class: "button" }, "Show"),
     )
-    return h(
-      "div",
-      { class: "panel" },
-      h("div", { class: "heading" }, this.title, this.detail),
-      h("div", { class: "row" }, form, this.classes.root),
+    return div(
+      "panel",
+      div("heading", this.title, this.detail),
+      div("row", form, this.classes.root),
       field("Truncation", this.truncation, this.truncationText),
-      h("div", { class: "row between" }, this.directionsTitle, this.reset),
+      div("row between", this.directionsTitle, this.reset),
       this.directions.root,
       this.exports.root,
     )

@@ -1,7 +1,7 @@
 /** Many random pictures at once: the view that is seen first. */
 
 import { ClearButton, seedInput } from "./controls.js"
-import { attempt, button, choice, h } from "./dom.js"
+import { attempt, button, choice, div, h } from "./dom.js"
 import { lookIn } from "./picture.js"
 import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
 import { drawRun, runDrawing, Tiles } from "./tiles.js"
@@ -35,15 +35,15 @@ export class Grid {
     })
     this.line = h("p")
     this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
-    this.clear = new ClearButton(() => this.#commit(lookIn({ class: app.state.grid.class })))
-    this.classes = h("div", { class: "chips", role: "group", "aria-label": "Class" })
+    this.clear = new ClearButton(() =>
+      this.app.change("grid", lookIn({ class: app.state.grid.class })),
+    )
+    this.classes = h("div", { class: "row chips", role: "group", "aria-label": "Class" })
     this.more = button("More pictures", null, () => this.#more(this.most), { hidden: true })
-    this.root = h(
-      "section",
-      {},
-      h(
-        "div",
-        { class: "hero" },
+    this.root = div(
+      "grid-view",
+      div(
+        "hero",
         h("div", {}, h("h1", {}, "Every seed is a picture that never changes."), this.line),
         h(
           "form",
@@ -74,7 +74,7 @@ export class Grid {
   }
 
   async show({ model, grid }) {
-    if (!grid.seed) return this.#commit({ seed: randomSeed(MOST) }, { replace: true })
+    if (!grid.seed) return this.app.change("grid", { seed: randomSeed(MOST) }, { replace: true })
     const { card } = this.app
     const invitation = "Choose one and steer it, or type a seed of your own."
     this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
@@ -110,14 +110,10 @@ export class Grid {
   }
 
   #shuffle() {
-    this.#commit({ seed: randomSeed(MOST) })
+    this.app.change("grid", { seed: randomSeed(MOST) })
   }
 
-  #commit(words, options = {}) {
-    return this.app.commit({ grid: { ...this.app.state.grid, ...words } }, options)
-  }
-
-  /** How many pictures fill the window: the same number as long as it has that size. */
+  /** Returns how many pictures fill the window: the same number as long as it has that size. */
   #fitting() {
     const size = [innerWidth, innerHeight].join()
     if (size !== this.size) {
@@ -129,7 +125,7 @@ export class Grid {
     return this.fits
   }
 
-  /** The same number in two sheets: whole rows that come soon, and the others. */
+  /** Returns the same number in two sheets: whole rows that come soon, and the others. */
   #parts(count) {
     const soon = this.columns * Math.ceil(SOON / this.columns)
     return soon < count ? [soon, count - soon] : [count]
@@ -157,7 +153,7 @@ export class Grid {
   }
 
   #showClasses(classes, chosen) {
-    const pick = (name) => this.#commit({ class: name })
+    const pick = (name) => this.app.change("grid", { class: name })
     this.classes.hidden = classes.length === 0
     const all = ["", ...classes]
     if (classes.length <= MOST_CHIPS)

@@ -38,7 +38,8 @@ export class Header {
   /** Says which view is shown, of what. @param {State} state */
   show({ view, picture, path }) {
     const { card } = this.app
-    document.title = `${picture && view === "focus" ? describe(picture) : VIEWS[view].title} · ganserve`
+    const name = picture && view === "focus" ? describe(picture) : VIEWS[view].title
+    document.title = `${name} · ganserve`
     document.body.dataset.view = view
     document.body.classList.toggle("fine", card.width >= FINE)
     const current = view === "focus" ? "grid" : view

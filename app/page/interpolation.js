@@ -2,21 +2,17 @@
 
 import { bodyText, changed, lookOf, recipeOf, urlOf } from "./picture.js"
 
-export const MODE_NAMES = [
-  ["", "As suits it"],
-  ["lerp", "Straight"],
-  ["slerp", "Along the arc"],
-]
+export const MODE_NAMES = { "": "As suits it", lerp: "Straight", slerp: "Along the arc" }
 const FRAMES_A_STEP = 24
 const WIDEST_STRIP = 8192 // pixels
 
-/** A word of the look that all pictures share; undefined where they differ. */
+/** Returns a word of the look that all pictures share; undefined where they differ. */
 export function common(pins, word) {
   const texts = new Set(pins.map((pin) => lookOf(pin)[word] ?? ""))
   return texts.size === 1 ? [...texts][0] : undefined
 }
 
-/** The pins with other words; a latent keeps its class, as it has none by itself. */
+/** Returns the pins with other words; a latent keeps its class, as it has none by itself. */
 export function allChanged(pins, words) {
   return pins.map((pin) => {
     const { class: class_ } = pin
@@ -24,7 +20,7 @@ export function allChanged(pins, words) {
   })
 }
 
-/** The entries of a list with one moved to another place. */
+/** Returns the entries of a list with one moved to another place. */
 export function moved(list, from, to) {
   const found = [...list]
   const [entry] = found.splice(from, 1)
@@ -33,12 +29,10 @@ export function moved(list, from, to) {
 }
 
 /**
- * The request that draws a path: by its URL where seeds and one look say all, else by recipes.
+ * Returns the request that draws a path: by URL where seeds and one look say all, else by recipes.
  *
  * @param {Picture[]} pins
- * @param {string} format
  * @param {Record<string, any>} words frames, mode, loop and so on
- * @returns {Drawing}
  */
 export function interpolationDrawing(pins, format, words) {
   const [first] = pins
@@ -53,7 +47,7 @@ export function interpolationDrawing(pins, format, words) {
   return { url: "/interpolate", body: bodyText({ model, recipes, ...words, ...file }) }
 }
 
-/** How many frames a path is drawn in: so many a step, as far as the host and a strip allow. */
+/** Returns how many frames a path has: so many a step, as far as the host and a strip allow. */
 export function frameCount({ pins, loop, most, side }) {
   const steps = pins - (loop ? 0 : 1)
   const wanted = FRAMES_A_STEP * steps + (loop ? 0 : 1)
@@ -61,13 +55,10 @@ export function frameCount({ pins, loop, most, side }) {
 }
 
 /**
- * The two frames that a film shows at a position.
+ * Returns the two frames that a film shows, and how much of the second shows through the first.
  *
  * @param {number} position in frames, from 0; without end in a loop
- * @param {number} frames
  * @param {boolean} loop whether the last frame leads back to the first
- * @returns {{frame: number, next: number, blend: number, ended: boolean}} two frames, and how much
- *   of the second shows through the first
  */
 export function placeInFilm(position, frames, loop) {
   if (!loop && position >= frames - 1) {

@@ -1,11 +1,7 @@
-/**
- * Of questions that come faster than answers, one is on its way and the latest waits.
- *
- * So there is no backlog, however fast a slider is dragged, and answers come in order.
- */
+/** Of questions that come faster than answers, one is on its way and the latest waits. */
 export class LatestOnly {
   #running = false
-  /** @type {{question: () => Promise<any>, show: Function, fail: Function, age: number} | null} */
+  /** @type {any} */
   #waiting = null
   #age = 0
 

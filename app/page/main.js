@@ -42,7 +42,7 @@ export class Explorer {
   }
 
   async start() {
-    const { generators, header, router, state } = this
+    const { generators, header, router } = this
     const grid = await router.viewOf("grid")
     grid.wait()
     byId("main").replaceChildren(grid.root)
@@ -51,6 +51,7 @@ export class Explorer {
     } catch (error) {
       return router.fail(error)
     }
+    const { state } = this
     if (state.view === "grid") grid.drawAhead(router.idOf(state), state.grid)
     header.offer(generators)
     this.shortcuts = new Shortcuts(this)
@@ -68,6 +69,11 @@ export class Explorer {
     return this.store.commit(words, options)
   }
 
+  /** Shows a state in which some words of one part differ. @param {keyof State} part */
+  change(part, words, options = {}) {
+    return this.commit({ [part]: { ...Object(this.state[part]), ...words } }, options)
+  }
+
   /** Shows a view. @param {string} view */
   go(view) {
     if (view !== this.state.view || !this.router.view) return this.commit({ view })
@@ -82,7 +88,7 @@ export class Explorer {
     return this.commit({ view: "grid", model: id, grid: { ...this.state.grid, ...lookIn() } })
   }
 
-  /** The picture of a number or a text; of a text the service says which seed it is. */
+  /** Returns the picture of a number or a text; of a text the service says which seed it is. */
   async pictureOf(text, class_ = "") {
     const { id } = this.card
     const number = wholeNumber(text)
@@ -92,7 +98,7 @@ export class Explorer {
     return plainPicture(id, answer.headers.get("Image-Seed"), class_, text)
   }
 
-  /** The class that a seed has by itself. @param {Picture} picture */
+  /** Returns the class that a seed has by itself. @param {Picture} picture */
   async ownClass({ model, seed }) {
     const found = await this.api.json(urlOf(`/latents/${seed}.json`, { model })).catch(() => null)
     return found?.class ?? ""
@@ -107,7 +113,7 @@ export class Explorer {
     if (removed) favourites.remove(picture)
     else favourites.add(picture)
     toast(removed ? "No favourite any more" : `Favourite: ${titleOf(picture)}`)
-    this.#marks()
+    this.router.view?.marks?.()
   }
 
   /** Puts a picture on the path, or takes it away. @param {Picture} picture */
@@ -124,7 +130,7 @@ export class Explorer {
     toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path`)
   }
 
-  /** Whether a picture is on the path. @param {Picture} picture */
+  /** Tells whether a picture is on the path. @param {Picture} picture */
   isPinned(picture) {
     return this.state.path.pins.some((one) => keyOf(one) === keyOf(picture))
   }
@@ -134,10 +140,6 @@ export class Explorer {
     const smooth = document.documentElement.classList.toggle("smooth")
     remember(SMOOTH, smooth)
     toast(smooth ? "Enlarged smoothly" : "Every pixel a square")
-    this.#marks()
-  }
-
-  #marks() {
     this.router.view?.marks?.()
   }
 

@@ -1,6 +1,6 @@
 /** Arithmetic with pictures: a − b + c, and what comes of it. */
 
-import { button, h, sign, title, toast } from "./dom.js"
+import { button, div, h, sign, title, toast } from "./dom.js"
 import { LatestOnly } from "./latest_only.js"
 import { changed, describe, plainPicture } from "./picture.js"
 import { PictureCanvas } from "./picture_canvas.js"
@@ -35,23 +35,19 @@ export class Mix {
       { ...words, onclick: () => this.#open() },
     )
     this.hint = h("p", { role: "status" })
-    this.root = h(
-      "section",
-      { class: "mix-view" },
-      h("div", { class: "heading" }, title("Arithmetic"), this.hint),
-      h(
-        "div",
-        { class: "sum" },
+    this.root = div(
+      "mix-view stacked",
+      div("heading", title("Arithmetic"), this.hint),
+      div(
+        "sum",
         this.slots.map(({ root }, place) => [sign(SIGNS[place]), root]),
-        h("div", { class: "outcome" }, sign("="), this.result.root),
+        div("outcome", sign("="), this.result.root),
       ),
-      h(
-        "div",
-        { class: "row between" },
+      div(
+        "row between",
         h("h2", {}, "Choose from"),
-        h(
-          "div",
-          { class: "row" },
+        div(
+          "row",
           button("Others", "dice", () => this.#offer(), { keys: "R" }),
           button("Pin the result", "pin", () => app.togglePin(this.current()), { keys: "P" }),
         ),
@@ -63,7 +59,7 @@ export class Mix {
   show({ mix }) {
     if (mix.seeds.length !== 3) {
       const seeds = NAMES.map(() => randomSeed())
-      return this.app.commit({ mix: { ...mix, seeds } }, { replace: true })
+      return this.app.change("mix", { seeds }, { replace: true })
     }
     const { card } = this.app
     if (card !== this.card) {
@@ -81,7 +77,7 @@ export class Mix {
     this.result.drawn.show(this.current())
   }
 
-  /** The result. */
+  /** Returns the result. */
   current() {
     const { seeds, class: class_ } = this.app.state.mix
     const mix = seeds.map((seed, place) => [seed, WEIGHTS[place]])
@@ -108,7 +104,7 @@ export class Mix {
     const { mix } = this.app.state
     const seeds = mix.seeds.map((one, place) => (place === this.active ? seed : one))
     this.active = (this.active + 1) % NAMES.length
-    this.app.commit({ mix: { ...mix, seeds } })
+    this.app.change("mix", { seeds })
   }
 
   #offer() {

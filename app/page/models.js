@@ -1,6 +1,6 @@
 /** What draws here: cards, figures, licences, samples, and how it was trained. */
 
-import { button, canvas, contextOf, h, paintSoon, title, wantsStillness } from "./dom.js"
+import { button, canvas, div, h, paintPart, paintSoon, title, wantsStillness } from "./dom.js"
 import { urlOf } from "./picture.js"
 
 const SAMPLES = 32
@@ -12,16 +12,10 @@ export class Models {
   /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.cards = h("div", { class: "cards" })
-    this.root = h(
-      "section",
-      { class: "models-view" },
-      h(
-        "div",
-        { class: "heading" },
-        title("Models"),
-        h("p", {}, "The generators that this host serves."),
-      ),
+    this.cards = div("cards")
+    this.root = div(
+      "stacked",
+      div("heading", title("Models"), h("p", {}, "The generators that this host serves.")),
       this.cards,
     )
   }
@@ -35,18 +29,17 @@ export class Models {
 
   #card(card) {
     const { training } = card
-    const explore = button(`Explore ${card.name}`, "grid", () => this.app.useModel(card.id), {
-      class: "button primary",
-    })
+    const primary = { class: "button primary" }
+    const use = () => this.app.useModel(card.id)
+    const explore = button(`Explore ${card.name}`, "grid", use, primary)
     const json = h("a", { class: "button", href: `/models/${card.id}` }, "Card as JSON")
     return h(
       "article",
       { class: "card" },
-      h("div", { class: "samples" }, this.#samples(card)),
-      h(
-        "div",
-        { class: "panel" },
-        h("div", { class: "row between" }, h("h2", {}, card.name), this.#loop(card)),
+      div("samples", this.#samples(card)),
+      div(
+        "panel",
+        div("row between", h("h2", {}, card.name), this.#loop(card)),
         table(factsOf(card)),
         h("h3", {}, "Training"),
         table(trainingOf(card)),
@@ -79,22 +72,17 @@ export class Models {
   #figures(metrics) {
     const single = Object.entries(metrics ?? {}).filter(([, value]) => typeof value === "number")
     if (single.length === 0) return null
-    const facts = Object.fromEntries(
-      single.map(([name, value]) => [
-        name.replaceAll("_", " "),
-        Number(value.toPrecision(4)).toString(),
-      ]),
-    )
+    const words = single.map(([name, value]) => [
+      name.replaceAll("_", " "),
+      String(Number(value.toPrecision(4))),
+    ])
+    const text = "Each name holds its protocol: the figure, how many pictures, against what."
     return h(
       "details",
       {},
       h("summary", {}, "Measured quality"),
-      table(facts),
-      h(
-        "p",
-        { class: "detail" },
-        "Each name holds its protocol: the figure, how many pictures, against what.",
-      ),
+      table(Object.fromEntries(words)),
+      h("p", { class: "detail" }, text),
     )
   }
 }
@@ -120,26 +108,17 @@ function trainingOf({ training, preset, weights_sha256 }) {
 }
 
 /** Plays a strip of frames without end. */
-function play(canvas, strip) {
+function play(canvas, strip, frame = 0) {
   const side = strip.height
-  canvas.width = canvas.height = side
-  const context = contextOf(canvas)
-  let frame = 0
-  const step = () => {
-    context.drawImage(strip, frame * side, 0, side, side, 0, 0, side, side)
-    frame = (frame + 1) % (strip.width / side)
-    if (!wantsStillness()) setTimeout(step, canvas.offsetParent ? 60 : 1000)
-  }
-  step()
+  paintPart(canvas, strip, frame * side, 0, side)
+  const next = () => play(canvas, strip, (frame + 1) % (strip.width / side))
+  if (!wantsStillness()) setTimeout(next, canvas.offsetParent ? 60 : 1000)
 }
 
 function table(facts) {
   const rows = Object.entries(facts).filter(([, value]) => value)
-  return h(
-    "dl",
-    {},
-    rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
-  )
+  const row = ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))
+  return h("dl", {}, rows.map(row))
 }
 
 function grouped(number) {

@@ -1,7 +1,7 @@
 /** A path through pinned pictures, played as a film. */
 
 import { ClassField, offerSizes } from "./controls.js"
-import { button, choice, field, h, icon, range, title, toast } from "./dom.js"
+import { button, choice, div, field, h, icon, range, title, toast } from "./dom.js"
 import { save } from "./files.js"
 import { FilmPlayer } from "./film_player.js"
 import {
@@ -15,21 +15,10 @@ import { changed, plainPicture } from "./picture.js"
 import { PinList } from "./pin_list.js"
 import { randomSeed } from "./seeds.js"
 
-const FORMATS = [
-  ["webp", "WebP"],
-  ["apng", "APNG"],
-  ["gif", "GIF"],
-  ["mp4", "MP4"],
-  ["png", "PNG strip"],
-  ["zip", "Frames (zip)"],
-]
-const EASES = [
-  ["linear", "Even"],
-  ["in-out", "Rests at each"],
-  ["in", "Starts slowly"],
-  ["out", "Ends slowly"],
-]
-const MODES = [...MODE_NAMES, ["spline", "Without a bend"]]
+const FILMS = { webp: "WebP", apng: "APNG", gif: "GIF", mp4: "MP4" }
+const FORMATS = { ...FILMS, png: "PNG strip", zip: "Frames (zip)" }
+const EASES = { linear: "Even", "in-out": "Rests at each", in: "Starts slowly", out: "Ends slowly" }
+const MODES = { ...MODE_NAMES, spline: "Without a bend" }
 const SCALES = [1, 2, 4, 8]
 const AS_PINNED = "*" // no class is chosen for all
 
@@ -45,15 +34,15 @@ export class Path {
   constructor(app) {
     this.app = app
     this.film = new FilmPlayer(app.api, () => app.state.path)
-    this.pins = new PinList(app, (pins) => this.#commit({ pins }))
+    this.pins = new PinList(app, (pins) => this.app.change("path", { pins }))
     this.speed = range(1, 60, 1, {
       oninput: () => (this.speedText.textContent = `${this.speed.value} a second`),
-      onchange: () => this.#commit({ fps: Number(this.speed.value) }),
+      onchange: () => this.app.change("path", { fps: Number(this.speed.value) }),
     })
     this.speedText = h("output")
-    this.ease = choice(EASES, "in-out", (ease) => this.#commit({ ease }))
-    this.mode = choice(MODES, "", (mode) => this.#commit({ mode }))
-    const onchange = () => this.#commit({ loop: this.loop.checked })
+    this.ease = choice(Object.entries(EASES), "in-out", (ease) => this.app.change("path", { ease }))
+    this.mode = choice(Object.entries(MODES), "", (mode) => this.app.change("path", { mode }))
+    const onchange = () => this.app.change("path", { loop: this.loop.checked })
     this.loop = h("input", { type: "checkbox", onchange })
     this.truncation = range(0, 1, 0.05, {
       onchange: () => this.#commitAll({ truncation: Number(this.truncation.value) }),
@@ -67,20 +56,20 @@ export class Path {
       (name) => this.#commitAll({ class: name }),
     )
     this.shared = h("p", { class: "detail" })
-    this.format = choice(FORMATS, "webp", () => {})
+    this.format = choice(Object.entries(FORMATS), "webp", () => {})
     this.scale = h("select")
     this.saving = button("Download", "down", () => this.#download(), { keys: "D" })
     this.empty = this.#invitation()
-    this.full = h("div", { class: "film" }, this.film.root, this.#panel())
+    this.full = div("split", this.film.root, this.#panel())
     this.root = h("section", {}, this.empty, this.full)
   }
 
   #invitation() {
-    const four = () => this.#commit({ pins: Array.from({ length: 4 }, () => this.#random()) })
+    const four = () =>
+      this.app.change("path", { pins: Array.from({ length: 4 }, () => this.#random()) })
     const text = "Open one and press Pin, or begin with four at random."
-    return h(
-      "div",
-      { class: "empty" },
+    return div(
+      "empty",
       icon("pin"),
       title("Pin two pictures or more"),
       h("p", {}, `${text} The way between becomes a film.`),
@@ -90,17 +79,16 @@ export class Path {
 
   #panel() {
     const more = button("One more", "dice", () => this.#add(), { keys: "R" })
-    const none = button("Unpin all", null, () => this.#commit({ pins: [] }))
+    const none = button("Unpin all", null, () => this.app.change("path", { pins: [] }))
     const loop = h("span", {}, "Loop: lead back to the first")
     const size = field("Size", this.scale)
-    return h(
-      "div",
-      { class: "panel" },
-      h("div", { class: "heading" }, title("Path"), this.shared),
+    return div(
+      "panel",
+      div("heading", title("Path"), this.shared),
       this.pins.root,
-      h("div", { class: "row" }, more, none),
+      div("row", more, none),
       field("Speed", this.speed, this.speedText),
-      h("div", { class: "pair" }, field("Ease", this.ease), field("Way", this.mode)),
+      div("pair", field("Ease", this.ease), field("Way", this.mode)),
       this.classes.root,
       field("Truncation", this.truncation, this.truncationText),
       h("label", { class: "check" }, this.loop, loop),
@@ -108,7 +96,7 @@ export class Path {
         "fieldset",
         { class: "export" },
         h("legend", {}, "Take it away"),
-        h("div", { class: "row" }, field("Format", this.format), size, this.saving),
+        div("row", field("Format", this.format), size, this.saving),
       ),
     )
   }
@@ -163,10 +151,10 @@ export class Path {
     const { pins } = this.app.state.path
     if (pins.length >= this.card.ranges.seeds_of_a_path)
       return toast("A path has no more pins on this host.")
-    this.#commit({ pins: [...pins, this.#random()] })
+    this.app.change("path", { pins: [...pins, this.#random()] })
   }
 
-  /** A picture that looks as the pins do, where they all look the same. */
+  /** Returns a picture that looks as the pins do, where they all look the same. */
   #random() {
     const { pins } = this.app.state.path
     const [{ class: class_, truncation, edit } = {}] = pins
@@ -176,11 +164,7 @@ export class Path {
   }
 
   #commitAll(words) {
-    this.#commit({ pins: allChanged(this.app.state.path.pins, words) })
-  }
-
-  #commit(words) {
-    this.app.commit({ path: { ...this.app.state.path, ...words } })
+    this.app.change("path", { pins: allChanged(this.app.state.path.pins, words) })
   }
 
   async #download() {

@@ -8,7 +8,7 @@ const MOST_PARTS = 32
 export const MODEL = /^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/
 export const PLANE_MODES = ["lerp", "slerp"]
 
-/** A picture of a seed, with nothing done to it. @returns {Picture} */
+/** Returns a picture of a seed, with nothing done to it. @returns {Picture} */
 export function plainPicture(model, seed, class_ = "", text = "") {
   /** @type {Picture} */
   const picture = { model, seed, truncation: 1, edit: {} }
@@ -17,12 +17,12 @@ export function plainPicture(model, seed, class_ = "", text = "") {
   return picture
 }
 
-/** How a picture looks. @param {Partial<Look>} look @returns {Look} */
+/** Returns how a picture looks. @param {Partial<Look>} look @returns {Look} */
 export function lookIn({ class: class_ = "", truncation = 1, edit = {} } = {}) {
   return { class: class_, truncation, edit }
 }
 
-/** The same picture with other words; what is empty goes. @param {Partial<Picture>} words */
+/** Returns a picture with other words; what is empty goes. @param {Partial<Picture>} words */
 export function changed(picture, words) {
   /** @type {Picture} */
   const found = { ...picture, ...words }
@@ -31,12 +31,12 @@ export function changed(picture, words) {
   return found
 }
 
-/** A text by which pictures are told apart: equal pictures, equal keys. @param {Picture} picture */
+/** Returns a text by which pictures are told apart. @param {Picture} picture */
 export function keyOf({ model, seed, plane, mix, z, class: class_, truncation, edit }) {
   return JSON.stringify([model, seed, plane, mix, z, class_ || null, truncation, editText(edit)])
 }
 
-/** Edits as the service writes them: d0:1.5,d3:-2. @param {Record<string, number>} edit */
+/** Returns edits as the service writes them: d0:1.5,d3:-2. @param {Record<string, number>} edit */
 export function editText(edit) {
   return Object.entries(edit)
     .filter(([, step]) => step !== 0)
@@ -45,7 +45,7 @@ export function editText(edit) {
     .join(",")
 }
 
-/** Edits from their text; what is none is left out. */
+/** Returns edits from their text; what is none is left out. */
 export function readEdits(text) {
   /** @type {Record<string, number>} */
   const found = {}
@@ -56,7 +56,7 @@ export function readEdits(text) {
   return found
 }
 
-/** A number with so many digits after the point at most, none that says nothing, no exponent. */
+/** Returns a number with so many digits after the point at most, and no exponent. */
 export function shortNumber(value, digits = 9) {
   return value
     .toFixed(digits)
@@ -64,19 +64,18 @@ export function shortNumber(value, digits = 9) {
     .replace(/^-0$/, "0")
 }
 
-/** A URL; parameters that are empty are left out. */
+/** Returns a URL; parameters that are empty are left out. */
 export function urlOf(path, parameters) {
   const pairs = Object.entries(parameters)
     .filter(([, value]) => value !== undefined && value !== "" && value !== null)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value).replace(/%(3A|2C|40)/g, decoded)}`)
+    .map(
+      ([name, value]) =>
+        `${name}=${encodeURIComponent(value).replace(/%(3A|2C|40)/g, decodeURIComponent)}`,
+    )
   return pairs.length ? `${path}?${pairs.join("&")}` : path
 }
 
-function decoded(code) {
-  return decodeURIComponent(code)
-}
-
-/** A look for a query string, where it says something. @param {Partial<Look>} look */
+/** Returns a look for a query string, where it says something. @param {Partial<Look>} look */
 export function lookOf(look) {
   const { class: class_, truncation, edit } = lookIn(look)
   return {
@@ -86,12 +85,12 @@ export function lookOf(look) {
   }
 }
 
-/** A mix as the service writes it: 3:1,8:-1. @param {[string, number][]} mix */
+/** Returns a mix as the service writes it: 3:1,8:-1. @param {[string, number][]} mix */
 export function mixText(mix) {
   return mix.map((part) => part.join(":")).join(",")
 }
 
-/** A mix from its text; a weight that is left out is 1. @returns {[string, number][]} */
+/** Returns a mix from its text; a weight that is left out is 1. @returns {[string, number][]} */
 export function readMix(text) {
   return text.split(",").map((part) => {
     const [seed, weight = "1", ...rest] = part.split(":")
@@ -99,13 +98,13 @@ export function readMix(text) {
   })
 }
 
-/** Whether a URL alone says all of a picture. @param {Picture} picture */
+/** Tells whether a URL alone says all of a picture. @param {Picture} picture */
 export function hasUrl(picture) {
   return !picture.z || picture.z.join(",").length <= LONGEST_URL
 }
 
 /**
- * The request that draws a picture, as a file of a format and a scale.
+ * Returns the request that draws a picture, as a file of a format and a scale.
  *
  * @param {Picture} picture
  * @returns {Drawing}
@@ -134,7 +133,7 @@ function planeWords({ seeds, x, y, mode }) {
   return { seeds: seeds.join(","), mode, ...place }
 }
 
-/** The request that draws pictures of one generator as one sheet. @param {Picture[]} pictures */
+/** Returns the request that draws pictures as one sheet. @param {Picture[]} pictures */
 export function sheetDrawing(pictures, columns) {
   const recipes = pictures.map(recipeOf)
   return {
@@ -143,7 +142,7 @@ export function sheetDrawing(pictures, columns) {
   }
 }
 
-/** A picture as a recipe of a POST. @param {Picture} picture */
+/** Returns a picture as a recipe of a POST. @param {Picture} picture */
 export function recipeOf(picture) {
   const { class: class_, truncation, edit } = lookOf(picture)
   return {
@@ -163,7 +162,7 @@ function sourceOf({ seed, plane, mix, z }) {
   return { plane: { ...plane, x, y } }
 }
 
-/** JSON in which seeds are numbers, however long. */
+/** Returns JSON in which seeds are numbers, however long. */
 export function bodyText(body) {
   // a quotation mark inside a text is escaped, so this finds members alone
   return JSON.stringify(body)
@@ -171,7 +170,7 @@ export function bodyText(body) {
     .replace(/"seeds":\[["0-9,]+\]/g, (list) => list.replace(/"([0-9]+)"/g, "$1"))
 }
 
-/** What a picture is, for people. @param {Picture} picture */
+/** Returns what a picture is, for people. @param {Picture} picture */
 export function titleOf(picture) {
   const { seed, text, plane, mix } = picture
   if (mix) return mix.map(([seed, weight], place) => term(seed, weight, place)).join(" ")
@@ -189,21 +188,21 @@ function term(seed, weight, place) {
   return `${sign}${size}${seed}`
 }
 
-/** The same, with what was done to it: for alt texts. @param {Picture} picture */
+/** Returns the same, with what was done to it: for alt texts. @param {Picture} picture */
 export function describe(picture) {
   const { seed, text } = picture
   const parts = [titleOf(picture), text && `seed ${seed}`, picture.class, lookText(picture)]
   return parts.filter(Boolean).join(", ")
 }
 
-/** What is done to a picture, for people; empty if nothing. @param {Partial<Look>} look */
+/** Returns what is done to a picture, for people; empty if nothing. @param {Partial<Look>} look */
 export function lookText(look) {
   const { truncation, edit } = lookOf(look)
   const parts = [truncation && `truncation ${truncation}`, edit && `edited: ${edit}`]
   return parts.filter(Boolean).join(", ")
 }
 
-/** A picture out of what may be one, such as an imported file; null where it is none. @returns {Picture | null} */
+/** Returns a picture out of what may be one; null where it is none. @returns {Picture | null} */
 export function checkedPicture(found) {
   if (typeof found !== "object" || found === null) return null
   const { model, class: class_ } = found
@@ -216,7 +215,7 @@ export function checkedPicture(found) {
   return { model, truncation, edit: readEdits(edit), ...name, ...source }
 }
 
-/** Where a picture lies, from what may say so; null where it does not. */
+/** Returns where a picture lies, from what may say so; null where it does not. */
 function checkedSource({ seed, text, plane, mix, z }) {
   if (isSeed(seed)) {
     const typed = typeof text === "string" && text ? { text: text.slice(0, 256) } : {}

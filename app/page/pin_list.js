@@ -1,16 +1,13 @@
 /** The pins of a path in their order: opened, moved with buttons or by dragging, and removed. */
 
-import { all, announce, button, canvas, h, paintSoon } from "./dom.js"
+import { all, announce, button, canvas, div, h, paintSoon } from "./dom.js"
 import { moved } from "./interpolation.js"
 import { describe, drawing, keyOf } from "./picture.js"
 
 const PIN = "application/x-ganserve-pin" // what is dragged, else it may be a file
 
 export class PinList {
-  /**
-   * @param {Explorer} app
-   * @param {(pins: Picture[]) => void} commit takes them as they are to be
-   */
+  /** @param {Explorer} app @param {(pins: Picture[]) => void} commit takes the new pins */
   constructor(app, commit) {
     this.app = app
     this.commit = commit
@@ -52,9 +49,8 @@ export class PinList {
     }
     const last = place === this.pins.length - 1
     const others = () => this.pins.filter((_, other) => other !== place)
-    return h(
-      "div",
-      { class: "acts" },
+    return div(
+      "acts",
       act("Move left", "left", () => this.#move(place, place - 1), place === 0),
       act("Remove", "close", () => this.commit(others())),
       act("Move right", "right", () => this.#move(place, place + 1), last),

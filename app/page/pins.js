@@ -9,7 +9,7 @@
 import { checkedPicture, editText, mixText, readMix, shortNumber } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
-/** A picture as one pin of an address. @param {Picture} picture */
+/** Returns a picture as one pin of an address. @param {Picture} picture */
 export function pinText(picture) {
   const { truncation } = picture
   const words = [sourceText(picture)]
@@ -26,18 +26,18 @@ function sourceText({ seed, plane, mix, z }) {
   return seed
 }
 
-/** A place on a plane: its corners, how far across and down, and its mode where it names one. @param {Place} place */
+/** Returns corners, how far across and down, and the mode if any. @param {Place} place */
 export function placeWords({ seeds, x, y, mode }) {
   return [...seeds, shortNumber(x), shortNumber(y), ...(mode ? [mode] : [])]
 }
 
-/** The place on a plane that such words name; held against nothing. @param {string[]} words */
+/** Returns the place that such words name, unchecked. @param {string[]} words */
 export function placeOf(words) {
   const [x, y, mode] = words.slice(4)
   return { seeds: words.slice(0, 4), x: Number(x), y: Number(y), mode }
 }
 
-/** A class that could be taken for another word has an equals sign in front. */
+/** Returns a class, with an equals sign in front if it looks like another word. */
 function classText(name) {
   const text = name.replace(/[%,~]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
   return /^(=|t[0-9]|d[0-9])/.test(text) ? `=${text}` : text
@@ -47,12 +47,7 @@ function classOf(word) {
   return word.replace(/^=/, "").replace(/%(25|2c|7e)/g, decodeURIComponent)
 }
 
-/**
- * The picture of a pin, or null where it is none.
- *
- * @param {string} text
- * @param {Record<string, any>} base what the pin does not say itself
- */
+/** Returns the picture of a pin, or null. @param {any} base what the pin does not say itself */
 export function pinOf(text, base) {
   const [source, ...words] = text.split("~")
   /** @type {Record<string, any>} */

@@ -1,7 +1,7 @@
 /** A plane between four pictures: walk about on it, and open what lies at a place. */
 
 import { ClassField, ClearButton } from "./controls.js"
-import { announce, button, canvas, choice, field, h, paint, range, toast } from "./dom.js"
+import { announce, button, canvas, choice, div, field, h, paint, range, toast } from "./dom.js"
 import { MODE_NAMES } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
 import { changed, lookIn, lookOf, shortNumber, urlOf } from "./picture.js"
@@ -49,15 +49,14 @@ export class Plane {
     this.picture = new PictureCanvas(app.api, { class: "large" })
     this.across = this.#slider("x")
     this.down = this.#slider("y")
-    this.mode = choice(MODE_NAMES, "", (mode) => this.#commit({ mode }))
-    this.clear = new ClearButton(() => this.#commit(lookIn({ class: app.state.plane.class })))
-    this.classes = new ClassField([["", "Each its own"]], (name) => this.#commit({ class: name }))
-    this.root = h(
-      "section",
-      { class: "plane-view" },
-      h("div", { class: "stage" }, this.pad),
-      this.#panel(),
+    this.mode = choice(Object.entries(MODE_NAMES), "", (mode) => this.app.change("plane", { mode }))
+    this.clear = new ClearButton(() =>
+      this.app.change("plane", lookIn({ class: app.state.plane.class })),
     )
+    this.classes = new ClassField([["", "Each its own"]], (name) =>
+      this.app.change("plane", { class: name }),
+    )
+    this.root = div("plane-view split", div("stage", this.pad), this.#panel())
   }
 
   #slider(axis) {
@@ -83,14 +82,13 @@ export class Plane {
       onclick: () => this.#open(),
     }
     const text = "Four corners, and every picture between them. Drag across the map."
-    return h(
-      "div",
-      { class: "panel" },
-      h("div", { class: "heading" }, h("h1", {}, "Plane"), h("p", {}, text)),
+    return div(
+      "panel",
+      div("heading", h("h1", {}, "Plane"), h("p", {}, text)),
       h("button", shown, this.picture.root),
       field("Across", this.across),
       field("Down", this.down),
-      h("div", { class: "pair" }, field("Way", this.mode), this.classes.root),
+      div("pair", field("Way", this.mode), this.classes.root),
       this.clear.root,
       h("p", { class: "name", id: "corners-label" }, "Other corners"),
       h(
@@ -98,9 +96,8 @@ export class Plane {
         { class: "corners", role: "group", "aria-labelledby": "corners-label" },
         CORNERS.map(corner),
       ),
-      h(
-        "div",
-        { class: "row" },
+      div(
+        "row",
         all,
         pin,
         button("Open", "right", () => this.#open(), primary),
@@ -110,7 +107,7 @@ export class Plane {
 
   show({ plane }) {
     if (plane.seeds.length !== 4) {
-      return this.#commit({ seeds: CORNERS.map(() => randomSeed()) }, { replace: true })
+      return this.app.change("plane", { seeds: CORNERS.map(() => randomSeed()) }, { replace: true })
     }
     const { card } = this.app
     if (card !== this.card) this.classes.offer(card.classes)
@@ -136,7 +133,7 @@ export class Plane {
     )
   }
 
-  /** The picture at the place. */
+  /** Returns the picture at the place. */
   current() {
     const { plane } = this.app.state
     const { seeds, mode } = plane
@@ -187,18 +184,14 @@ export class Plane {
     this.walking = false
     const { plane } = this.app.state
     const { x, y } = this.place
-    if (x !== plane.x || y !== plane.y) this.#commit(this.place)
+    if (x !== plane.x || y !== plane.y) this.app.change("plane", this.place)
     announce(`${shortNumber(100 * x)} % across, ${shortNumber(100 * y)} % down`)
   }
 
   #corners(places) {
     const { seeds } = this.app.state.plane
     const others = seeds.map((seed, place) => (places.includes(place) ? randomSeed() : seed))
-    this.#commit({ seeds: others })
-  }
-
-  #commit(words, options = {}) {
-    return this.app.commit({ plane: { ...this.app.state.plane, ...words } }, options)
+    this.app.change("plane", { seeds: others })
   }
 
   #open() {

@@ -16,10 +16,7 @@ const TEXT_OR_LONG_NUMBER = /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.
 /** @type {Record<string, string>} */
 const ENTITIES = { "&lt;": "<", "&gt;": ">", "&amp;": "&" }
 
-/**
- * @param {Uint8Array} bytes of a file
- * @returns {Record<string, any> | null} the recipe in it; seeds are text
- */
+/** Returns the recipe in a file, its seeds as text; null if none. @param {Uint8Array} bytes */
 export function readRecipe(bytes) {
   const text = PNG.every((byte, place) => bytes[place] === byte) ? inPng(bytes) : inXmp(bytes)
   return text === null ? null : parsed(text)
@@ -67,7 +64,7 @@ function latin(bytes) {
   return new TextDecoder("latin1").decode(bytes)
 }
 
-/** CRC-32 of PNG, section D. */
+/** Returns the CRC-32 of PNG, section D. */
 export function checksum(bytes) {
   let crc = 0xffffffff
   for (const byte of bytes) {
@@ -77,7 +74,7 @@ export function checksum(bytes) {
   return (crc ^ 0xffffffff) >>> 0
 }
 
-/** JSON whose long whole numbers become text: a JavaScript number would lose their last digits. */
+/** Returns JSON, long whole numbers as text: a JavaScript number would lose their last digits. */
 export function parsed(text) {
   if (text.length > LONGEST_RECIPE) return null
   const quoted = text.replace(TEXT_OR_LONG_NUMBER, (found) =>
@@ -92,12 +89,7 @@ export function parsed(text) {
   }
 }
 
-/**
- * What the page shows of a recipe: the view, and what is in it. Null where it says nothing.
- *
- * @param {Record<string, any>} recipe
- * @returns {Record<string, any> | null}
- */
+/** Returns what the page shows of a recipe: the view, and what is in it; null if nothing. */
 export function viewOf(recipe) {
   const { model, seeds, pictures, recipes } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }

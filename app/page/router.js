@@ -30,7 +30,7 @@ export class Router {
     }
   }
 
-  /** The id of the generator that a state means, or of the nearest that is served. */
+  /** Returns the id of the generator that a state means, or of the nearest that is served. */
   idOf(state) {
     const { id, name } = this.app.generators.nearest(state.model)
     if (state.model && ![id, name].includes(state.model))

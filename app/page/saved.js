@@ -1,7 +1,7 @@
 /** Favourites, and what was seen lately: kept in this browser alone. */
 
-import { all, attempt, button, h, icon, title, toast } from "./dom.js"
-import { save } from "./files.js"
+import { all, attempt, button, div, h, icon, title, toast } from "./dom.js"
+import { filePicker, save } from "./files.js"
 import { keyOf } from "./picture.js"
 import { fileOf, picturesIn } from "./storage.js"
 import { Tiles } from "./tiles.js"
@@ -15,17 +15,11 @@ export class Saved {
     this.app = app
     this.favourites = new Tiles("Favourites", (picture) => app.open(picture))
     this.seen = new Tiles("Seen lately", (picture) => app.open(picture))
-    this.file = h("input", {
-      type: "file",
-      accept: ".json,application/json",
-      hidden: true,
-      onchange: () => this.#import(),
-    })
+    this.file = filePicker(".json,application/json", (file) => this.#import(file))
     this.export = button("Export", "down", () => this.#export())
     const text = "Open a picture and press Favourite (F)."
-    this.empty = h(
-      "div",
-      { class: "empty" },
+    this.empty = div(
+      "empty",
       icon("saved"),
       h("h2", {}, "No favourites yet"),
       h("p", {}, `${text} They stay in this browser; exported, they travel.`),
@@ -34,20 +28,14 @@ export class Saved {
     this.lately = h(
       "div",
       {},
-      h("div", { class: "row between" }, h("h2", {}, "Seen lately"), forget),
+      div("row between", h("h2", {}, "Seen lately"), forget),
       this.seen.root,
     )
     const open = button("Import", null, () => this.file.click())
     const heading = { class: "row between heading" }
-    this.root = h(
-      "section",
-      { class: "saved-view" },
-      h(
-        "div",
-        heading,
-        title("Favourites"),
-        h("div", { class: "row" }, this.export, open, this.file),
-      ),
+    this.root = div(
+      "saved-view stacked",
+      h("div", heading, title("Favourites"), div("row", this.export, open, this.file)),
       this.favourites.root,
       this.empty,
       this.lately,
@@ -75,10 +63,7 @@ export class Saved {
     save(new Blob([text], { type: "application/json" }), "ganserve-favourites.json")
   }
 
-  async #import() {
-    const [file] = this.file.files ?? []
-    this.file.value = ""
-    if (!file) return
+  async #import(file) {
     await attempt(async () => this.#add(picturesIn(await file.text())))
     this.show()
   }

@@ -1,6 +1,6 @@
 /** The search for the latent whose picture is nearest to a given one; the host does it. */
 
-import { button, canvas, contextOf, h, paint, sign, toast } from "./dom.js"
+import { button, canvas, contextOf, div, h, paint, sign, toast } from "./dom.js"
 import { drawing, shortNumber } from "./picture.js"
 
 const SENT = 256 // pixels a side: more than any generator here wants to see
@@ -20,18 +20,14 @@ export class Search {
       "div",
       { class: "search", hidden: true },
       h("h2", {}, "Nearest picture"),
-      h("div", { class: "sum" }, this.given, sign("≈"), this.canvas),
+      div("sum", this.given, sign("≈"), this.canvas),
       this.bar,
       this.line,
-      h("div", { class: "row" }, this.open, this.stop),
+      div("row", this.open, this.stop),
     )
   }
 
-  /**
-   * Sends what is in the middle of a picture, and shows what is found as it is found.
-   *
-   * @param {ImageBitmap} image
-   */
+  /** Sends what is in the middle of a picture, and shows what is found as it is found. */
   async begin(image) {
     const given = middleOf(image)
     this.root.hidden = false
@@ -87,7 +83,7 @@ export class Search {
   }
 }
 
-/** The centre square of a picture on a canvas: no more than that leaves the browser. */
+/** Returns the centre square of a picture on a canvas: no more than that leaves the browser. */
 function middleOf(image) {
   const side = Math.min(image.width, image.height)
   const [x, y] = [(image.width - side) / 2, (image.height - side) / 2]

@@ -29,20 +29,17 @@ export class Shortcuts {
     })
   }
 
-  /** Keys of the view that is shown. @returns {Keys} */
+  /** Returns keys of the view that is shown. @returns {Keys} */
   #here() {
     return this.app.router.view?.keys ?? {}
   }
 
-  /** Keys of every view. @returns {Keys} */
+  /** Returns keys of every view. @returns {Keys} */
   #everywhere() {
     const { app } = this
-    const views = NAVIGATION.map((view, place) => [
-      place + 1,
-      [VIEWS[view].title, () => app.go(view)],
-    ])
+    const key = (view, place) => [place + 1, [VIEWS[view].title, () => app.go(view)]]
     return {
-      ...Object.fromEntries(views),
+      ...Object.fromEntries(NAVIGATION.map(key)),
       x: ["Smooth or square pixels", () => app.toggleSmooth()],
       f: ["Favourite", () => this.#withPicture((picture) => app.toggleFavourite(picture))],
       p: ["Pin to the path", () => this.#withPicture((picture) => app.togglePin(picture))],
@@ -74,7 +71,7 @@ export class Shortcuts {
   }
 }
 
-/** Whether an element has a use of its own for a key. */
+/** Tells whether an element has a use of its own for a key. */
 function takesKeys(element, key) {
   if (element.closest("select, textarea, [contenteditable]")) return true
   const input = element.closest("input")

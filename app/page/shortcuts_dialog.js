@@ -1,6 +1,6 @@
 /** The list of keys. */
 
-import { h } from "./dom.js"
+import { button, div, h, showDialog } from "./dom.js"
 
 const SHOWN = { ArrowLeft: "←", ArrowRight: "→", " ": "Space", Enter: "Enter" }
 const WALKING = { "Tab ← → ↑ ↓": ["Walk, also among pictures and on the plane"] }
@@ -9,29 +9,19 @@ const WALKING = { "Tab ← → ↑ ↓": ["Walk, also among pictures and on the 
  * Shows it in a dialog.
  *
  * @param {Keys} here keys of the view
- * @param {Keys} always those of every view
+ * @param {Keys} everywhere those of every view
  * @param {boolean} on whether single keys are listened to
  * @param {(on: boolean) => void} setOn
  */
-export function showKeys(here, always, on, setOn) {
+export function showKeys(here, everywhere, on, setOn) {
   const wish = h("input", { type: "checkbox", checked: on, onchange: () => setOn(wish.checked) })
-  const close = h("button", { type: "button", class: "button primary" }, "Close")
-  const dialog = h(
-    "dialog",
-    { "aria-labelledby": "help-title", onclose: () => dialog.remove() },
+  const dialog = showDialog(
+    { "aria-labelledby": "help-title" },
     h("h2", { id: "help-title" }, "Keys"),
-    h(
-      "div",
-      { class: "key-lists" },
-      section("Here", { ...here, ...WALKING }),
-      section("Everywhere", always),
-    ),
+    div("key-lists", section("Here", { ...here, ...WALKING }), section("Everywhere", everywhere)),
     h("label", { class: "check" }, wish, h("span", {}, "Use single keys")),
-    close,
+    button("Close", null, () => dialog.close(), { class: "button primary" }),
   )
-  close.onclick = () => dialog.close()
-  document.body.append(dialog)
-  dialog.showModal()
 }
 
 function section(title, keys) {
@@ -42,11 +32,6 @@ function section(title, keys) {
 }
 
 function shown(key) {
-  return (
-    SHOWN[key] ??
-    key
-      .split("+")
-      .map((part) => (part.length === 1 ? part.toUpperCase() : part))
-      .join(" + ")
-  )
+  const parts = key.split("+").map((part) => (part.length === 1 ? part.toUpperCase() : part))
+  return SHOWN[key] ?? parts.join(" + ")
 }

@@ -1,4 +1,4 @@
-/** What this browser keeps, and nothing else does: favourites, the last pictures seen, preferences. */
+/** What only this browser keeps: favourites, the last pictures seen, preferences. */
 
 import { checkedPicture, keyOf } from "./picture.js"
 
@@ -8,7 +8,7 @@ const MOST_SEEN = 40
 export const local = storage("localStorage")
 export const session = storage("sessionStorage")
 
-/** The browser's storage, or one that forgets where the browser keeps nothing. */
+/** Returns the browser's storage, or one that forgets, where the browser keeps nothing. */
 function storage(name) {
   try {
     globalThis[name].setItem("ganserve", "1")
@@ -29,7 +29,7 @@ export function remember(name, on) {
   else local.removeItem(name)
 }
 
-/** Whether a preference was kept. @param {string} name */
+/** Tells whether a preference was kept. @param {string} name */
 export function remembered(name) {
   return local.getItem(name) !== null
 }
@@ -53,16 +53,15 @@ export class PictureList {
     return this.pictures.some((one) => keyOf(one) === key)
   }
 
-  /** How many more it holds, before the oldest go. */
+  /** Returns how many more it holds, before the oldest go. */
   get room() {
     return this.#most - this.pictures.length
   }
 
   /** Puts a picture first. */
   add(picture) {
-    const key = keyOf(picture)
-    const others = this.pictures.filter((one) => keyOf(one) !== key)
-    this.#write([picture, ...others].slice(0, this.#most))
+    this.remove(picture)
+    this.#write([picture, ...this.pictures].slice(0, this.#most))
   }
 
   remove(picture) {
@@ -100,16 +99,12 @@ export function lastSeen(storage = session) {
   return new PictureList(storage, "seen", MOST_SEEN)
 }
 
-/** Pictures as a JSON file. @param {Picture[]} pictures */
+/** Returns pictures as a JSON file. @param {Picture[]} pictures */
 export function fileOf(pictures) {
   return JSON.stringify({ ganserve: 1, pictures }, null, 1)
 }
 
-/**
- * The pictures in such a file; what is none is left out.
- *
- * @throws {Error} it is no such file
- */
+/** Returns the pictures in such a file, without what is none. @throws {Error} it is no such file */
 export function picturesIn(text) {
   if (text === "") return []
   let found

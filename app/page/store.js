@@ -1,8 +1,4 @@
-/**
- * What the page shows: one state, which is its address and an entry of the browser's history.
- *
- * Back, forward, undo and redo are all that history.
- */
+/** What the page shows: one state, its address, and its place in the browser's history. */
 
 import { toast } from "./dom.js"
 import { addressOf, stateOf } from "./state.js"
@@ -27,11 +23,7 @@ export class Store {
     })
   }
 
-  /**
-   * Shows a state that differs by some words; Back leads to the one before, unless it is replaced.
-   *
-   * @param {Partial<State>} words
-   */
+  /** Shows a state that differs by some words; Back leads to the one before if none replaces it. */
   commit(words, { replace = false } = {}) {
     this.state = { ...this.state, ...words }
     if (!replace) this.#place += 1

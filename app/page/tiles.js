@@ -6,29 +6,19 @@ import { seedAfter } from "./seeds.js"
 
 const PICTURES = new WeakMap() // of tiles
 
-/** The picture of the tile that has the focus, or is under the pointer. */
+/** Returns the picture of the tile that has the focus, or is under the pointer. */
 export function pointedPicture() {
   const tile =
     document.activeElement?.closest("button.tile") ?? document.querySelector("button.tile:hover")
   return tile && PICTURES.get(tile)
 }
 
-/**
- * Pictures of `n` seeds that follow one another, in a sheet.
- *
- * @param {Run} run
- */
+/** Returns the request that draws pictures of `n` seeds that follow one another. */
 export function runDrawing({ model, seed, n, look }) {
   return { url: urlOf("/generate.png", { model, seed, n, columns: columnsOf(n), ...lookOf(look) }) }
 }
 
-/**
- * Draws such pictures, or fewer where the host draws no such sheets.
- *
- * @param {Api} api
- * @param {Run} run
- * @returns {Promise<{pictures: Picture[], sheet: ImageBitmap, columns: number}>}
- */
+/** Draws such pictures, or fewer where the host draws no such sheets. */
 export async function drawRun(api, run) {
   const { model, seed, n, look } = run
   try {
@@ -49,10 +39,7 @@ function columnsOf(n) {
 
 /** Rows and columns of buttons, of which Tab meets one. */
 export class Tiles {
-  /**
-   * @param {string} label of the whole
-   * @param {(picture: Picture) => void} choose
-   */
+  /** @param {string} label of the whole @param {(picture: Picture) => void} choose */
   constructor(label, choose) {
     this.choose = choose
     this.root = h("div", {
@@ -65,7 +52,7 @@ export class Tiles {
     })
   }
 
-  /** Empty places, while pictures are drawn: each takes the first that is left. */
+  /** Shows empty places while pictures are drawn: each picture takes the first that is left. */
   expect(count) {
     this.clear()
     this.root.classList.add("loading")

@@ -10,13 +10,8 @@ interface Look {
   edit: Record<string, number> // steps by direction: {d0: 1.5}
 }
 
-/** A place on the plane between the pictures of four seeds. */
-interface Place {
-  seeds: string[]
-  x: number // from 0 to 1, as y
-  y: number
-  mode?: string
-}
+/** A place on the plane between the pictures of four seeds, from 0 to 1 across and down. */
+type Place = { seeds: string[]; x: number; y: number; mode?: string }
 
 /** A picture in words: one of seed, plane, mix and z says where in latent space it lies. */
 interface Picture {
@@ -31,26 +26,11 @@ interface Picture {
   edit: Record<string, number>
 }
 
-/** A request: GET without a body, else POST. */
-interface Drawing {
-  url: string
-  body?: string | Blob // JSON, or a file
-}
+/** A request: GET without a body, which is JSON or a file, else POST. */
+type Drawing = { url: string; body?: string | Blob }
 
 /** Why and how long the service is waited for. */
-interface Wait {
-  reason: "busy" | "away"
-  seconds: number
-  detail: string
-}
-
-/** Seeds that follow one another, as one sheet. */
-interface Run {
-  model: string
-  seed: string
-  n: number
-  look: Partial<Look>
-}
+type Wait = { reason: "busy" | "away"; seconds: number; detail: string }
 
 /** What the page shows. */
 interface State {

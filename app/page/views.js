@@ -1,5 +1,5 @@
 /**
- * The views, in the order of their keys: addresses, navigation, keys and router take them from here.
+ * The views, in the order of their keys: addresses, navigation, keys and router take them here.
  *
  * Each is loaded when it is first shown; index.html has the first one preloaded.
  */
