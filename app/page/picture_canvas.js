@@ -10,7 +10,7 @@ export class PictureCanvas {
   /** @param {Api} api */
   constructor(api, words = {}) {
     this.api = api
-    this.root = canvas({ role: "img", ...words })
+    this.root = canvas(words)
   }
 
   /** Draws a picture, and says by its address and in words which one is shown. */
@@ -21,6 +21,7 @@ export class PictureCanvas {
       (image) => {
         paint(this.root, image)
         this.root.dataset.shown = request.url
+        this.root.setAttribute("role", "img") // which wants a label
         this.root.setAttribute("aria-label", describe(picture))
         shown()
       },
