@@ -6,8 +6,9 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 
-.PHONY: serve test train bench portraits lint types format audit sbom clean
+.PHONY: serve test train bench portraits lint lint-page types format format-page audit sbom clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) $(BIN)/python -m app
@@ -27,6 +28,11 @@ portraits: $(VENV)/.bench  ## the explorer's pictures in docs/pictures, by a Chr
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory lint-page; \
+		else echo "npm with Node.js 20 or newer is not here: the page's lint is skipped"; fi
+
+lint-page: node_modules/.package-lock.json
+	npm run --silent lint
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -34,6 +40,10 @@ types: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory format-page; fi
+
+format-page: node_modules/.package-lock.json
+	npm run --silent format
 
 audit: $(VENV)/.audit  ## known vulnerabilities of what is installed; asks the public database
 	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off
@@ -42,7 +52,7 @@ sbom: $(VENV)/.audit  ## all that is installed, with versions and licences, as C
 	$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
 
 clean:
-	rm -rf $(VENV) sbom.json *.egg-info build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules sbom.json *.egg-info build .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,3 +74,7 @@ $(VENV)/.audit: $(VENV)/.dev
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[train,dev]'
 	@touch $@ $(VENV)/.serve
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci
+	@touch $@

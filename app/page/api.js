@@ -1,17 +1,15 @@
 /**
- * The service as the page sees it: the public API, patiently.
+ * The service as the page sees it: the public API, asked with patience.
  *
  * A service that is busy, not ready or out of reach is asked again after the time it names, and
- * whoever listens is told meanwhile. A refusal is an error that says what the service said.
+ * the page is told meanwhile. A refusal is an error that says what the service said.
  */
 
-import { session } from "./kept.js"
+import { session } from "./storage.js"
 
 const MOST_TRIES = 20
 const LONGEST_WAIT = 30 // seconds
 const MOST_IMAGES = 600 // that are kept, of small pictures
-
-/** @typedef {{reason: "busy" | "away", seconds: number, detail: string}} Wait */
 
 /** What the service has refused, in its own words. */
 export class Refusal extends Error {
@@ -22,6 +20,7 @@ export class Refusal extends Error {
 }
 
 export class Api {
+  /** @type {Map<string, Promise<ImageBitmap>>} */
   #images = new Map()
   #waiting = 0 // requests that are asked again
   #key = ""
@@ -37,24 +36,25 @@ export class Api {
     this.#key = session.getItem("ganserve-key") ?? ""
   }
 
-  /** The JSON at a path. */
+  /** Returns the JSON at a path. @param {string} path @returns {Promise<any>} */
   async json(path) {
     return (await this.answer({ url: path })).json()
   }
 
-  /** A drawn file. @returns {Promise<Blob>} */
+  /** Returns a drawn file. @param {Drawing} drawing @returns {Promise<Blob>} */
   async blob(drawing) {
     return (await this.answer(drawing)).blob()
   }
 
-  /** A drawn picture, kept for the next time. @returns {Promise<ImageBitmap>} */
+  /** Returns a drawn picture, kept for the next time. @returns {Promise<ImageBitmap>} */
   async image(drawing) {
     const name = drawing.url + (drawing.body ?? "")
     let image = this.#images.get(name)
     this.#images.delete(name)
     image ??= this.blob(drawing).then(createImageBitmap)
     this.#images.set(name, image)
-    if (this.#images.size > MOST_IMAGES) this.#images.delete(this.#images.keys().next().value)
+    const [oldest] = this.#images.keys()
+    if (this.#images.size > MOST_IMAGES) this.#images.delete(oldest)
     try {
       return await image
     } catch (error) {
@@ -63,7 +63,7 @@ export class Api {
     }
   }
 
-  /** The answer to a request, as soon as there is one. @returns {Promise<Response>} */
+  /** Returns the answer to a request, as soon as there is one. @param {Drawing} request */
   async answer(request, options = {}) {
     const one = { waits: false }
     try {
@@ -74,6 +74,7 @@ export class Api {
     }
   }
 
+  /** @param {Drawing} request @param {RequestInit} options */
   async #answer({ url, body }, options, one) {
     for (let tries = 1; ; tries++) {
       const response = await this.#fetched(url, body, options)
@@ -89,17 +90,14 @@ export class Api {
   }
 
   async #fetched(url, body, options) {
+    /** @type {Record<string, string>} */
     const headers = {}
     if (body && !options.headers) headers["Content-Type"] = "application/json"
     if (this.#key) headers.Authorization = `Bearer ${this.#key}`
     const method = body ? "POST" : "GET"
+    const all = { method, body, ...options, headers: { ...headers, ...options.headers } }
     try {
-      return await fetch(url, {
-        method,
-        body,
-        ...options,
-        headers: { ...headers, ...options.headers },
-      })
+      return await fetch(url, all)
     } catch (error) {
       if (error.name === "AbortError") throw error
       return null
@@ -110,9 +108,9 @@ export class Api {
     const asked = Number(response?.headers.get("Retry-After"))
     const seconds = Math.min(LONGEST_WAIT, asked || 2 ** Math.min(tries - 1, 4))
     this.onWait({ reason: response ? "busy" : "away", seconds, detail })
-    const together = 0.25 * Math.random() // so that those who wait do not come back at once
+    const apart = 0.25 * Math.random() // so that not all who wait come back at once
     await new Promise((resolve) => {
-      setTimeout(resolve, 1000 * (seconds + together))
+      setTimeout(resolve, 1000 * (seconds + apart))
       signal?.addEventListener("abort", resolve)
     })
   }
@@ -121,6 +119,49 @@ export class Api {
     this.#key = await this.askKey()
     if (this.#key) session.setItem("ganserve-key", this.#key)
     return this.#key !== ""
+  }
+}
+
+/** The generators that the host serves: which there are, and card and directions of each. */
+export class Generators {
+  /** @type {Map<string, Promise<Served>>} */
+  #found = new Map()
+
+  /** @param {Api} api */
+  constructor(api) {
+    this.api = api
+    /** @type {{id: string, name: string}[]} */
+    this.list = []
+    this.first = ""
+  }
+
+  /** Asks the host which there are. */
+  async load() {
+    const { default: first, models } = await this.api.json("/models")
+    this.first = first
+    this.list = models
+  }
+
+  /** Returns that of an id or a name, else of that name with another hash, else the first. */
+  nearest(wanted) {
+    const name = wanted.split("@")[0]
+    return (
+      this.list.find(({ id, name }) => [id, name].includes(wanted)) ??
+      this.list.find((one) => one.name === name) ??
+      this.list.find(({ id }) => id === this.first) ??
+      this.list[0]
+    )
+  }
+
+  /** Returns card and directions of a generator, asked for once. @returns {Promise<Served>} */
+  get(id) {
+    const known = this.#found.get(id)
+    if (known) return known
+    const both = [`/models/${id}`, `/models/${id}/directions`].map((path) => this.api.json(path))
+    const found = Promise.all(both).then(([card, { directions }]) => ({ card, directions }))
+    found.catch(() => this.#found.delete(id))
+    this.#found.set(id, found)
+    return found
   }
 }
 

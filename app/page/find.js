@@ -1,42 +1,37 @@
-/** From a file back to its picture: by the recipe in it, or by looking, where the host does. */
+/** From a file back to its picture: by its recipe, or by a search, where the host allows it. */
 
-import { button, h, icon } from "./dom.js"
+import { button, div, h, icon, title, toast } from "./dom.js"
+import { filePicker } from "./files.js"
 import { describe } from "./picture.js"
 import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
 import { checkedState } from "./state.js"
 import { Search } from "./search.js"
 
+const NOT_SEARCHED =
+  "It is not from here, or somebody has stripped it. Looking for the nearest picture is " +
+  "turned off on this host; its operator turns it on with GAN_PROJECTION=true."
+
 export class Find {
+  /** @type {Keys} */
   keys = { o: ["Open a file", () => this.input.click()] }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
     this.search = new Search(app)
-    this.input = h("input", {
-      type: "file",
-      accept: "image/*,video/mp4",
-      hidden: true,
-      onchange: () => this.#chosen(),
-    })
+    this.input = filePicker("image/*,video/mp4", (file) => this.read(file))
     this.answer = h("div", { class: "answer", role: "status" })
-    this.zone = h(
-      "div",
-      { class: "drop" },
+    const primary = { keys: "O", class: "button primary" }
+    const text = "Every file from here carries its recipe: drop one, and it is restored."
+    this.zone = div(
+      "drop",
       icon("find"),
-      h("h1", { tabIndex: -1, "data-start": true }, "Drop a picture"),
-      h(
-        "p",
-        {},
-        "Every file from here carries its recipe: drop one, and it is restored. " +
-          "It is read in your browser and sent nowhere.",
-      ),
-      button("Choose a file", null, () => this.input.click(), {
-        keys: "O",
-        class: "button primary",
-      }),
+      title("Drop a picture"),
+      h("p", {}, `${text} It is read in your browser and sent nowhere.`),
+      button("Choose a file", null, () => this.input.click(), primary),
       this.input,
     )
-    this.root = h("section", { class: "find-view" }, this.zone, this.answer, this.search.root)
+    this.root = div("stacked", this.zone, this.answer, this.search.root)
   }
 
   show() {
@@ -50,15 +45,9 @@ export class Find {
     this.search.leave()
   }
 
-  /** What the search has found so far. */
+  /** Returns what the search has found so far. */
   current() {
     return this.search.root.hidden ? null : this.search.picture
-  }
-
-  #chosen() {
-    const [file] = this.input.files
-    this.input.value = ""
-    if (file) this.read(file)
   }
 
   /** Shows what a file is of, whichever view it was dropped on. */
@@ -78,37 +67,28 @@ export class Find {
   #restore(found) {
     const { app } = this
     const name = found.model?.split("@")[0]
-    const ids = app.models.map(({ id }) => id)
+    const ids = app.generators.list.map(({ id }) => id)
     if (!ids.includes(found.model)) {
-      return this.#say(
-        "Its generator is not served here",
-        `The file is of ${String(found.model).slice(0, 80)}; here there are ${ids.join(", ")}.`,
-      )
+      const other = String(found.model).slice(0, 80)
+      const text = `The file is of ${other}; here there are ${ids.join(", ")}.`
+      return this.#say("Its generator is not served here", text)
     }
-    const shown = found.picture
-      ? describe(found.picture)
-      : { path: "a path", plane: "a plane", grid: "a sheet" }[found.view]
+    const kinds = { path: "a path", plane: "a plane", grid: "a sheet" }
+    const shown = found.picture ? describe(found.picture) : kinds[found.view]
     app.commit(checkedState(found))
     const part = found.of ? `, one of the file's ${found.of}` : ""
-    app.say(`Restored from the file: ${shown}, of ${name}${part}`)
+    toast(`Restored from the file: ${shown}, of ${name}${part}`)
   }
 
   async #foreign(file) {
     const image = await createImageBitmap(file).catch(() => null)
     if (!image) return this.#say("No picture", "This file is none that the browser can show.")
-    if (!this.app.searches) {
-      this.#say(
-        "No recipe in this file",
-        "It is not from here, or somebody has stripped it. Looking for the nearest picture is " +
-          "turned off on this host; its operator turns it on with GAN_PROJECTION=true.",
-      )
-      return
-    }
+    if (!this.app.card.projection) return this.#say("No recipe in this file", NOT_SEARCHED)
     this.answer.replaceChildren()
     this.search.begin(image)
   }
 
   #say(title, text) {
-    this.answer.replaceChildren(h("div", { class: "notice" }, h("h2", {}, title), h("p", {}, text)))
+    this.answer.replaceChildren(div("notice", h("h2", {}, title), h("p", {}, text)))
   }
 }

@@ -1,59 +1,59 @@
-/** Many random pictures at once: the first thing that is seen. */
+/** Many random pictures at once: the view that is seen first. */
 
-import { button, choice, h, toast } from "./dom.js"
-import { Look } from "./look.js"
-import { changed, lookIn, lookOf, plainPicture, urlOf } from "./picture.js"
+import { ClearButton, seedInput } from "./controls.js"
+import { attempt, button, choice, div, h } from "./dom.js"
+import { lookIn } from "./picture.js"
 import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
-import { fittingSheet, Tiles } from "./tiles.js"
+import { drawRun, runDrawing, Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
 const MOST_WAITING = 60
 const SOON = 24 // pictures, about, in the sheet that comes first: a large one takes its time
 const HEAD = 160 // pixels above the pictures, about
+const MOST_CHIPS = 12 // classes, else they are a list
 
 export class Grid {
   #drawing = Promise.resolve()
+  count = 0
+  most = MOST
+  columns = 1
+  fits = 1
 
-  keys = { r: ["Shuffle", () => this.shuffle()], "/": ["Type a seed", () => this.input.focus()] }
+  /** @type {Keys} */
+  keys = { r: ["Shuffle", () => this.#shuffle()], "/": ["Type a seed", () => this.input.focus()] }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
     this.tiles = new Tiles("Pictures", (picture) => app.open(picture))
-    this.input = h("input", {
+    this.input = seedInput({
       class: "seed",
       placeholder: "Any name or number",
       "aria-label": "Seed: a number or any text",
       "aria-describedby": "seed-problem",
       enterKeyHint: "go",
-      autocapitalize: "off",
-      autocomplete: "off",
-      spellcheck: false,
     })
+    this.line = h("p")
     this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
-    this.look = new Look(() => this.#commit(lookIn({ class: app.state.grid.class })))
-    this.classes = h("div", { class: "chips", role: "group", "aria-label": "Class" })
+    this.clear = new ClearButton(() =>
+      this.app.change("grid", lookIn({ class: app.state.grid.class })),
+    )
+    this.classes = h("div", { class: "row chips", role: "group", "aria-label": "Class" })
     this.more = button("More pictures", null, () => this.#more(this.most), { hidden: true })
-    this.root = h(
-      "section",
-      { class: "grid-view" },
-      h(
-        "div",
-        { class: "hero" },
-        h(
-          "div",
-          {},
-          h("h1", {}, "Every seed is a picture that never changes."),
-          (this.line = h("p")),
-        ),
+    this.root = div(
+      "grid-view",
+      div(
+        "hero",
+        h("div", {}, h("h1", {}, "Every seed is a picture that never changes."), this.line),
         h(
           "form",
           { class: "ask", onsubmit: (event) => this.#ask(event) },
           this.input,
           h("button", { class: "button primary" }, "Show"),
-          button("Shuffle", "dice", () => this.shuffle(), { keys: "R" }),
+          button("Shuffle", "dice", () => this.#shuffle(), { keys: "R" }),
         ),
         this.problem,
-        this.look.root,
+        this.clear.root,
         this.classes,
       ),
       this.tiles.root,
@@ -61,31 +61,28 @@ export class Grid {
     )
   }
 
-  /** Empty places, for a page that knows nothing yet. */
+  /** Shows empty places, before the host has said anything. */
   wait() {
     this.tiles.expect(MOST_WAITING)
   }
 
-  /** Begins with the first pictures before it is known what the host allows: most allow as many. */
+  /** Asks for the first pictures before it is known what the host allows: most allow as many. */
   drawAhead(model, grid) {
     grid.seed ||= randomSeed(MOST)
-    const [soon] = this.#parts(Math.min(MOST, this.#fitting()))
-    this.app.api.image(sheetOf(model, grid.seed, soon, grid)).catch(() => {})
+    const [n] = this.#parts(Math.min(MOST, this.#fitting()))
+    this.app.api.image(runDrawing({ model, seed: grid.seed, n, look: grid })).catch(() => {})
   }
 
   async show({ model, grid }) {
-    if (!grid.seed) {
-      const seed = randomSeed(MOST)
-      return this.app.commit({ grid: { ...grid, seed } }, { replace: true })
-    }
+    if (!grid.seed) return this.app.change("grid", { seed: randomSeed(MOST) }, { replace: true })
     const { card } = this.app
     const invitation = "Choose one and steer it, or type a seed of your own."
     this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
     this.#showClasses(card.classes, grid.class)
-    this.look.show(grid)
-    const wanted = JSON.stringify([model, grid])
-    if (wanted === this.shown) return
-    this.shown = wanted
+    this.clear.show(grid)
+    const shown = JSON.stringify([model, grid])
+    if (shown === this.shown) return
+    this.shown = shown
     this.count = 0
     this.more.hidden = true
     this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
@@ -95,7 +92,7 @@ export class Grid {
     await this.#drawing
   }
 
-  /** Draws all that is wanted, after what is being drawn: so no backlog comes of many shuffles. */
+  /** Draws after what is being drawn, so that many shuffles make no backlog. */
   async #fill(turn, before) {
     await before.catch(() => {})
     if (turn !== this.turn) return
@@ -103,7 +100,7 @@ export class Grid {
     try {
       await this.#add(soon)
     } catch (error) {
-      if (turn === this.turn) this.shown = "" // it is drawn anew when somebody comes back
+      if (turn === this.turn) this.shown = "" // it is drawn anew when the view is shown again
       throw error
     }
     if (later && turn === this.turn) await this.#more(later)
@@ -112,15 +109,11 @@ export class Grid {
     this.more.hidden = false
   }
 
-  shuffle() {
-    this.#commit({ seed: randomSeed(MOST) })
+  #shuffle() {
+    this.app.change("grid", { seed: randomSeed(MOST) })
   }
 
-  #commit(words) {
-    this.app.commit({ grid: { ...this.app.state.grid, ...words } })
-  }
-
-  /** How many pictures fill the window: the same number as long as it has that size. */
+  /** Returns how many pictures fill the window: the same number as long as it has that size. */
   #fitting() {
     const size = [innerWidth, innerHeight].join()
     if (size !== this.size) {
@@ -132,70 +125,46 @@ export class Grid {
     return this.fits
   }
 
-  /** The same number in two sheets: whole rows that are soon there, and the others. */
+  /** Returns the same number in two sheets: whole rows that come soon, and the others. */
   #parts(count) {
     const soon = this.columns * Math.ceil(SOON / this.columns)
     return soon < count ? [soon, count - soon] : [count]
   }
 
-  /** Further pictures: those that are there stay if there are none. */
+  /** Draws further pictures: those that are there stay if there are none. */
   async #more(count) {
     this.more.disabled = true
-    try {
-      await this.#add(count)
-    } catch (error) {
-      toast(error.message)
-    } finally {
-      this.more.disabled = false
-    }
+    await attempt(() => this.#add(count))
+    this.more.disabled = false
   }
 
   /** Draws so many pictures after those that are there, or fewer where the host does. */
   async #add(count) {
-    const { state, card } = this.app
+    const { state, card, api } = this.app
     const { turn } = this
-    const first = seedAfter(state.grid.seed, this.count)
-    const wanted = Math.min(count, this.most)
-    const { n, sheet } = await fittingSheet(this.app.api, wanted, (n) =>
-      sheetOf(card.id, first, n, state.grid),
-    )
+    const n = Math.min(count, this.most)
+    const seed = seedAfter(state.grid.seed, this.count)
+    const found = await drawRun(api, { model: card.id, seed, n, look: state.grid })
     if (turn !== this.turn) return
-    if (n < wanted) this.most = n
-    const look = lookIn(state.grid)
-    const pictures = Array.from({ length: n }, (_, place) =>
-      changed(plainPicture(card.id, seedAfter(first, place)), look),
-    )
-    this.tiles.add(pictures, sheet, columnsOf(n))
-    this.count += n
+    const drawn = found.pictures.length
+    if (drawn < n) this.most = drawn
+    this.tiles.add(found)
+    this.count += drawn
   }
 
   #showClasses(classes, chosen) {
-    const pick = (name) => this.#commit({ class: name })
+    const pick = (name) => this.app.change("grid", { class: name })
     this.classes.hidden = classes.length === 0
     const all = ["", ...classes]
-    if (classes.length > 12) {
-      const list = choice(
-        all.map((name) => [name, name || "Every class"]),
-        chosen,
-        pick,
-      )
-      list.setAttribute("aria-label", "Class")
-      return this.classes.replaceChildren(list)
-    }
-    this.classes.replaceChildren(
-      ...all.map((name) =>
-        h(
-          "button",
-          {
-            type: "button",
-            class: "chip",
-            "aria-pressed": String(name === chosen),
-            onclick: () => pick(name),
-          },
-          name || "All",
-        ),
-      ),
+    if (classes.length <= MOST_CHIPS)
+      return this.classes.replaceChildren(...all.map((name) => chip(name, name === chosen, pick)))
+    const list = choice(
+      all.map((name) => [name, name || "Every class"]),
+      chosen,
+      pick,
     )
+    list.setAttribute("aria-label", "Class")
+    this.classes.replaceChildren(list)
   }
 
   async #ask(event) {
@@ -206,19 +175,12 @@ export class Grid {
     this.problem.hidden = problem === ""
     this.input.setAttribute("aria-invalid", String(problem !== ""))
     if (problem) return this.input.focus()
-    try {
-      this.app.open(await this.app.pictureOf(text, this.app.state.grid.class))
-    } catch (error) {
-      toast(error.message)
-    }
+    const { app } = this
+    await attempt(async () => app.open(await app.pictureOf(text, app.state.grid.class)))
   }
 }
 
-function columnsOf(n) {
-  return Math.ceil(Math.sqrt(n))
-}
-
-function sheetOf(model, seed, n, look) {
-  const words = { model, seed, n, columns: columnsOf(n), ...lookOf(look) }
-  return { url: urlOf("/generate.png", words) }
+function chip(name, pressed, pick) {
+  const words = { class: "chip", "aria-pressed": String(pressed), onclick: () => pick(name) }
+  return h("button", { type: "button", ...words }, name || "All")
 }

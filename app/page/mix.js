@@ -1,10 +1,11 @@
 /** Arithmetic with pictures: a − b + c, and what comes of it. */
 
-import { button, h, paint, show, toast } from "./dom.js"
-import { Latest } from "./latest.js"
-import { changed, describe, drawing, plainPicture, urlOf } from "./picture.js"
-import { randomSeed, seedAfter } from "./seeds.js"
-import { fittingSheet, Tiles } from "./tiles.js"
+import { button, div, h, sign, title, toast } from "./dom.js"
+import { LatestOnly } from "./latest_only.js"
+import { changed, describe, plainPicture } from "./picture.js"
+import { PictureCanvas } from "./picture_canvas.js"
+import { randomSeed } from "./seeds.js"
+import { drawRun, Tiles } from "./tiles.js"
 
 const NAMES = ["a", "b", "c"]
 const WEIGHTS = [1, -1, 1]
@@ -12,70 +13,41 @@ const SIGNS = ["", "−", "+"]
 const OFFERED = 48
 
 export class Mix {
+  /** @type {Keys} */
   keys = {
     r: ["Others to choose from", () => this.#offer()],
     Enter: ["Open the result", () => this.#open()],
   }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.latest = new Latest()
-    this.offers = new Latest()
+    this.offers = new LatestOnly()
     this.active = 0
     this.offered = new Tiles("Pictures to choose from", ({ seed }) => this.#put(seed))
-    this.slots = NAMES.map((name, place) => {
-      const canvas = h("canvas", { width: 1, height: 1 })
-      const root = h(
-        "button",
-        { type: "button", class: "slot", onclick: () => this.#activate(place) },
-        canvas,
-        h("span", { class: "name" }, name),
-      )
-      return { root, canvas, latest: new Latest() }
-    })
-    this.canvas = h("canvas", { class: "large", role: "img", width: 1, height: 1 })
-    this.result = h(
-      "button",
-      {
-        type: "button",
-        class: "slot result",
-        title: "Open the result (Enter)",
-        onclick: () => this.#open(),
-      },
-      this.canvas,
-      h("span", { class: "name" }, "result"),
+    this.slots = NAMES.map((name, place) =>
+      this.#slot(name, {}, { class: "slot", onclick: () => this.#activate(place) }),
+    )
+    const words = { class: "slot result", title: "Open the result (Enter)" }
+    this.result = this.#slot(
+      "result",
+      { class: "large" },
+      { ...words, onclick: () => this.#open() },
     )
     this.hint = h("p", { role: "status" })
-    this.root = h(
-      "section",
-      { class: "mix-view" },
-      h(
-        "div",
-        { class: "heading" },
-        h("h1", { tabIndex: -1, "data-start": true }, "Arithmetic"),
-        this.hint,
+    this.root = div(
+      "mix-view stacked",
+      div("heading", title("Arithmetic"), this.hint),
+      div(
+        "sum",
+        this.slots.map(({ root }, place) => [sign(SIGNS[place]), root]),
+        div("outcome", sign("="), this.result.root),
       ),
-      h(
-        "div",
-        { class: "sum" },
-        this.slots.map(({ root }, place) => [
-          h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[place]),
-          root,
-        ]),
-        h(
-          "div",
-          { class: "outcome" },
-          h("span", { class: "sign", "aria-hidden": "true" }, "="),
-          this.result,
-        ),
-      ),
-      h(
-        "div",
-        { class: "row between" },
+      div(
+        "row between",
         h("h2", {}, "Choose from"),
-        h(
-          "div",
-          { class: "row" },
+        div(
+          "row",
           button("Others", "dice", () => this.#offer(), { keys: "R" }),
           button("Pin the result", "pin", () => app.togglePin(this.current()), { keys: "P" }),
         ),
@@ -87,37 +59,35 @@ export class Mix {
   show({ mix }) {
     if (mix.seeds.length !== 3) {
       const seeds = NAMES.map(() => randomSeed())
-      return this.app.commit({ mix: { ...mix, seeds } }, { replace: true })
+      return this.app.change("mix", { seeds }, { replace: true })
     }
-    const { card, api } = this.app
+    const { card } = this.app
     if (card !== this.card) {
       this.card = card
       this.offered.clear()
       this.#offer()
     }
     for (const [place, seed] of mix.seeds.entries()) {
-      const { canvas, root, latest } = this.slots[place]
+      const { drawn, root } = this.slots[place]
       const picture = plainPicture(card.id, seed, mix.class)
       root.setAttribute("aria-label", `${NAMES[place]}: ${describe(picture)}. Choose another`)
-      latest.ask(
-        () => api.image(drawing(picture)),
-        (image) => paint(canvas, image),
-      )
+      drawn.show(picture)
     }
     this.#activate(this.active)
-    const picture = this.current()
-    this.latest.ask(
-      () => api.image(drawing(picture)),
-      (image) => show(this.canvas, image, mix.seeds.join(","), describe(picture)),
-      (error) => toast(error.message),
-    )
+    this.result.drawn.show(this.current())
   }
 
-  /** The result. */
+  /** Returns the result. */
   current() {
     const { seeds, class: class_ } = this.app.state.mix
     const mix = seeds.map((seed, place) => [seed, WEIGHTS[place]])
     return changed({ model: this.card.id, mix, truncation: 1, edit: {} }, { class: class_ })
+  }
+
+  #slot(name, canvasWords, words) {
+    const drawn = new PictureCanvas(this.app.api, canvasWords)
+    const label = h("span", { class: "name" }, name)
+    return { drawn, root: h("button", { type: "button", ...words }, drawn.root, label) }
   }
 
   #activate(place) {
@@ -134,27 +104,19 @@ export class Mix {
     const { mix } = this.app.state
     const seeds = mix.seeds.map((one, place) => (place === this.active ? seed : one))
     this.active = (this.active + 1) % NAMES.length
-    this.app.commit({ mix: { ...mix, seeds } })
+    this.app.change("mix", { seeds })
   }
 
   #offer() {
     const { card, api, state } = this.app
-    const first = randomSeed(OFFERED)
-    const class_ = state.mix.class
-    const columnsOf = (n) => Math.min(8, n)
-    const sheetOf = (n) => {
-      const words = { model: card.id, seed: first, n, columns: columnsOf(n), class: class_ }
-      return { url: urlOf("/generate.png", words) }
-    }
+    const n = Math.min(OFFERED, card.ranges.pictures)
+    const run = { model: card.id, seed: randomSeed(OFFERED), n, look: { class: state.mix.class } }
     this.offers.forget()
     this.offers.ask(
-      () => fittingSheet(api, Math.min(OFFERED, card.ranges.pictures), sheetOf),
-      ({ n, sheet }) => {
-        const pictures = Array.from({ length: n }, (_, place) =>
-          plainPicture(card.id, seedAfter(first, place), class_),
-        )
+      () => drawRun(api, run),
+      (found) => {
         this.offered.clear()
-        this.offered.add(pictures, sheet, columnsOf(n))
+        this.offered.add(found)
       },
       (error) => toast(error.message),
     )

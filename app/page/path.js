@@ -1,403 +1,160 @@
-/** A way through pinned pictures, played as a film. */
+/** A path through pinned pictures, played as a film. */
 
+import { ClassField, offerSizes } from "./controls.js"
+import { button, choice, div, field, h, icon, range, title, toast } from "./dom.js"
+import { save } from "./files.js"
+import { FilmPlayer } from "./film_player.js"
 import {
-  announce,
-  button,
-  choice,
-  field,
-  h,
-  icon,
-  paint,
-  save,
-  toast,
-  wantsStillness,
-} from "./dom.js"
-import { Latest } from "./latest.js"
-import { changed, describe, drawing, keyOf, plainPicture } from "./picture.js"
-import { frameCount, moved, placeInFilm } from "./playing.js"
+  allChanged,
+  common,
+  frameCount,
+  interpolationDrawing,
+  MODE_NAMES,
+} from "./interpolation.js"
+import { changed, plainPicture } from "./picture.js"
+import { PinList } from "./pin_list.js"
 import { randomSeed } from "./seeds.js"
-import { allChanged, common, PLANE_WAYS, wayDrawing } from "./way.js"
 
-const FORMATS = [
-  ["webp", "WebP"],
-  ["apng", "APNG"],
-  ["gif", "GIF"],
-  ["mp4", "MP4"],
-  ["png", "PNG strip"],
-  ["zip", "Frames (zip)"],
-]
-const EASES = [
-  ["linear", "Even"],
-  ["in-out", "Rests at each"],
-  ["in", "Starts slowly"],
-  ["out", "Ends slowly"],
-]
-const WAYS = [...PLANE_WAYS, ["spline", "Without a bend"]]
+const FILMS = { webp: "WebP", apng: "APNG", gif: "GIF", mp4: "MP4" }
+const FORMATS = { ...FILMS, png: "PNG strip", zip: "Frames (zip)" }
+const EASES = { linear: "Even", "in-out": "Rests at each", in: "Starts slowly", out: "Ends slowly" }
+const MODES = { ...MODE_NAMES, spline: "Without a bend" }
 const SCALES = [1, 2, 4, 8]
-const PIN = "application/x-ganserve-pin" // what is dragged, else it may be a file
 const AS_PINNED = "*" // no class is chosen for all
 
 export class Path {
+  /** @type {Keys} */
   keys = {
-    " ": ["Play or pause", () => this.#toggle()],
+    " ": ["Play or pause", () => this.film.toggle()],
     r: ["One more, at random", () => this.#add()],
     d: ["Download", () => this.#download()],
   }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.latest = new Latest()
-    this.position = 0
-    this.paused = wantsStillness() // by whoever looks: then no other film begins by itself
-    this.pins = h("ol", { class: "pins", "aria-label": "Pinned pictures, in order" })
-    this.canvas = h("canvas", {
-      class: "large",
-      role: "img",
-      "aria-label": "The film",
-      width: 1,
-      height: 1,
+    this.film = new FilmPlayer(app.api, () => app.state.path)
+    this.pins = new PinList(app, (pins) => this.app.change("path", { pins }))
+    this.speed = range(1, 60, 1, {
+      oninput: () => (this.speedText.textContent = `${this.speed.value} a second`),
+      onchange: () => this.app.change("path", { fps: Number(this.speed.value) }),
     })
-    this.play = button("Play", "play", () => this.#toggle(), {
-      keys: "Space",
-      class: "button primary",
-    })
-    this.scrub = h("input", {
-      type: "range",
-      min: 0,
-      max: 1,
-      step: "any",
-      "aria-label": "Place in the film",
-    })
-    this.scrub.addEventListener("input", () => this.#seek(Number(this.scrub.value)))
-    const commit = (words) => this.#commit(words)
-    this.speed = h("input", { type: "range", min: 1, max: 60, step: 1 })
     this.speedText = h("output")
-    this.speed.addEventListener(
-      "input",
-      () => (this.speedText.textContent = `${this.speed.value} a second`),
-    )
-    this.speed.addEventListener("change", () => commit({ fps: Number(this.speed.value) }))
-    this.ease = choice(EASES, "in-out", (ease) => commit({ ease }))
-    this.mode = choice(WAYS, "", (mode) => commit({ mode }))
-    this.loop = h("input", {
-      type: "checkbox",
-      onchange: () => commit({ loop: this.loop.checked }),
+    this.ease = choice(Object.entries(EASES), "in-out", (ease) => this.app.change("path", { ease }))
+    this.mode = choice(Object.entries(MODES), "", (mode) => this.app.change("path", { mode }))
+    const onchange = () => this.app.change("path", { loop: this.loop.checked })
+    this.loop = h("input", { type: "checkbox", onchange })
+    this.truncation = range(0, 1, 0.05, {
+      onchange: () => this.#commitAll({ truncation: Number(this.truncation.value) }),
     })
-    this.truncation = h("input", { type: "range", min: 0, max: 1, step: 0.05 })
     this.truncationText = h("output")
-    this.truncation.addEventListener("change", () =>
-      this.#commitAll({ truncation: Number(this.truncation.value) }),
+    this.classes = new ClassField(
+      [
+        [AS_PINNED, "As pinned"],
+        ["", "Each its own"],
+      ],
+      (name) => this.#commitAll({ class: name }),
     )
-    this.classField = h("div")
-    this.look = h("p", { class: "detail" })
-    this.format = choice(FORMATS, "webp", () => {})
+    this.shared = h("p", { class: "detail" })
+    this.format = choice(Object.entries(FORMATS), "webp", () => {})
     this.scale = h("select")
     this.saving = button("Download", "down", () => this.#download(), { keys: "D" })
-    this.empty = h(
-      "div",
-      { class: "empty" },
+    this.empty = this.#invitation()
+    this.full = div("split", this.film.root, this.#panel())
+    this.root = h("section", {}, this.empty, this.full)
+  }
+
+  #invitation() {
+    const four = () =>
+      this.app.change("path", { pins: Array.from({ length: 4 }, () => this.#random()) })
+    const text = "Open one and press Pin, or begin with four at random."
+    return div(
+      "empty",
       icon("pin"),
-      h("h1", { tabIndex: -1, "data-start": true }, "Pin two pictures or more"),
-      h(
-        "p",
-        {},
-        "Open one and press Pin, or begin with four at random. The way between becomes a film.",
-      ),
-      button(
-        "Four at random",
-        "dice",
-        () => this.#commit({ pins: [0, 1, 2, 3].map(() => this.#random()) }),
-        {
-          class: "button primary",
-        },
-      ),
+      title("Pin two pictures or more"),
+      h("p", {}, `${text} The way between becomes a film.`),
+      button("Four at random", "dice", four, { class: "button primary" }),
     )
-    this.film = this.#layout()
-    this.root = h("section", { class: "path-view" }, this.empty, this.film)
   }
 
-  #layout() {
-    return h(
-      "div",
-      { class: "film" },
+  #panel() {
+    const more = button("One more", "dice", () => this.#add(), { keys: "R" })
+    const none = button("Unpin all", null, () => this.app.change("path", { pins: [] }))
+    const loop = h("span", {}, "Loop: lead back to the first")
+    const size = field("Size", this.scale)
+    return div(
+      "panel",
+      div("heading", title("Path"), this.shared),
+      this.pins.root,
+      div("row", more, none),
+      field("Speed", this.speed, this.speedText),
+      div("pair", field("Ease", this.ease), field("Way", this.mode)),
+      this.classes.root,
+      field("Truncation", this.truncation, this.truncationText),
+      h("label", { class: "check" }, this.loop, loop),
       h(
-        "div",
-        { class: "stage" },
-        h("div", { class: "frame" }, this.canvas),
-        h("div", { class: "row player" }, this.play, this.scrub),
-      ),
-      h(
-        "div",
-        { class: "panel" },
-        h(
-          "div",
-          { class: "heading" },
-          h("h1", { tabIndex: -1, "data-start": true }, "Path"),
-          this.look,
-        ),
-        this.pins,
-        h(
-          "div",
-          { class: "row" },
-          button("One more", "dice", () => this.#add(), { keys: "R" }),
-          button("Unpin all", null, () => this.#commit({ pins: [] })),
-        ),
-        field("Speed", this.speed, this.speedText),
-        h("div", { class: "pair" }, field("Ease", this.ease), field("Way", this.mode)),
-        this.classField,
-        field("Truncation", this.truncation, this.truncationText),
-        h("label", { class: "check" }, this.loop, h("span", {}, "Loop: lead back to the first")),
-        h(
-          "fieldset",
-          { class: "take" },
-          h("legend", {}, "Take it away"),
-          h(
-            "div",
-            { class: "row" },
-            field("Format", this.format),
-            field("Size", this.scale),
-            this.saving,
-          ),
-        ),
+        "fieldset",
+        { class: "export" },
+        h("legend", {}, "Take it away"),
+        div("row", field("Format", this.format), size, this.saving),
       ),
     )
   }
 
+  /** @param {State} state */
   show({ path }) {
     const { card } = this.app
     if (card !== this.card) this.#newModel(card)
     this.empty.hidden = path.pins.length >= 2
-    this.film.hidden = !this.empty.hidden
+    this.full.hidden = !this.empty.hidden
     this.#fill(path)
-    this.#showPins(path)
-    if (path.pins.length < 2) return this.hide()
-    const way = this.#drawing("png", path)
-    if (way.url + way.body !== this.name) this.#load(way)
-    else if (!this.playing && !this.paused) this.#start()
+    this.pins.show(path.pins)
+    if (this.full.hidden) this.hide()
+    else this.film.show(this.#drawing("png", path))
   }
 
   hide() {
-    this.#stop()
-    if (!this.film.hasAttribute("aria-busy")) return
-    this.latest.forget() // or it would play where nobody sees it
-    this.#unloaded()
-  }
-
-  /** Knows no film: the next that is shown is asked for. */
-  #unloaded() {
-    this.film.removeAttribute("aria-busy")
-    this.name = ""
+    this.film.hide()
   }
 
   #newModel(card) {
     this.card = card
-    this.scale.replaceChildren(
-      ...SCALES.map((scale) => h("option", { value: scale }, `${scale * card.width} px`)),
-    )
-    this.scale.value = SCALES.findLast((scale) => scale * card.width <= 256) ?? 1
-    this.classField.replaceChildren()
-    this.classes = null
-    if (card.classes.length === 0) return
-    const options = [
-      [AS_PINNED, "As pinned"],
-      ["", "Each its own"],
-      ...card.classes.map((name) => [name, name]),
-    ]
-    this.classes = choice(options, "", (name) => this.#commitAll({ class: name }))
-    this.classes.options[0].hidden = true
-    this.classField.append(field("Class", this.classes))
+    const scale = SCALES.findLast((scale) => scale * card.width <= 256) ?? 1
+    offerSizes(this.scale, SCALES, card.width, scale)
+    this.classes.offer(card.classes)
+    this.classes.select.options[0].hidden = true
   }
 
-  #fill(path) {
-    this.speed.value = path.fps
-    this.speedText.textContent = `${path.fps} a second`
-    this.ease.value = path.ease
-    this.mode.value = path.mode
-    this.loop.checked = path.loop
-    const { pins } = path
+  #fill({ pins, fps, ease, mode, loop }) {
+    this.speed.value = fps
+    this.speedText.textContent = `${fps} a second`
+    this.ease.value = ease
+    this.mode.value = mode
+    this.loop.checked = loop
     const truncation = common(pins, "truncation")
     this.truncation.value = truncation || 1
-    this.truncationText.textContent = truncation === undefined ? "as pinned" : truncation || 1
-    if (this.classes) this.classes.value = common(pins, "class") ?? AS_PINNED
+    this.truncationText.textContent = truncation === undefined ? "as pinned" : truncation || "1"
+    this.classes.select.value = common(pins, "class") ?? AS_PINNED
     const edit = common(pins, "edit")
     const edited = edit ? `, all edited: ${edit}` : ""
     const others = edit === undefined ? ", edited as pinned" : edited
-    this.look.textContent = `Through ${pins.length} pictures${others}.`
-  }
-
-  #showPins({ pins }) {
-    const busy = this.pins.contains(document.activeElement) && document.activeElement.dataset.act
-    this.pins.replaceChildren(
-      ...pins.map((picture, place) => {
-        const canvas = h("canvas", { width: 1, height: 1 })
-        this.app.api.image(drawing(picture)).then(
-          (image) => paint(canvas, image),
-          () => {},
-        )
-        const name = `${describe(picture)}, place ${place + 1}`
-        const act = (label, drawn, to, disabled) =>
-          button(`${label} ${name}`, drawn, to, {
-            shown: false,
-            disabled,
-            "data-act": `${label} ${keyOf(picture)}`,
-          })
-        return h(
-          "li",
-          {
-            draggable: true,
-            ondragstart: (event) => event.dataTransfer.setData(PIN, String(place)),
-            ondragover: (event) => event.dataTransfer.types.includes(PIN) && event.preventDefault(),
-            ondrop: (event) => this.#dropped(event, place),
-          },
-          h(
-            "button",
-            {
-              type: "button",
-              class: "tile",
-              "aria-label": `Open ${name}`,
-              title: describe(picture),
-              onclick: () => this.app.open(picture),
-            },
-            canvas,
-          ),
-          h(
-            "div",
-            { class: "acts" },
-            act("Move left", "left", () => this.#move(place, place - 1), place === 0),
-            act("Remove", "close", () =>
-              this.#commit({ pins: pins.filter((_, other) => other !== place) }),
-            ),
-            act(
-              "Move right",
-              "right",
-              () => this.#move(place, place + 1),
-              place === pins.length - 1,
-            ),
-          ),
-        )
-      }),
-    )
-    const acts = [...this.pins.querySelectorAll("[data-act]:enabled")]
-    acts.find(({ dataset }) => dataset.act === busy)?.focus()
+    this.shared.textContent = `Through ${pins.length} pictures${others}.`
   }
 
   #drawing(format, { pins, loop, mode, ease }, more = {}) {
-    const { card } = this.app
-    const frames = frameCount({
-      pins: pins.length,
-      loop,
-      most: card.ranges.frames,
-      side: card.width,
-    })
-    return wayDrawing(pins, format, { frames, mode, ease, loop, ...more })
-  }
-
-  #load(way) {
-    this.name = way.url + way.body
-    this.#stop()
-    this.film.setAttribute("aria-busy", "true")
-    this.latest.ask(
-      () => this.app.api.image(way),
-      (strip) => {
-        this.film.removeAttribute("aria-busy")
-        this.strip = strip
-        this.frames = strip.width / strip.height
-        const { loop } = this.app.state.path
-        this.scrub.max = loop ? this.frames : this.frames - 1
-        this.position = Math.min(this.position, this.frames - 1)
-        this.canvas.width = this.canvas.height = strip.height
-        this.canvas.dataset.frames = this.frames
-        this.#paint()
-        if (!this.paused) this.#start()
-      },
-      (error) => {
-        this.#unloaded()
-        this.strip = null // it is of other pins
-        this.canvas.width = this.canvas.height = 1
-        toast(error.message)
-      },
-    )
-  }
-
-  #paint() {
-    const { strip, canvas, frames } = this
-    const { frame, next, blend, ended } = placeInFilm(
-      this.position,
-      frames,
-      this.app.state.path.loop,
-    )
-    const side = strip.height
-    const context = canvas.getContext("2d")
-    for (const [one, opacity] of [
-      [frame, 1],
-      [next, blend],
-    ]) {
-      context.globalAlpha = opacity
-      context.drawImage(strip, one * side, 0, side, side, 0, 0, side, side)
-    }
-    context.globalAlpha = 1
-    canvas.dataset.frame = frame
-    this.scrub.value = this.position % (this.app.state.path.loop ? frames : Infinity)
-    return ended
-  }
-
-  #start() {
-    if (!this.strip || this.playing) return
-    if (placeInFilm(this.position, this.frames, this.app.state.path.loop).ended) this.position = 0
-    let before = performance.now()
-    const step = (now) => {
-      this.position += ((now - before) / 1000) * this.app.state.path.fps
-      before = now
-      this.playing = requestAnimationFrame(step)
-      if (this.#paint()) this.#stop()
-    }
-    this.playing = requestAnimationFrame(step)
-    this.#label("Pause", "pause")
-  }
-
-  #stop() {
-    cancelAnimationFrame(this.playing)
-    this.playing = 0
-    this.#label("Play", "play")
-  }
-
-  #label(text, drawn) {
-    this.play.querySelector("span").textContent = text
-    this.play.querySelector("use").setAttribute("href", `#${drawn}`)
-  }
-
-  #toggle() {
-    this.paused = Boolean(this.playing)
-    if (this.paused) this.#stop()
-    else this.#start()
-  }
-
-  #seek(position) {
-    this.#stop()
-    this.paused = true
-    this.position = position
-    if (this.strip) this.#paint()
-  }
-
-  #move(from, to) {
-    this.#commit({ pins: moved(this.app.state.path.pins, from, to) })
-    announce(`Moved to place ${to + 1}`)
-  }
-
-  #dropped(event, place) {
-    if (!event.dataTransfer.types.includes(PIN)) return
-    event.preventDefault()
-    this.#move(Number(event.dataTransfer.getData(PIN)), place)
+    const { ranges, width: side } = this.app.card
+    const frames = frameCount({ pins: pins.length, loop, most: ranges.frames, side })
+    return interpolationDrawing(pins, format, { frames, mode, ease, loop, ...more })
   }
 
   #add() {
     const { pins } = this.app.state.path
     if (pins.length >= this.card.ranges.seeds_of_a_path)
       return toast("A path has no more pins on this host.")
-    this.#commit({ pins: [...pins, this.#random()] })
+    this.app.change("path", { pins: [...pins, this.#random()] })
   }
 
-  /** A picture that looks as the pins do, where they all look the same. */
+  /** Returns a picture that looks as the pins do, where they all look the same. */
   #random() {
     const { pins } = this.app.state.path
     const [{ class: class_, truncation, edit } = {}] = pins
@@ -407,26 +164,21 @@ export class Path {
   }
 
   #commitAll(words) {
-    this.#commit({ pins: allChanged(this.app.state.path.pins, words) })
-  }
-
-  #commit(words) {
-    this.app.commit({ path: { ...this.app.state.path, ...words } })
+    this.app.change("path", { pins: allChanged(this.app.state.path.pins, words) })
   }
 
   async #download() {
     const { path } = this.app.state
-    const format = this.format.value
+    const [option] = this.format.selectedOptions
+    const format = option.value
     if (path.pins.length < 2) return
     this.saving.disabled = true
     const words = { fps: path.fps, scale: Number(this.scale.value) }
     try {
-      const file = await this.app.api.blob(this.#drawing(format, path, words))
       const name = `${this.card.name}-path.${format}`
-      save(file, name)
+      save(await this.app.api.blob(this.#drawing(format, path, words)), name)
       toast(`Saved: ${name}`)
     } catch (error) {
-      const option = this.format.querySelector(`option[value="${format}"]`)
       if (error.status === 501) option.disabled = true
       toast(error.message)
     }

@@ -1,68 +1,42 @@
-/**
- * A picture in words, and the request that draws it.
- *
- * @typedef {object} Picture
- * @property {string} model name@hash of its generator
- * @property {string} [seed] one of seed, plane, mix and z says where in latent space it lies
- * @property {string} [text] what somebody typed for that seed
- * @property {{seeds: string[], x: number, y: number, mode?: string}} [plane]
- * @property {[string, number][]} [mix] seeds and their weights
- * @property {number[]} [z]
- * @property {string} [class]
- * @property {number} truncation
- * @property {Record<string, number>} edit steps by direction: {d0: 1.5}
- *
- * @typedef {object} Drawing a request: GET without a body, else POST
- * @property {string} url
- * @property {string} [body] JSON
- */
+/** A picture in words, and the request that draws it. */
 
 import { wholeNumber } from "./seeds.js"
 
 const LONGEST_Z = 4096
 const LONGEST_URL = 6000 // characters of a latent: hosts take heads of 16 KiB
 const MOST_PARTS = 32
-export const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
 export const MODEL = /^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/
 export const PLANE_MODES = ["lerp", "slerp"]
 
-/** A picture of a seed, with nothing done to it. */
+/** Returns a picture of a seed, with nothing done to it. @returns {Picture} */
 export function plainPicture(model, seed, class_ = "", text = "") {
+  /** @type {Picture} */
   const picture = { model, seed, truncation: 1, edit: {} }
   if (class_) picture.class = class_
   if (text && text !== seed) picture.text = text
   return picture
 }
 
-/** How a picture looks, beside where it lies. */
+/** Returns how a picture looks. @param {Partial<Look>} look @returns {Look} */
 export function lookIn({ class: class_ = "", truncation = 1, edit = {} } = {}) {
   return { class: class_, truncation, edit }
 }
 
-/** The same picture with other words; what is empty goes. */
+/** Returns a picture with other words; what is empty goes. @param {Partial<Picture>} words */
 export function changed(picture, words) {
+  /** @type {Picture} */
   const found = { ...picture, ...words }
   if (!found.class) delete found.class
   found.edit = Object.fromEntries(Object.entries(found.edit).filter(([, step]) => step !== 0))
   return found
 }
 
-/** One text a picture: equal pictures, equal keys. */
-export function keyOf(picture) {
-  const { model, seed, plane, mix, z, truncation } = picture
-  return JSON.stringify([
-    model,
-    seed,
-    plane,
-    mix,
-    z,
-    picture.class || null,
-    truncation,
-    editText(picture.edit),
-  ])
+/** Returns a text by which pictures are told apart. @param {Picture} picture */
+export function keyOf({ model, seed, plane, mix, z, class: class_, truncation, edit }) {
+  return JSON.stringify([model, seed, plane, mix, z, class_ || null, truncation, editText(edit)])
 }
 
-/** Edits as the service writes them: d0:1.5,d3:-2. */
+/** Returns edits as the service writes them: d0:1.5,d3:-2. @param {Record<string, number>} edit */
 export function editText(edit) {
   return Object.entries(edit)
     .filter(([, step]) => step !== 0)
@@ -71,8 +45,9 @@ export function editText(edit) {
     .join(",")
 }
 
-/** Edits from their text; what is none is left out. */
+/** Returns edits from their text; what is none is left out. */
 export function readEdits(text) {
+  /** @type {Record<string, number>} */
   const found = {}
   for (const part of (text ?? "").split(",")) {
     const match = /^(d[0-9]{1,2}):(-?[0-9]{1,3}(?:\.[0-9]{1,6})?)$/.exec(part)
@@ -81,7 +56,7 @@ export function readEdits(text) {
   return found
 }
 
-/** A number with so many digits after the point at most, none that says nothing, no exponent. */
+/** Returns a number with so many digits after the point at most, and no exponent. */
 export function shortNumber(value, digits = 9) {
   return value
     .toFixed(digits)
@@ -89,21 +64,20 @@ export function shortNumber(value, digits = 9) {
     .replace(/^-0$/, "0")
 }
 
-/** A URL; parameters that are empty are left out. */
+/** Returns a URL; parameters that are empty are left out. */
 export function urlOf(path, parameters) {
   const pairs = Object.entries(parameters)
     .filter(([, value]) => value !== undefined && value !== "" && value !== null)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value).replace(/%(3A|2C|40)/g, decoded)}`)
+    .map(
+      ([name, value]) =>
+        `${name}=${encodeURIComponent(value).replace(/%(3A|2C|40)/g, decodeURIComponent)}`,
+    )
   return pairs.length ? `${path}?${pairs.join("&")}` : path
 }
 
-function decoded(code) {
-  return decodeURIComponent(code)
-}
-
-/** The same for a query string, where it says something. */
-export function lookOf(picture) {
-  const { class: class_, truncation, edit } = lookIn(picture)
+/** Returns a look for a query string, where it says something. @param {Partial<Look>} look */
+export function lookOf(look) {
+  const { class: class_, truncation, edit } = lookIn(look)
   return {
     class: class_,
     truncation: truncation === 1 ? undefined : shortNumber(truncation),
@@ -111,12 +85,12 @@ export function lookOf(picture) {
   }
 }
 
-/** A mix as the service writes it: 3:1,8:-1. */
+/** Returns a mix as the service writes it: 3:1,8:-1. @param {[string, number][]} mix */
 export function mixText(mix) {
   return mix.map((part) => part.join(":")).join(",")
 }
 
-/** A mix from its text; a weight that is left out is 1. */
+/** Returns a mix from its text; a weight that is left out is 1. @returns {[string, number][]} */
 export function readMix(text) {
   return text.split(",").map((part) => {
     const [seed, weight = "1", ...rest] = part.split(":")
@@ -124,13 +98,13 @@ export function readMix(text) {
   })
 }
 
-/** @returns {boolean} whether a URL alone says all of a picture */
+/** Tells whether a URL alone says all of a picture. @param {Picture} picture */
 export function hasUrl(picture) {
   return !picture.z || picture.z.join(",").length <= LONGEST_URL
 }
 
 /**
- * The request that draws a picture, as a file of a format and a scale.
+ * Returns the request that draws a picture, as a file of a format and a scale.
  *
  * @param {Picture} picture
  * @returns {Drawing}
@@ -139,29 +113,27 @@ export function drawing(picture, { format = "png", scale = 1 } = {}) {
   const { model, seed, plane, mix, z } = picture
   const look = lookOf(picture)
   const size = scale === 1 ? undefined : scale
-  if (plane) {
-    const { x, y } = plane
-    const place = { x: shortNumber(x), y: shortNumber(y), size: 0, columns: 1, rows: 1 }
-    const words = { model, seeds: plane.seeds.join(","), mode: plane.mode, ...place, ...look }
-    const parameters = { ...words, scale: size }
-    return { url: urlOf(`/plane.${format}`, parameters) }
-  }
+  const at = (path, source) => ({
+    url: urlOf(`${path}.${format}`, { model, ...source, ...look, scale: size }),
+  })
+  if (plane) return at("/plane", planeWords(plane))
   if (!hasUrl(picture)) {
     const body = { model, recipes: [recipeOf(picture)], format: format === "jpg" ? "jpeg" : format }
-    return { url: "/generate", body: bodyText(scale === 1 ? body : { ...body, scale }) }
+    return { url: "/generate", body: bodyText({ ...body, scale: size }) }
   }
-  if (mix || z) {
-    const source = mix ? { mix: mixText(mix) } : { z: z.join(",") }
-    const words = { model, ...source, ...look, scale: size }
-    return { url: urlOf(`/generate.${format}`, words) }
-  }
-  if (!look.class && !look.truncation && !look.edit) {
-    return { url: `/i/${model}/${seed}${scale === 1 ? "" : `@${scale}x`}.${format}` }
-  }
-  return { url: urlOf(`/generate.${format}`, { model, seed, ...look, scale: size }) }
+  if (mix) return at("/generate", { mix: mixText(mix) })
+  if (z) return at("/generate", { z: z.join(",") })
+  if (look.class || look.truncation || look.edit) return at("/generate", { seed })
+  return { url: `/i/${model}/${seed}${scale === 1 ? "" : `@${scale}x`}.${format}` }
 }
 
-/** The request that draws many pictures of one generator as one sheet. */
+/** @param {Place} place */
+function planeWords({ seeds, x, y, mode }) {
+  const place = { x: shortNumber(x), y: shortNumber(y), size: 0, columns: 1, rows: 1 }
+  return { seeds: seeds.join(","), mode, ...place }
+}
+
+/** Returns the request that draws pictures as one sheet. @param {Picture[]} pictures */
 export function sheetDrawing(pictures, columns) {
   const recipes = pictures.map(recipeOf)
   return {
@@ -170,16 +142,18 @@ export function sheetDrawing(pictures, columns) {
   }
 }
 
-/** A picture as a recipe of a POST. */
+/** Returns a picture as a recipe of a POST. @param {Picture} picture */
 export function recipeOf(picture) {
   const { class: class_, truncation, edit } = lookOf(picture)
-  const recipe = sourceOf(picture)
-  if (class_) recipe.class = class_
-  if (truncation) recipe.truncation = Number(truncation)
-  if (edit) recipe.edit = edit
-  return recipe
+  return {
+    ...sourceOf(picture),
+    class: class_ || undefined,
+    truncation: truncation && Number(truncation),
+    edit: edit || undefined,
+  }
 }
 
+/** @param {Picture} picture */
 function sourceOf({ seed, plane, mix, z }) {
   if (mix) return { mix: mixText(mix) }
   if (z) return { z }
@@ -188,7 +162,7 @@ function sourceOf({ seed, plane, mix, z }) {
   return { plane: { ...plane, x, y } }
 }
 
-/** JSON in which seeds are numbers, however long. */
+/** Returns JSON in which seeds are numbers, however long. */
 export function bodyText(body) {
   // a quotation mark inside a text is escaped, so this finds members alone
   return JSON.stringify(body)
@@ -196,7 +170,7 @@ export function bodyText(body) {
     .replace(/"seeds":\[["0-9,]+\]/g, (list) => list.replace(/"([0-9]+)"/g, "$1"))
 }
 
-/** What a picture is, for people. */
+/** Returns what a picture is, for people. @param {Picture} picture */
 export function titleOf(picture) {
   const { seed, text, plane, mix } = picture
   if (mix) return mix.map(([seed, weight], place) => term(seed, weight, place)).join(" ")
@@ -214,61 +188,67 @@ function term(seed, weight, place) {
   return `${sign}${size}${seed}`
 }
 
-/** The same, with what was done to it: for alt texts. */
+/** Returns the same, with what was done to it: for alt texts. @param {Picture} picture */
 export function describe(picture) {
   const { seed, text } = picture
   const parts = [titleOf(picture), text && `seed ${seed}`, picture.class, lookText(picture)]
   return parts.filter(Boolean).join(", ")
 }
 
-/** What is done to a picture, for people; empty where nothing is. */
+/** Returns what is done to a picture, for people; empty if nothing. @param {Partial<Look>} look */
 export function lookText(look) {
   const { truncation, edit } = lookOf(look)
   const parts = [truncation && `truncation ${truncation}`, edit && `edited: ${edit}`]
   return parts.filter(Boolean).join(", ")
 }
 
-/** A picture out of what may be one, such as an imported file; null where it is none. */
+/** Returns a picture out of what may be one; null where it is none. @returns {Picture | null} */
 export function checkedPicture(found) {
   if (typeof found !== "object" || found === null) return null
-  const { model, seed, text, plane, z, truncation } = found
-  const mix = typeof found.mix === "string" ? readMix(found.mix) : found.mix
+  const { model, class: class_ } = found
   if (typeof model !== "string" || !MODEL.test(model)) return null
-  const share = Number(truncation ?? 1)
-  if (!(share >= 0 && share <= 1)) return null
+  const truncation = Number(found.truncation ?? 1)
+  const source = checkedSource(found)
+  if (source === null || !isShare(truncation)) return null
   const edit = typeof found.edit === "object" ? editText(numbers(found.edit)) : String(found.edit)
-  const picture = { model, truncation: share, edit: readEdits(edit) }
-  if (typeof found.class === "string" && found.class) picture.class = found.class.slice(0, 64)
+  const name = typeof class_ === "string" && class_ ? { class: class_.slice(0, 64) } : {}
+  return { model, truncation, edit: readEdits(edit), ...name, ...source }
+}
+
+/** Returns where a picture lies, from what may say so; null where it does not. */
+function checkedSource({ seed, text, plane, mix, z }) {
   if (isSeed(seed)) {
-    picture.seed = String(seed)
-    if (typeof text === "string" && text) picture.text = text.slice(0, 256)
-  } else if (plane && Array.isArray(plane.seeds) && plane.seeds.length === 4) {
-    const { seeds, x, y, mode } = plane
-    if (!seeds.every(isSeed) || !isShare(x) || !isShare(y)) return null
-    picture.plane = { seeds: seeds.map(String), x, y }
-    if (PLANE_MODES.includes(mode)) picture.plane.mode = mode
-    else if (mode) return null
-  } else if (Array.isArray(mix) && mix.length > 0 && mix.length <= MOST_PARTS) {
-    if (!mix.every((part) => Array.isArray(part) && isSeed(part[0]) && isWithin(part[1], 10))) {
-      return null
-    }
-    picture.mix = mix.map(([seed, weight]) => [String(seed), weight])
-  } else if (Array.isArray(z) && z.length > 0 && z.length <= LONGEST_Z) {
-    if (!z.every((value) => isWithin(value, 10))) return null
-    picture.z = z
-  } else return null
-  return picture
+    const typed = typeof text === "string" && text ? { text: text.slice(0, 256) } : {}
+    return { seed: String(seed), ...typed }
+  }
+  if (Array.isArray(plane?.seeds)) return checkedPlane(plane)
+  const parts = typeof mix === "string" ? readMix(mix) : mix
+  if (isList(parts, MOST_PARTS)) return checkedMix(parts)
+  return isList(z, LONGEST_Z) && z.every((value) => isWithin(value, 10)) ? { z } : null
+}
+
+function checkedPlane({ seeds, x, y, mode }) {
+  if (seeds.length !== 4 || !seeds.every(isSeed) || !isShare(x) || !isShare(y)) return null
+  if (mode && !PLANE_MODES.includes(mode)) return null
+  return { plane: { seeds: seeds.map(String), x, y, ...(mode ? { mode } : {}) } }
+}
+
+function checkedMix(parts) {
+  const good = (part) => Array.isArray(part) && isSeed(part[0]) && isWithin(part[1], 10)
+  return parts.every(good) ? { mix: parts.map(([seed, weight]) => [String(seed), weight]) } : null
 }
 
 function numbers(edit) {
   return Object.fromEntries(Object.entries(edit ?? {}).filter(([, step]) => isWithin(step, 100)))
 }
 
+function isList(value, most) {
+  return Array.isArray(value) && value.length > 0 && value.length <= most
+}
+
 function isSeed(value) {
-  return (
-    (typeof value === "string" || Number.isSafeInteger(value)) &&
-    wholeNumber(String(value)) !== null
-  )
+  const whole = typeof value === "string" || Number.isSafeInteger(value)
+  return whole && wholeNumber(String(value)) !== null
 }
 
 function isShare(value) {

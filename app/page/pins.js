@@ -9,7 +9,7 @@
 import { checkedPicture, editText, mixText, readMix, shortNumber } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
-/** A picture as one pin of an address. */
+/** Returns a picture as one pin of an address. @param {Picture} picture */
 export function pinText(picture) {
   const { truncation } = picture
   const words = [sourceText(picture)]
@@ -18,6 +18,7 @@ export function pinText(picture) {
   return [...words, ...editText(picture.edit).split(",").filter(Boolean)].join("~")
 }
 
+/** @param {Picture} picture */
 function sourceText({ seed, plane, mix, z }) {
   if (mix) return mixText(mix).replaceAll(",", "_")
   if (z) return `z${z.join("_")}`
@@ -25,17 +26,18 @@ function sourceText({ seed, plane, mix, z }) {
   return seed
 }
 
-/** A place on a plane: its corners, how far across and down, and its mode where it names one. */
+/** Returns corners, how far across and down, and the mode if any. @param {Place} place */
 export function placeWords({ seeds, x, y, mode }) {
   return [...seeds, shortNumber(x), shortNumber(y), ...(mode ? [mode] : [])]
 }
 
+/** Returns the place that such words name, unchecked. @param {string[]} words */
 export function placeOf(words) {
   const [x, y, mode] = words.slice(4)
   return { seeds: words.slice(0, 4), x: Number(x), y: Number(y), mode }
 }
 
-/** A class that could be taken for another word has an equals sign in front. */
+/** Returns a class, with an equals sign in front if it looks like another word. */
 function classText(name) {
   const text = name.replace(/[%,~]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
   return /^(=|t[0-9]|d[0-9])/.test(text) ? `=${text}` : text
@@ -45,15 +47,10 @@ function classOf(word) {
   return word.replace(/^=/, "").replace(/%(25|2c|7e)/g, decodeURIComponent)
 }
 
-/**
- * The picture of a pin, or null where it is none.
- *
- * @param {string} text
- * @param {{model: string, class?: string, truncation?: number, edit?: string}} base what the pin
- *   does not say itself
- */
+/** Returns the picture of a pin, or null. @param {any} base what the pin does not say itself */
 export function pinOf(text, base) {
   const [source, ...words] = text.split("~")
+  /** @type {Record<string, any>} */
   const found = { ...base, ...sourceOf(source) }
   const edits = words.filter((word) => /^d[0-9]+:/.test(word))
   if (edits.length) found.edit = edits.join(",")
@@ -66,9 +63,7 @@ export function pinOf(text, base) {
 
 function sourceOf(text) {
   const parts = text.replace(/^(at|z)/, "").split("_")
-  if (text.startsWith("at")) {
-    return { plane: placeOf(parts) }
-  }
+  if (text.startsWith("at")) return { plane: placeOf(parts) }
   if (text.startsWith("z")) return { z: parts.map(Number) }
   if (text.includes(":")) return { mix: readMix(parts.join(",")) }
   return { seed: wholeNumber(text) }

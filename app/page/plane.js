@@ -1,27 +1,32 @@
 /** A plane between four pictures: walk about on it, and open what lies at a place. */
 
-import { announce, button, choice, field, h, paint, show, toast } from "./dom.js"
-import { Latest } from "./latest.js"
-import { Look } from "./look.js"
-import { changed, describe, drawing, lookIn, lookOf, shortNumber, urlOf } from "./picture.js"
+import { ClassField, ClearButton } from "./controls.js"
+import { announce, button, canvas, choice, div, field, h, paint, range, toast } from "./dom.js"
+import { MODE_NAMES } from "./interpolation.js"
+import { LatestOnly } from "./latest_only.js"
+import { changed, lookIn, lookOf, shortNumber, urlOf } from "./picture.js"
+import { PictureCanvas } from "./picture_canvas.js"
 import { randomSeed } from "./seeds.js"
-import { PLANE_WAYS } from "./way.js"
 
 const MOST = 9 // pictures on a side of the map
 const CORNERS = ["Top left", "Top right", "Bottom left", "Bottom right"]
+const ALL = [0, 1, 2, 3] // of them
 const STEP = 0.02
 
 export class Plane {
+  place = { x: 0.5, y: 0.5 }
+
+  /** @type {Keys} */
   keys = {
-    r: ["Four other corners", () => this.#corners([0, 1, 2, 3])],
+    r: ["Four other corners", () => this.#corners(ALL)],
     Enter: ["Open the picture", () => this.#open()],
   }
 
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.latest = new Latest()
-    this.mapLatest = new Latest()
-    this.map = h("canvas", { width: 1, height: 1 })
+    this.mapLatest = new LatestOnly()
+    this.map = canvas()
     this.cursor = h("span", { class: "cursor" })
     this.pad = h(
       "div",
@@ -33,96 +38,86 @@ export class Plane {
         "data-start": true,
         onpointerdown: (event) => this.#grab(event),
         onpointermove: (event) => this.held && this.#drag(event),
-        onpointerup: (event) => this.#letGo(event),
-        onpointercancel: (event) => this.#letGo(event),
+        onpointerup: () => this.#letGo(),
+        onpointercancel: () => this.#letGo(),
         onkeydown: (event) => this.#walk(event),
-        onkeyup: (event) => this.walking && this.#keep(event),
+        onkeyup: () => this.walking && this.#keep(),
       },
       this.map,
       this.cursor,
     )
-    this.canvas = h("canvas", { class: "large", role: "img", width: 1, height: 1 })
-    this.ranges = ["x", "y"].map((axis) => {
-      const input = h("input", { type: "range", min: 0, max: 1, step: STEP })
-      input.addEventListener("input", () => this.#move({ [axis]: Number(input.value) }))
-      input.addEventListener("change", () => this.#keep())
-      return input
+    this.picture = new PictureCanvas(app.api, { class: "large" })
+    this.across = this.#slider("x")
+    this.down = this.#slider("y")
+    this.mode = choice(Object.entries(MODE_NAMES), "", (mode) => this.app.change("plane", { mode }))
+    this.clear = new ClearButton(() =>
+      this.app.change("plane", lookIn({ class: app.state.plane.class })),
+    )
+    this.classes = new ClassField([["", "Each its own"]], (name) =>
+      this.app.change("plane", { class: name }),
+    )
+    this.root = div("plane-view split", div("stage", this.pad), this.#panel())
+  }
+
+  #slider(axis) {
+    return range(0, 1, STEP, {
+      oninput: ({ target }) => this.#move({ [axis]: Number(target.value) }),
+      onchange: () => this.#keep(),
     })
-    this.mode = choice(PLANE_WAYS, "", (mode) => this.#commit({ mode }))
-    this.look = new Look(() => this.#commit(lookIn({ class: app.state.plane.class })))
-    this.classField = h("div")
-    const corner = (place) =>
-      button(CORNERS[place], "dice", () => this.#corners([place]), {
-        class: `button small corner-${place}`,
-        "aria-label": `${CORNERS[place]}: another picture`,
+  }
+
+  #panel() {
+    const all = button("All four", "dice", () => this.#corners(ALL), { keys: "R" })
+    const pin = button("Pin", "pin", () => this.app.togglePin(this.current()), { keys: "P" })
+    const primary = { keys: "Enter", class: "button primary" }
+    const corner = (name, place) =>
+      button(name, "dice", () => this.#corners([place]), {
+        class: "button small",
+        "aria-label": `${name}: another picture`,
       })
-    this.root = h(
-      "section",
-      { class: "plane-view" },
-      h("div", { class: "stage" }, this.pad),
+    const shown = {
+      type: "button",
+      class: "frame plain",
+      title: "Open this picture (Enter)",
+      onclick: () => this.#open(),
+    }
+    const text = "Four corners, and every picture between them. Drag across the map."
+    return div(
+      "panel",
+      div("heading", h("h1", {}, "Plane"), h("p", {}, text)),
+      h("button", shown, this.picture.root),
+      field("Across", this.across),
+      field("Down", this.down),
+      div("pair", field("Way", this.mode), this.classes.root),
+      this.clear.root,
+      h("p", { class: "name", id: "corners-label" }, "Other corners"),
       h(
         "div",
-        { class: "panel" },
-        h(
-          "div",
-          { class: "heading" },
-          h("h1", {}, "Plane"),
-          h("p", {}, "Four corners, and every picture between them. Drag across the map."),
-        ),
-        h(
-          "button",
-          {
-            type: "button",
-            class: "frame plain",
-            title: "Open this picture (Enter)",
-            onclick: () => this.#open(),
-          },
-          this.canvas,
-        ),
-        field("Across", this.ranges[0]),
-        field("Down", this.ranges[1]),
-        h("div", { class: "pair" }, field("Way", this.mode), this.classField),
-        this.look.root,
-        h("p", { class: "name", id: "corners-label" }, "Other corners"),
-        h(
-          "div",
-          { class: "corners", role: "group", "aria-labelledby": "corners-label" },
-          [0, 1, 2, 3].map(corner),
-        ),
-        h(
-          "div",
-          { class: "row" },
-          button("All four", "dice", () => this.#corners([0, 1, 2, 3]), { keys: "R" }),
-          button("Pin", "pin", () => this.app.togglePin(this.current()), { keys: "P" }),
-          button("Open", "right", () => this.#open(), { keys: "Enter", class: "button primary" }),
-        ),
+        { class: "corners", role: "group", "aria-labelledby": "corners-label" },
+        CORNERS.map(corner),
+      ),
+      div(
+        "row",
+        all,
+        pin,
+        button("Open", "right", () => this.#open(), primary),
       ),
     )
   }
 
   show({ plane }) {
     if (plane.seeds.length !== 4) {
-      const seeds = CORNERS.map(() => randomSeed())
-      return this.app.commit({ plane: { ...plane, seeds } }, { replace: true })
+      return this.app.change("plane", { seeds: CORNERS.map(() => randomSeed()) }, { replace: true })
     }
     const { card } = this.app
-    if (card !== this.card) this.#newModel(card)
-    if (this.classes) this.classes.value = plane.class
+    if (card !== this.card) this.classes.offer(card.classes)
+    this.card = card
+    this.classes.select.value = plane.class
     this.mode.value = plane.mode
-    this.look.show(plane)
+    this.clear.show(plane)
     if (!this.walking && !this.held) this.place = { x: plane.x, y: plane.y }
     this.#drawMap(plane)
     this.#move({})
-  }
-
-  #newModel(card) {
-    this.card = card
-    this.classField.replaceChildren()
-    this.classes = null
-    if (card.classes.length === 0) return
-    const options = [["", "Each its own"], ...card.classes.map((name) => [name, name])]
-    this.classes = choice(options, "", (name) => this.#commit({ class: name }))
-    this.classField.append(field("Class", this.classes))
   }
 
   #drawMap(plane) {
@@ -138,11 +133,11 @@ export class Plane {
     )
   }
 
-  /** The picture at the place. */
+  /** Returns the picture at the place. */
   current() {
     const { plane } = this.app.state
-    const place = { seeds: plane.seeds, ...this.place }
-    if (plane.mode) place.mode = plane.mode
+    const { seeds, mode } = plane
+    const place = { seeds, ...this.place, ...(mode && { mode }) }
     return changed({ model: this.card.id, plane: place }, lookIn(plane))
   }
 
@@ -150,16 +145,11 @@ export class Plane {
     const inside = (share) => Math.min(1, Math.max(0, Number(share.toFixed(4))))
     const { x, y } = { ...this.place, ...words }
     this.place = { x: inside(x), y: inside(y) }
-    this.ranges[0].value = this.place.x
-    this.ranges[1].value = this.place.y
+    this.across.valueAsNumber = this.place.x
+    this.down.valueAsNumber = this.place.y
     this.cursor.style.left = `${100 * this.place.x}%`
     this.cursor.style.top = `${100 * this.place.y}%`
-    const picture = this.current()
-    this.latest.ask(
-      () => this.app.api.image(drawing(picture)),
-      (image) => show(this.canvas, image, drawing(picture).url, describe(picture)),
-      (error) => toast(error.message),
-    )
+    this.picture.show(this.current())
   }
 
   #grab(event) {
@@ -183,31 +173,25 @@ export class Plane {
   #walk(event) {
     const step = event.shiftKey ? 5 * STEP : STEP
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
-    const way = steps[event.key]
-    if (!way) return
+    if (!(event.key in steps)) return
+    const [right, down] = steps[event.key]
     event.preventDefault()
     this.walking = true
-    this.#move({ x: this.place.x + step * way[0], y: this.place.y + step * way[1] })
+    this.#move({ x: this.place.x + step * right, y: this.place.y + step * down })
   }
 
   #keep() {
     this.walking = false
-    const { x, y } = this.app.state.plane
-    if (x !== this.place.x || y !== this.place.y) this.#commit(this.place)
-    announce(
-      `${shortNumber(100 * this.place.x)} % across, ${shortNumber(100 * this.place.y)} % down`,
-    )
+    const { plane } = this.app.state
+    const { x, y } = this.place
+    if (x !== plane.x || y !== plane.y) this.app.change("plane", this.place)
+    announce(`${shortNumber(100 * x)} % across, ${shortNumber(100 * y)} % down`)
   }
 
   #corners(places) {
     const { seeds } = this.app.state.plane
-    this.#commit({
-      seeds: seeds.map((seed, place) => (places.includes(place) ? randomSeed() : seed)),
-    })
-  }
-
-  #commit(words) {
-    this.app.commit({ plane: { ...this.app.state.plane, ...words } })
+    const others = seeds.map((seed, place) => (places.includes(place) ? randomSeed() : seed))
+    this.app.change("plane", { seeds: others })
   }
 
   #open() {

@@ -12,12 +12,11 @@ const KEYWORD = "ganserve\0"
 const MOST_CHUNKS = 64
 const LONGEST_RECIPE = 12_000
 export const LARGEST_FILE = 64 * 2 ** 20 // bytes that are looked at
+const TEXT_OR_LONG_NUMBER = /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g
+/** @type {Record<string, string>} */
 const ENTITIES = { "&lt;": "<", "&gt;": ">", "&amp;": "&" }
 
-/**
- * @param {Uint8Array} bytes of a file
- * @returns {Record<string, any> | null} the recipe in it; seeds are text
- */
+/** Returns the recipe in a file, its seeds as text; null if none. @param {Uint8Array} bytes */
 export function readRecipe(bytes) {
   const text = PNG.every((byte, place) => bytes[place] === byte) ? inPng(bytes) : inXmp(bytes)
   return text === null ? null : parsed(text)
@@ -55,21 +54,17 @@ function inXmp(bytes) {
 
 function indexOf(bytes, text) {
   const wanted = new TextEncoder().encode(text)
-  for (
-    let start = bytes.indexOf(wanted[0]);
-    start >= 0;
-    start = bytes.indexOf(wanted[0], start + 1)
-  ) {
-    if (wanted.every((byte, place) => bytes[start + place] === byte)) return start
-  }
-  return -1
+  let start = -1
+  do start = bytes.indexOf(wanted[0], start + 1)
+  while (start >= 0 && !wanted.every((byte, place) => bytes[start + place] === byte))
+  return start
 }
 
 function latin(bytes) {
   return new TextDecoder("latin1").decode(bytes)
 }
 
-/** CRC-32 of PNG, section D. */
+/** Returns the CRC-32 of PNG, section D. */
 export function checksum(bytes) {
   let crc = 0xffffffff
   for (const byte of bytes) {
@@ -79,12 +74,11 @@ export function checksum(bytes) {
   return (crc ^ 0xffffffff) >>> 0
 }
 
-/** JSON whose long whole numbers become text: a JavaScript number would lose their last digits. */
+/** Returns JSON, long whole numbers as text: a JavaScript number would lose their last digits. */
 export function parsed(text) {
   if (text.length > LONGEST_RECIPE) return null
-  const quoted = text.replace(
-    /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g,
-    (found) => (found.startsWith('"') ? found : `"${found}"`),
+  const quoted = text.replace(TEXT_OR_LONG_NUMBER, (found) =>
+    found.startsWith('"') ? found : `"${found}"`,
   )
   try {
     const recipe = JSON.parse(quoted)
@@ -95,14 +89,9 @@ export function parsed(text) {
   }
 }
 
-/**
- * What the page shows of a recipe: the view, and what is in it. Null where it says nothing.
- *
- * @param {Record<string, any>} recipe
- * @returns {Record<string, any> | null}
- */
+/** Returns what the page shows of a recipe: the view, and what is in it; null if nothing. */
 export function viewOf(recipe) {
-  const { model, seeds, pictures } = recipe
+  const { model, seeds, pictures, recipes } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
   if (Array.isArray(pictures)) {
     const [first] = pictures
@@ -110,30 +99,29 @@ export function viewOf(recipe) {
     const found = viewOf({ model, ...first })
     return found && pictures.length > 1 ? { ...found, of: `${pictures.length} pictures` } : found
   }
-  if (Array.isArray(recipe.recipes)) return viewOfWay(recipe, recipe.recipes)
+  if (Array.isArray(recipes)) return viewOfPath(recipe, recipes)
   if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
   const words = seeds.map((seed) => wholeNumber(String(seed)))
-  if (words.some((word) => word === null)) return null
-  if ("frames" in recipe && words.length >= 2) {
-    return viewOfWay(
-      recipe,
-      words.map((seed) => ({ seed, ...look })),
-    )
-  }
-  if (words.length !== 4) return null
-  const { x = 0, y = 0, size = 1, columns = 5, rows = 5 } = recipe
-  const { mode = "" } = recipe
-  const picture = checkedPicture({ model, ...look, plane: { seeds: words, x, y, mode } })
-  if (picture === null || columns * rows === 1) return picture && { view: "focus", model, picture }
-  const middle = { x: x + size / 2, y: y + size / 2 }
-  return { view: "plane", model, plane: { seeds: words, ...middle, mode, ...lookIn(picture) } }
+  if (words.includes(null)) return null
+  if (!("frames" in recipe)) return viewOfPlane(recipe, words, look)
+  const stops = words.map((seed) => ({ seed, ...look }))
+  return viewOfPath(recipe, stops)
 }
 
-function viewOfWay({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
+/** @param {Record<string, any>} recipe */
+function viewOfPath({ model, mode = "", ease = "linear", loop = false, fps = 20 }, stops) {
   if (stops.length < 2) return null
   const pins = stops.map((stop) => checkedPicture({ model, ...stop }))
   if (pins.includes(null)) return null
   return { view: "path", model, path: { pins, mode, ease, loop, fps } }
+}
+
+function viewOfPlane(recipe, seeds, look) {
+  const { model, x = 0, y = 0, size = 1, columns = 5, rows = 5, mode = "" } = recipe
+  const picture = checkedPicture({ model, ...look, plane: { seeds, x, y, mode } })
+  if (picture === null || columns * rows === 1) return picture && { view: "focus", model, picture }
+  const middle = { x: x + size / 2, y: y + size / 2 }
+  return { view: "plane", model, plane: { seeds, ...middle, mode, ...lookIn(picture) } }
 }
 
 function viewOfOne(recipe, look) {

@@ -1,49 +1,33 @@
 /** The search for the latent whose picture is nearest to a given one; the host does it. */
 
-import { button, h, paint, toast } from "./dom.js"
+import { button, canvas, contextOf, div, h, paint, sign, toast } from "./dom.js"
 import { drawing, shortNumber } from "./picture.js"
 
 const SENT = 256 // pixels a side: more than any generator here wants to see
 
 export class Search {
+  /** @param {Explorer} app */
   constructor(app) {
     this.app = app
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the search" })
     this.line = h("p", { class: "detail" })
-    this.canvas = h("canvas", {
-      class: "given",
-      role: "img",
-      "aria-label": "The nearest so far",
-      width: 1,
-      height: 1,
-    })
+    this.canvas = canvas({ class: "given", role: "img", "aria-label": "The nearest so far" })
     this.given = h("div")
-    this.open = button("Open it", "right", () => app.open(this.picture), {
-      class: "button primary",
-    })
+    const primary = { class: "button primary" }
+    this.open = button("Open it", "right", () => this.picture && app.open(this.picture), primary)
     this.stop = button("Stop", null, () => this.leave())
     this.root = h(
       "div",
       { class: "search", hidden: true },
       h("h2", {}, "Nearest picture"),
-      h(
-        "div",
-        { class: "sum" },
-        this.given,
-        h("span", { class: "sign", "aria-hidden": "true" }, "≈"),
-        this.canvas,
-      ),
+      div("sum", this.given, sign("≈"), this.canvas),
       this.bar,
       this.line,
-      h("div", { class: "row" }, this.open, this.stop),
+      div("row", this.open, this.stop),
     )
   }
 
-  /**
-   * Sends what is in the middle of a picture, and shows what is found as it is found.
-   *
-   * @param {ImageBitmap} image
-   */
+  /** Sends what is in the middle of a picture, and shows what is found as it is found. */
   async begin(image) {
     const given = middleOf(image)
     this.root.hidden = false
@@ -65,7 +49,7 @@ export class Search {
     if (signal === this.aborter.signal) this.stop.hidden = true
   }
 
-  /** Gives up. */
+  /** Ends the search. */
   leave() {
     this.aborter?.abort()
     this.root.hidden = true
@@ -75,13 +59,14 @@ export class Search {
     const { api, card } = this.app
     const headers = { "Content-Type": "application/octet-stream" }
     const url = `/project?model=${card.id}`
-    const response = await api.answer({ url, body: file }, { signal, headers })
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    const { body } = await api.answer({ url, body: file }, { signal, headers })
+    if (!body) return
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader()
     for (let rest = ""; ;) {
       const { done, value } = await reader.read()
       if (done) return
       const lines = (rest + value).split("\n")
-      rest = lines.pop()
+      rest = lines.pop() ?? ""
       for (const line of lines) if (line) yield JSON.parse(line)
     }
   }
@@ -98,20 +83,15 @@ export class Search {
   }
 }
 
-/** The centre square of a picture on a canvas: no more than that leaves the browser. */
+/** Returns the centre square of a picture on a canvas: no more than that leaves the browser. */
 function middleOf(image) {
   const side = Math.min(image.width, image.height)
   const [x, y] = [(image.width - side) / 2, (image.height - side) / 2]
   const sent = Math.min(side, SENT)
-  const canvas = h("canvas", {
-    class: "given",
-    role: "img",
-    "aria-label": "The picture you gave",
-    width: sent,
-    height: sent,
-  })
-  const context = canvas.getContext("2d")
+  const words = { class: "given", role: "img", "aria-label": "The picture you gave" }
+  const given = canvas({ ...words, width: sent, height: sent })
+  const context = contextOf(given)
   context.imageSmoothingQuality = "high"
   context.drawImage(image, x, y, side, side, 0, 0, sent, sent)
-  return canvas
+  return given
 }

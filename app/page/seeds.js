@@ -8,14 +8,14 @@ const LONGEST_TEXT = 256
 const LOOKS_LIKE_A_NUMBER = /^[\s\p{Nd}+\-_.,]*$/u
 const CONTROL = /[\p{Cc}\p{Cs}\ufffd]/u
 
-/** The seed that a text spells in digits, in its shortest form; null where it spells none. */
+/** Returns the seed that a text spells in digits, in its shortest form; null if it spells none. */
 export function wholeNumber(text) {
   if (!/^[0-9]{1,19}$/.test(text)) return null
   const number = BigInt(text)
   return number < SEED_LIMIT ? String(number) : null
 }
 
-/** What is wrong with a text that is to be a seed; empty where nothing is. */
+/** Returns what is wrong with a text that is to be a seed; empty where nothing is. */
 export function seedProblem(text) {
   if (wholeNumber(text) !== null) return ""
   if (text === "") return "Type a number, or any text such as a name."
@@ -24,13 +24,13 @@ export function seedProblem(text) {
   return CONTROL.test(text) ? "A text is without control characters." : ""
 }
 
-/** A random seed that has `room` seeds after it. */
+/** Returns a random seed that has `room` seeds after it. */
 export function randomSeed(room = 0) {
   const [number] = crypto.getRandomValues(new Uint32Array(1))
   return String(number % (RANDOM_SEEDS - room))
 }
 
-/** The seed so many steps after another, kept within what seeds there are. */
+/** Returns the seed so many steps after another, kept within what seeds there are. */
 export function seedAfter(seed, steps) {
   const found = BigInt(seed) + BigInt(steps)
   if (found < 0n) return "0"

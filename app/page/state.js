@@ -10,7 +10,6 @@ import {
   lookOf,
   mixText,
   MODEL,
-  NAME,
   PLANE_MODES,
   readEdits,
   shortNumber,
@@ -18,14 +17,14 @@ import {
 } from "./picture.js"
 import { pinOf, pinText, placeOf, placeWords } from "./pins.js"
 import { wholeNumber } from "./seeds.js"
+import { VIEWS } from "./views.js"
 
-export const VIEWS = ["grid", "plane", "path", "mix", "find", "saved", "models", "focus"]
 export const EASES = ["linear", "in", "out", "in-out"]
 export const MODES = [...PLANE_MODES, "spline"]
-const MOST_PINS = 256 // the host says how many a way may have
+const MOST_PINS = 256 // the host says how many a path may have
 const FASTEST = 60
 
-/** What a page shows that nobody has touched. */
+/** Returns what the page shows at first. @returns {State} */
 export function freshState() {
   return {
     view: "grid",
@@ -38,26 +37,27 @@ export function freshState() {
   }
 }
 
-/** The address of a state, from its question mark on. */
+/** Returns the address of a state. @param {State} state */
 export function addressOf(state) {
   const { view, model } = state
   const parameters = { view: view === "grid" ? "" : view, model, ...PARTS[view]?.write(state) }
   return urlOf("/", parameters)
 }
 
-/** The state of an address. What it does not say is as in `base`; what is no good is left out. */
+/** Returns the state of an address: `base` has what is not said, and bad words are left out. */
 export function stateOf(search, base = freshState()) {
   const query = new URLSearchParams(search)
   const model = query.get("model") ?? base.model
-  const named = query.get("view")
-  const view = VIEWS.includes(named) ? named : isPicture(query) ? "focus" : "grid"
+  const named = query.get("view") ?? ""
+  const shown = isPicture(query) ? "focus" : "grid"
+  const view = Object.hasOwn(VIEWS, named) ? named : shown
   const state = { ...base, view, model }
   Object.assign(state, PARTS[view]?.read(query, state))
   if (view === "focus" && !state.picture) state.view = "grid"
   return state
 }
 
-/** What somebody else wrote, held against what an address may say: a view and what is in it. */
+/** Returns a view and what is in it, checked against what an address may say. */
 export function checkedState(found) {
   const state = stateOf(addressOf({ ...freshState(), ...found }).slice(1))
   const part = state.view === "focus" ? "picture" : state.view
@@ -87,19 +87,15 @@ const PARTS = {
       mode: plane.mode,
       ...lookOf(plane),
     }),
-    read: (query) => {
-      const seeds = seedsOf(query.get("corners"))
-      const [x, y] = ["x", "y"].map((name) => numberOf(query.get(name), 0, 1, 0.5))
-      return {
-        plane: {
-          seeds: seeds.length === 4 ? seeds : [],
-          x,
-          y,
-          mode: oneOf(PLANE_MODES, query.get("mode"), ""),
-          ...readLook(query),
-        },
-      }
-    },
+    read: (query) => ({
+      plane: {
+        seeds: seedsOf(query.get("corners"), 4),
+        x: numberOf(query.get("x"), 0, 1, 0.5),
+        y: numberOf(query.get("y"), 0, 1, 0.5),
+        mode: oneOf(PLANE_MODES, query.get("mode"), ""),
+        ...readLook(query),
+      },
+    }),
   },
   path: {
     write: ({ path }) => ({
@@ -121,10 +117,9 @@ const PARTS = {
   },
   mix: {
     write: ({ mix }) => ({ of: mix.seeds.join(","), class: mix.class }),
-    read: (query) => {
-      const seeds = seedsOf(query.get("of"))
-      return { mix: { seeds: seeds.length === 3 ? seeds : [], class: query.get("class") ?? "" } }
-    },
+    read: (query) => ({
+      mix: { seeds: seedsOf(query.get("of"), 3), class: query.get("class") ?? "" },
+    }),
   },
 }
 
@@ -146,13 +141,10 @@ function readPins(query, model) {
   return pins.map((text) => pinOf(text, base)).filter((pin) => pin !== null)
 }
 
-/** What an address says of a picture beside where it lies. */
+/** Returns what an address says of a picture, except where it lies. */
 function baseOf(query, model) {
-  return {
-    // without a hash the page puts in what is meant
-    model: MODEL.test(model) ? model : `${NAME.test(model) ? model : "x"}@000000000000`,
-    ...readLook(query),
-  }
+  // without a hash the page puts in the generator that is meant
+  return { model: MODEL.test(model) ? model : "x@000000000000", ...readLook(query) }
 }
 
 function readLook(query) {
@@ -180,9 +172,9 @@ function readPicture(query, model) {
   return checkedPicture({ ...found, z: query.get("z")?.split(",").map(Number) })
 }
 
-function seedsOf(text) {
+function seedsOf(text, count) {
   const seeds = (text ?? "").split(",").map(wholeNumber)
-  return seeds.includes(null) ? [] : seeds
+  return seeds.length !== count || seeds.includes(null) ? [] : seeds
 }
 
 function numberOf(text, low, high, otherwise) {

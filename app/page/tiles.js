@@ -1,30 +1,45 @@
 /** Many small pictures to choose from: a sheet cut into buttons, walked through with arrow keys. */
 
-import { h, paint } from "./dom.js"
-import { describe } from "./picture.js"
+import { all, canvas, h, paintPart, paintSoon } from "./dom.js"
+import { changed, describe, drawing, lookIn, lookOf, plainPicture, urlOf } from "./picture.js"
+import { seedAfter } from "./seeds.js"
 
-/**
- * As many pictures on a sheet as wanted, or fewer where the host draws no such sheets.
- *
- * @param {import("./api.js").Api} api
- * @param {number} n pictures wanted
- * @param {(n: number) => import("./picture.js").Drawing} drawingOf
- */
-export async function fittingSheet(api, n, drawingOf) {
+const PICTURES = new WeakMap() // of tiles
+
+/** Returns the picture of the tile that has the focus, or is under the pointer. */
+export function pointedPicture() {
+  const tile =
+    document.activeElement?.closest("button.tile") ?? document.querySelector("button.tile:hover")
+  return tile && PICTURES.get(tile)
+}
+
+/** Returns the request that draws pictures of `n` seeds that follow one another. */
+export function runDrawing({ model, seed, n, look }) {
+  return { url: urlOf("/generate.png", { model, seed, n, columns: columnsOf(n), ...lookOf(look) }) }
+}
+
+/** Draws such pictures, or fewer where the host draws no such sheets. */
+export async function drawRun(api, run) {
+  const { model, seed, n, look } = run
   try {
-    return { n, sheet: await api.image(drawingOf(n)) }
+    const sheet = await api.image(runDrawing(run))
+    const pictures = Array.from({ length: n }, (_, place) =>
+      changed(plainPicture(model, seedAfter(seed, place)), lookIn(look)),
+    )
+    return { pictures, sheet, columns: columnsOf(n) }
   } catch (error) {
     if (error.status !== 422 || n === 1) throw error
-    return fittingSheet(api, Math.floor(n / 2), drawingOf)
+    return drawRun(api, { ...run, n: Math.floor(n / 2) })
   }
+}
+
+function columnsOf(n) {
+  return Math.ceil(Math.sqrt(n))
 }
 
 /** Rows and columns of buttons, of which Tab meets one. */
 export class Tiles {
-  /**
-   * @param {string} label of the whole
-   * @param {(picture: import("./picture.js").Picture, event: Event) => void} choose
-   */
+  /** @param {string} label of the whole @param {(picture: Picture) => void} choose */
   constructor(label, choose) {
     this.choose = choose
     this.root = h("div", {
@@ -35,10 +50,9 @@ export class Tiles {
       onkeydown: (event) => this.#walked(event),
       onfocusin: ({ target }) => this.#enter(target),
     })
-    this.pictures = []
   }
 
-  /** Empty places, while pictures are drawn: each takes the first that is left. */
+  /** Shows empty places while pictures are drawn: each picture takes the first that is left. */
   expect(count) {
     this.clear()
     this.root.classList.add("loading")
@@ -51,62 +65,56 @@ export class Tiles {
   }
 
   clear() {
-    this.pictures = []
     this.root.replaceChildren()
     this.root.classList.remove("loading")
   }
 
   /** Shows pictures that lie side by side in a sheet, after those that are there already. */
-  add(pictures, sheet, columns) {
+  add({ pictures, sheet, columns }) {
     const side = sheet.width / columns
     this.root.classList.remove("loading")
     for (const [place, picture] of pictures.entries()) {
-      const canvas = h("canvas", { width: side, height: side })
-      const [x, y] = [(place % columns) * side, Math.floor(place / columns) * side]
-      canvas.getContext("2d").drawImage(sheet, x, y, side, side, 0, 0, side, side)
-      this.#append(picture, canvas)
+      const { drawn } = this.#append(picture)
+      paintPart(drawn, sheet, (place % columns) * side, Math.floor(place / columns) * side, side)
     }
   }
 
-  /** Shows pictures that each come by themselves. */
-  addEach(pictures, api, drawing) {
+  /** Shows pictures that each come by themselves, instead of those that are there. */
+  showEach(pictures, api) {
+    this.clear()
     for (const picture of pictures) {
-      const canvas = h("canvas", { width: 1, height: 1 })
-      const tile = this.#append(picture, canvas)
-      api.image(drawing(picture)).then(
-        (image) => paint(canvas, image),
-        () => tile.classList.add("missing"),
-      )
+      const { drawn, tile } = this.#append(picture)
+      paintSoon(drawn, api.image(drawing(picture)), () => tile.classList.add("missing"))
     }
   }
 
-  /** Marks those of which `holds` is true. */
+  /** Marks those of which `holds` is true. @param {(picture: Picture) => boolean} holds */
   mark(holds) {
-    for (const [place, tile] of this.#buttons().entries()) {
-      tile.setAttribute("aria-pressed", String(holds(this.pictures[place])))
+    for (const tile of this.#buttons()) {
+      tile.setAttribute("aria-pressed", String(holds(PICTURES.get(tile))))
     }
   }
 
-  #append(picture, canvas) {
+  #append(picture) {
     const label = describe(picture)
-    const first = this.pictures.length === 0
-    const words = { type: "button", class: "tile", "aria-label": label, title: label }
-    const tile = h("button", { ...words, tabIndex: first ? 0 : -1 }, canvas)
-    tile.picture = picture // for keys that are of no view
-    this.pictures.push(picture)
+    const tabIndex = this.root.querySelector("button.tile") ? -1 : 0
+    const words = { type: "button", class: "tile", "aria-label": label, title: label, tabIndex }
+    const drawn = canvas()
+    const tile = h("button", words, drawn)
+    PICTURES.set(tile, picture)
     const empty = this.root.querySelector("span.tile")
     if (empty) empty.replaceWith(tile)
     else this.root.append(tile)
-    return tile
+    return { drawn, tile }
   }
 
   #buttons() {
-    return [...this.root.querySelectorAll("button.tile")]
+    return all(this.root, "button.tile")
   }
 
   #clicked(event) {
-    const place = this.#buttons().indexOf(event.target.closest("button.tile"))
-    if (place >= 0) this.choose(this.pictures[place], event)
+    const tile = event.target.closest("button.tile")
+    if (tile) this.choose(PICTURES.get(tile))
   }
 
   #enter(target) {
@@ -115,7 +123,7 @@ export class Tiles {
 
   #walked(event) {
     const tiles = this.#buttons()
-    const place = tiles.indexOf(document.activeElement)
+    const place = tiles.findIndex((tile) => tile === document.activeElement)
     const columns = getComputedStyle(this.root).gridTemplateColumns.split(" ").length
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }
     const ends = { Home: 0, End: tiles.length - 1 }

@@ -3,16 +3,17 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
-import * as kept from "../../app/page/kept.js"
-import { Latest } from "../../app/page/latest.js"
+import { fitted } from "../../app/page/fitting.js"
+import * as interpolation from "../../app/page/interpolation.js"
+import { LatestOnly } from "../../app/page/latest_only.js"
 import * as picture from "../../app/page/picture.js"
 import * as pins from "../../app/page/pins.js"
-import { frameCount, moved, placeInFilm } from "../../app/page/playing.js"
 import * as recipe from "../../app/page/recipe.js"
 import * as seeds from "../../app/page/seeds.js"
+import { fileName, scalesFor, snippets } from "../../app/page/snippets.js"
 import { addressOf, checkedState, freshState, stateOf } from "../../app/page/state.js"
-import { fileName, scalesFor, snippets } from "../../app/page/take.js"
-import * as way from "../../app/page/way.js"
+import * as storage from "../../app/page/storage.js"
+import { NAVIGATION, VIEWS } from "../../app/page/views.js"
 
 const MODEL = "tiny@0123456789ab"
 const LAST = "9223372036854775807"
@@ -135,13 +136,17 @@ test("an old link to a path gives every pin the one look", () => {
   ])
 })
 
-test("a way is asked for by its URL where seeds and one look say all, else by recipes", () => {
+test("a path is asked for by its URL where seeds and one look say all, else by recipes", () => {
   const [plain, other] = ["42", "7"].map((seed) => picture.plainPicture(MODEL, seed))
   const words = { frames: 48, mode: "", ease: "in-out", loop: true }
-  const by = (list, format = "webp") => way.wayDrawing(list, format, words)
+  const by = (list, format = "webp") => interpolation.interpolationDrawing(list, format, words)
   const rest = "&frames=48&ease=in-out&loop=true"
   assert.equal(by([plain, other]).url, `/interpolate.webp?model=${MODEL}&seeds=42,7${rest}`)
-  const edited = way.allChanged([plain, EDITED], { truncation: 0.5, edit: { d0: 1 }, class: "cat" })
+  const edited = interpolation.allChanged([plain, EDITED], {
+    truncation: 0.5,
+    edit: { d0: 1 },
+    class: "cat",
+  })
   const look = "&class=cat&truncation=0.5&edit=d0:1"
   assert.equal(by(edited).url, `/interpolate.webp?model=${MODEL}&seeds=42,${LAST}${rest}${look}`)
   const { url, body } = by([PICTURES.mix, EDITED, PICTURES.place, PICTURES.found], "png")
@@ -154,15 +159,21 @@ test("a way is asked for by its URL where seeds and one look say all, else by re
 
 test("all pins are changed together, and a latent keeps its class", () => {
   const all = [PICTURES.plain, PICTURES.found, EDITED]
-  assert.equal(way.common(all, "class"), undefined)
-  assert.equal(way.common(way.allChanged(all, { class: "dog" }), "class"), "dog")
-  const own = way.allChanged(all, { class: "" })
+  assert.equal(interpolation.common(all, "class"), undefined)
+  assert.equal(
+    interpolation.common(interpolation.allChanged(all, { class: "dog" }), "class"),
+    "dog",
+  )
+  const own = interpolation.allChanged(all, { class: "" })
   assert.deepEqual(
     own.map((one) => one.class),
     [undefined, "cat", undefined],
   )
-  assert.equal(way.common(own.slice(0, 1), "truncation"), "")
-  assert.equal(way.common(way.allChanged(all, { truncation: 0.25 }), "truncation"), "0.25")
+  assert.equal(interpolation.common(own.slice(0, 1), "truncation"), "")
+  assert.equal(
+    interpolation.common(interpolation.allChanged(all, { truncation: 0.25 }), "truncation"),
+    "0.25",
+  )
 })
 
 test("an address that is no good shows the grid or less, and never fails", () => {
@@ -265,7 +276,7 @@ test("what is no picture is none", () => {
 })
 
 test("the latest question wins, one at a time, in order", async () => {
-  const latest = new Latest()
+  const latest = new LatestOnly()
   const shown = []
   let underway = 0
   const answers = []
@@ -293,7 +304,7 @@ test("the latest question wins, one at a time, in order", async () => {
 })
 
 test("a question that fails is told of, and does not stop the next", async () => {
-  const latest = new Latest()
+  const latest = new LatestOnly()
   const told = []
   const tell = (error) => told.push(error.message)
   latest.ask(
@@ -310,24 +321,34 @@ test("a question that fails is told of, and does not stop the next", async () =>
   assert.deepEqual(told, ["full", "fine"])
 })
 
-test("a loop goes from its last frame to its first, and a way ends", () => {
-  assert.deepEqual(placeInFilm(9.5, 10, true), { frame: 9, next: 0, blend: 0.5, ended: false })
-  assert.equal(placeInFilm(10, 10, true).frame, 0)
-  assert.equal(placeInFilm(-1, 10, true).frame, 9)
-  assert.deepEqual(placeInFilm(9, 10, false), { frame: 9, next: 9, blend: 0, ended: true })
-  assert.equal(placeInFilm(8.25, 10, false).blend, 0.25)
+test("a loop goes from its last frame to its first, and a path ends", () => {
+  assert.deepEqual(interpolation.placeInFilm(9.5, 10, true), {
+    frame: 9,
+    next: 0,
+    blend: 0.5,
+    ended: false,
+  })
+  assert.equal(interpolation.placeInFilm(10, 10, true).frame, 0)
+  assert.equal(interpolation.placeInFilm(-1, 10, true).frame, 9)
+  assert.deepEqual(interpolation.placeInFilm(9, 10, false), {
+    frame: 9,
+    next: 9,
+    blend: 0,
+    ended: true,
+  })
+  assert.equal(interpolation.placeInFilm(8.25, 10, false).blend, 0.25)
 })
 
-test("a way has a frame a pin at least and no more than the host draws", () => {
-  assert.equal(frameCount({ pins: 2, loop: false, most: 256, side: 64 }), 25)
-  assert.equal(frameCount({ pins: 3, loop: true, most: 256, side: 64 }), 72)
-  assert.equal(frameCount({ pins: 3, loop: true, most: 5, side: 64 }), 5)
-  assert.equal(frameCount({ pins: 8, loop: true, most: 256, side: 128 }), 64)
+test("a path has a frame a pin at least and no more than the host draws", () => {
+  assert.equal(interpolation.frameCount({ pins: 2, loop: false, most: 256, side: 64 }), 25)
+  assert.equal(interpolation.frameCount({ pins: 3, loop: true, most: 256, side: 64 }), 72)
+  assert.equal(interpolation.frameCount({ pins: 3, loop: true, most: 5, side: 64 }), 5)
+  assert.equal(interpolation.frameCount({ pins: 8, loop: true, most: 256, side: 128 }), 64)
 })
 
 test("moving an entry keeps all of them", () => {
-  assert.deepEqual(moved(["a", "b", "c"], 0, 2), ["b", "c", "a"])
-  assert.deepEqual(moved(["a", "b", "c"], 2, -1), ["c", "a", "b"])
+  assert.deepEqual(interpolation.moved(["a", "b", "c"], 0, 2), ["b", "c", "a"])
+  assert.deepEqual(interpolation.moved(["a", "b", "c"], 2, -1), ["c", "a", "b"])
 })
 
 /** A PNG with a text chunk; only what is looked at. */
@@ -363,7 +384,7 @@ test("a recipe is read from XMP", () => {
   assert.deepEqual(recipe.readRecipe(new TextEncoder().encode(packet)), { class: "a & b", seed: 1 })
 })
 
-test("a damaged or foreign file has no recipe, and hurts nobody", () => {
+test("a damaged or foreign file has no recipe, and does no harm", () => {
   const good = png('{"seed":1}')
   assert.equal(recipe.readRecipe(png('{"seed":1}', "ganserve", 1)), null)
   assert.equal(recipe.readRecipe(png('{"seed":1}', "other")), null)
@@ -466,6 +487,57 @@ test("every recipe leads to its view", () => {
   }
 })
 
+const SERVED = {
+  card: {
+    id: MODEL,
+    name: "tiny",
+    width: 32,
+    z_dim: 3,
+    classes: ["cat", "red panda"],
+    ranges: { pictures: 9, frames: 9, seeds_of_a_path: 9, edit: [-3, 3] },
+  },
+  directions: [0, 1].map((number) => ({ id: `d${number}`, range: [-3, 3] })),
+}
+
+test("what fits a generator stays as it is", () => {
+  const path = { ...freshState().path, pins: Object.values(PICTURES) }
+  const state = { ...freshState(), view: "path", picture: EDITED, path }
+  const { fitting, left } = fitted(state, SERVED)
+  assert.deepEqual([{ ...state, ...fitting }, left], [state, []])
+})
+
+test("what a generator cannot draw is left out of every view and told of the one shown", () => {
+  const look = { class: "dog", truncation: 0.7, edit: { d0: 1, d1: 9, d7: 1 } }
+  const path = { ...freshState().path, pins: [PICTURES.plain, { ...PICTURES.found, z: [1] }] }
+  const state = { ...freshState(), view: "grid", grid: { seed: "3", ...look }, path }
+  const { fitting, left } = fitted(state, SERVED)
+  assert.deepEqual(left, ["d1:9", "d7:1", "dog"])
+  assert.deepEqual(fitting.grid, { seed: "3", class: "", truncation: 0.7, edit: { d0: 1 } })
+  assert.equal(fitting.path, path) // it is fitted when it is shown
+  const shown = fitted({ ...state, view: "path" }, SERVED)
+  assert.deepEqual(shown.left, ["1 of 2 pins"])
+  assert.deepEqual(shown.fitting.path?.pins, [PICTURES.plain])
+  const numbered = fitted(
+    { ...state, grid: { seed: "3", ...picture.lookIn({ class: "1" }) } },
+    SERVED,
+  )
+  assert.equal(numbered.fitting.grid?.class, "red panda")
+})
+
+test("a picture that cannot be drawn gives way to many", () => {
+  const gone = { ...PICTURES.found, class: undefined }
+  const { fitting, left } = fitted({ ...freshState(), view: "focus", picture: gone }, SERVED)
+  assert.deepEqual([fitting.view, fitting.picture, left], ["grid", null, ["the picture"]])
+})
+
+test("every view has an address, and all but a single picture are in the navigation", () => {
+  for (const view of NAVIGATION) assert.equal(stateOf(`?view=${view}`).view, view)
+  assert.deepEqual(
+    Object.keys(VIEWS).filter((view) => !NAVIGATION.includes(view)),
+    ["focus"],
+  )
+})
+
 test("what is copied says the same picture everywhere", () => {
   const place = { origin: "http://host", side: 28, page: "http://host/?seed=42" }
   const found = snippets(PICTURES.named, place)
@@ -475,7 +547,10 @@ test("what is copied says the same picture everywhere", () => {
   assert.ok(found.markdown.includes("\\[so\\]"))
   assert.equal(found.url, `http://host/i/${MODEL}/42@9x.png`)
   const mixed = snippets(PICTURES.mix, place)
-  assert.equal(mixed.url, `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`)
+  assert.equal(
+    mixed.url,
+    `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`,
+  )
   assert.ok(mixed.html.includes("scale=16 2x"))
   const latent = snippets(PICTURES.found, place)
   const words = "z=0.5,-1,0.0312&class=cat&scale=9"
@@ -496,21 +571,21 @@ test("what is copied says the same picture everywhere", () => {
 
 test("favourites outlive the page, each once, and what is no picture stays out", () => {
   const entries = new Map()
-  const storage = {
+  const store = {
     getItem: (name) => entries.get(name) ?? null,
     setItem: (n, value) => entries.set(n, value),
   }
-  const list = kept.favourites(storage)
+  const list = storage.favourites(store)
   list.add(PICTURES.plain)
   list.add(PICTURES.edited)
   list.add({ ...PICTURES.plain })
-  assert.deepEqual(kept.favourites(storage).pictures, [PICTURES.plain, PICTURES.edited])
+  assert.deepEqual(storage.favourites(store).pictures, [PICTURES.plain, PICTURES.edited])
   list.remove(PICTURES.plain)
-  assert.deepEqual(kept.favourites(storage).pictures, [PICTURES.edited])
-  const file = kept.fileOf([PICTURES.mix, { model: "no" }])
-  assert.deepEqual(kept.picturesIn(file), [PICTURES.mix])
-  assert.throws(() => kept.picturesIn("[]"), /no list/)
-  assert.throws(() => kept.picturesIn("nonsense"), /no JSON/)
+  assert.deepEqual(storage.favourites(store).pictures, [PICTURES.edited])
+  const file = storage.fileOf([PICTURES.mix, { model: "no" }])
+  assert.deepEqual(storage.picturesIn(file), [PICTURES.mix])
+  assert.throws(() => storage.picturesIn("[]"), /no list/)
+  assert.throws(() => storage.picturesIn("nonsense"), /no JSON/)
   const broken = {
     getItem: () => {
       throw new Error("no")
@@ -519,7 +594,7 @@ test("favourites outlive the page, each once, and what is no picture stays out",
       throw new Error("no")
     },
   }
-  const forgetful = kept.favourites(broken)
+  const forgetful = storage.favourites(broken)
   forgetful.add(PICTURES.plain)
   assert.ok(forgetful.has(PICTURES.plain))
 })

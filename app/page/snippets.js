@@ -1,20 +1,21 @@
-/** A picture to take away: its address, and what to paste elsewhere. */
+/** What can be copied of a picture, to be pasted elsewhere. */
 
 import { describe, drawing, hasUrl } from "./picture.js"
 
-const SHOWN = 256 // pixels a side, of a picture in somebody's page
+const SHOWN = 256 // pixels a side, of a picture in another page
 
-/** Scales that make a picture of so many pixels a side about as large as it is shown. */
+/** Returns scales that make a picture of so many pixels a side about as large as it is shown. */
 export function scalesFor(side) {
   const once = Math.max(1, Math.min(16, Math.round(SHOWN / side)))
   return [once, Math.min(16, 2 * once)]
 }
 
 /**
- * What there is to copy of a picture, by name.
+ * Returns what there is to copy of a picture, by name.
  *
- * @param {import("./picture.js").Picture} picture
+ * @param {Picture} picture
  * @param {{origin: string, side: number, page: string}} place where the service and the page are
+ * @returns {Record<string, string>}
  */
 export function snippets(picture, { origin, side, page }) {
   const [once, twice] = scalesFor(side)
@@ -41,7 +42,7 @@ export function snippets(picture, { origin, side, page }) {
   }
 }
 
-/** A file's name. */
+/** Returns a file's name. @param {Picture} picture @param {string} extension */
 export function fileName(picture, extension) {
   const name = picture.model.split("@")[0]
   const rest = picture.seed ?? (picture.mix ? "mix" : picture.plane ? "plane" : "found")

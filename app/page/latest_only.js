@@ -1,10 +1,7 @@
-/**
- * The latest wins: of questions that come faster than answers, one is on its way and one waits.
- *
- * So there is no backlog, however fast somebody drags, and answers come in the order of questions.
- */
-export class Latest {
+/** Of questions that come faster than answers, one is on its way and the latest waits. */
+export class LatestOnly {
   #running = false
+  /** @type {any} */
   #waiting = null
   #age = 0
 

@@ -1,4 +1,4 @@
-/** Favourites and the last pictures seen: kept in this browser alone, and nowhere else. */
+/** What only this browser keeps: favourites, the last pictures seen, preferences. */
 
 import { checkedPicture, keyOf } from "./picture.js"
 
@@ -8,7 +8,7 @@ const MOST_SEEN = 40
 export const local = storage("localStorage")
 export const session = storage("sessionStorage")
 
-/** The browser's storage, or one that forgets where the browser keeps nothing. */
+/** Returns the browser's storage, or one that forgets, where the browser keeps nothing. */
 function storage(name) {
   try {
     globalThis[name].setItem("ganserve", "1")
@@ -23,19 +23,19 @@ function storage(name) {
   }
 }
 
-/** Keeps a wish for the next visit. */
-export function remember(name, wish) {
-  if (wish) local.setItem(name, "1")
+/** Keeps a preference for the next visit. @param {string} name @param {boolean} on */
+export function remember(name, on) {
+  if (on) local.setItem(name, "1")
   else local.removeItem(name)
 }
 
-/** Whether a wish was kept. */
+/** Tells whether a preference was kept. @param {string} name */
 export function remembered(name) {
   return local.getItem(name) !== null
 }
 
 /** A list of pictures, the newest first, each once, kept under a name. */
-export class Kept {
+export class PictureList {
   #storage
   #name
   #most
@@ -44,6 +44,7 @@ export class Kept {
     this.#storage = storage
     this.#name = `ganserve-${name}`
     this.#most = most
+    /** @type {Picture[]} */
     this.pictures = this.#read()
   }
 
@@ -52,16 +53,15 @@ export class Kept {
     return this.pictures.some((one) => keyOf(one) === key)
   }
 
-  /** How many more it holds, before the oldest go. */
+  /** Returns how many more it holds, before the oldest go. */
   get room() {
     return this.#most - this.pictures.length
   }
 
   /** Puts a picture first. */
   add(picture) {
-    const key = keyOf(picture)
-    const others = this.pictures.filter((one) => keyOf(one) !== key)
-    this.#write([picture, ...others].slice(0, this.#most))
+    this.remove(picture)
+    this.#write([picture, ...this.pictures].slice(0, this.#most))
   }
 
   remove(picture) {
@@ -92,23 +92,19 @@ export class Kept {
 }
 
 export function favourites(storage = local) {
-  return new Kept(storage, "favourites", MOST_FAVOURITES)
+  return new PictureList(storage, "favourites", MOST_FAVOURITES)
 }
 
 export function lastSeen(storage = session) {
-  return new Kept(storage, "seen", MOST_SEEN)
+  return new PictureList(storage, "seen", MOST_SEEN)
 }
 
-/** Pictures as a JSON file. */
+/** Returns pictures as a JSON file. @param {Picture[]} pictures */
 export function fileOf(pictures) {
   return JSON.stringify({ ganserve: 1, pictures }, null, 1)
 }
 
-/**
- * The pictures in such a file; what is none is left out.
- *
- * @throws {Error} it is no such file
- */
+/** Returns the pictures in such a file, without what is none. @throws {Error} it is no such file */
 export function picturesIn(text) {
   if (text === "") return []
   let found
