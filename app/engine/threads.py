@@ -1,4 +1,6 @@
-"""Work that would hold the event loop, done on threads: while its client waits, or in turn.
+"""Work that would hold the event loop, done on threads for as long as its client waits.
+
+    value -> step -> step -> result, each begun only while somebody waits for it
 
 The loop gets the interpreter back within a few milliseconds where one thread wants it too, and not
 where many do. So what computes in Python alone, such as the checking of bodies, has one thread.
@@ -9,28 +11,35 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from app.engine.loaded_generator import ClientGoneError
 from app.server.disconnection import Watch
 
-Result = TypeVar("Result")
 _one_thread = ThreadPoolExecutor(1, "bodies")
 
 
-async def in_turn(work: Callable[[], Result]) -> Result:
-    """Does what computes in Python for long on a thread, one piece of work after another."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_one_thread, contextvars.copy_context().run, work)
+async def in_turn(watch: Watch, value: Any, *steps: Callable[[Any], Any]) -> Any:
+    """Does as `in_parallel` what computes in Python for long: one piece of work after another."""
+    return await _run(_one_thread, watch, value, steps)
 
 
-async def while_waited_for(watch: Watch, value: Any, *steps: Callable[[Any], Any]) -> Any:
+async def in_parallel(watch: Watch, value: Any, *steps: Callable[[Any], Any]) -> Any:
     """Takes a value through steps on a thread, each fed by the one before; returns what the last
     one makes of it. None is begun once the client has gone.
 
     Raises:
         ClientGoneError: the client went away first.
     """
+    return await _run(None, watch, value, steps)
+
+
+async def _run(
+    pool: ThreadPoolExecutor | None,
+    watch: Watch,
+    value: Any,
+    steps: tuple[Callable[[Any], Any], ...],
+) -> Any:
     gone = threading.Event()
 
     def work() -> Any:
@@ -43,4 +52,4 @@ async def while_waited_for(watch: Watch, value: Any, *steps: Callable[[Any], Any
 
     loop = asyncio.get_running_loop()
     with watch(gone.set):
-        return await loop.run_in_executor(None, contextvars.copy_context().run, work)
+        return await loop.run_in_executor(pool, contextvars.copy_context().run, work)

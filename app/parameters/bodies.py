@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.engine.threads import in_turn
 from app.responses.problems import MalformedBody, UnsupportedMediaType
+from app.server.disconnection import watching
 
 Body = TypeVar("Body", bound=BaseModel)
 SMALL = 4096  # bytes that are checked at once
@@ -30,7 +31,9 @@ def json_body(model: type[BaseModel]) -> Any:
         content = await request.body()
         if len(content) <= SMALL:
             return parse(model, content)
-        return await in_turn(partial(parse, model, content))
+        watch = watching(request.scope, request.receive)
+        read: BaseModel = await in_turn(watch, content, partial(parse, model))
+        return read
 
     return Depends(read)
 

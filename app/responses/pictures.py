@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from app.engine.batcher import Timing
 from app.engine.loaded_generator import Generation
 from app.engine.memory import Reservation
-from app.engine.threads import while_waited_for
+from app.engine.threads import in_parallel
 from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
@@ -215,7 +215,7 @@ async def draw(
             rows = picture.rows(generation.file)
         drawn, timing = await generation.pixels(rows, watch)
         start = time.perf_counter()
-        content = await while_waited_for(watch, drawn, *steps, answer.signed)
+        content = await in_parallel(watch, drawn, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
         return ranged(request, answer.response(content, timing, reserved))
     except BaseException:

@@ -55,6 +55,7 @@ async def pieces(
     size = generation.channels * (generation.side * output.scale) ** 2  # bytes of a picture
     step = max(1, min(PIECE, generation.batcher.max_queue, PIECE_BYTES // size))
     ahead: list[Job] = []
+    gone = False
 
     def notes(start: int) -> list[Note]:
         part = range(start, min(start + step, items.count))
@@ -66,9 +67,13 @@ async def pieces(
 
     async def submit(start: int) -> None:
         z, files = await asyncio.to_thread(prepared, start)
+        if gone:
+            raise ClientGoneError
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
     def give_up() -> None:
+        nonlocal gone
+        gone = True
         for job in ahead:
             job.reply.cancel()
 

@@ -114,7 +114,7 @@ async def generate_from_json(
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
-    listed = await in_turn(partial(read_list, generation.file, parameters))
+    listed = await in_turn(watch, parameters, partial(read_list, generation.file))
     name, negotiated = negotiation.choose(
         STILL_OFFERS | BULK_OFFERS,
         extension=None,

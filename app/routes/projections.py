@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation
-from app.engine.threads import while_waited_for
+from app.engine.threads import in_parallel
 from app.parameters.schemas import ProjectQuery
 from app.responses.problems import InvalidRequest
 from app.responses.streams import begun
@@ -63,7 +63,7 @@ async def project(
 
     projector.take_place()  # first, so that one picture at a time is decoded
     try:
-        picture = await while_waited_for(watch, await request.body(), read)
+        picture = await in_parallel(watch, await request.body(), read)
         reports = projector.begin(generation.file, picture, parameters.steps, place)
     except BaseException as error:
         projector.give_place_up()
