@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from model.images import to_pixels
 from model.latent_space.latents import sample_latents, sample_rows
-from model.networks.config import DCGANConfig
+from model.networks.families.dcgan import DCGANConfig
 from model.samplers.pytorch import plain_sampler
 from model.training import ema
 from model.training.datasets.batches import WEIGHTS, Batches, examples, stream

@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from model.networks.config import FIRST_SIDE, DCGANConfig
+from model.networks.config import FIRST_SIDE
+from model.networks.families.dcgan import DCGANConfig
 
 OPSET = 17
 EPSILON = 1e-5  # of batch norm

@@ -29,7 +29,7 @@ from benchmarks.results import this_machine
 from benchmarks.tables import table
 from model.images import tile
 from model.metrics import frechet_distance
-from model.networks.config import ResidualConfig
+from model.networks.families.residual import ResidualConfig
 from model.training.commands.evaluate import read_parts
 from model.training.datasets.dataset import Dataset
 from model.training.discriminators.frozen_features import FrozenError

@@ -19,8 +19,9 @@ from benchmarks.noop import ZOO_MNIST
 from benchmarks.onnx_model import onnx_bytes
 from model.devices import Precision
 from model.generator_file import GeneratorFile, read_generator_file
-from model.networks.config import FIRST_SIDE, DCGANConfig
+from model.networks.config import FIRST_SIDE
 from model.networks.dcgan import Generator
+from model.networks.families.dcgan import DCGANConfig
 from model.samplers.sampler import load_sampler
 
 Latents = NDArray[np.float32]

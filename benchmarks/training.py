@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.results import this_machine
-from model.networks.families import new_discriminator, new_generator
+from model.networks.pytorch import new_discriminator, new_generator
 from model.training import ema
 from model.training.datasets import dataset as data
 from model.training.datasets.batches import Batches

@@ -29,11 +29,11 @@ from safetensors.numpy import load, save
 from model.latent_space.directions import (
     DIRECTIONS,
     closed_form_directions,
-    first_layer,
     sensible_range,
 )
 from model.latent_space.latents import Prior, sample_rows
-from model.networks.config import NetworkConfig, network_from_dict, network_to_dict
+from model.networks.config import NetworkConfig
+from model.networks.registry import network_from_dict, network_to_dict
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -152,7 +152,8 @@ def write_generator_file(
     network, dtype = fields["network"], fields.get("weights_dtype", "float16")
     # from the weights as they will be read, so that a file that is written again stays the same
     rounded = {name: value.astype(dtype).astype(np.float32) for name, value in weights.items()}
-    directions = closed_form_directions(first_layer(network, rounded), DIRECTIONS)
+    weight = network.first_layer(rounded)
+    directions = closed_form_directions(weight, DIRECTIONS)
     tensors = weights | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
     content = save(
         {name: np.ascontiguousarray(value.astype(dtype)) for name, value in tensors.items()}

@@ -21,7 +21,6 @@ from model.encoding.formats import enlarge
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.images import tile
 from model.latent_space.paths import Ease, Mode, default_mode, interpolate_rows, plane_rows
-from model.networks.config import input_dim
 from model.recipes import (
     RecipeError,
     Words,
@@ -223,7 +222,7 @@ class Vector(Source):
     def rows(self, file: GeneratorFile, changes: Changes) -> Rows:
         self.check(file, changes)
         network, place = file.config.network, changes.place(file.config)
-        row = np.zeros((1, input_dim(network)), np.float32)
+        row = np.zeros((1, network.input_dim), np.float32)
         row[0, : network.z_dim] = self.z
         if place is not None:
             row[0, network.z_dim + place] = 1.0

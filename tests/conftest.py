@@ -13,8 +13,11 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from model.generator_file import write_generator_file
-from model.networks.config import DCGANConfig, ModulatedConfig, ResidualConfig, SNGANConfig
-from model.networks.families import new_generator
+from model.networks.config import NetworkConfig
+from model.networks.families.dcgan import DCGANConfig
+from model.networks.families.residual import ResidualConfig
+from model.networks.families.sngan import SNGANConfig
+from model.networks.pytorch import new_generator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights
 
@@ -51,9 +54,9 @@ def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 
 
 
 def write_tiny_residual(
-    folder: Path, network: ResidualConfig | ModulatedConfig = TINY_RESIDUAL, crop: int = 32
+    folder: Path, network: NetworkConfig = TINY_RESIDUAL, crop: int = 32
 ) -> Path:
-    """An untrained residual generator with classes, named as its folder."""
+    """An untrained generator, named as its folder."""
     torch.manual_seed(0)
     generator = new_generator(network)
     for parameter in generator.parameters():

@@ -17,8 +17,9 @@ from model.generator_file import (
     GeneratorFileError,
     read_generator_file,
 )
-from model.networks.config import ModulatedConfig, ResidualConfig
-from model.networks.families import new_discriminator
+from model.networks.families.modulated import ModulatedConfig
+from model.networks.families.residual import ResidualConfig
+from model.networks.pytorch import new_discriminator
 from model.pretrained import PretrainedGenerator
 from model.training import loop
 from model.training.__main__ import main

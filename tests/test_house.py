@@ -42,7 +42,7 @@ def test_model_never_imports_the_service() -> None:
 
 def test_what_serving_shares_needs_no_torch() -> None:
     shared = (
-        "model.latent_space.latents, model.images, model.generator_file, model.networks.config, "
+        "model.latent_space.latents, model.images, model.generator_file, model.networks.registry, "
         "model.metrics, model.encoding.animations, model.generators, app.engine.batcher, "
         "app.parameters.schemas"
     )

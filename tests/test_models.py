@@ -15,7 +15,7 @@ from app.server.loading import check_names, load
 from app.settings import Settings
 from model.encoding.marking import read_recipe
 from model.generator_file import GeneratorFileError
-from model.networks.config import DCGANConfig
+from model.networks.families.dcgan import DCGANConfig
 from tests.conftest import edit_json, write_tiny_generator
 
 COLOUR = DCGANConfig(z_dim=12, resolution=16, channels=3, width=16)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.networks.config import ModulatedConfig
+from model.networks.families.modulated import ModulatedConfig
 from model.training.datasets.batches import Batches
 from model.training.discriminators import frozen_features as frozen
 from model.training.discriminators.frozen_features import (

@@ -9,8 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.generator_file import GeneratorFile, read_generator_file
-from model.networks.config import ModulatedConfig, network_from_dict, network_to_dict
+from model.networks.families.modulated import ModulatedConfig
 from model.networks.modulated import Generator
+from model.networks.registry import network_from_dict, network_to_dict
 from model.networks.residual import Discriminator
 from model.samplers.pytorch import generator_weights, load_generator, plain_sampler
 from model.samplers.sampler import check_bytes, load_sampler

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.networks.config import DCGANConfig, network_from_dict, network_to_dict
 from model.networks.dcgan import Discriminator, Generator
+from model.networks.families.dcgan import DCGANConfig
+from model.networks.registry import network_from_dict, network_to_dict
 from model.samplers.pytorch import generator_weights
 
 RGB, GREY = DCGANConfig(channels=3), DCGANConfig(channels=1)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from model.generator_file import read_generator_file
-from model.networks.config import ResidualConfig
+from model.networks.families.residual import ResidualConfig
 from model.training.commands import report
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.features import train_extractor, train_selfsup

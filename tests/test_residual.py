@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.generator_file import GeneratorFileError, read_generator_file
 from model.latent_space.latents import sample_latents, sample_rows
-from model.networks.config import ResidualConfig, network_from_dict, network_to_dict
+from model.networks.families.residual import ResidualConfig
+from model.networks.registry import network_from_dict, network_to_dict
 from model.networks.residual import Block, Discriminator, Generator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights, load_generator, plain_sampler

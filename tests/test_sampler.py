@@ -14,8 +14,8 @@ from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import ZOO
 from model.latent_space.latents import sample_latents
-from model.networks.config import DCGANConfig
 from model.networks.dcgan import Generator
+from model.networks.families.dcgan import DCGANConfig
 from model.samplers.cuda import agreeing_shapes, cut, to_pixels
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import TorchSampler, plain_sampler, resolve_device

@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.generator_file import GeneratorFile, read_generator_file, write_generator_file
 from model.networks import spectral
-from model.networks.config import SNGANConfig, network_from_dict, network_to_dict
+from model.networks.families.sngan import SNGANConfig
+from model.networks.registry import network_from_dict, network_to_dict
 from model.networks.sngan import Attention, Discriminator, Generator, Norm
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights, load_generator, plain_sampler

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import stacked_mnist
 from benchmarks.stacked_mnist import counted, main, stacked
-from model.networks.config import DCGANConfig
+from model.networks.families.dcgan import DCGANConfig
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.features import Extractor, train_extractor
 from model.training.presets import PRESETS

@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.generator_file import read_generator_file
 from model.generators import ZOO
-from model.networks.config import DCGANConfig
+from model.networks.families.dcgan import DCGANConfig
 from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import load_extractor
 from model.training.evaluation.figures import CONFIDENT

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import torch
 
-from model.networks.config import ModulatedConfig, SNGANConfig
+from model.networks.families.modulated import ModulatedConfig
+from model.networks.families.sngan import SNGANConfig
 from model.training import train_step as games
 from model.training.__main__ import main
 from model.training.presets import PRESETS, Preset

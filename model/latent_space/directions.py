@@ -12,20 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.latent_space.latents import Prior
-from model.networks.config import NetworkConfig, family_of
-from model.networks.folding import fold
 
 DIRECTIONS = 8
 DEVIATIONS: dict[Prior, float] = {"uniform": 3**-0.5, "normal": 1.0}  # per value of a latent
-
-
-def first_layer(
-    config: NetworkConfig, weights: dict[str, NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """Returns the weight (out, z_dim) that a latent meets first, without that of the classes."""
-    if family_of(config).folds:
-        return fold(config, weights)[0].weight
-    return weights["dense.weight"][:, : config.z_dim]
 
 
 def closed_form_directions(weight: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from model.generator_file import GeneratorFile
 from model.images import HALF_RANGE
 from model.latent_space.directions import DEVIATIONS
 from model.latent_space.latents import SEED_LIMIT, Prior, text_seed
-from model.networks.families import Generator
+from model.networks.pytorch import Generator
 from model.samplers.pytorch import load_generator
 
 STEPS, STARTS = 400, 8

@@ -1,1 +1,1 @@
-"""One file per family of networks; `config.py` holds their shapes without importing torch."""
+"""The networks of each family and what goes by their configuration; only networks need torch."""

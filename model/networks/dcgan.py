@@ -7,27 +7,31 @@ Every kernel starts from N(0, 0.02), every bias from 0, every batch-norm scale f
 layer pads evenly by two, where TensorFlow's SAME pads 1 and 2: the same map, shifted by one pixel.
 """
 
+import copy
 import itertools
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.config import FIRST_SIDE, DCGANConfig
+from model.networks import pytorch
+from model.networks.config import FIRST_SIDE
+from model.networks.families.dcgan import DCGANConfig
 
 KERNEL_STD = 0.02
 LEAKY_SLOPE = 0.2
 EPSILON, MOMENTUM = 1e-5, 0.1  # batch norm's; momentum 0.1 here is TensorFlow's 0.9
 
 
-class Generator(nn.Module):
+class Generator(pytorch.Generator):
     """z -> dense -> (batch norm, ReLU, transposed convolution 5x5 of stride 2) per doubling ->
     tanh.
     """
 
+    config: DCGANConfig
+
     def __init__(self, config: DCGANConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         widths = config.generator_widths
         self.dense = nn.Linear(config.z_dim, config.width * FIRST_SIDE**2)
         self.norms = nn.ModuleList(nn.BatchNorm2d(wide, EPSILON, MOMENTUM) for wide in widths[:-1])
@@ -39,10 +43,20 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Maps latents (N, z_dim) to images (N, C, resolution, resolution) in [-1, 1]."""
-        x = self.dense(z).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
+        x = self.dense(z).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
         for norm, upsample in zip(self.norms, self.upsamples, strict=True):
             x = upsample(functional.relu(norm(x)))
-        return torch.tanh(x)
+        return torch.tanh(x.float())
+
+    def folded(self) -> nn.Module:
+        """Returns the generator without batch norms, which its other layers hold."""
+        generator = copy.deepcopy(self)
+        generator.norms = nn.ModuleList(nn.Identity() for _ in self.norms)
+        weights = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        layers = (generator.dense, *generator.upsamples)
+        for layer, found in zip(layers, self.config.fold(weights), strict=True):
+            layer.load_state_dict({k: torch.from_numpy(v) for k, v in vars(found).items()})
+        return generator
 
 
 class Discriminator(nn.Module):

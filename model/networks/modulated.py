@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.config import FIRST_SIDE, ModulatedConfig
+from model.networks import pytorch, residual
+from model.networks.config import FIRST_SIDE
+from model.networks.families.modulated import ModulatedConfig
 
 LEAKY_SLOPE = 0.2
 
@@ -65,15 +67,14 @@ class Growing(nn.Module):
         return outer
 
 
-class Generator(nn.Module):
+class Generator(pytorch.Generator):
     """Dense layer to 4x4 -> stages up to the resolution -> leaky ReLU, 3x3 convolution. Linear
     output: what lies beyond [-1, 1] is white or black; a tanh saturates on white pictures.
     """
 
     def __init__(self, config: ModulatedConfig) -> None:
-        super().__init__()
-        self.config = config
-        widths, row = config.generator_widths, config.z_dim + config.classes
+        super().__init__(config)
+        widths, row = config.generator_widths, config.input_dim
         self.code = nn.Linear(row, config.code_dim)
         self.dense = nn.Linear(row, config.width * FIRST_SIDE**2)
         self.stages = nn.ModuleList(
@@ -87,9 +88,18 @@ class Generator(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution)."""
         code = functional.leaky_relu(self.code(rows), LEAKY_SLOPE)
-        x = self.dense(rows).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
+        x = self.dense(rows).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
         x = x.contiguous(memory_format=torch.channels_last)  # quicker to learn with
         for stage in self.stages:
             x = stage(x, code)
         images: Tensor = self.picture(functional.leaky_relu(x, LEAKY_SLOPE))
         return images
+
+    @torch.no_grad()
+    def prepare(self, examples: Tensor) -> None:
+        """Starts from the mean colour of real images (N, C, H, W)."""
+        assert self.picture.bias is not None
+        self.picture.bias.copy_(examples.mean((0, 2, 3)))
+
+
+Discriminator = residual.Discriminator

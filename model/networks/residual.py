@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.config import FIRST_SIDE, ModulatedConfig, ResidualConfig
+from model.networks import pytorch
+from model.networks.config import FIRST_SIDE
+from model.networks.families.residual import ResidualConfig, StagedConfig
 
 LEAKY_SLOPE = 0.2
 EMBEDDING = 64  # values in which the discriminator compares a picture with a class
@@ -54,7 +56,7 @@ class Growing(nn.Module):
         return x
 
 
-class Generator(nn.Module):
+class Generator(pytorch.Generator):
     """Dense layer to 4x4 -> stages -> 3x3 convolution. Linear output: what lies beyond [-1, 1] is
     white or black.
 
@@ -63,12 +65,11 @@ class Generator(nn.Module):
     """
 
     def __init__(self, config: ResidualConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         widths = config.generator_widths
-        self.dense = nn.Linear(config.z_dim + config.classes, config.width * FIRST_SIDE**2)
+        self.dense = nn.Linear(config.input_dim, config.width * FIRST_SIDE**2)
         self.stages = nn.ModuleList(
-            Growing(before, width, config.blocks if stage < config.stages else 0)
+            Growing(before, width, config.blocks if stage < config.doublings else 0)
             for stage, (before, width) in enumerate(zip([None, *widths], widths, strict=False))
         )
         self.picture = nn.Conv2d(widths[-1], config.channels, 3, padding=1)
@@ -78,7 +79,7 @@ class Generator(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution)."""
-        x = self.dense(rows).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
+        x = self.dense(rows).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
         for stage in self.stages:
             x = stage(x)
         images: Tensor = self.picture(functional.leaky_relu(x, LEAKY_SLOPE))
@@ -107,7 +108,7 @@ class Discriminator(nn.Module):
     there are classes its projection on the class.
     """
 
-    def __init__(self, config: ResidualConfig | ModulatedConfig) -> None:
+    def __init__(self, config: StagedConfig) -> None:
         super().__init__()
         widths = config.discriminator_widths
         last = widths[-1]

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks import spectral
-from model.networks.config import FIRST_SIDE, SNGANConfig
+from model.networks import pytorch, spectral
+from model.networks.config import FIRST_SIDE
+from model.networks.families.sngan import SNGANConfig
 
 EPSILON, MOMENTUM = 1e-5, 0.1  # batch norm's
 
@@ -90,14 +91,14 @@ class Growing(nn.Module):
         return outer
 
 
-class Generator(nn.Module):
+class Generator(pytorch.Generator):
     """Dense layer to 4x4 -> stages, attention after one of them -> batch norm, ReLU, 3x3
     convolution -> tanh.
     """
 
     def __init__(self, config: SNGANConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
+        self._side = config.attention
         widths = config.generator_widths
         self.dense = nn.Linear(config.z_dim, config.width * FIRST_SIDE**2)
         self.stages = nn.ModuleList(
@@ -114,10 +115,10 @@ class Generator(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Maps rows (N, z_dim + classes) to images (N, C, resolution, resolution) in [-1, 1]."""
         z, classes = rows[:, : self.config.z_dim], rows[:, self.config.z_dim :]
-        x = self.dense(z).view(-1, self.config.width, FIRST_SIDE, FIRST_SIDE)
-        for stage, side in zip(self.stages, self.config.sides, strict=True):
+        x = self.dense(z).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
+        for stage in self.stages:
             x = stage(x, classes)
-            if self.attention is not None and side == self.config.attention:
+            if self.attention is not None and x.shape[2] == self._side:
                 x = self.attention(x)
         x = self.picture(functional.relu(self.norm(x)))
         return torch.tanh(x.float())

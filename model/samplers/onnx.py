@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.generator_file import GeneratorFile
-from model.networks.config import input_dim
 from model.samplers.onnx_graph import onnx_graph
 
 # ONNX Runtime's Linux builds report to their maker unless told not to before they are loaded
@@ -33,7 +32,7 @@ class OnnxSampler:
     """
 
     def __init__(self, file: GeneratorFile, threads: int = 1) -> None:
-        self.input_dim = input_dim(file.config.network)
+        self.input_dim = file.config.network.input_dim
         self._shape = (file.config.crop, file.config.crop, file.config.network.channels)
         self._threads = threads
         graph = onnx_graph(file)

@@ -11,14 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from model import images
 from model.devices import DeviceError, Precision
 from model.generator_file import GeneratorFile
-from model.networks.config import FIRST_SIDE, DCGANConfig, family_of, input_dim
-from model.networks.families import Generator, new_generator
-from model.networks.folding import fold
+from model.networks.pytorch import Generator, new_generator
 from model.samplers.cuda import CudaSampler
 
 CPU_BATCH, CUDA_BATCH = 8, 64  # fixed sizes of the plain network
@@ -69,7 +66,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
     network = generator.to(device).eval().requires_grad_(False)
     return TorchSampler(
         network,
-        input_dim=input_dim(generator.config),
+        input_dim=generator.config.input_dim,
         shape=(crop, crop, generator.config.channels),
         device=device,
         fixed_batch=CPU_BATCH if device.type == "cpu" else CUDA_BATCH,
@@ -90,48 +87,25 @@ def load_torch_sampler(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = file.config.network
     shape = (file.config.crop, file.config.crop, config.channels)
-    draw = (_folded if family_of(config).folds else _as_trained)(file, place, dtype)
+    generator = load_generator(file).folded().to(place, dtype).eval().requires_grad_(False)
+
+    def draw(rows: Tensor) -> Tensor:
+        images: Tensor = generator(rows.to(dtype)).float()
+        return images
+
     if place.type == "cuda":
-        return CudaSampler(draw, input_dim=input_dim(config), shape=shape, device=place)
+        return CudaSampler(draw, input_dim=config.input_dim, shape=shape, device=place)
     # on the CPU, bfloat16 draws the same bits in any batch
     fixed = CPU_BATCH if precision == "fp32" else None
     return TorchSampler(
-        draw, input_dim=input_dim(config), shape=shape, device=place, fixed_batch=fixed
+        draw, input_dim=config.input_dim, shape=shape, device=place, fixed_batch=fixed
     )
-
-
-def _folded(
-    file: GeneratorFile, place: torch.device, dtype: torch.dtype
-) -> Callable[[Tensor], Tensor]:
-    """Builds the DCGAN article's generator, its batch norms folded into its convolutions."""
-    config = file.config.network
-    assert isinstance(config, DCGANConfig)
-    (dense_weight, dense_bias), *upsamples = [
-        tuple(torch.from_numpy(array).to(place, dtype) for array in (layer.weight, layer.bias))
-        for layer in fold(config, file.weights)
-    ]
-
-    def draw(z: Tensor) -> Tensor:
-        x = functional.linear(z.to(dtype), dense_weight, dense_bias)
-        x = x.view(-1, config.width, FIRST_SIDE, FIRST_SIDE)
-        for weight, bias in upsamples:
-            x = functional.conv_transpose2d(functional.relu(x), weight, bias, 2, 2, 1)
-        return torch.tanh(x.float())
-
-    return draw
-
-
-def _as_trained(
-    file: GeneratorFile, place: torch.device, dtype: torch.dtype
-) -> Callable[[Tensor], Tensor]:
-    generator = load_generator(file).to(place, dtype).eval().requires_grad_(False)
-    return lambda rows: generator(rows.to(dtype)).float()
 
 
 def load_generator(file: GeneratorFile) -> Generator:
     """Makes the network of a checked generator file, with its weights."""
     config = file.config.network
-    generator = new_generator(family_of(config).served(config))
+    generator = new_generator(config.served())
     tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not
     return generator

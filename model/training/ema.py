@@ -9,7 +9,7 @@ from torch import nn
 
 from model.latent_space.latents import Prior, sample_rows
 from model.networks import spectral
-from model.networks.families import Generator
+from model.networks.pytorch import Generator
 
 BATCH_NORM_LATENTS = 2048  # latents that re-estimate batch-norm statistics
 BATCH_NORM_BATCH = 256

@@ -7,14 +7,12 @@ from typing import Literal
 
 from model.image_decoding import Fit
 from model.latent_space.latents import Prior
-from model.networks.config import (
-    DCGANConfig,
-    ModulatedConfig,
-    NetworkConfig,
-    ResidualConfig,
-    SNGANConfig,
-    network_to_dict,
-)
+from model.networks.config import NetworkConfig
+from model.networks.families.dcgan import DCGANConfig
+from model.networks.families.modulated import ModulatedConfig
+from model.networks.families.residual import ResidualConfig
+from model.networks.families.sngan import SNGANConfig
+from model.networks.registry import network_to_dict
 from model.training.datasets.dataset import Split
 
 Game = Literal["article", "relativistic", "modern", "hinge"]

@@ -7,7 +7,6 @@ Optimisers and the count of images begin anew; a run that resumes does not look 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from model.generator_file import DISCRIMINATOR, GeneratorFile, GeneratorFileError
 from model.generator_file import read_generator_file as read_file
 from model.generators import generator_folder
-from model.networks.config import FAMILIES, family_of
+from model.networks.registry import FAMILIES
 from model.training.class_columns import Tensors, with_comparisons, with_inputs
 from model.training.discriminators.discriminator_file import DiscriminatorFile, read_discriminator
 from model.training.presets import FIRST_VERSION, PRESETS, TrainConfig
@@ -71,7 +70,7 @@ def read_start(name: str) -> Start:
     """
     folder = generator_folder(name, DISCRIMINATOR)
     file = read_file(folder)
-    if not family_of(file.config.network).trains_further:
+    if not file.config.network.trains_further:
         families = ", ".join(sorted(k for k, one in FAMILIES.items() if one.trains_further))
         raise GeneratorFileError(
             f"--from {name}: family is {file.config.network.family}; allowed: {families}"
@@ -84,8 +83,7 @@ def suited(config: TrainConfig, start: Start, *, own: bool) -> TrainConfig:
     `own` the file's own network, without its classes, and prior.
     """
     file = start.file.config
-    own_network: Any = file.network  # its family takes classes
-    network = replace(own_network, classes=0) if own else config.network
+    network = replace(file.network, classes=0) if own else config.network
     config = replace(config, network=network, picture_side=file.crop, start=start.sha256)
     return replace(config, prior=file.prior) if own else config
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.networks import modulated
-from model.networks.families import Discriminator, Generator, new_discriminator, new_generator
+from model.networks.pytorch import Generator, new_discriminator, new_generator
 from model.training import ema
 from model.training.datasets.augment import Augmentation
 from model.training.discriminators.projected import Heads, Projection
@@ -50,7 +49,7 @@ class Networks:
     """
 
     generator: Generator
-    discriminator: Discriminator
+    discriminator: nn.Module
     generator_ema: Generator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
@@ -126,10 +125,8 @@ def new_networks(
         for parameter in (p for net in (*learning, projection) if net for p in net.parameters()):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    if examples is not None and isinstance(generator, modulated.Generator):
-        with torch.no_grad():
-            assert generator.picture.bias is not None
-            generator.picture.bias.copy_(examples.mean((0, 2, 3)))
+    if examples is not None:
+        generator.prepare(examples)
 
     def adam(
         network: nn.Module, optimizer: str, betas: tuple[float, float] | None = None
@@ -316,7 +313,7 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def _discriminate(
-    discriminator: Discriminator,
+    discriminator: nn.Module,
     images: Tensor,
     batch: Batch,
     config: TrainConfig,

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from model.latent_space.latents import PRIORS
-from model.networks.config import family_of
 from model.samplers.pytorch import computes_bf16, resolve_device
 from model.training import loop
 from model.training.auto import AUTO, HOURS, Choice, choose
@@ -220,9 +219,8 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     shown = []
     if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
         shown += [] if config.frozen_features else [ABSENT]
-    if family_of(config.network).takes_classes and not options.unconditional:
-        own_network: Any = config.network  # its family takes classes
-        config = replace(config, network=replace(own_network, classes=len(data.classes)))
+    if config.network.takes_classes and not options.unconditional:
+        config = replace(config, network=replace(config.network, classes=len(data.classes)))
     sha256 = data.fingerprint
     fingerprint = config.fingerprint(sha256)
     schedule = _schedule(options, config, len(data))

@@ -30,8 +30,8 @@ from model.generator_file import (
     Sha256,
     read_bytes,
 )
-from model.networks.config import NetworkConfig, family_of
-from model.networks.families import new_discriminator
+from model.networks.config import NetworkConfig
+from model.networks.pytorch import new_discriminator
 from model.training.discriminators.projected import Heads
 from model.training.run import checkpoint
 from model.training.run.checkpoint import CheckpointError
@@ -67,7 +67,7 @@ def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path)
     folder of that generator. Returns a phrase that says what was done.
     """
     config = file.config
-    if not family_of(config.network).trains_further:
+    if not config.network.trains_further:
         return f"without a discriminator: of family {config.network.family} no training starts"
     path = checkpoint.path_of(run / "checkpoints", config.images_seen)
     if not path.exists():

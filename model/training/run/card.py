@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from model.generator_file import SAMPLES, GeneratorConfig
-from model.networks.config import family_of
 
 Figures = Mapping[str, float | int | list[int]]
 
@@ -39,7 +38,7 @@ def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -
     """
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
-    normalised = family_of(network).has_batch_norm
+    normalised = network.has_batch_norm
     statistics = ", batch-norm statistics re-estimated" if normalised else ""
     return f"""{front_matter(config)}# {config.name}
 

@@ -1,0 +1,1 @@
+"""One module per family of networks, without torch; `registry` finds its `FAMILY`."""

@@ -1,0 +1,34 @@
+"""Networks by their configuration, in PyTorch."""
+
+import importlib
+
+from torch import Tensor, nn
+
+from model.networks.config import NetworkConfig
+
+
+class Generator(nn.Module):
+    """What each family's generator is: a network that knows its shape."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def folded(self) -> nn.Module:
+        """Returns what draws the same, without batch norms where other layers can hold them."""
+        return self
+
+    def prepare(self, examples: Tensor) -> None:
+        """Starts a new generator nearer to real images (N, C, H, W), where it knows how."""
+
+
+def new_generator(config: NetworkConfig) -> Generator:
+    """Makes a generator before its first step."""
+    generator: Generator = importlib.import_module(config.networks).Generator(config)
+    return generator
+
+
+def new_discriminator(config: NetworkConfig) -> nn.Module:
+    """Makes a discriminator before its first step."""
+    discriminator: nn.Module = importlib.import_module(config.networks).Discriminator(config)
+    return discriminator
