@@ -7,6 +7,9 @@ import struct
 import subprocess
 import time
 import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,23 @@ def test_loop_plays_for_ever_or_once(format: str, forever: int, once: int | None
 def test_same_frames_are_the_same_bytes(format: str) -> None:
     files = [encode_animation(frames(9, 3), format, fps=30, recipe="{}") for _ in range(3)]
     assert len(set(files)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", EVERY)
+def test_film_that_is_encoded_200_times_under_memory_pressure_has_one_digest(format: str) -> None:
+    film = frames(24, 3, 64, 64).repeat(2, axis=1).repeat(2, axis=2)
+    random = np.random.default_rng(0)
+
+    def encoded(_: int) -> bytes:
+        # what others have written lies where an encoder may look without having written
+        dirt = [random.bytes(int(size)) for size in random.integers(1000, 2_000_000, 6)]
+        del dirt
+        return encode_animation(film, format, fps=20, recipe='{"seed":1}')
+
+    with ThreadPoolExecutor(4) as threads:
+        digests = Counter(sha256(file).hexdigest() for file in threads.map(encoded, range(200)))
+    assert len(digests) == 1, digests
 
 
 @pytest.mark.parametrize("count", [1, 2])
