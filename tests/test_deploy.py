@@ -220,6 +220,47 @@ def test_manifest_fits_the_schema(file: Path) -> None:
     valid(yaml.safe_load(file.read_text()))
 
 
+def test_way_in_fits_the_schema_and_leads_to_the_service() -> None:
+    base = DEPLOY / "kubernetes" / "base"
+    ingress = yaml.safe_load((base.parent / "components" / "ingress" / "ingress.yaml").read_text())
+    valid(ingress)
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = yaml.safe_load((base / "service.yaml").read_text())
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    assert path["backend"]["service"]["port"]["name"] in [
+        p["name"] for p in service["spec"]["ports"]
+    ]
+    assert [rule["host"]] == ingress["spec"]["tls"][0]["hosts"]
+
+
+def test_pods_are_scraped_as_the_job_that_the_alerts_know() -> None:
+    pod = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "deployment.yaml").read_text())["spec"]
+    labels = pod["template"]["metadata"]["labels"]
+    ports = [port["name"] for port in pod["template"]["spec"]["containers"][0]["ports"]]
+    folder = DEPLOY / "kubernetes" / "components" / "monitoring"
+    monitor = yaml.safe_load((folder / "podmonitor.yaml").read_text())["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["jobLabel"]] == "ganserve"
+    assert monitor["podMetricsEndpoints"][0]["port"] in ports
+    plain = yaml.safe_load((DEPLOY / "prometheus" / "kubernetes.yml").read_text())
+    (config,) = plain["scrape_configs"]
+    assert config["job_name"] == "ganserve"
+    kept = {r["source_labels"][0]: r["regex"] for r in config["relabel_configs"] if "regex" in r}
+    assert kept == {
+        "__meta_kubernetes_pod_label_app_kubernetes_io_name": labels["app.kubernetes.io/name"],
+        "__meta_kubernetes_pod_container_port_name": "admin(-[0-9]+)?",
+    }
+
+
+@needs_promtool
+def test_prometheus_reads_the_scrape_config_of_pods() -> None:
+    file = DEPLOY / "prometheus" / "kubernetes.yml"
+    command = ["promtool", "check", "config", "--syntax-only", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_kustomize
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_overlay_fits_the_schema(overlay: str) -> None:
