@@ -230,8 +230,6 @@ def test_way_in_fits_the_schema_and_leads_to_the_service() -> None:
     assert path["backend"]["service"]["name"] == service["metadata"]["name"]
     ports = [port["name"] for port in service["spec"]["ports"]]
     assert path["backend"]["service"]["port"]["name"] in ports
-        p["name"] for p in service["spec"]["ports"]
-    ]
     assert [rule["host"]] == ingress["spec"]["tls"][0]["hosts"]
 
 
