@@ -14,6 +14,8 @@ def main() -> int:
     # process 1 of a container is ended by no signal that it has no handler for, and what comes now
     # takes seconds
     signal.signal(signal.SIGTERM, _end)
+    # nor may SIGHUP end it before it can reload: until then it waits
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if sys.argv[1:] == ["health"]:  # without the imports: see `probe`
         return 0 if ready() else 1
     status: int = importlib.import_module("app.commands").main()

@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,41 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+import app.server.reloading
 from app.access.keys import key_hash
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import TINY, edit_json, write_tiny_generator
 from tests.test_refusals import problem_of
-from tests.test_start import fetch, service
+from tests.test_start import fetch, service, until
 
 KEY = "gan_admin"
 ADMIN = {"Authorization": f"Bearer {KEY}"}
+# the real service, which is sent a SIGHUP as it begins to load its generator, or to import the rest
+LOADING = """
+import os, signal, sys
+import app.__main__, app.server.reloading
+load_all = app.server.reloading.load_all
+def hung_up(*arguments):
+    if app.server.reloading.load_all is hung_up:
+        app.server.reloading.load_all = load_all
+        os.kill(os.getpid(), signal.SIGHUP)
+    return load_all(*arguments)
+app.server.reloading.load_all = hung_up
+sys.exit(app.__main__.main())
+"""
+IMPORTING = """
+import importlib, os, signal, sys
+import app.__main__
+import_module = importlib.import_module
+def hung_up(name):
+    importlib.import_module = import_module
+    os.kill(os.getpid(), signal.SIGHUP)
+    return import_module(name)
+importlib.import_module = hung_up
+sys.exit(app.__main__.main())
+"""
+WHILE_LOADING, WHILE_IMPORTING = ([sys.executable, "-c", code] for code in (LOADING, IMPORTING))
 Host = Callable[..., contextlib.AbstractContextManager[TestClient]]
 
 
@@ -109,7 +137,10 @@ def test_replaced_generators_beyond_the_setting_are_dropped_and_leave_nothing(fo
         assert len(reloader.generators.former) == 1
 
 
-def test_old_file_again_is_the_old_generator_again(folder: Path, tmp_path: Path) -> None:
+def test_old_file_again_is_the_old_generator_again(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ganserve")
     copy = shutil.copytree(folder, tmp_path / "copy")
     with host(folder) as client:
         (old,) = reload(client)["served"]
@@ -121,6 +152,59 @@ def test_old_file_again_is_the_old_generator_again(folder: Path, tmp_path: Path)
         found = reload(client)
         assert (found["loaded"], found["served"]) == ([], [old])
         assert client.get("/generate?seed=7").content == before
+        assert f"{old} again" in caplog.text
+        metrics = client.get("/metrics").text
+        for outcome, count in {"loaded": 1, "restored": 1, "unchanged": 1}.items():
+            assert f'ganserve_reloads_total{{outcome="{outcome}"}} {count}.0' in metrics
+
+
+class Reading:
+    """`load_all`, which stays at the end of its work for as long as it is held."""
+
+    def __init__(self, load_all: Any) -> None:
+        self._load_all = load_all
+        self.begun = 0
+        self.may_end = threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.begun += 1
+        found = self._load_all(*arguments)
+        assert self.may_end.wait(20)
+        return found
+
+
+def test_whoever_asks_while_files_are_read_has_them_read_once_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with host(folder) as client:
+        (old,) = reload(client)["served"]
+        reading = Reading(app.server.reloading.load_all)
+        monkeypatch.setattr(app.server.reloading, "load_all", reading)
+        with ThreadPoolExecutor() as askers:
+            first = askers.submit(reload, client)
+            until(lambda: reading.begun == 1)
+            time.sleep(0.3)  # by now it has read the file that there was
+            renew(folder, 9)
+            others = [askers.submit(reload, client) for _ in range(3)]
+            time.sleep(0.3)
+            reading.may_end.set()
+            assert first.result()["served"] == [old]
+            found = [other.result() for other in others]
+        assert reading.begun == 2  # once for all three
+        assert found == [found[0]] * 3
+        assert found[0]["former"] == [old]
+
+
+@pytest.mark.parametrize("command", [WHILE_LOADING, WHILE_IMPORTING], ids=["loading", "importing"])
+def test_sighup_while_it_starts_is_a_reload_when_it_has_started(
+    folder: Path, command: list[str]
+) -> None:
+    with service(folder, command) as (process, address):
+        fetch(f"{address}/livez")
+        process.send_signal(signal.SIGTERM)
+        _, lines = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "reloaded in" in lines
 
 
 @pytest.mark.parametrize(

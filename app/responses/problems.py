@@ -86,8 +86,8 @@ KINDS = {
         Kind(
             "reload-refused",
             HTTPStatus.CONFLICT,
-            "The generator files as they are now cannot take the place of those that are served, "
-            "or another reload is under way. Nothing has changed.",
+            "The generator files as they are now cannot take the place of those that are served. "
+            "Nothing has changed.",
         ),
         Kind(
             "content-too-large",

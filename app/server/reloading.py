@@ -4,7 +4,8 @@ and take their place between two requests.
     settings -> files that have changed -> loaded, warm -> swap -> old ones answer to name@hash
                                                         -> those beyond `keep_reloaded` end
 
-What is refused changes nothing.
+What is refused changes nothing. Whoever asks while the files are being read may mean one that has
+been passed already: they are read once more afterwards, for all who asked meanwhile.
 """
 
 import asyncio
@@ -30,8 +31,9 @@ class Reloader:
         self._settings, self._swapped = settings, swapped
         self.generators: Generators | None = None
         self._working = asyncio.Lock()
+        self._next: asyncio.Task[list[Generation]] | None = None  # not begun yet
         self._dropping: dict[Generation, asyncio.Task[None]] = {}
-        self.outcomes = dict.fromkeys(("loaded", "unchanged", "refused"), 0)
+        self.outcomes = dict.fromkeys(("loaded", "restored", "unchanged", "refused"), 0)
 
     def start(self) -> Generators:
         """Loads all, and lets them accept.
@@ -54,15 +56,19 @@ class Reloader:
             await one.batcher.stop()
 
     async def reload(self) -> list[Generation]:
-        """Reads the generator files again; returns what is new.
+        """Reads the generator files again, from the first to the last; returns what is new.
 
         Raises:
-            ReloadRefused: something cannot be served, or another reload is under way.
+            ReloadRefused: something cannot be served.
         """
-        if self._working.locked():
-            raise ReloadRefused("Another reload is under way.")
+        if self._next is None:
+            self._next = asyncio.create_task(self._reload())
+        return await asyncio.shield(self._next)  # others may wait for it too
+
+    async def _reload(self) -> list[Generation]:
         assert self.generators
         async with self._working:
+            self._next = None  # whoever asks from here on wants another
             start = time.monotonic()
             try:
                 new = await asyncio.to_thread(load_all, self._settings, self.generators.all)
@@ -70,11 +76,21 @@ class Reloader:
                 self.outcomes["refused"] += 1
                 log.error("reload refused, nothing has changed: %s", error)
                 raise ReloadRefused(str(error)) from None
+            before = self.generators.loaded
             fresh = [one for one in new.all if one not in self.generators.all]
-            self.outcomes["loaded" if fresh else "unchanged"] += 1
+            again = [one for one in new.loaded if one not in (*before, *fresh)]
+            ids = {one.id for one in new.loaded}
+            gone = [one for one in before if one.id not in ids]
+            moved = new.loaded != before
+            self.outcomes["loaded" if fresh else "restored" if moved else "unchanged"] += 1
             self._swap(new)
-        names = ", ".join(f"{one.id} on {one.sampler}" for one in fresh) or "nothing has changed"
-        log.info("reloaded in %.1f s: %s", time.monotonic() - start, names)
+        told = [f"{one.id} on {one.sampler}" for one in fresh]
+        told += [f"{one.id} again" for one in again]
+        told += [f"{one.id} no longer" for one in gone]
+        if new.default.id != before[0].id:
+            told.append(f"the default is {new.default.id}")
+        seconds = time.monotonic() - start
+        log.info("reloaded in %.1f s: %s", seconds, ", ".join(told) or "nothing has changed")
         return fresh
 
     def _swap(self, new: Generators) -> None:
