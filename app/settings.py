@@ -359,6 +359,15 @@ def variables(name: str) -> list[str]:
     return [PREFIX + name.upper()]
 
 
+def given_by(name: str) -> str:
+    """Returns the environment variable that has given a setting; the first that can, where none
+    has.
+    """
+    known = variables(name)
+    told = {variable.upper() for variable in os.environ}
+    return next((variable for variable in known if variable in told), known[0])
+
+
 def described() -> list[tuple[str, str, str, str]]:
     """Lists each setting's variables, default, bounds and meaning."""
     schemas = Settings.model_json_schema(by_alias=False)["properties"]

@@ -27,7 +27,6 @@ from tests.test_start import (
     fetch,
     free_port,
     service,
-    start_and_fail,
     worker_ids,
 )
 
@@ -205,16 +204,6 @@ def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 0
-
-
-def test_admin_port_in_use_ends_the_start_with_one_line(generator_folder: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        lines = start_and_fail(GAN_GENERATOR=str(generator_folder), GAN_ADMIN_PORT=port)
-    (why,) = [line for line in lines if "address already in use" in line.lower()]
-    assert f"port {port}: " in why
 
 
 def in_namespace(*command: str) -> list[str]:

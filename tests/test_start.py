@@ -1,5 +1,6 @@
 """Starting and stopping the service as an operator does, in a process of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -15,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from app.commands import main
+from app.server.listening import public_sockets
+from app.settings import Settings
 from model.generators import ZOO
 from tests.conftest import edit_json
 
 
 def environment(**settings: str) -> dict[str, str]:
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_")}
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_") and k != "HOST"}
     return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0"} | settings
 
 
@@ -28,7 +32,7 @@ def start_and_fail(**settings: str) -> list[str]:
     """The lines on stderr of a service that does not start."""
     done = subprocess.run(
         [sys.executable, "-m", "app"],
-        env=environment(PORT=str(free_port()), **settings),
+        env=environment(**{"PORT": str(free_port()), **settings}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -74,16 +78,88 @@ def test_wrong_setting_is_named(name: str, value: str) -> None:
     assert line.startswith(f"error: setting {name}: ")
 
 
+@pytest.fixture
+def refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """The lines of stderr where the command ends before it loads a generator, of which there is
+    none.
+    """
+
+    def lines(**settings: str) -> list[str]:
+        for name in os.environ:
+            if name.startswith("GAN_") or name in ("HOST", "PORT"):
+                monkeypatch.delenv(name)
+        default = {} if settings.keys() & {"PORT", "GAN_PORT"} else {"PORT": str(free_port())}
+        for name, value in {**default, **settings, "GAN_GENERATOR": "nowhere"}.items():
+            monkeypatch.setenv(name, value)
+        assert main([]) == 3
+        return capsys.readouterr().err.splitlines()
+
+    return lines
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """A port at which somebody else listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield str(other.getsockname()[1])
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_port_in_use_ends_the_start_with_one_line(generator_folder: Path, workers: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        lines = start_and_fail(
-            GAN_GENERATOR=str(generator_folder), GAN_WORKERS=workers, GAN_PORT=port
-        )
-    assert sum("address already in use" in line.lower() for line in lines) == 1
+@pytest.mark.parametrize("variable", ["GAN_PORT", "PORT", "GAN_ADMIN_PORT"])
+def test_port_in_use_ends_the_start_before_anything_is_loaded(
+    refused: Callable[..., list[str]], taken: str, workers: str, variable: str
+) -> None:
+    (line,) = refused(**{variable: taken, "GAN_WORKERS": workers})
+    wanted = f"error: setting {variable}: cannot listen on 127.0.0.1 port {taken}: "
+    assert line.lower() == f"{wanted}address already in use".lower()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("HOST", "x86_64-conda-linux-gnu", id="conda"),
+        pytest.param("GAN_HOST", "192.0.2.1", id="of-another-machine"),
+        pytest.param("GAN_HOST", "a" * 70, id="no-name-at-all"),
+        pytest.param("GAN_ADMIN_HOST", "no.such.invalid", id="of-the-operator"),
+    ],
+)
+def test_address_that_is_none_is_told_by_its_variable_before_anything_is_loaded(
+    refused: Callable[..., list[str]], workers: str, variable: str, value: str
+) -> None:
+    settings = {variable: value, "GAN_WORKERS": workers, "GAN_ADMIN_PORT": str(free_port())}
+    (line,) = refused(**settings)
+    assert line.startswith(f"error: setting {variable}: '{value}' is no address of this machine (")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [
+        ("::", {"127.0.0.1", "::1"}),
+        ("0:0::0", {"127.0.0.1", "::1"}),
+        ("::1", {"::1"}),
+        ("0.0.0.0", {"127.0.0.1"}),
+    ],
+)
+def test_host_is_bound_in_the_same_way_for_any_number_of_workers(
+    host: str, answered: set[str]
+) -> None:
+    settings = Settings(generator="nowhere", host=host, port=free_port())
+    found = set()
+    sockets = public_sockets(settings)
+    for one in sockets:
+        one.listen()
+    for address in ("127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, settings.port), timeout=5):
+            found.add(address)
+    for one in sockets:
+        one.close()
+    assert found == answered
 
 
 def free_port() -> int:
@@ -152,6 +228,61 @@ def worker_ids(parent: int) -> list[int]:
 def test_broken_generator_file_ends_the_workers_too(tmp_path: Path) -> None:
     lines = start_and_fail(GAN_GENERATOR=str(tmp_path / "nothing"), GAN_WORKERS="2")
     assert any("cannot start" in line and "no such folder" in line for line in lines)
+
+
+def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
+    generator_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(generator_folder, tmp_path / "tiny"))
+    weights, admin = folder / "model.safetensors", free_port()
+    whole = weights.read_bytes()
+    settings = {"GAN_WORKERS": "2", "GAN_ADMIN_PORT": str(admin)}
+    with service(folder, **settings) as (process, address):
+        living = admin + 1  # of the second, which is there to tell
+        until(lambda: told(living).get("status") == "ready" and "workers" not in told(living))
+        wanted = fetch(f"{address}/generate?seed=7")
+        weights.write_bytes(whole[:500])  # a copy that is not finished
+        (first, second) = worker_ids(process.pid)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: ended(living) >= 3)  # two tries have failed
+        assert process.poll() is None
+        assert second in worker_ids(process.pid)
+        assert fetch(f"{address}/generate?seed=7") == wanted
+        assert told(living)["workers"] == "1 of 2"
+        metrics = fetch(f"http://127.0.0.1:{living}/metrics").decode()
+        assert "ganserve_workers_wanted 2.0" in metrics
+        assert "ganserve_workers_serving 1.0" in metrics
+        weights.write_bytes(whole)
+        process.send_signal(signal.SIGHUP)  # for whom the pauses are too long by now
+        until(lambda: "workers" not in told(living))
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    pauses = re.findall(r"1 of 2 workers serve, another try in (\d+) s", log)
+    assert pauses[:3] == ["1", "2", "4"]
+    assert "SHA-256" in log
+
+
+def told(port: int) -> dict[str, str]:
+    """What /readyz says there; nothing where nobody answers."""
+    try:
+        return dict(json.loads(fetch(f"http://127.0.0.1:{port}/readyz")))
+    except OSError:
+        return {}
+
+
+def ended(port: int) -> float:
+    metrics = fetch(f"http://127.0.0.1:{port}/metrics").decode()
+    (count,) = re.findall(r"^ganserve_workers_ended_total (\S+)", metrics, re.M)
+    return float(count)
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not come to that")
 
 
 def fetch(url: str) -> bytes:

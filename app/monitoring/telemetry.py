@@ -136,7 +136,16 @@ class Telemetry(Collector):
             "What is running.",
             {"version": version("ganserve"), "python": platform.python_version()},
         )
+        board = self._readiness.scoreboard
+        wanted, serving = len(board.serving), sum(board.serving)
         return [
+            GaugeMetricFamily("ganserve_workers_wanted", "Processes of this host.", wanted),
+            GaugeMetricFamily("ganserve_workers_serving", "Those of them that serve.", serving),
+            CounterMetricFamily(
+                "ganserve_workers_ended",
+                "Those that have ended without having been told to.",
+                sum(board.ended),
+            ),
             GaugeMetricFamily("ganserve_ready", "1 while /readyz is 200.", int(ready)),
             reloads,
             build,

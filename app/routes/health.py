@@ -32,12 +32,14 @@ async def readyz(
     state: StateDep,
 ) -> dict[str, str]:
     """Returns 200 once every generator is loaded and warm; 503 before that, while shutting down,
-    and when a generator does not work any more.
+    and when a generator does not work any more. Where workers are missing it says how many serve.
     """
     if reason := state.readiness.reason():
         raise NotReady(reason)
     response.headers.update(NO_STORE)
-    return {"status": "ready", "generator": generators.default.name}
+    missing = state.readiness.scoreboard.missing
+    workers = {"workers": missing} if missing else {}
+    return {"status": "ready", "generator": generators.default.name, **workers}
 
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})

@@ -1,6 +1,7 @@
 """Whether requests should come to this process: it is loaded, works, and is not about to end."""
 
 from app.engine.loaded_generator import Generators
+from app.server.scoreboard import Scoreboard
 
 
 class Readiness:
@@ -10,6 +11,7 @@ class Readiness:
         self._hang_seconds = hang_seconds
         self.generators: Generators | None = None  # once they are loaded
         self.draining = False  # still serving, but not for long
+        self.scoreboard = Scoreboard.alone()  # of all workers of this host
 
     def reason(self) -> str | None:
         """Returns why no new request should come here; None if they may."""

@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import cast
@@ -46,11 +46,15 @@ class Server(uvicorn.Server):
         settings: Settings,
         readiness: Readiness,
         reload: Callable[[], Awaitable[object]],
+        admin: Sequence[socket.socket] = (),
+        place: int = 0,
     ) -> None:
+        """Takes what is bound for the operator, and its place among the host's workers."""
         left = settings.grace_seconds - settings.drain_seconds - LAST_SECONDS
         config.timeout_graceful_shutdown = max(1, int(left))
         super().__init__(config)
         self._settings, self._readiness, self._reload = settings, readiness, reload
+        self._admin, self._place = admin, place
         self._reloads: set[asyncio.Task[None]] = set()
         self._leave_at: float | None = None  # monotonic seconds: the end of the drain
         self._end_at = math.inf  # monotonic seconds: the end of the grace time
@@ -75,12 +79,18 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Loads, listens, and from then on handles SIGHUP."""
-        await super().startup(sockets)
-        threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
-        if self._settings.admin_port:
+        try:
+            await super().startup(sockets)
             await self._listen_for_the_operator()
+        except OSError as error:  # bound, but somebody else listens there by now
+            log.error("cannot listen: %s", error.strerror)
+            await self.lifespan.shutdown()
+            sys.exit(START_FAILED)
+        threading.Thread(target=self._see_to_the_end, name="end", daemon=True).start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked_to_reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        log.info("listening on %s", ", ".join(map(_address, sockets or ())))
+        self._readiness.scoreboard.serving[self._place] = 1
 
     async def _listen_for_the_operator(self) -> None:
         connection: Callable[[], asyncio.Protocol] = partial(
@@ -89,14 +99,9 @@ class Server(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        host, port = self._settings.admin_host or self._settings.host, self._settings.admin_port
-        try:
-            server = await asyncio.get_running_loop().create_server(connection, host, port)
-        except OSError as error:
-            log.error("cannot listen on %s port %d: %s", host, port, error.strerror)
-            await self.lifespan.shutdown()
-            sys.exit(START_FAILED)
-        self.servers.append(server)
+        for one in self._admin:
+            server = await asyncio.get_running_loop().create_server(connection, sock=one)
+            self.servers.append(server)
 
     def _asked_to_reload(self) -> None:
         task = asyncio.create_task(self._reload_and_tell())
@@ -141,6 +146,11 @@ class Server(uvicorn.Server):
         self.force_exit = True  # a thread that hangs is not waited for
         if self._leave_at is None:
             self._begin_to_leave(self._settings.drain_seconds)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:

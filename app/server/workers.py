@@ -1,9 +1,10 @@
 """Several processes behind one port: one a device, or several, each with a generator of its own.
 
     supervisor: bind -> start workers -> replace those that die -> SIGTERM to all -> wait
-    worker:     uvicorn on the supervisor's socket, on its device
+    worker:     uvicorn on the supervisor's sockets, on its device
 
-The kernel hands each connection to whichever worker accepts it. All draw the same bytes.
+The kernel hands each connection to whichever worker accepts it. All draw the same bytes. A worker
+that cannot be replaced ends none of the others: it is tried again, after longer and longer pauses.
 """
 
 import logging
@@ -13,6 +14,8 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
@@ -20,30 +23,39 @@ import uvicorn
 
 from app.main import create_app
 from app.monitoring.logs import configure
+from app.server.listening import admin_sockets, public_sockets
 from app.server.protocol import protocol
 from app.server.readiness import Readiness
+from app.server.scoreboard import Scoreboard
 from app.server.server import GIVEN_UP, START_FAILED, Server, end_at_once
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from model.cores import usable_cores
 
 log = logging.getLogger("ganserve")
 
-RESTART_SECONDS = 1.0
+SHORTEST_PAUSE = 1.0  # seconds until a worker that has ended is replaced
+LONGEST_PAUSE = 60.0  # seconds between tries, each of which may take a core from those that serve
 
 
 def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit status."""
+    """Serves until SIGTERM or SIGINT; returns the exit status.
+
+    Raises:
+        SettingsError: an address is not to be had.
+    """
     plans = worker_settings(settings)
-    if len(plans) == 1:
-        return _serve_alone(plans[0])
-    configure(settings.log_format)
-    try:
-        listener = _bound(settings)
-    except OSError as error:
-        log.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror)
-        return START_FAILED
-    with listener:
-        return _Supervisor(plans, listener).run()
+    with ExitStack() as bound:
+        public = [bound.enter_context(one) for one in public_sockets(settings)]
+        admin = [[bound.enter_context(one) for one in admin_sockets(plan)] for plan in plans]
+        configure(settings.log_format)
+        if len(plans) == 1:
+            return _serve_alone(plans[0], public, admin[0])
+        if not settings.admin_port:
+            log.warning(
+                "%d workers and no GAN_ADMIN_PORT: /metrics tells of one of them, by chance",
+                len(plans),
+            )
+        return _Supervisor(plans, public, admin).run()
 
 
 def worker_settings(settings: Settings) -> list[Settings]:
@@ -63,17 +75,21 @@ def worker_settings(settings: Settings) -> list[Settings]:
     ]
 
 
-def _bound(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.host, settings.port))
-    return listener
-
-
-def _work(settings: Settings, listener: socket.socket) -> None:
+def _work(
+    settings: Settings,
+    public: list[socket.socket],
+    admin: list[socket.socket],
+    scoreboard: Scoreboard,
+    place: int,
+) -> None:
     threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
-    raise SystemExit(_serve_alone(settings, listener))
+    try:
+        status = _serve_alone(settings, public, admin, scoreboard, place)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            log.error("cannot start: %s", mistake)
+        status = START_FAILED
+    raise SystemExit(status)
 
 
 def _end_with_the_supervisor() -> None:
@@ -83,24 +99,29 @@ def _end_with_the_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _serve_alone(settings: Settings, listener: socket.socket | None = None) -> int:
-    """Serves in this process, on its own port or the supervisor's; returns the exit status."""
+def _serve_alone(
+    settings: Settings,
+    public: list[socket.socket],
+    admin: list[socket.socket],
+    scoreboard: Scoreboard | None = None,
+    place: int = 0,
+) -> int:
+    """Serves in this process; returns the exit status."""
     configure(settings.log_format)
-    app, host, port = create_app(settings), settings.host, settings.port
+    app = create_app(settings)
     readiness: Readiness = app.state.readiness
+    readiness.scoreboard = scoreboard or readiness.scoreboard
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=protocol(settings, readiness, app.state.telemetry),
         ws="none",
         access_log=False,
         log_config=None,
     )
-    server = Server(config, settings, readiness, app.state.reloader.reload)
+    server = Server(config, settings, readiness, app.state.reloader.reload, admin, place)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_at_once)  # before the server has its own, and after
-    server.run(sockets=[listener] if listener else None)
+    server.run(sockets=public)
     if server.status == GIVEN_UP:
         logging.shutdown()
         os._exit(GIVEN_UP)  # a thread that hangs would be waited for
@@ -112,48 +133,107 @@ def _tell(worker: SpawnProcess, number: int) -> None:
         os.kill(worker.pid, number)
 
 
+@dataclass
+class _Place:
+    """One worker, and those that take its place."""
+
+    number: int
+    plan: Settings
+    admin: list[socket.socket]
+    process: SpawnProcess = field(init=False)
+    pause: float = SHORTEST_PAUSE  # seconds until the next try, should this one fail
+    next_try: float | None = None  # monotonic seconds; None while a process is there
+
+
 class _Supervisor:
     """Starts the workers, replaces those that die, and ends with them."""
 
-    def __init__(self, plans: list[Settings], listener: socket.socket) -> None:
-        self._plans, self._listener = plans, listener
+    def __init__(
+        self, plans: list[Settings], public: list[socket.socket], admin: list[list[socket.socket]]
+    ) -> None:
+        self._public = public
         self._stop, self._reload = threading.Event(), False
         self._context = multiprocessing.get_context("spawn")
+        self._scoreboard = Scoreboard.shared(len(plans), self._context)
+        self._places = [
+            _Place(number, plan, own)
+            for number, (plan, own) in enumerate(zip(plans, admin, strict=True))
+        ]
+        self._one_has_served = False
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
         signal.signal(signal.SIGHUP, self._asked_to_reload)
-        workers = [self._start(plan) for plan in self._plans]
+        for place in self._places:
+            self._start(place)
         status = 0
         while not self._stop.wait(0.1):
             if self._reload:
                 self._reload = False
-                for worker in workers:
-                    _tell(worker, signal.SIGHUP)
-            for place, worker in enumerate(workers):
-                if worker.exitcode is None:
-                    continue
-                if worker.exitcode == START_FAILED:
-                    status = START_FAILED  # another try would fail in the same way
-                    self._stop.set()
-                    break
-                log.error("worker %d ended with %s; replacing it", worker.pid, worker.exitcode)
-                time.sleep(RESTART_SECONDS)
-                workers[place] = self._start(self._plans[place])
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
+                self._tell_to_reload()
+            self._one_has_served |= any(self._scoreboard.serving)
+            for place in self._places:
+                self._look_after(place)
+            if self._cannot_start():
+                status = START_FAILED
+                break
+        for place in self._places:
+            place.process.terminate()
+        for place in self._places:
+            place.process.join()
         return status
 
-    def _start(self, plan: Settings) -> SpawnProcess:
-        worker = self._context.Process(target=_work, args=(plan, self._listener), daemon=True)
+    def _look_after(self, place: _Place) -> None:
+        """Replaces a worker that has ended, once its pause is over."""
+        if place.next_try is not None:
+            if time.monotonic() >= place.next_try:
+                self._start(place)
+            return
+        served = self._scoreboard.serving[place.number]
+        if served:
+            place.pause = SHORTEST_PAUSE
+        if place.process.exitcode is None:
+            return
+        self._scoreboard.serving[place.number] = 0
+        self._scoreboard.ended[place.number] += 1
+        log.error(
+            "worker %d ended with %s; %s workers serve, another try in %g s",
+            place.process.pid,
+            place.process.exitcode,
+            self._scoreboard.missing,
+            place.pause,
+        )
+        place.next_try = time.monotonic() + place.pause
+        place.pause = min(2 * place.pause, LONGEST_PAUSE)
+
+    def _cannot_start(self) -> bool:
+        """Tells whether every worker's first word was that it cannot: another try would fail in the
+        same way. Where one has served, the others may yet.
+        """
+        if self._one_has_served:
+            return False
+        return all(place.process.exitcode == START_FAILED for place in self._places)
+
+    def _start(self, place: _Place) -> None:
+        place.next_try = None
+        place.process = self._context.Process(
+            target=_work,
+            args=(place.plan, self._public, place.admin, self._scoreboard, place.number),
+            daemon=True,
+        )
         # must not end one that is still starting: it is delivered once the worker handles it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-        worker.start()
+        place.process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-        return worker
+
+    def _tell_to_reload(self) -> None:
+        """Tells every worker; those that could not start may be able to now."""
+        for place in self._places:
+            if place.next_try is not None:
+                place.next_try, place.pause = 0.0, SHORTEST_PAUSE
+            else:
+                _tell(place.process, signal.SIGHUP)
 
     def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
         self._reload = True
