@@ -11,7 +11,7 @@ HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process
 .PHONY: serve test train bench portraits lint lint-page types format format-page audit sbom clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
-	GAN_PORT=$(PORT) $(BIN)/python -m app
+	GAN_PORT=$(PORT) exec $(BIN)/python -m app
 
 test: $(VENV)/.dev  ## every test that needs no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile

@@ -329,3 +329,24 @@ def test_what_was_accepted_is_answered_after_sigterm() -> None:
             socket.create_connection((host, int(port)), timeout=5)
         process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_serve_ends_with_the_service(tmp_path: Path) -> None:
+    """TERM to make reaches the service, and nothing is left of it."""
+    (tmp_path / "bin").mkdir()
+    service = tmp_path / "bin" / "python"
+    service.write_text('#!/bin/sh\necho "$$ $*"\nexec sleep 60\n')
+    service.chmod(0o755)
+    (tmp_path / ".serve").touch()
+    command = ["make", "--silent", "--old-file", str(tmp_path / ".serve"), "serve"]
+    root = Path(__file__).parent.parent
+    process = subprocess.Popen(
+        [*command, f"VENV={tmp_path}"], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    pid, arguments = process.stdout.readline().split(maxsplit=1)
+    assert arguments == "-m app\n"
+    process.terminate()
+    process.communicate(timeout=10)
+    until(lambda: not Path(f"/proc/{pid}").exists())
