@@ -26,6 +26,7 @@ from app.responses import problems
 from app.responses.problems import NotFound, Problem
 from app.routes import (
     admin,
+    docs,
     health,
     images,
     interpolations,
@@ -166,6 +167,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
+        docs_url=None,  # both load scripts from elsewhere; routes/docs.py does not
+        redoc_url=None,
         redirect_slashes=False,  # it would believe the Host header, and answer without a problem
         generate_unique_id_function=lambda route: route.name,
     )
@@ -186,6 +189,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
+    app.include_router(docs.router)
     app.add_middleware(BodyLimit, bounds=state.bounds)
     app.add_middleware(OneLineStart)
 

@@ -28,6 +28,7 @@ class State:
     generators: Generators | None = None
     generation: Generation | None = None  # the default one, for the hot path
     projector: Projector | None = None
+    docs: str = ""  # the page at /docs, once somebody has asked for it
 
     def swap(self, generators: Generators | None) -> None:
         """Serves these generators from here on, or none."""

@@ -20,7 +20,9 @@ from app.settings import Settings
 
 # probes, and what is the same on every host: the API's description, and the page without pictures;
 # /admin/ checks keys of its own
-OPEN = frozenset(("/livez", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", "/"))
+OPEN = frozenset(
+    ("/livez", "/healthz", "/readyz", "/docs", "/openapi.json", "/", "/favicon.ico", "/robots.txt")
+)
 OPEN_FOLDERS = ("/problems/", "/page/", "/admin/")
 MAX_AGE = re.compile(rb"(?<=max-age=)[0-9]+")
 

@@ -5,7 +5,7 @@ admin   the operator's paths, without API keys: whoever reaches the port may rea
 both    probes
 """
 
-OPERATORS = frozenset(("/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"))
+OPERATORS = frozenset(("/metrics", "/docs", "/openapi.json"))
 OPERATORS_FOLDER = "/admin/"
 PROBES = frozenset(("/livez", "/healthz", "/readyz"))
 
