@@ -55,7 +55,8 @@ class Service(FastAPI):
     """
 
     access: AccessControl | None = None
-    constant: cors.RawHeaders
+    sharing: cors.Sharing
+    frames: bytes
     telemetry: Telemetry
     span: Trace | None = None
     admin_port = 0
@@ -82,7 +83,7 @@ class Service(FastAPI):
         self, scope: Scope, receive: Receive, send: Send, facts: Facts
     ) -> tuple[str, int]:
         """Answers a request; returns the route and the status of the answer."""
-        constant = [(b"x-request-id", facts.id.encode()), *self.constant]
+        constant = [(b"x-request-id", facts.id.encode()), *self.sharing.headers(scope["headers"])]
         on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
         if self.admin_port and not ports.answers(scope["path"], on_admin_port):
             refusal = NotFound("This path is not on this port.").response()
@@ -104,7 +105,7 @@ class Service(FastAPI):
             await cors.preflight(send, constant, allowed)
             return "preflight", 204
         statuses: list[int] = []
-        send = cors.with_headers(send, constant, statuses)
+        send = cors.with_headers(send, constant, statuses, self.frames)
         if scope["method"] == "HEAD":
             scope, send = cors.as_head(scope, send)
         await super().__call__(scope, receive, send)
@@ -173,7 +174,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.access = access_control(settings)
-    app.constant = cors.headers(settings.cors_origin)
+    app.sharing = cors.Sharing(settings.cors_origin)
+    app.frames = cors.frame_ancestors(settings.frame_origin)
     app.state, app.telemetry = state, state.telemetry  # type: ignore[assignment]  # typed, ours
     app.admin_port = settings.admin_port
     app.access_log = settings.access_log

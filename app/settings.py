@@ -5,11 +5,13 @@ All there is to say of a setting is said here; `python -m app --help` prints it.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BeforeValidator,
     Field,
@@ -28,10 +30,35 @@ PREFIX = "GAN_"
 FILE = "_FILE"
 SECRETS = ("api_key_hashes", "admin_key_hashes", "url_secrets")  # may come in a file too
 
-DEVICES = r"^(auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63})$"
-Text = Annotated[str, Field(min_length=1, max_length=4096)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 
+def _fitting(pattern: str, wanted: str) -> AfterValidator:
+    """Refuses text that does not fit a pattern, in words: few operators read patterns."""
+    whole = re.compile(pattern)
+
+    def fitting(text: str) -> str:
+        if not whole.fullmatch(text):
+            raise PydanticCustomError("unfit", "{wanted} wanted", {"wanted": wanted})
+        return text
+
+    return AfterValidator(fitting)
+
+
+Text = Annotated[str, Field(max_length=4096), _fitting(r"(?s).*\S.*", "something is")]
+Device = Annotated[
+    str,
+    _fitting(
+        r"auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63}",
+        "auto, cpu, cuda, cuda:0 or several such as cuda:0,cuda:1 is",
+    ),
+]
+Sha256 = Annotated[
+    str, _fitting(r"[0-9a-fA-F]{64}", "a SHA-256 of 64 hex digits, as new-key prints it, is")
+]
+WebAddress = Annotated[
+    str, _fitting(r"(https?://[!-~]{1,2000})?", "a URL that begins with http:// or https:// is")
+]
+ORIGIN = re.compile(r"(https?)://([a-z0-9.-]{1,255}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
+OWN_PORTS = {"http": ":80", "https": ":443"}  # which no browser names
 Secret = Annotated[SecretStr, Field(min_length=32, max_length=512)]
 
 
@@ -44,6 +71,24 @@ def _words(value: Any) -> Any:
     return words
 
 
+def _origins(value: Any) -> Any:
+    """Takes origins apart, and writes them as browsers do; none where the text is empty."""
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, list | tuple) or list(value) == ["*"]:
+        return value
+    found = []
+    for text in map(str, value):
+        parts = ORIGIN.fullmatch(text.lower())
+        if not parts:
+            message = "* alone, or origins such as https://site.example, without a path, are wanted"
+            raise PydanticCustomError("unfit", message)
+        scheme, host, port = parts.groups()
+        found.append(f"{scheme}://{host}{'' if port == OWN_PORTS[scheme] else port or ''}")
+    return found
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Words = (NoDecode, BeforeValidator(_words))  # with commas or white space between
 
 
@@ -74,9 +119,8 @@ class Settings(BaseSettings):
     keep_reloaded: int = Field(
         1, ge=0, le=64, description="replaced by a reload and kept as former ones, the latest"
     )
-    device: str = Field(
+    device: Device = Field(
         "auto",
-        pattern=DEVICES,
         description="cpu, cuda, cuda:N, or several: cuda:0,cuda:1; auto is CUDA where there is one",
     )
     workers: int = Field(1, ge=1, le=256, description="processes a device, behind one port")
@@ -214,9 +258,8 @@ class Settings(BaseSettings):
     c2pa_key: str = Field(
         "", max_length=4096, repr=False, description="path of its private key's PEM file"
     )
-    c2pa_timestamp_url: str = Field(
+    c2pa_timestamp_url: WebAddress = Field(
         "",
-        pattern=r"^(https?://[!-~]{1,2000})?$",
         description="of an RFC 3161 host that stamps the time, asked anew for every signature",
     )
     projection: bool = Field(
@@ -224,10 +267,15 @@ class Settings(BaseSettings):
         description="whether /project looks for the latent nearest to a picture that somebody"
         " sends, one at a time: needs PyTorch, and keeps a core busy meanwhile",
     )
-    cors_origin: str = Field(
-        "*",
-        pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]{1,255})?$",
-        description="whose pages may read pictures by script: * for all, one origin, or empty",
+    cors_origin: Origins = Field(
+        ("*",),
+        max_length=64,
+        description="whose pages may read pictures by script: * for all, origins, or empty",
+    )
+    frame_origin: Origins = Field(
+        (),
+        max_length=64,
+        description="whose pages may hold ours in a frame: * for all, or origins; its own always",
     )
 
     api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(
@@ -322,8 +370,8 @@ def read_settings() -> Settings:
         settings = Settings(**secrets)
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_input=False):
-            name = PREFIX + str(entry["loc"][0]).upper().removeprefix(PREFIX)
-            mistakes.append(f"setting {name}: {entry['msg']}")
+            name = str(entry["loc"][0]).lower().removeprefix(PREFIX.lower())
+            mistakes.append(f"setting {given_by(name)}: {_reason(name, entry['msg'])}")
     if mistakes:
         raise SettingsError(mistakes)
     return settings
@@ -335,15 +383,49 @@ def known_variables() -> list[str]:
     return plain + [variable + FILE for name in SECRETS for variable in variables(name)]
 
 
+def _reason(name: str, message: str) -> str:
+    """Says what is wrong with a value, where more is known than that it does not fit."""
+    variable = given_by(name)
+    value = os.environ.get(variable)
+    if value is None or name in SECRETS:
+        return message
+    if not value.strip():
+        (default,) = [row[1] for row in described() if variable in row[0].split(" or ")]
+        return f"set, but empty; unset it for {default}"
+    if NEIGHBOURS_PORT.match(value):
+        neighbour = variable.removesuffix("_PORT").lower().replace("_", "-")
+        return (
+            f"'{ascii(value)[1:-1][:80]}' is what Kubernetes says of a service named {neighbour}, "
+            f"and Docker of a linked container; set {variable} for this one, or rename the other"
+        )
+    return message
+
+
+# what Kubernetes tells every container of its neighbours, and Docker of those that are linked: a
+# service named gan-web is GAN_WEB_SERVICE_HOST, GAN_WEB_PORT=tcp://... and more
+NEIGHBOURS_PORT = re.compile(r"(tcp|udp|sctp)://")
+OF_NEIGHBOUR = re.compile(r"SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?")
+
+
 def _strangers(environment: Mapping[str, str]) -> list[str]:
-    # Kubernetes gives every container the addresses of its neighbours: a service named gan-web
-    # is GAN_WEB_SERVICE_HOST, GAN_WEB_PORT and more
-    neighbours = tuple(
+    neighbours = {
         name.removesuffix("SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST")
-    )
+    }
+    neighbours |= {
+        name.removesuffix("PORT")
+        for name, value in environment.items()
+        if name.endswith("_PORT") and NEIGHBOURS_PORT.match(value)
+    }
+
+    def is_of_neighbour(name: str) -> bool:
+        return any(
+            name.startswith(start) and OF_NEIGHBOUR.fullmatch(name.removeprefix(start))
+            for start in neighbours
+        )
+
     ours = [name for name in environment if name.upper().startswith(PREFIX)]
     known = known_variables()
-    return [name for name in ours if name.upper() not in known and not name.startswith(neighbours)]
+    return [name for name in ours if name.upper() not in known and not is_of_neighbour(name)]
 
 
 def _unknown(variable: str) -> str:

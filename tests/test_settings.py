@@ -27,7 +27,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting is there, and no server starts where a test expects a mistake."""
     monkeypatch.setattr("app.commands.serve", lambda settings: 0)
     for name in os.environ:
-        if name.upper().startswith("GAN_"):
+        if name.upper().startswith("GAN_") or name in ("HOST", "PORT"):
             monkeypatch.delenv(name)
 
 
@@ -148,6 +148,88 @@ def test_addresses_that_kubernetes_adds_are_no_settings(monkeypatch: pytest.Monk
     assert read_settings() == Settings()
 
 
+def test_addresses_of_a_service_with_our_name_excuse_no_other_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_kubernetes = {
+        "GAN_SERVICE_HOST": "10.0.0.1",
+        "GAN_SERVICE_PORT": "8000",
+        "GAN_SERVICE_PORT_HTTP": "8000",
+        "GAN_PORT": "tcp://10.0.0.1:8000",
+        "GAN_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "GAN_PORT_8000_TCP_ADDR": "10.0.0.1",
+    }
+    for name, value in {**of_kubernetes, "GAN_WORKRES": "2"}.items():
+        monkeypatch.setenv(name, value)
+    status, _, lines = output_of(capsys)
+    assert status == 3
+    assert [line.split(": ")[1] for line in lines] == ["setting GAN_WORKRES", "setting GAN_PORT"]
+    assert "tcp://10.0.0.1:8000" in lines[1]
+    assert "a service named gan," in lines[1]
+    monkeypatch.delenv("GAN_WORKRES")
+    monkeypatch.setenv("GAN_PORT", "8000")  # as the message says
+    assert read_settings().port == 8000
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("value", ["", " "], ids=["empty", "white"])
+def test_empty_value_is_told_or_means_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    variable = variables(name)[-1]
+    monkeypatch.setenv(variable, value)
+    status, _, lines = output_of(capsys)
+    if status == 0:
+        assert getattr(read_settings(), name) in ("", " ", ())
+    else:
+        (line,) = lines
+        assert line.startswith(f"error: setting {variable}: set, but empty; unset it")
+
+
+def patterns(part: object) -> list[str]:
+    """Every pattern that a schema tells by itself."""
+    if isinstance(part, list):
+        return [found for one in part for found in patterns(one)]
+    if not isinstance(part, dict):
+        return []
+    own = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
+    return own + patterns(list(part.values()))
+
+
+def test_no_mistake_is_told_as_a_pattern() -> None:
+    """pydantic's message would be the pattern; ours are words."""
+    assert patterns(Settings.model_json_schema()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("GAN_DEVICE", "tpu", "auto, cpu, cuda, cuda:0 or several such as cuda:0,cuda:1 is wanted"),
+        ("GAN_CORS_ORIGIN", "https://a.example/", "origins such as https://site.example"),
+        ("GAN_CORS_ORIGIN", "*,https://a.example", "* alone, or origins such as"),
+        ("GAN_FRAME_ORIGIN", "a.example", "origins such as https://site.example"),
+        ("GAN_ROOT_PATH", "gan/", "a path such as /gan, with no slash at its end, is wanted"),
+        ("GAN_ROOT_PATH", "//gan", "a path such as /gan"),
+        ("GAN_ROOT_PATH", "/gan/../x", "a path such as /gan"),
+        ("GAN_C2PA_TIMESTAMP_URL", "ftp://x", "a URL that begins with http:// or https:// is"),
+        ("GAN_ROBOTS", "some", "'page', 'none' or 'all'"),
+        ("PORT", "http", "valid integer"),
+    ],
+)
+def test_mistake_is_told_in_words_by_the_variable_that_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    status, _, (line,) = output_of(capsys)
+    assert status == 3
+    assert line.startswith(f"error: setting {variable}: ")
+    assert words in line
+
+
 # --- secrets ---
 
 HASH = "ab" * 32
@@ -175,7 +257,7 @@ def test_secrets_come_from_a_file_as_from_a_variable(
         pytest.param(None, "No such file", id="missing"),
         pytest.param(b"", "empty", id="empty"),
         pytest.param(b"\xff\xfe", "not a text file", id="binary"),
-        pytest.param(b"hunter2", "pattern", id="no-hash"),
+        pytest.param(b"hunter2", "64 hex digits", id="no-hash"),
     ],
 )
 def test_file_that_holds_no_secrets_opens_no_host(

@@ -4,7 +4,7 @@ CORS: the Fetch standard. Only GET and HEAD are allowed from elsewhere.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.types import Message, Scope, Send
@@ -18,17 +18,38 @@ PREFLIGHT_SECONDS = 86400
 HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: its body is not sent
 
 HTML: dict[bytes, bytes] = {  # headers of every page
-    b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-opener-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'",
 }
+POLICY = b"content-security-policy"
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-def headers(origin: str) -> RawHeaders:
-    """Returns the headers of every answer. `origin` is * for all, one origin, or empty for none but
-    our own.
-    """
+class Sharing:
+    """The headers of every answer, which say whose pages may show and read it."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        """Takes * for all, origins, or none for our own pages alone."""
+        self._of = {origin.encode(): _headers(origin) for origin in origins}
+        others = [*_headers("*")[:2], VARY] if origins else _headers("")
+        # one alone is named to all who ask: caches may keep that
+        self._others = others if len(self._of) != 1 else next(iter(self._of.values()))
+        self._differs = len(self._of) > 1
+
+    def headers(self, asked: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+        """Returns those for a request with these headers. Vary, if there is any, is the last."""
+        if self._differs:
+            for name, value in asked:
+                if name == b"origin":
+                    return self._of.get(value, self._others)
+        return self._others
+
+
+VARY = (b"vary", b"Origin")
+
+
+def _headers(origin: str) -> RawHeaders:
     found: RawHeaders = [(b"x-content-type-options", b"nosniff")]
     if not origin:
         return [*found, (b"cross-origin-resource-policy", b"same-origin")]
@@ -38,7 +59,13 @@ def headers(origin: str) -> RawHeaders:
         (b"access-control-expose-headers", EXPOSED.encode()),
         (b"timing-allow-origin", origin.encode()),
     ]
-    return found if origin == "*" else [*found, (b"vary", b"Origin")]
+    return found if origin == "*" else [*found, VARY]
+
+
+def frame_ancestors(origins: Sequence[str]) -> bytes:
+    """Returns the part of a Content-Security-Policy that says who may hold a page in a frame."""
+    allowed = origins if "*" in origins else ("'self'", *origins)
+    return f"; frame-ancestors {' '.join(allowed)}".encode()
 
 
 def with_accept(constant: RawHeaders) -> RawHeaders:
@@ -72,7 +99,8 @@ async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) ->
     allowed: RawHeaders = [
         (b"allow", ", ".join(methods or METHODS).encode()),
         (b"access-control-allow-methods", ", ".join(METHODS).encode()),
-        (b"access-control-allow-headers", b"Authorization, If-None-Match"),
+        # no answer depends on a cookie, so any header may be sent; * does not mean Authorization
+        (b"access-control-allow-headers", b"Authorization, If-None-Match, *"),
         (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         (b"cache-control", b"no-store"),
     ]
@@ -80,9 +108,15 @@ async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) ->
     await send({"type": "http.response.body"})
 
 
-def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = None) -> Send:
+def with_headers(
+    send: Send,
+    constant: RawHeaders,
+    statuses: list[int] | None = None,
+    frames: bytes = frame_ancestors(()),
+) -> Send:
     """Sends on, with the constant headers where the answer has none of that name; Vary
-    grows. The answer's status is appended to `statuses`.
+    grows, and every policy of a page says who may hold it in a frame, also that of a 304, which
+    takes the place of the one that is kept. The answer's status is appended to `statuses`.
     """
 
     async def sent(message: Message) -> None:
@@ -94,6 +128,7 @@ def with_headers(send: Send, constant: RawHeaders, statuses: list[int] | None = 
             kind = places.get(b"content-type")
             if kind is not None and own[kind][1].startswith(b"text/html"):
                 own += [item for item in HTML.items() if item[0] not in places]
+            own[:] = [(name, value + frames * (name == POLICY)) for name, value in own]
             for name, value in constant:
                 if name not in places:
                     own.append((name, value))

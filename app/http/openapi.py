@@ -37,7 +37,7 @@ REFERENCE = "#/components/{kind}/{name}"
 HEADERS = {
     "Cache-Control": "For ever where the URL says all that the picture depends on; else no-store.",
     "ETag": "Names these bytes; If-None-Match with it is answered 304.",
-    "Vary": "Accept, where Accept had a say in the format; Origin, where one origin is allowed.",
+    "Vary": "Accept, where Accept had a say in the format; Origin, where not all are allowed.",
     "Content-Disposition": "A name for the file; attachment with download=true, else inline.",
     "Image-Seed": "The true seed, a whole number, of the (first) picture.",
     "Image-Model": "Name and hash of the generator.",
@@ -49,8 +49,7 @@ HEADERS = {
     "Access-Control-Allow-Origin": "Whose pages may read the answer by script.",
     "Access-Control-Expose-Headers": "The headers that such a script may read.",
     "Timing-Allow-Origin": "Whose pages may read how long it took.",
-    "Content-Security-Policy": "That a page loads nothing but its looks.",
-    "X-Frame-Options": "That no page of others may hold it.",
+    "Content-Security-Policy": "That a page loads nothing but its looks, and who may frame it.",
     "Referrer-Policy": "That the pages it leads to are not told of it.",
     "Cross-Origin-Opener-Policy": "That pages of others have no hold on it.",
     "Retry-After": "Seconds after which to come again.",
@@ -79,7 +78,6 @@ PICTURE = (
 )
 PAGE = (
     "Content-Security-Policy",
-    "X-Frame-Options",
     "Referrer-Policy",
     "Cross-Origin-Opener-Policy",
 )

@@ -26,7 +26,7 @@ TYPES = {
 }
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 HEADERS = {
     "Cache-Control": "no-cache",  # kept, but revalidated: a new release is there at once
