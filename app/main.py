@@ -18,6 +18,7 @@ from app.access.keys import ApiKeys
 from app.engine.loaded_generator import ClientGoneError
 from app.engine.projector import ProjectionError, projector
 from app.http import cors, decorations, hot_path, openapi
+from app.http.root_path import under, without
 from app.monitoring.logs import log_answer
 from app.monitoring.request_context import Facts, current, facts_of
 from app.monitoring.telemetry import Telemetry
@@ -59,6 +60,7 @@ class Service(FastAPI):
     frames: bytes
     telemetry: Telemetry
     span: Trace | None = None
+    shown_under = ""  # by a proxy; FastAPI's own root_path would change how routes match
     admin_port = 0
     access_log = False
 
@@ -67,12 +69,13 @@ class Service(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        scope = without(self.shown_under, scope)
         facts = facts_of(scope)
         token = current.set(facts)
         start = time.perf_counter()
         self.telemetry.in_flight += 1
         try:
-            with enforced(self.state.bounds):
+            with enforced(self.state.bounds), under(self.shown_under):
                 route, status = await self._serve(scope, receive, send, facts)
             self._tell(scope, facts, route, status, time.perf_counter() - start)
         finally:
@@ -124,7 +127,7 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Returns the document of /openapi.json, made once."""
         if self.openapi_schema is None:
-            with enforced(self.state.bounds):
+            with enforced(self.state.bounds), under(self.shown_under):
                 self.openapi_schema = openapi.described(super().openapi(), self.access)
         return self.openapi_schema
 
@@ -168,6 +171,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="An image generator behind a URL",
         version=version("ganserve"),
         lifespan=lifespan,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         docs_url=None,  # both load scripts from elsewhere; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,  # it would believe the Host header, and answer without a problem
@@ -177,6 +181,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.sharing = cors.Sharing(settings.cors_origin)
     app.frames = cors.frame_ancestors(settings.frame_origin)
     app.state, app.telemetry = state, state.telemetry  # type: ignore[assignment]  # typed, ours
+    app.shown_under = settings.root_path
     app.admin_port = settings.admin_port
     app.access_log = settings.access_log
     app.span = tracer(settings)

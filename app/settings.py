@@ -57,6 +57,13 @@ Sha256 = Annotated[
 WebAddress = Annotated[
     str, _fitting(r"(https?://[!-~]{1,2000})?", "a URL that begins with http:// or https:// is")
 ]
+RootPath = Annotated[
+    str,
+    _fitting(
+        r"((/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8})?",
+        "a path such as /gan, with no slash at its end, is",
+    ),
+]
 ORIGIN = re.compile(r"(https?)://([a-z0-9.-]{1,255}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 OWN_PORTS = {"http": ":80", "https": ":443"}  # which no browser names
 Secret = Annotated[SecretStr, Field(min_length=32, max_length=512)]
@@ -276,6 +283,12 @@ class Settings(BaseSettings):
         (),
         max_length=64,
         description="whose pages may hold ours in a frame: * for all, or origins; its own always",
+    )
+    root_path: RootPath = Field(
+        "",
+        max_length=256,
+        description="under which a proxy shows the service, such as /gan; before every path in its"
+        " answers",
     )
 
     api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(

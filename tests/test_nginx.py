@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -95,41 +96,61 @@ class Host:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """The hardest case for a cache: a CORS origin adds to Vary."""
-    assert NGINX is not None
     folder = tmp_path_factory.mktemp("nginx")
-    with service(ZOO / "mnist", GAN_MAX_STREAMS="1", GAN_CORS_ORIGIN="https://site.example") as (
-        process,
-        address,
+    settings = {"GAN_MAX_STREAMS": "1", "GAN_CORS_ORIGIN": "https://site.example"}
+    with (
+        service(ZOO / "mnist", **settings) as (process, address),
+        behind_nginx(folder, documented(0), process, address) as host,
     ):
-        port, behind = free_port(), address.removeprefix("http://")
-        (folder / "nginx.conf").write_text(AROUND.format(block=documented(folder, port, behind)))
-        command = [NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
-        nginx = subprocess.Popen(command)
-        try:
-            for _ in range(100):
-                with closing(socket.socket()) as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                assert nginx.poll() is None
-                time.sleep(0.05)
-            yield Host(port, int(behind.split(":")[1]), process, folder)
-        finally:
-            nginx.terminate()
-            nginx.wait(20)
+        yield host
 
 
-def documented(folder: Path, port: int, behind: str) -> str:
-    """The block of docs/nginx.md, with this test's folder, port and service."""
-    page = (ROOT / "docs" / "nginx.md").read_text()
-    (block,) = re.findall(r"^```nginx\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+@pytest.fixture(scope="module")
+def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    folder = tmp_path_factory.mktemp("nginx-under-a-path")
+    with (
+        service(ZOO / "mnist", GAN_ROOT_PATH="/gan") as (process, address),
+        behind_nginx(folder, documented(1), process, address) as host,
+    ):
+        yield host
+
+
+@contextmanager
+def behind_nginx(
+    folder: Path, block: str, process: "subprocess.Popen[str]", address: str
+) -> Iterator[Host]:
+    """nginx with a documented block, of which folder, port and service are this test's."""
+    assert NGINX is not None
+    port, behind = free_port(), address.removeprefix("http://")
+    block = block.replace("/var/cache/nginx/ganserve", str(folder / "cache"))
     for wanted, ours in (
-        ("/var/cache/nginx/ganserve", str(folder / "cache")),
         ("127.0.0.1:8000", behind),
         ("listen 80;", f"listen 127.0.0.1:{port};"),
     ):
         assert block.count(wanted) == 1
         block = block.replace(wanted, ours)
-    return str(block)
+    (folder / "nginx.conf").write_text(AROUND.format(block=block))
+    command = [NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    nginx = subprocess.Popen(command)
+    try:
+        for _ in range(100):
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert nginx.poll() is None
+            time.sleep(0.05)
+        yield Host(port, int(behind.split(":")[1]), process, folder)
+    finally:
+        nginx.terminate()
+        nginx.wait(20)
+
+
+def documented(number: int) -> str:
+    """A block of docs/nginx.md."""
+    page = (ROOT / "docs" / "nginx.md").read_text()
+    blocks = re.findall(r"^```nginx\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    return str(blocks[number])
 
 
 @pytest.mark.parametrize(
@@ -300,3 +321,29 @@ def test_slow_client_fills_no_disk_and_makes_no_work_and_may_leave(host: Host) -
         assert host.ask(path).status == 429  # its place is taken
     test_bulk.spent_until_idle(through, 0.0)
     assert host.ask(path).status == 200
+
+
+def test_under_a_path_every_link_leads_there(under_a_path: Host) -> None:
+    ask = under_a_path.ask
+    assert ask("/gan").headers["location"].endswith("/gan/")
+    for page in ("/gan/", "/gan/docs", "/gan/problems/not-found"):
+        text = ask(page).body.decode()
+        for link in re.findall(r'(?:src|href)="([^"#]+)"', text):
+            assert ask(urljoin(page, link)).status == 200, link
+    told = [
+        ask("/gan/generate").headers["content-location"],
+        json.loads(ask("/gan/nothing").body)["type"],
+        json.loads(ask("/gan/models").body)["models"][0]["url"],
+        json.loads(ask("/gan/openapi.json").body)["servers"][0]["url"] + "/generate?seed=1",
+    ]
+    card = json.loads(ask(told[2]).body)
+    for path in (*told, card["directions"], *card["samples"]):
+        assert ask(path).status == 200, path
+    assert ask("/generate?seed=1").status == 404  # nginx's own
+
+
+def test_refusal_of_what_is_no_request_leads_there_too(under_a_path: Host) -> None:
+    with closing(socket.create_connection(("127.0.0.1", under_a_path.direct), 10)) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b'"type": "/gan/problems/' in answer

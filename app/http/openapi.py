@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.access.control import AccessControl, is_open
 from app.access.signing import EXPIRES, SIGNATURE
+from app.http.root_path import public
 from app.parameters.limits import bounds_in_force
 from app.parameters.schemas import GenerateBody, InterpolateBody
 from app.responses.problems import KINDS, MEDIA_TYPE
@@ -94,7 +95,7 @@ PROBLEM: Json = {
     "required": ["type", "title", "status", "detail"],
     "additionalProperties": False,
     "properties": {
-        "type": {"type": "string", "enum": [f"/problems/{slug}" for slug in KINDS]},
+        "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string", "description": "What was wrong, and what is allowed."},
@@ -168,7 +169,9 @@ def described(document: Json, access: AccessControl | None = None) -> Json:
         ref_template=REFERENCE.format(kind="schemas", name="{model}"),
     )  # as pydantic has them: on FastAPI's way through floats the largest seed becomes one more
     components = document.setdefault("components", {})
-    components["schemas"] = {**schemas["$defs"], "Problem": PROBLEM}
+    types = {"type": "string", "enum": [public(f"/problems/{slug}") for slug in KINDS]}
+    problem = PROBLEM | {"properties": PROBLEM["properties"] | {"type": types}}
+    components["schemas"] = {**schemas["$defs"], "Problem": problem}
     components["headers"] = {
         name: {"description": meaning, "schema": {"type": "string"}}
         for name, meaning in HEADERS.items()

@@ -19,6 +19,7 @@ from app.engine.batcher import Timing
 from app.engine.loaded_generator import Generation
 from app.engine.memory import Reservation
 from app.engine.threads import in_parallel
+from app.http.root_path import public
 from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
@@ -282,5 +283,5 @@ def permanent_url(generation: Generation, words: Mapping[str, Any], extension: s
     """
     if {"seed"} <= words.keys() <= {"model", "seed", "scale"}:
         scale = f"@{words['scale']}x" if "scale" in words else ""
-        return f"/i/{generation.id}/{words['seed']}{scale}.{extension}"
-    return url(f"/generate.{extension}", words)
+        return public(f"/i/{generation.id}/{words['seed']}{scale}.{extension}")
+    return public(url(f"/generate.{extension}", words))

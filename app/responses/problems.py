@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.http import cors
+from app.http.root_path import public
 from app.monitoring.request_context import refused
 from model.recipes import RecipeError
 
@@ -272,7 +273,7 @@ def problem_response(
 ) -> Response:
     """Returns an application/problem+json answer, never cached; records its kind as the reason."""
     body = {
-        "type": f"/problems/{kind.slug}",
+        "type": public(f"/problems/{kind.slug}"),
         "title": kind.status.phrase,
         "status": int(kind.status),
         "detail": detail,

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from app.http.root_path import public
 from app.parameters.picture_parameters import read_output
 from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
 from app.responses.pictures import Answer, still, still_format
@@ -27,7 +28,7 @@ async def models(
     return {
         "default": generators.default.id,
         "models": [
-            {"id": one.id, "name": one.name, "url": f"/models/{one.id}"}
+            {"id": one.id, "name": one.name, "url": public(f"/models/{one.id}")}
             for one in generators.loaded
         ],
     }
@@ -81,12 +82,12 @@ async def model_card(
             "side": bounds.max_side,
             "edits": bounds.max_edits,
         },
-        "directions": f"/models/{generation.id}/directions",
-        "projection": f"/project{query}" if projector else None,
+        "directions": public(f"/models/{generation.id}/directions"),
+        "projection": public(f"/project{query}") if projector else None,
         "samples": [
-            f"/i/{generation.id}/42@4x.png",
-            f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}",
-            f"/interpolate.webp{query}&seeds=1,2&loop=true",
+            public(f"/i/{generation.id}/42@4x.png"),
+            public(f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}"),
+            public(f"/interpolate.webp{query}&seeds=1,2&loop=true"),
         ],
     }
 
@@ -109,7 +110,7 @@ async def directions(
             {
                 "id": f"d{number}",
                 "range": [-reach, reach],
-                "preview": f"/models/{generation.id}/directions/d{number}.png",
+                "preview": public(f"/models/{generation.id}/directions/d{number}.png"),
             }
             for number in range(generation.config.directions)
         ],

@@ -36,7 +36,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-DOCS = b'<a href="/docs">API</a> '
+DOCS = b'<a href="docs">API</a> '
 # a fifth of the modules' bytes, whole lines; those who read them read the files
 DOC_COMMENT = re.compile(rb"^ */\*\*(?:(?!\*/).)*\*/$", re.DOTALL | re.MULTILINE)
 

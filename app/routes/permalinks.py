@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.engine.loaded_generator import Generation
+from app.http.root_path import public
 from app.parameters.schemas import GenerateQuery, NoQuery
 from app.responses import caching
 from app.responses.negotiation import extensions_of
@@ -83,7 +84,7 @@ def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> 
         "width": side,
         "height": side,
         "channels": generation.channels,
-        "latent": f"/latents/{seed}.json?model={generation.id}",
+        "latent": public(f"/latents/{seed}.json?model={generation.id}"),
         "pictures": {
             name: permanent_url(generation, words, still.extensions[0])
             for name, still in STILLS.items()

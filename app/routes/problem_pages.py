@@ -34,7 +34,7 @@ async def problem_page(
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f'<title>{escape(title)}</title><link rel="stylesheet" href="/page/page.css">'
+        f'<title>{escape(title)}</title><link rel="stylesheet" href="../page/page.css">'
         f"<main><h1>{escape(title)}</h1><p>{escape(found.meaning)}</p></main></html>"
     )
     return Response(page, media_type="text/html", headers=HEADERS)

@@ -21,6 +21,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.http.root_path import under
 from app.main import create_app
 from app.monitoring.logs import configure
 from app.server.listening import admin_sockets, public_sockets
@@ -121,7 +122,8 @@ def _serve_alone(
     server = Server(config, settings, readiness, app.state.reloader.reload, admin, place)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_at_once)  # before the server has its own, and after
-    server.run(sockets=public)
+    with under(settings.root_path):  # also in refusals of what is no request for the application
+        server.run(sockets=public)
     if server.status == GIVEN_UP:
         logging.shutdown()
         os._exit(GIVEN_UP)  # a thread that hangs would be waited for
