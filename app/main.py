@@ -42,7 +42,7 @@ from app.routes import (
 from app.server.loading import START_ERRORS, quieten_collector
 from app.server.readiness import Readiness
 from app.server.reloading import Reloader
-from app.settings import Settings, read_settings
+from app.settings import Robots, Settings, read_settings
 from app.state import State
 
 Trace = Callable[[str, str, int, Facts, float], None]
@@ -62,6 +62,7 @@ class Service(FastAPI):
     span: Trace | None = None
     shown_under = ""  # by a proxy; FastAPI's own root_path would change how routes match
     admin_port = 0
+    robots: Robots = "page"
     access_log = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,6 +184,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state, app.telemetry = state, state.telemetry  # type: ignore[assignment]  # typed, ours
     app.shown_under = settings.root_path
     app.admin_port = settings.admin_port
+    app.robots = settings.robots
     app.access_log = settings.access_log
     app.span = tracer(settings)
     problems.install(app)

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.monitoring.logs import LogFormat
 from model.devices import Precision
+
+Robots = Literal["page", "none", "all"]
 
 PREFIX = "GAN_"
 FILE = "_FILE"
@@ -289,6 +291,10 @@ class Settings(BaseSettings):
         max_length=256,
         description="under which a proxy shows the service, such as /gan; before every path in its"
         " answers",
+    )
+    robots: Robots = Field(
+        "page",
+        description="what /robots.txt leaves to crawlers: the page, nothing, or all, pictures too",
     )
 
     api_key_hashes: Annotated[tuple[Sha256, ...], *Words] = Field(

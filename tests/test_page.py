@@ -1,12 +1,16 @@
 """The explorer as the service sends it, and its modules that need no browser."""
 
+import io
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.main import create_app
 from app.routes.page import FOLDER, TYPES
@@ -27,8 +31,9 @@ def test_page_and_its_parts_weigh_less_than_100_kib(client: TestClient) -> None:
 def test_first_view_weighs_less_than_100_kib_unpacked(client: TestClient) -> None:
     plain = {"Accept-Encoding": "identity"}
     page = client.get("/", headers=plain)
-    parts = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text))
-    answers = [client.get(path, headers=plain) for path in parts]
+    parts = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page.text))
+    assert len(parts) > 10
+    answers = [client.get(f"/{path}", headers=plain) for path in parts]
     assert all("Content-Encoding" not in answer.headers for answer in [page, *answers])
     assert sum(len(answer.content) for answer in [page, *answers]) < LARGEST
 
@@ -63,7 +68,7 @@ def test_page_leads_to_docs_only_where_they_are(port: int, leads: bool) -> None:
     for path in ("/", "/page/index.html"):
         page = client.get(path)
         assert page.status_code == 200
-        assert ("/docs" in page.text) is leads
+        assert ('href="docs"' in page.text) is leads
         assert "Models and licences" in page.text
 
 
@@ -74,7 +79,7 @@ def test_page_has_no_other_parts(client: TestClient, name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_is_loaded_from_elsewhere(name: str) -> None:
-    text = (FOLDER / name).read_text()
+    text = (FOLDER / name).read_bytes().decode(errors="replace")
     assert set(re.findall(r"https?://[^\"'\s)]+", text)) <= {"http://www.w3.org/2000/svg"}
     for banned in ("eval(", "innerHTML", "style=", 'onclick="', "<style"):
         assert banned not in text
@@ -89,7 +94,7 @@ def test_first_modules_are_asked_for_at_once() -> None:
         seen.add(name)
         found = re.findall(r'^(?:import|export) [^;(]*?from "\./([a-z_]+\.js)"', module(name), re.M)
         wanted += set(found) - seen
-    assert seen == set(re.findall(r'"/page/([a-z_]+\.js)"', page))
+    assert seen == set(re.findall(r'"page/([a-z_]+\.js)"', page))
 
 
 def module(name: str) -> str:
@@ -115,3 +120,76 @@ def node_program() -> str | None:
         return shutil.which("node")
     (node,) = (Path(playwright.__file__).parent / "driver").glob("node*")
     return str(node)
+
+
+def test_page_leads_nowhere_by_a_path_from_the_root(client: TestClient) -> None:
+    """A proxy may show it under another."""
+    for path in ("/", "/docs", "/problems/not-found"):
+        text = client.get(path).text
+        links = re.findall(r'(?:src|href)="([^"]*)"', text)
+        assert len(links) > 0
+        assert [link for link in links if link.startswith("/")] == []
+        for link in links:
+            if not link.startswith("#"):
+                assert client.get(urljoin(path, link)).status_code == 200, link
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/problems/not-found", "/page/icon.svg"])
+def test_whatever_a_browser_shows_loads_nothing_from_elsewhere(
+    client: TestClient, path: str
+) -> None:
+    answer = client.get(path)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    loaded = re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="([^"]*)"', answer.text)
+    assert [link for link in loaded if "//" in link] == []
+    assert "<script>" not in answer.text
+
+
+def test_docs_describe_every_operation_and_field(client: TestClient) -> None:
+    text, document = client.get("/docs").text, client.get("/openapi.json").json()
+    ids = set(re.findall(r' id="([^"]+)"', text))
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= ids
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert f"<h2><code>{method.upper()} {path}</code></h2>" in text
+            assert operation["operationId"] in ids
+            for one in operation["parameters"]:
+                assert f"<code>{one.get('name', 'If-None-Match')}</code>" in text
+    for name, schema in document["components"]["schemas"].items():
+        assert f"schema-{name}" in ids
+        assert all(f"<code>{field}</code>" in text for field in schema.get("properties", ()))
+    assert client.get("/redoc").status_code == 404  # its scripts come from elsewhere
+
+
+@pytest.mark.parametrize(
+    ("robots", "page", "picture"),
+    [("page", True, False), ("none", False, False), ("all", True, True)],
+)
+def test_robots_are_left_what_the_setting_says(robots: Any, page: bool, picture: bool) -> None:
+    client = TestClient(create_app(Settings(generator="nowhere", robots=robots)))
+    answer = client.get("/robots.txt")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    rules = [line.split(": ") for line in answer.text.splitlines()[1:]]
+    for path, allowed in {
+        "/": page,
+        "/?view=plane": page,
+        "/page/main.js": page,
+        "/generate": picture,
+        "/generate?seed=1": picture,
+        "/i/avatars@0/1.png": picture,
+        "/plane": picture,
+    }.items():
+        fits = [
+            (len(rule), word == "Allow")
+            for word, rule in rules
+            if (path == rule[:-1] if rule.endswith("$") else path.startswith(rule))
+        ]
+        assert max(fits)[1] is allowed, path  # RFC 9309: the longest decides
+
+
+def test_there_is_an_icon_where_browsers_look_for_one(client: TestClient) -> None:
+    answer = client.get("/favicon.ico")
+    assert answer.headers["Content-Type"] == "image/x-icon"
+    with Image.open(io.BytesIO(answer.content)) as icon:
+        assert (icon.format, icon.size) == ("ICO", (32, 32))

@@ -16,11 +16,13 @@ from fastapi import APIRouter, Request, Response
 
 from app.responses import caching
 from app.responses.problems import NotFound
+from app.settings import Robots
 
 FOLDER = Path(__file__).parent.parent / "page"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
@@ -36,6 +38,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+ROBOTS: dict[Robots, str] = {  # RFC 9309
+    "page": "Allow: /$\nAllow: /?\nAllow: /page/\nAllow: /favicon.ico\nDisallow: /\n",
+    "none": "Disallow: /\n",
+    "all": "Allow: /\n",
+}
 DOCS = b'<a href="docs">API</a> '
 # a fifth of the modules' bytes, whole lines; those who read them read the files
 DOC_COMMENT = re.compile(rb"^ */\*\*(?:(?!\*/).)*\*/$", re.DOTALL | re.MULTILINE)
@@ -47,6 +54,19 @@ router = APIRouter(include_in_schema=False)
 async def page(request: Request) -> Response:
     """Returns the explorer."""
     return _file(request, "index.html")
+
+
+@router.get("/favicon.ico")
+async def favicon(request: Request) -> Response:
+    """Returns the icon that browsers ask for where a page names none."""
+    return _file(request, "favicon.ico")
+
+
+@router.get("/robots.txt")
+async def robots(request: Request) -> Response:
+    """Returns what crawlers may fetch: pictures are more than any of them could."""
+    text = f"User-agent: *\n{ROBOTS[request.app.robots]}"
+    return Response(text, media_type="text/plain", headers=HEADERS)
 
 
 @router.get("/page/{name}")
