@@ -11,7 +11,7 @@ class Readiness:
         self._hang_seconds = hang_seconds
         self.generators: Generators | None = None  # once they are loaded
         self.draining = False  # still serving, but not for long
-        self.scoreboard = Scoreboard.alone()  # of all workers of this host
+        self.scoreboard = Scoreboard.alone()
 
     def reason(self) -> str | None:
         """Returns why no new request should come here; None if they may."""
