@@ -23,6 +23,7 @@ from PIL import Image
 
 from model.generators import ZOO
 from tests import test_bulk
+from tests.browsing import Visit, chromium
 from tests.test_start import free_port, service
 
 ROOT = Path(__file__).parent.parent
@@ -347,3 +348,23 @@ def test_refusal_of_what_is_no_request_leads_there_too(under_a_path: Host) -> No
         connection.sendall(b"no request\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert b'"type": "/gan/problems/' in answer
+
+
+@pytest.mark.browser
+def test_explorer_under_a_path_shows_pictures_and_asks_for_nothing_outside_it(
+    under_a_path: Host,
+) -> None:
+    with chromium() as browser:
+        here = Visit(browser, f"http://127.0.0.1:{under_a_path.port}")
+        page = here.page
+        page.goto(f"{here.address}/gan/?seed=42")
+        page.locator(".stage canvas.large").wait_for()
+        for link in page.locator("#views a").all():
+            link.click()
+            page.wait_for_timeout(300)
+        page.goto(f"{here.address}/gan/?grid=0")
+        page.locator("button.tile").first.wait_for()
+        assert page.url.startswith(f"{here.address}/gan/?")
+        assert len(here.requests) > 20
+        assert [path for path in here.requests if not path.startswith("/gan/")] == []
+        assert here.wrong == []

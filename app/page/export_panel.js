@@ -100,6 +100,7 @@ export class ExportPanel {
   }
 
   #snippets() {
-    return snippets(this.picture, { origin: location.origin, side: this.side, page: location.href })
+    const origin = new URL(".", location.href).href.slice(0, -1) // with a proxy's path, if any
+    return snippets(this.picture, { origin, side: this.side, page: location.href })
   }
 }

@@ -61,7 +61,7 @@ export class Header {
     }
     return h(
       "a",
-      { href: `/?view=${name}`, "data-view": name, onclick },
+      { href: `./?view=${name}`, "data-view": name, onclick },
       icon(drawing),
       h("span", {}, title),
       name === "path" && this.pins,

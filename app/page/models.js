@@ -32,7 +32,7 @@ export class Models {
     const primary = { class: "button primary" }
     const use = () => this.app.useModel(card.id)
     const explore = button(`Explore ${card.name}`, "grid", use, primary)
-    const json = h("a", { class: "button", href: `/models/${card.id}` }, "Card as JSON")
+    const json = h("a", { class: "button", href: `./models/${card.id}` }, "Card as JSON")
     return h(
       "article",
       { class: "card" },

@@ -57,7 +57,7 @@ export class Router {
       { class: "empty", role: "alert" },
       h("h1", {}, "This cannot be shown"),
       h("p", {}, error.message),
-      h("a", { class: "button primary", href: "/" }, "Begin anew"),
+      h("a", { class: "button primary", href: "./" }, "Begin anew"),
     )
     byId("main").replaceChildren(alert)
     this.view = null

@@ -49,8 +49,8 @@ export class Store {
   #write(replace) {
     const entry = { shown: this.state, index: this.#place }
     this.#address = addressOf(this.state)
-    if (replace) history.replaceState(entry, "", this.#address)
-    else history.pushState(entry, "", this.#address)
+    if (replace) history.replaceState(entry, "", `.${this.#address}`)
+    else history.pushState(entry, "", `.${this.#address}`)
     if (!replace) session.setItem(NEWEST, String(this.#place))
   }
 }
