@@ -20,6 +20,7 @@ from model.samplers.onnx_graph import onnx_graph
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 
+TOGETHER = 16  # pictures of one run: more take more memory, and no less time
 MOST_WASTE = 1.25  # threads' time over useful time, where a batch does not divide
 
 
@@ -67,6 +68,12 @@ def session(graph: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def draw(session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Draws pictures (N, side, side, C) of rows (N, input_dim)."""
-    pixels: NDArray[np.uint8] = session.run(["pixels"], {"rows": rows})[0]
+    """Draws pictures (N, side, side, C) of rows (N, input_dim), so many at a time that the memory
+    for feature maps, which ONNX Runtime keeps, stays small.
+    """
+    parts = [
+        session.run(["pixels"], {"rows": rows[start : start + TOGETHER]})[0]
+        for start in range(0, max(1, len(rows)), TOGETHER)
+    ]
+    pixels: NDArray[np.uint8] = np.concatenate(parts) if len(parts) > 1 else parts[0]
     return pixels
