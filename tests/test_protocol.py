@@ -641,9 +641,9 @@ def test_bytes_around_a_body_count_as_its_head(form: str, segments: str) -> None
     if segments == "one":
         parts = [b"".join(parts) + b"\r\n\r\n"]
     _, writes, closed = told(*parts)
-    status = b"400" if form == "zeros" else b"431"  # no length has so many digits
-    assert writes[0].startswith(b"HTTP/1.1 " + status)
-    assert len(writes) == 1
+    (write,) = writes
+    proper = form in ("trailer", "trailers", "short-trailers", "chunk-extension")
+    assert write[:13] in (b"HTTP/1.1 431 ", *([] if proper else [b"HTTP/1.1 400 "]))
     assert closed
 
 
@@ -671,19 +671,19 @@ def test_requests_ahead_of_their_turn_wait_unread_and_bounded(first: bytes) -> N
     async def main() -> tuple[int, int, int, bool, int]:
         app = Echo(gate := asyncio.Event())
         async with connection(app) as (line, recorder):
-            line.data_received(first + NEXT * 8_000)
+            line.data_received(first + NEXT * 4_000)
             await asyncio.sleep(0.01)
             ahead, held, paused = len(line.pipeline), len(line._held), line.flow.read_paused
             gate.set()
-            while len(recorder.writes) < 8_001:
+            while len(recorder.writes) < 4_001:
                 await asyncio.sleep(0.01)
             return len(app.seen), ahead, held, paused, len(line._held)
 
     count, ahead, held, paused, left = asyncio.run(main())
     assert ahead <= 512 / len(NEXT)
-    assert held <= 8_000 * len(NEXT)
+    assert held <= 4_000 * len(NEXT)
     assert paused
-    assert (count, left) == (8_001, 0)
+    assert (count, left) == (4_001, 0)
 
 
 @pytest.mark.parametrize("kind", ["length", "chunks"])

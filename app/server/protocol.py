@@ -22,7 +22,7 @@ from contextvars import Context
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -63,7 +63,8 @@ class Protocol(HttpToolsProtocol):
         self._receipt: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None  # the request that is being answered
         self._held = bytearray()  # what came while a request was being answered
-        self._head_bytes = 0  # of this request, all but its body
+        self._head_bytes = 0  # of this request
+        self._around_bytes = 0  # between its chunks and behind them, beyond what has to be there
         self._body_bytes = 0  # in this part, with what has to be around them
         self._body_left = 0  # bytes that are to come by Content-Length
         self._in_head, self._complete, self._refused = True, False, False
@@ -73,6 +74,7 @@ class Protocol(HttpToolsProtocol):
         """Begins to wait for a request."""
         watched = WatchedTransport(transport, self.loop, self.stalled_seconds)
         super().connection_made(cast("asyncio.Transport", watched))
+        self.flow = Flow(self.transport, self._held)
         self._await_request()
 
     @property
@@ -104,6 +106,7 @@ class Protocol(HttpToolsProtocol):
         if not self._held or self._is_answering():
             return
         del self._held[: self._read(self._held)]
+        self.flow.resume_reading()
         if self._ended and not self._held:
             if self._is_answering():
                 self.cycle.keep_alive = False
@@ -159,11 +162,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse_as_malformed()
             return
         if not in_head:
-            self._head_bytes += max(0, len(part) - self._body_bytes)
-            if self._head_bytes > self.largest_head:
+            self._around_bytes = max(0, self._around_bytes + len(part) - self._body_bytes)
+            if self._head_bytes + self._around_bytes > self.largest_head:
                 self._refuse_the_head()
         if self._complete:
-            self._head_bytes = 0
+            self._head_bytes = self._around_bytes = 0
 
     def _feed(self, part: bytes | bytearray) -> None:
         try:
@@ -389,9 +392,22 @@ def origin_form(target: bytes) -> bytes:
     if target == b"*":
         return target
     url = httptools.parse_url(target)
-    if url.schema not in (b"http", b"https") or not url.host or url.userinfo:
+    if (url.schema or b"").lower() not in (b"http", b"https") or not url.host or url.userinfo:
         raise httptools.HttpParserInvalidURLError("neither a path nor a URL of this service")
     return (url.path or b"/") + (b"" if url.query is None else b"?" + url.query)
+
+
+class Flow(FlowControl):
+    """Reads no more while enough of later requests is here, whoever asks for more of this one."""
+
+    def __init__(self, transport: asyncio.Transport, held: bytearray) -> None:
+        super().__init__(transport)
+        self._held = held
+
+    def resume_reading(self) -> None:
+        """Takes bytes of the client again, if there is room for them."""
+        if len(self._held) <= HIGH_WATER_LIMIT:
+            super().resume_reading()
 
 
 class OneWrite:
