@@ -555,11 +555,11 @@ def each_told(connections: Iterable[Sequence[bytes]]) -> list[Told]:
 
     config = configured(app := Echo())
     config.load()
-    state = uvicorn.Server(config).server_state
+    state, kind = uvicorn.Server(config).server_state, protocol(Settings())
 
     async def tell(parts: Sequence[bytes]) -> Told:
         app.seen = []
-        line, recorder = protocol(Settings())(config, state, {}), Recorder()
+        line, recorder = kind(config, state, {}), Recorder()
         line.connection_made(recorder)  # type: ignore[arg-type]
         for part in parts:
             line.data_received(part)

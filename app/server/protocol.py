@@ -16,6 +16,7 @@ next request is parsed before this one is answered:
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from contextvars import Context
@@ -61,6 +62,7 @@ class Protocol(HttpToolsProtocol):
         self._bell: set[Callable[[], None]] = set()
         self._extensions: dict[str, Any] = {BELL: self._bell}
         self._receipt: asyncio.TimerHandle | None = None
+        self._idle_since = math.inf  # seconds of the loop's clock; a request is here, or none yet
         self._running: RequestResponseCycle | None = None  # the request that is being answered
         self._held = bytearray()  # what came while a request was being answered
         self._head_bytes = 0  # of this request
@@ -85,7 +87,7 @@ class Protocol(HttpToolsProtocol):
         """Parses bytes of a request, or keeps them until the one before is answered."""
         if self._refused:
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = math.inf
         if self._held or self._is_answering():
             self._hold(data)
         elif (used := self._read(data)) < len(data):
@@ -125,28 +127,30 @@ class Protocol(HttpToolsProtocol):
                 return size
             if self._is_answering():
                 break
-        if self._complete:
+        if not self._complete:
+            if self._receipt is None:
+                self._await_request()
+            return place
+        if self._receipt is not None:
             self._end_receipt()
+        if self.cycle.response_complete:
             self._await_the_next()
-        elif self._receipt is None:
-            self._await_request()
         return place
 
     def _end_of_part(self, data: bytes | bytearray, place: int) -> int:
-        size = len(data)
         if place == 0 and data[0] in b"\r\n":  # perhaps the rest of a blank line
-            return min(3, size - len(data.lstrip(b"\r\n")))
+            return min(3, len(data) - len(data.lstrip(b"\r\n")))
         if self._in_head:
             end = data.find(BLANK_LINE, place)
         elif self._body_left:
-            end = min(size, place + self._body_left)
+            end = min(len(data), place + self._body_left)
             self._body_left -= end - place
             return end
         else:
             end = data.rfind(BLANK_LINE, place, place + PART)
             if end < 0:
                 end = data.find(BLANK_LINE, place + PART - len(BLANK_LINE) + 1)
-        return size if end < 0 else end + len(BLANK_LINE)
+        return len(data) if end < 0 else end + len(BLANK_LINE)
 
     def _parse(self, part: bytes | bytearray) -> None:
         in_head = self._in_head
@@ -157,7 +161,10 @@ class Protocol(HttpToolsProtocol):
                 return
         self._body_bytes = 0
         try:
-            self._feed(part)
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._refused:
+                self._ignore_upgrade(part[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse_as_malformed()
             return
@@ -168,15 +175,7 @@ class Protocol(HttpToolsProtocol):
         if self._complete:
             self._head_bytes = self._around_bytes = 0
 
-    def _feed(self, part: bytes | bytearray) -> None:
-        try:
-            self.parser.feed_data(part)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._refused:
-                self._read_without_upgrade()
-                self._feed(part[upgrade.args[0] :])
-
-    def _read_without_upgrade(self) -> None:
+    def _ignore_upgrade(self, rest: bytes | bytearray) -> None:
         """Reads the head again as if it asked for no other protocol: that is ignored here (RFC
         9110, section 7.8), but the parser ends with it, and would take the body for a request.
         """
@@ -185,7 +184,13 @@ class Protocol(HttpToolsProtocol):
         lines += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self.parser.feed_data(b"".join(lines) + b"\r\n")
+        try:
+            self.parser.feed_data(b"".join(lines) + b"\r\n")
+        except httptools.HttpParserError:
+            self._refuse_as_malformed()
+        else:
+            if rest:
+                self._parse(rest)
 
     def on_message_begin(self) -> None:
         """Begins a request, when the parser has seen its first byte."""
@@ -196,7 +201,10 @@ class Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header. A trailer is none, whatever its name (RFC 9110, section 6.5.1)."""
         if self._in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begins the answer, when the parser has seen the whole head, or refuses it."""
@@ -206,28 +214,31 @@ class Protocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 self._refuse(KINDS["malformed-request"], "CONNECT is for proxies.")
             return
-        hosts, self._body_left, chunked = 0, 0, False
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1 if HOST.fullmatch(value) else 2
-            elif name == b"content-length":
-                self._body_left = int(value)
-            elif name == b"transfer-encoding":
-                chunked = True
-        if (hosts != 1 or chunked) and not self._is_proper(hosts, chunked):
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        host = self.headers[names.index(b"host")][1] if hosts else b""
+        if (hosts != 1 or b"transfer-encoding" in names or not HOST.fullmatch(host)) and (
+            mistake := self._mistake(hosts, host, names)
+        ):
+            self._refuse(KINDS["malformed-request"], mistake)
             return
+        self._body_left = 0
+        if b"content-length" in names:
+            self._body_left = int(self.headers[names.index(b"content-length")][1])
         if self.url[:1] != b"/":
             self.url = origin_form(self.url)
         super().on_headers_complete()
         self._in_head = False
 
-    def _is_proper(self, hosts: int, chunked: bool) -> bool:
+    def _mistake(self, hosts: int, host: bytes, names: list[bytes]) -> str:
         version = self.parser.get_http_version()
-        if hosts > 1 or (hosts == 0 and version != "1.0"):
-            self._refuse(KINDS["malformed-request"], "One header Host is wanted, with a name.")
-        elif chunked and version != "1.1":
-            self._refuse(KINDS["malformed-request"], "HTTP/1.0 has no Transfer-Encoding.")
-        return not self._refused
+        if hosts > 1 or (not hosts and version != "1.0"):
+            return "One header Host is wanted."
+        if not HOST.fullmatch(host):
+            return "The header Host is no name or address."
+        if version != "1.1" and b"transfer-encoding" in names:
+            return "HTTP/1.0 has no Transfer-Encoding."
+        return ""
 
     def on_chunk_header(self) -> None:
         """Counts a part of the body that is as long as its own line says."""
@@ -244,15 +255,23 @@ class Protocol(HttpToolsProtocol):
         if self._in_head:  # its head is refused, or is read again
             return
         self._in_head = self._complete = True
-        if not self._refused:
-            super().on_message_complete()
+        cycle = self.cycle
+        if not (self._refused or cycle.response_complete):
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Goes on to the next request, if it is here."""
-        super().on_response_complete()
-        if self._held and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._held:
             self.loop.call_soon(self._go_on, context=Context())  # none of the request before
+        else:
+            self._await_the_next()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's never keeps it
         """Keeps the connection of a client that sends no more until all that is here as a whole is
@@ -277,6 +296,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._watched.lost()
         self._end_receipt()
+        self._unset_keepalive_if_required()
         self._held.clear()
         for leave in tuple(self._bell):
             leave()
@@ -307,13 +327,20 @@ class Protocol(HttpToolsProtocol):
         self._receipt = self.loop.call_later(self.receipt_seconds, self._late)
 
     def _await_the_next(self) -> None:
-        """Starts the keep-alive timer where the answer was complete before its request."""
-        answered = self.cycle is not None and self.cycle.response_complete
-        if answered and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        """Begins to count the time to the next request: the last is here, and is answered."""
+        if self._in_head and self.cycle is not None and self.cycle.response_complete:
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._look_whether_idle()
+
+    def _look_whether_idle(self) -> None:
+        """Closes a connection that nobody uses. One timer does for many requests."""
+        self.timeout_keep_alive_task = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            self.transport.close()
+        elif left < math.inf and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(left, self._look_whether_idle)
 
     def _end_receipt(self) -> None:
         if self._receipt is not None:
@@ -406,7 +433,7 @@ class Flow(FlowControl):
 
     def resume_reading(self) -> None:
         """Takes bytes of the client again, if there is room for them."""
-        if len(self._held) <= HIGH_WATER_LIMIT:
+        if self.read_paused and len(self._held) <= HIGH_WATER_LIMIT:
             super().resume_reading()
 
 
