@@ -321,9 +321,9 @@ def test_path_that_can_be_none_of_ours_is_refused_before_all_else(
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_long_path_costs_no_more_than_a_short_one(doors: list[TestClient], method: str) -> None:
     def seconds(path: str) -> float:
-        start = time.thread_time()
+        start = time.process_time()
         doors[0].request(method, path)
-        return time.thread_time() - start
+        return time.process_time() - start
 
     for path in ("/latents/", "/i/", "/models/", "/page/", "/generate"):
         assert seconds(path + "." * 16_000 + "/") < seconds(path + "x") + 0.1
@@ -381,8 +381,10 @@ def test_requests_ahead_of_their_turn_take_little_memory(
         for _, writer in sockets:
             writer.transport.abort()
 
-    with watched(generator_folder, tmp_path / "log") as (process, _, port):
+    with watched(generator_folder, tmp_path / "log") as (process, address, port):
         asyncio.run(answers(port, [get(b"/interpolate.webp?seeds=1,2&frames=256&scale=4")] * 10))
         before = largest(process.pid)
         asyncio.run(main(port))
-        assert largest(process.pid) < before + 15  # 120 MiB where each is parsed
+        assert largest(process.pid) < before + 15  # 70 where each is parsed
+        while gauge(fetch(f"{address}/metrics").decode(), "ganserve_requests_in_flight") > 1:
+            time.sleep(0.2)  # an animation is encoded to its end

@@ -100,14 +100,22 @@ class Protocol(HttpToolsProtocol):
     def _hold(self, data: bytes) -> None:
         if not self._refused and self.cycle.keep_alive:  # else nothing more will be answered
             self._held += data
-            if len(self._held) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
+            self._pause_if_full()
+
+    def _pause_if_full(self) -> None:
+        if len(self._held) > HIGH_WATER_LIMIT and self._is_answering():
+            self.flow.pause_reading()
+            assert self._running
+            if self._watched.tells_who_has_gone():  # reading would tell, if it went on
+                self._watched.await_answer(self._running.response_started)
 
     def _go_on(self) -> None:
         """Reads what has been held."""
         if not self._held or self._is_answering():
             return
+        self._watched.answered()
         del self._held[: self._read(self._held)]
+        self._pause_if_full()
         self.flow.resume_reading()
         if self._ended and not self._held:
             if self._is_answering():

@@ -54,9 +54,7 @@ class WatchedTransport:
         """Forgets the connection: it has ended."""
         self.write = _dropped
         self._cancel_stall()
-        if self._gone is not None:
-            self._gone.cancel()
-            self._gone = None
+        self.answered()
 
     def pause_reading(self) -> None:
         """Lets bytes of the client wait where they are."""
@@ -97,22 +95,30 @@ class WatchedTransport:
             self._stall = None
 
     def tells_who_has_gone(self) -> bool:
-        """Returns whether `await_answer` can find out anything here."""
+        """Returns whether `await_answer` can find it out here."""
         own = self.get_extra_info("socket")
         families = (socket.AF_INET, socket.AF_INET6)
         return TCP_INFO is not None and own is not None and own.family in families
 
     def await_answer(self, begun: bool) -> None:
-        """Ends the connection as soon as the client is not there; it has sent its last byte.
+        """Ends the connection as soon as the client is not there, while nothing of it is read.
 
         A client that has closed its socket and one that has only said that it sends no more look
         alike, until something is sent to them: the kernel of the former refuses it. So the first
         byte of the answer, which is the same for all, goes ahead, unless the answer has begun.
         """
+        if self._gone is not None or self.is_closing():
+            return  # it looks already
         if not begun:
             self._transport.write(b"H")
             self.write = self._write_but_the_first
         self._look_for_the_client(0.01)
+
+    def answered(self) -> None:
+        """Looks no more whether the client is there."""
+        if self._gone is not None:
+            self._gone.cancel()
+            self._gone = None
 
     def _write_but_the_first(self, data: bytes) -> None:
         self.write = self._transport.write
