@@ -133,7 +133,7 @@ class Protocol(HttpToolsProtocol):
             place = end
             if self._refused:
                 return size
-            if self._is_answering():
+            if self._complete and not self.cycle.response_complete:
                 break
         if not self._complete:
             if self._receipt is None:
