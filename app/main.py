@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import ports
@@ -197,8 +198,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.span = tracer(settings)
     problems.install(app)
 
+    @app.exception_handler(ClientDisconnect)  # before its body was here
     @app.exception_handler(ClientGoneError)
-    async def _gone(request: Request, error: ClientGoneError) -> Response:
+    async def _gone(request: Request, error: Exception) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)
