@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import ports
@@ -19,7 +20,7 @@ from app.engine.loaded_generator import ClientGoneError
 from app.engine.projector import ProjectionError, projector
 from app.http import cors, decorations, hot_path, openapi
 from app.http.root_path import under, without
-from app.monitoring.logs import log_answer
+from app.monitoring.logs import CONTROL, log_answer
 from app.monitoring.request_context import Facts, current, facts_of
 from app.monitoring.telemetry import Telemetry
 from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, enforced
@@ -44,6 +45,8 @@ from app.server.readiness import Readiness
 from app.server.reloading import Reloader
 from app.settings import Robots, Settings, read_settings
 from app.state import State
+
+LONGEST_PATH = 512  # characters; all of ours are shorter
 
 Trace = Callable[[str, str, int, Facts, float], None]
 
@@ -88,8 +91,14 @@ class Service(FastAPI):
     ) -> tuple[str, int]:
         """Answers a request; returns the route and the status of the answer."""
         constant = [(b"x-request-id", facts.id.encode()), *self.sharing.headers(scope["headers"])]
+        path = scope["path"]
+        # whatever reads the path after this, a pattern's time and its $ are safe from it
+        if len(path) > LONGEST_PATH or (not path.isprintable() and CONTROL.search(path)):
+            refusal = NotFound("No path here is so long, or has control characters.").response()
+            await refusal(scope, receive, cors.with_headers(send, constant))
+            return "door", refusal.status_code
         on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
-        if self.admin_port and not ports.answers(scope["path"], on_admin_port):
+        if self.admin_port and not ports.answers(path, on_admin_port):
             refusal = NotFound("This path is not on this port.").response()
             await refusal(scope, receive, cors.with_headers(send, constant))
             return "door", refusal.status_code
@@ -189,8 +198,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.span = tracer(settings)
     problems.install(app)
 
+    @app.exception_handler(ClientDisconnect)  # before its body was here
     @app.exception_handler(ClientGoneError)
-    async def _gone(request: Request, error: ClientGoneError) -> Response:
+    async def _gone(request: Request, error: Exception) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
     rooms = (images, permalinks, interpolations, planes, models, latents)

@@ -163,6 +163,16 @@ FRAMING = {
     "pipeline-and-junk": get(b"/generate?seed=1").replace(CLOSE, b"") + b"\0junk\r\n\r\n",
     "pipeline-of-refusals": get(b"/generate?seed=-1").replace(CLOSE, b"") * 20,
     "pipeline-behind-a-post": post(BODY).replace(CLOSE, b"") + get(b"/livez"),
+    "upgrade": framed(b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 11\r\n", BODY),
+    "upgrade-and-next": framed(
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + CHUNKED,
+        b"b\r\n" + BODY + b"\r\n0\r\n\r\n" + get(b"/livez"),
+    ),
+    "connect-and-next": b"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n" + get(b"/livez"),
+    "long-trailer": framed(
+        CHUNKED, b"b\r\n" + BODY + b"\r\n0\r\nX: " + b"a" * 17_000 + b"\r\n\r\n"
+    ),
+    "long-extension": framed(CHUNKED, b"b;" + b"a" * 17_000 + b"\r\n" + BODY + b"\r\n0\r\n\r\n"),
     "smuggled": framed(b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", get(b"/metrics")),
 }
 
@@ -190,6 +200,10 @@ GOOD = [
     post(b'{"recipes": [{"mix": [{"seed": 1, "weight": 0.5}, {"seed": 2, "weight": 1}]}]}'),
     post(b'{"z": [[0.1, 0.2, 0.3, 0, 0, 0, 0, 1e-3]], "scale": 2, "format": "png"}'),
     framed(CHUNKED + CLOSE, b"b\r\n" + BODY + b"\r\n0\r\n\r\n"),
+    framed(
+        b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n" + CHUNKED,
+        b"b\r\n" + BODY + b"\r\n0\r\nX: y\r\n\r\n",
+    ),
 ]
 PARTS = [
     b"%00", b"%ff", b"\\ud800", b"NaN", b"-1", b"1e999", b"9" * 400, b"\r\n", b"\0", b"\xff", b"{",

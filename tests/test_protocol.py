@@ -3,14 +3,16 @@
 import asyncio
 import gc
 import socket
+import struct
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from app.server.disconnection import watching
 from app.server.protocol import Protocol, protocol
@@ -32,8 +34,14 @@ class Recorder:
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
         return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def get_extra_info(self, name: str) -> None:
         return None
@@ -348,7 +356,8 @@ def test_connection_is_kept_between_requests_as_long_as_the_setting_says() -> No
 
 
 @pytest.mark.parametrize(
-    "begun", [b"", b"GET /", GET[:-2], b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"]
+    "begun",
+    [b"", b"GET /", GET[:-2], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"],
 )
 def test_request_that_does_not_arrive_is_408(begun: bytes) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -409,7 +418,7 @@ def test_answered_request_leaves_nothing_to_the_garbage_collector(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"GET /", GET, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"],
+    [b"", b"GET /", GET, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"],
     ids=["nothing", "line", "request", "body"],
 )
 def test_connection_that_breaks_leaves_nothing_to_the_garbage_collector(content: bytes) -> None:
@@ -448,7 +457,7 @@ def test_late_rest_of_a_request_leaves_an_answer_that_has_begun_alone() -> None:
 
     async def main() -> tuple[list[bytes], bool]:
         async with connection(app, receipt_seconds=0.05) as (line, recorder):
-            line.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+            line.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
             await asyncio.sleep(0.2)
             return recorder.writes, recorder.closed
 
@@ -466,7 +475,7 @@ def test_application_that_answers_after_a_refusal_is_not_heard() -> None:
 
     async def main() -> list[bytes]:
         async with connection(app, receipt_seconds=0.05) as (line, recorder):
-            line.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+            line.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
             await asyncio.sleep(0.2)
             return recorder.writes
 
@@ -499,10 +508,377 @@ def test_request_that_was_answered_early_gets_no_second_answer() -> None:
     async def main() -> tuple[list[bytes], bool]:
         app = answering(b"ab", (b"content-length", b"2"))  # and it reads no body
         async with connection(app, receipt_seconds=0.05) as (line, recorder):
-            line.data_received(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+            line.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
             await asyncio.sleep(0.2)
             return recorder.writes, recorder.closed
 
     writes, closed = asyncio.run(main())
     assert closed
     assert len(writes) == 1
+
+
+class Echo:
+    """Reads each request as a whole, notes it, and answers with its path when it may."""
+
+    def __init__(self, gate: asyncio.Event | None = None) -> None:
+        self.seen: list[tuple[str, bytes, dict[bytes, bytes]]] = []
+        self._gate = gate
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, whole = b"", False
+        while not whole:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, whole = body + message["body"], not message["more_body"]
+        self.seen.append((scope["path"], body, dict(scope["headers"])))
+        if self._gate:
+            await self._gate.wait()
+        path = scope["path"].encode()
+        await answering(path, (b"content-length", b"%d" % len(path)))(scope, receive, send)
+
+
+Told = tuple[list[Any], list[bytes], bool]
+
+
+def told(*parts: bytes) -> Told:
+    """What the application sees of these segments, what is answered, and whether we closed."""
+    (one,) = each_told([parts])
+    return one
+
+
+def each_told(connections: Iterable[Sequence[bytes]]) -> list[Told]:
+    """The same of several connections, one after another."""
+
+    async def main() -> list[Told]:
+        return [await tell(parts) for parts in connections]
+
+    config = configured(app := Echo())
+    config.load()
+    state, kind = uvicorn.Server(config).server_state, protocol(Settings())
+
+    async def tell(parts: Sequence[bytes]) -> Told:
+        app.seen = []
+        line, recorder = kind(config, state, {}), Recorder()
+        line.connection_made(recorder)  # type: ignore[arg-type]
+        for part in parts:
+            line.data_received(part)
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        closed = recorder.closed
+        line.connection_lost(None)
+        return app.seen, recorder.writes, closed
+
+    return asyncio.run(main())
+
+
+def cuts(request: bytes) -> list[tuple[bytes, ...]]:
+    """A request in one segment, in two by many ways to cut it, and byte by byte."""
+    ends = [place for place in range(1, len(request)) if b"\r" in request[place - 1 : place + 3]]
+    places = {*ends, *range(1, len(request), 7)}
+    halves = [(request[:place], request[place:]) for place in places]
+    return [(request,), *halves, tuple(request[i : i + 1] for i in range(len(request)))]
+
+
+CHUNKS = b"Transfer-Encoding: chunked\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADES = {
+    "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    "websocket": b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
+    "two": b"Upgrade: a\r\nconnection: upgrade\r\nUPGRADE: b\r\n",
+    "none": b"",
+}
+BODIES = {
+    "length": (b"POST", b"Content-Length: 5\r\n\r\nab\r\nc"),
+    "chunks": (b"POST", CHUNKS + b"\r\n2\r\nab\r\n3\r\n\r\nc\r\n0\r\n\r\n"),
+    "trailers": (
+        b"POST",
+        CHUNKS + b"\r\n5;a=b\r\nab\r\nc\r\n0\r\nAuthorization: t\r\nHost: t\r\nUpgrade: t\r\n\r\n",
+    ),
+    "empty": (b"POST", b"Content-Length: 0\r\n\r\n"),
+    "none": (b"GET", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("body", BODIES)
+def test_requests_are_the_same_however_they_are_cut(upgrade: str, body: str) -> None:
+    """An upgrade is ignored, trailers are no headers, and what follows is another request."""
+    method, rest = BODIES[body]
+    head = method + b" /first HTTP/1.1\r\nHost: x\r\n" + UPGRADES[upgrade]
+    content = b"" if body in ("empty", "none") else b"ab\r\nc"
+    for seen, writes, closed in each_told(cuts(head + rest + NEXT)):
+        assert [(path, read) for path, read, _ in seen] == [("/first", content), ("/next", b"")]
+        assert b"upgrade" not in seen[0][2]
+        assert b"authorization" not in seen[0][2]
+        assert [write.rpartition(b"\r\n")[2] for write in writes] == [b"/first", b"/next"]
+        assert closed is False
+
+
+def test_upgrade_leaves_nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    told(b"GET / HTTP/1.1\r\nHost: x\r\n" + UPGRADES["h2c"] + b"\r\n")
+    assert caplog.text == ""
+
+
+LONG_FIELD = b"a" * 1000
+AROUND = {
+    "trailer": [b"0\r\nX: ", *[LONG_FIELD] * 20],
+    "trailers": [b"0\r\n", *[b"X: " + LONG_FIELD + b"\r\n"] * 20],
+    "short-trailers": [b"0\r\n", *[b"A: b\r\n" * 100] * 40],
+    "trailer-name": [b"0\r\n", *[LONG_FIELD] * 20],
+    "chunk-extension": [b"5;", *[LONG_FIELD] * 20],
+    "chunk-extensions": [b"1;" + LONG_FIELD + b"\r\na\r\n"] * 20,
+    "zeros": [b"0" * 1000] * 20,
+}
+
+
+@pytest.mark.parametrize("segments", ["one", "many"])
+@pytest.mark.parametrize("form", AROUND)
+def test_bytes_around_a_body_count_as_its_head(form: str, segments: str) -> None:
+    head = b"POST /first HTTP/1.1\r\nHost: x\r\n" + CHUNKS + b"\r\n"
+    parts = [head, *AROUND[form]]
+    if segments == "one":
+        parts = [b"".join(parts) + b"\r\n\r\n"]
+    _, writes, closed = told(*parts)
+    (write,) = writes
+    proper = form in ("trailer", "trailers", "short-trailers", "chunk-extension")
+    assert write[:13] in (b"HTTP/1.1 431 ", *([] if proper else [b"HTTP/1.1 400 "]))
+    assert closed
+
+
+def test_small_chunks_are_no_head() -> None:
+    head = b"POST /first HTTP/1.1\r\nHost: x\r\n" + CHUNKS + b"\r\n"
+    body = b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n"
+    for parts in ([head + body], [head, *(body[i : i + 7] for i in range(0, len(body), 7))]):
+        ((_, content, _),), (write,), _ = told(*parts)
+        assert content == b"a" * 30_000
+        assert write.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n", id="get"),
+        pytest.param(b"POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na", id="length"),
+        pytest.param(
+            b"POST /first HTTP/1.1\r\nHost: x\r\n" + CHUNKS + b"\r\n1\r\na\r\n0\r\n\r\n",
+            id="chunks",
+        ),
+    ],
+)
+def test_requests_ahead_of_their_turn_wait_unread_and_bounded(first: bytes) -> None:
+    async def main() -> tuple[int, int, int, bool, int]:
+        app = Echo(gate := asyncio.Event())
+        async with connection(app) as (line, recorder):
+            line.data_received(first + NEXT * 4_000)
+            await asyncio.sleep(0.01)
+            ahead, held, paused = len(line.pipeline), len(line._held), line.flow.read_paused
+            gate.set()
+            while len(recorder.writes) < 4_001:
+                await asyncio.sleep(0.01)
+            return len(app.seen), ahead, held, paused, len(line._held)
+
+    count, ahead, held, paused, left = asyncio.run(main())
+    assert ahead <= 512 / len(NEXT)
+    assert held <= 4_000 * len(NEXT)
+    assert paused
+    assert (count, left) == (4_001, 0)
+
+
+@pytest.mark.parametrize("kind", ["length", "chunks"])
+def test_junk_behind_a_request_leaves_its_answer_alone(kind: str) -> None:
+    method, rest = BODIES[kind]
+    request = method + b" /first HTTP/1.1\r\nHost: x\r\n" + rest + b"\0junk\r\n\r\n"
+    for _, writes, closed in each_told(cuts(request)):
+        assert writes[0].startswith(b"HTTP/1.1 200 ")
+        assert len(writes) == 1 or writes[1].startswith(b"HTTP/1.1 400 ")
+        assert closed
+
+
+def lines(first: bytes, *more: bytes) -> bytes:
+    return b"\r\n".join([first, *more, b"", b""])
+
+
+@pytest.mark.parametrize(
+    ("request_", "path"),
+    [
+        (lines(b"GET http://host HTTP/1.1", b"Host: host"), "/"),
+        (lines(b"GET http://host?a=b HTTP/1.1", b"Host: host"), "/"),
+        (lines(b"GET HTTPS://host:1/a?b HTTP/1.1", b"Host: host"), "/a"),
+        (lines(b"OPTIONS * HTTP/1.1", b"Host: host"), "*"),
+        (lines(b"GET / HTTP/1.0"), "/"),
+        (lines(b"GET / HTTP/1.1", b"Host:"), "/"),
+        (lines(b"GET / HTTP/1.1", b"Host: [::1]:80"), "/"),
+        (lines(b"GET / HTTP/1.1", b"Host: 1.2.3.4:80"), "/"),
+        (lines(b"GET / HTTP/1.1", b"Host: my_host.example."), "/"),
+        (lines(b"CONNECT x:80 HTTP/1.1", b"Host: x"), None),
+        (lines(b"CONNECT / HTTP/1.1", b"Host: x", b"Content-Length: 3") + b"abc", None),
+        (lines(b"GET x:80 HTTP/1.1", b"Host: x"), None),
+        (lines(b"GET ftp://x/ HTTP/1.1", b"Host: x"), None),
+        (lines(b"GET http://a@x/ HTTP/1.1", b"Host: x"), None),
+        (lines(b"GET http:/// HTTP/1.1", b"Host: x"), None),
+        (lines(b"GET x HTTP/1.1", b"Host: x"), None),
+        (lines(b"GET / HTTP/1.1"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: x", b"Host: x"), None),
+        (lines(b"GET / HTTP/1.0", b"Host: x", b"Host: y"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: x y"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: x/y"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: x@y"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: x:y"), None),
+        (lines(b"GET / HTTP/1.1", b"Host: \xff"), None),
+        (b"GET /\r\n\r\n", None),
+        (lines(b"POST / HTTP/1.0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", None),
+        (lines(b"GET /\xff HTTP/1.1", b"Host: x"), None),
+    ],
+)
+def test_every_target_and_host_is_answered(request_: bytes, path: str | None) -> None:
+    for before, more in ((b"", ()), (NEXT, ("/next",))):
+        seen, writes, closed = told(before, request_) if before else told(request_)
+        assert [one[0] for one in seen] == [*more, *([path] if path else [])]
+        assert writes[-1].startswith(b"HTTP/1.1 200 " if path else b"HTTP/1.1 400 ")
+        assert len(writes) == len(more) + 1
+        assert closed is (path is None or b"HTTP/1.0" in request_)
+
+
+@asynccontextmanager
+async def served(app: Any, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, Any]]:
+    """A server on a port of its own; its address."""
+    config = configured(app, **settings)
+    config.timeout_graceful_shutdown = 20
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    # little room in the kernel: what a client takes is soon seen
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**12)
+    serving = asyncio.create_task(server.serve([listener]))
+    await asyncio.sleep(0.05)
+    yield server, listener.getsockname()
+    server.should_exit = True
+    await serving
+
+
+def deaf(address: Any) -> socket.socket:
+    """A connection of a client that has little room for what it does not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**11)
+    client.connect(address)
+    return client
+
+
+LINGERING = {
+    "kept": (GET, {}),
+    "closed": (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), {}),
+    "half-closed": (GET, {"shut": True}),
+    "late": (GET + b"GET /", {}),
+    "junk": (GET + b"\0", {}),
+}
+UNREAD = bytes(50_000)  # more than the kernel keeps, and less than 64 KiB
+UNREAD_ANSWER = answering(UNREAD, (b"content-length", b"%d" % len(UNREAD)))
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("form", LINGERING)
+def test_client_that_does_not_read_the_rest_of_its_answer_is_given_up(form: str, loop: str) -> None:
+    request, more = LINGERING[form]
+
+    async def main() -> None:
+        short = {"stalled_seconds": 0.3, "keep_alive_seconds": 1, "receipt_seconds": 1}
+        async with served(UNREAD_ANSWER, **short) as (server, address):
+            with deaf(address) as client:
+                client.sendall(request)
+                if more:
+                    client.shutdown(socket.SHUT_WR)
+                await asyncio.sleep(0.2)
+                assert len(server.server_state.connections) == 1
+                for _ in range(60):
+                    await asyncio.sleep(0.05)
+                    if not server.server_state.connections:
+                        break
+                assert not server.server_state.connections
+
+    run(main(), loop)
+
+
+def run(main: Any, loop: str) -> Any:
+    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("size", [50_000, 2**23], ids=["small", "large"])
+def test_client_that_does_not_read_holds_up_no_shutdown(size: int, loop: str) -> None:
+    async def main() -> float:
+        app = answering(bytes(size), (b"content-length", b"%d" % size))
+        async with served(app, stalled_seconds=60) as (server, address):
+            with deaf(address) as client:
+                client.sendall(GET)
+                await asyncio.sleep(0.2)
+                start = time.monotonic()
+                server.should_exit = True
+                while server.server_state.connections:
+                    await asyncio.sleep(0.05)
+                return time.monotonic() - start
+
+    assert run(main(), loop) < 5
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_client_that_only_sends_no_more_is_answered(loop: str, count: int, version: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.2)
+        with watching(scope, receive)(lambda: pytest.fail("it has not gone")):
+            await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
+
+    async def main() -> tuple[bytes, float]:
+        async with served(app) as (_, address):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(GET.replace(b"1.1", version) * count)
+            writer.write_eof()
+            start = time.monotonic()
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return answer, time.monotonic() - start
+
+    answer, seconds = run(main(), loop)
+    count = count if version == b"1.1" else 1
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == count
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"ab")
+    assert answer.count(b"connection: close") == 1
+    assert seconds < 3  # it is not kept
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.parametrize("requests", [1, 2, 5, 20_000])
+def test_client_that_goes_is_noticed_and_leaves_no_traceback(
+    requests: int, way: str, loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        gone, ended = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with watching(scope, receive)(gone.set):
+                await gone.wait()
+            await answering(b"ab", (b"content-length", b"2"))(scope, receive, send)
+            await receive()
+            ended.set()
+
+        async with served(app) as (_, address):
+            client = socket.create_connection(address)
+            client.setblocking(False)
+            client.send(GET * requests)
+            await asyncio.sleep(0.1)
+            assert not gone.is_set()
+            if way == "reset":
+                linger = struct.pack("ii", 1, 0)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.close()
+            await asyncio.wait_for(gone.wait(), 2)
+            await asyncio.wait_for(ended.wait(), 2)
+
+    run(main(), loop)
+    assert not [record for record in caplog.records if record.levelname != "INFO"]

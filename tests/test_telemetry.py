@@ -3,15 +3,17 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel, ValidationError
 
 from app.access.keys import key_hash
 from app.access.signing import SignedUrls
@@ -214,6 +216,63 @@ def test_keys_signatures_and_queries_are_never_logged(generator_folder: Path, li
     for hidden in (key, admin, secret, signature, "gan_wrongkey", "271828", key_hash(key)):
         assert hidden not in text
     assert secret not in repr(settings)
+
+
+WHO = "somebody@mail.example"  # by name: a traceback shows lines of the source
+
+
+class Body(BaseModel):
+    seed: int
+
+
+def _read() -> None:
+    Body.model_validate({"seed": WHO})
+
+
+def _read_by_the_framework() -> None:
+    body = {"email": WHO}
+    raise RequestValidationError([{"loc": ("body",), "msg": "no", "input": body}], body=body)
+
+
+def _fail_while_refusing() -> None:
+    try:
+        _read()
+    except ValidationError:
+        _read_by_the_framework()
+
+
+def _fail_because_of_it() -> None:
+    try:
+        _read()
+    except ValidationError as error:
+        raise RuntimeError("the cause is below") from error
+
+
+def _fail_in_a_group() -> None:
+    try:
+        _fail_because_of_it()
+    except RuntimeError as error:
+        raise ExceptionGroup("two", [ValueError("one"), error]) from None
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize(
+    "fail",
+    [_read, _read_by_the_framework, _fail_while_refusing, _fail_because_of_it, _fail_in_a_group],
+)
+def test_what_could_not_be_read_is_never_logged(
+    lines: Any, fail: Callable[[], None], format: logs.LogFormat
+) -> None:
+    logs.configure(format)
+    try:
+        fail()
+    except Exception:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    text = "\n".join(lines())
+    assert "Traceback" in text
+    assert "its input is not logged" in text
+    assert fail.__name__ in text
+    assert WHO not in text
 
 
 def test_failure_is_logged_with_the_id_that_its_client_has(

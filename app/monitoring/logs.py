@@ -1,13 +1,19 @@
 """The log: one line an event on stderr, as text for people or as JSON for machines.
 
-Paths are logged without their query strings, which may hold signatures; headers never are.
+Paths are logged without their query strings, which may hold signatures; headers never are, nor is
+what somebody has sent and we could not read.
 """
 
 import json
 import logging
 import re
+import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from fastapi.exceptions import ValidationException
+from pydantic import ValidationError
 
 from app.monitoring.request_context import Facts, WithFacts
 
@@ -15,6 +21,7 @@ log = logging.getLogger("ganserve")
 
 LogFormat = Literal["text", "json"]
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
+HIDDEN = "its input is not logged"
 TEXT = "%(levelname)s:     %(message)s"
 # what a line may have besides time, level and message
 MORE = (
@@ -32,7 +39,32 @@ MORE = (
 )
 
 
-class TextFormatter(logging.Formatter):
+class DiscreetFormatter(logging.Formatter):
+    """Writes tracebacks without the input that a validation error repeats."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Returns the traceback, with that of each cause."""
+        error = ei[1] if ei else sys.exc_info()[1]
+        if error is None:
+            return super().formatException(ei)
+        found = traceback.TracebackException.from_exception(error)
+        _hide_input(error, found)
+        return "".join(found.format()).removesuffix("\n")
+
+
+def _hide_input(error: BaseException, found: traceback.TracebackException) -> None:
+    """Takes the message from each validation error of a chain or group."""
+    if isinstance(error, (ValidationError, ValidationException)):
+        found._str = HIDDEN  # type: ignore[attr-defined]  # all that it keeps of the error
+    pairs = [(error.__cause__, found.__cause__), (error.__context__, found.__context__)]
+    if isinstance(error, BaseExceptionGroup):
+        pairs += zip(error.exceptions, found.exceptions or (), strict=False)
+    for one, of_it in pairs:
+        if one is not None and of_it is not None:
+            _hide_input(one, of_it)
+
+
+class TextFormatter(DiscreetFormatter):
     """A level and a message; what a client has sent cannot begin a line of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
@@ -41,7 +73,7 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(DiscreetFormatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
