@@ -223,7 +223,8 @@ class Settings(BaseSettings):
         60.0,
         gt=0,
         le=3600,
-        description="seconds that a client may take nothing of its answer; then it is given up",
+        description="seconds for which a client may take less than 1 KiB a second of its answer;"
+        " then it is given up",
     )
     keep_alive_seconds: int = Field(
         5,

@@ -1,6 +1,7 @@
 """HTTP on the wire: one write an answer, and a bell for clients that go away."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 import struct
@@ -795,6 +796,40 @@ def test_client_that_does_not_read_the_rest_of_its_answer_is_given_up(form: str,
                     if not server.server_state.connections:
                         break
                 assert not server.server_state.connections
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("parts", [1, 4])
+def test_client_that_takes_too_little_is_given_up_and_the_answer_is_held_until_then(
+    parts: int, loop: str
+) -> None:
+    ended = asyncio.Event()
+    size = 16 * 2**20
+    answer = answering(bytes(size // parts), (b"content-length", b"%d" % size), parts=parts)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(scope, receive, send)
+        ended.set()
+
+    async def main() -> None:
+        async with served(app, stalled_seconds=0.5) as (server, address):
+            with deaf(address) as client:
+                client.setblocking(False)
+                client.sendall(GET)
+                taken = 0
+                for turn in range(200):
+                    await asyncio.sleep(0.05)
+                    if turn == 3:
+                        assert not ended.is_set()  # the most of it is not taken
+                    with contextlib.suppress(BlockingIOError, ConnectionResetError):
+                        taken += len(client.recv(5))
+                    if not server.server_state.connections:
+                        break
+                assert not server.server_state.connections
+                assert ended.is_set()
+                assert taken < 1000
 
     run(main(), loop)
 

@@ -12,7 +12,7 @@ from typing import Self
 from app.monitoring.request_context import current
 from app.responses.problems import InvalidRequest, QueueFull
 
-SHARE = 0.5  # of the budget, at most, for all requests of a client but its first
+SHARE = 0.5  # at most, of the budget, for all requests of a client but its first
 MIB = 2**20
 
 
@@ -25,7 +25,7 @@ class MemoryBudget:
         self._by_client: Counter[str | bytes] = Counter()
 
     def reserve(self, size: int) -> "Reservation":
-        """Takes `size` bytes for the request in progress.
+        """Reserves `size` bytes for the request in progress.
 
         Raises:
             InvalidRequest: it could never have so many.

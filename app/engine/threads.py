@@ -20,7 +20,9 @@ _one_thread = ThreadPoolExecutor(1, "bodies")
 
 
 async def in_turn(watch: Watch, value: Any, *steps: Callable[[Any], Any]) -> Any:
-    """Does as `in_parallel` what computes in Python for long: one piece of work after another."""
+    """Takes a value through steps as `in_parallel` does, but after all others that are here: for
+    what computes in Python for long.
+    """
     return await _run(_one_thread, watch, value, steps)
 
 

@@ -24,8 +24,8 @@ from model.picture_request import Output
 from model.recipes import Words, recipe_text, with_seed_texts
 
 PIECE = 64  # pictures that are made at once for one answer, at most
-PIECE_BYTES = 2 * 2**20  # of their pixels; one picture may have more
-COPIES = 8  # of a piece's pixels that are held at most: drawn, as files, encoded, unsent
+PIECE_BYTES = 2 * 2**20  # a piece's pixels; one picture may have more
+COPIES = 8  # times that a piece is held at most: drawn, as files, encoded, unsent
 EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every file in a zip: the same request gives the same bytes
 
 

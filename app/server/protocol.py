@@ -65,7 +65,7 @@ class Protocol(HttpToolsProtocol):
         self._idle_since = math.inf  # seconds of the loop's clock; a request is here, or none yet
         self._running: RequestResponseCycle | None = None  # the request that is being answered
         self._held = bytearray()  # what came while a request was being answered
-        self._head_bytes = 0  # of this request
+        self._head_bytes = 0  # the request's, up to its blank line
         self._around_bytes = 0  # between its chunks and behind them, beyond what has to be there
         self._body_bytes = 0  # in this part, with what has to be around them
         self._body_left = 0  # bytes that are to come by Content-Length
@@ -488,6 +488,8 @@ class OneWrite:
             cycle.transport.close()
         cycle.on_response()
         _let_go(cycle)
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()  # whoever has memory reserved for it holds it until then
 
     async def _send_slowly(self, message: Any) -> None:
         if self._until_closed:  # each part is as long as it is
@@ -495,6 +497,7 @@ class OneWrite:
         await self._slow(message)
         if self._cycle.response_complete:
             _let_go(self._cycle)
+            await self._cycle.flow.drain()
 
 
 def _let_go(cycle: RequestResponseCycle) -> None:

@@ -1,6 +1,6 @@
 """A connection's transport, as the event loop has it, with three things more: writing to a lost
-connection does nothing, a client that takes nothing of what is unsent is given up, before and after
-the end of the connection alike, and one that only sends no more is told from one that has gone.
+connection does nothing, a client that takes too little of what is unsent is given up, before and
+after the end of the connection alike, and one that only sends no more is told from one that has gone.
 
 uvloop raises where something is written to a connection that is lost. And both loops keep a closed
 connection until all is sent, for ever where nobody reads.
@@ -13,11 +13,12 @@ from typing import Any
 
 TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it
 TCP_CLOSE = 7  # the first byte of TCP_INFO: the kernel has ended the connection
+LEAST_RATE = 1024  # bytes a second that a client has to take of what is unsent
 LONGEST_PAUSE = 0.5  # seconds between looks whether the client is still there
 
 
 class WatchedTransport:
-    """One connection's. `stalled_seconds`: how long the client may take nothing."""
+    """One connection's. `stalled_seconds`: how long the client may take too little."""
 
     __slots__ = (
         "_gone",
@@ -45,7 +46,7 @@ class WatchedTransport:
         self.get_write_buffer_size = transport.get_write_buffer_size
 
     def close(self) -> None:
-        """Ends the connection when all is sent, or the client takes nothing more."""
+        """Ends the connection when all is sent, or the client takes too little of it."""
         self._transport.close()
         self.write = _dropped
         self.watch()
@@ -84,7 +85,7 @@ class WatchedTransport:
 
     def _look(self, before: int) -> None:
         self._stall = None
-        if self.get_write_buffer_size() == before:
+        if before - self.get_write_buffer_size() < LEAST_RATE * self._seconds:
             self.abort()
         else:
             self.watch()
