@@ -1,6 +1,6 @@
 """A connection's transport, as the event loop has it, with three things more: writing to a lost
-connection does nothing, a client that takes too little of what is unsent is given up, before and
-after the end of the connection alike, and one that only sends no more is told from one that has gone.
+connection does nothing; a client that takes too little of what is unsent is given up, before and
+after the end of the connection alike; one that only sends no more is told from one that has gone.
 
 uvloop raises where something is written to a connection that is lost. And both loops keep a closed
 connection until all is sent, for ever where nobody reads.
