@@ -5,16 +5,20 @@ JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 
-.PHONY: serve test train bench portraits lint lint-page types format format-page audit sbom clean
+.PHONY: serve test test-slow train bench portraits lint lint-page types format format-page audit sbom clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) exec $(BIN)/python -m app
 
-test: $(VENV)/.dev  ## every test that needs no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+test: $(VENV)/.dev  ## what can be tried in a few minutes: each law, mostly in a short form
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.dev  ## all the rest that needs no GPU: the page in a browser, kills, floods, long runs
+	$(PYTEST) -m slow
 
 train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same again resumes
 	$(BIN)/python -m model.training train --preset $(PRESET) $(ARGS)

@@ -9,7 +9,7 @@ from benchmarks.load import CLIENTS
 from benchmarks.peers.kinds import KINDS, choose
 from benchmarks.plots import draw
 from benchmarks.results import EncodersPart, GeneratorPart, OverloadPart, ServingPart, this_machine
-from benchmarks.runtimes import multiply_adds, shipped
+from benchmarks.runtimes import dcgan, multiply_adds, shipped
 from benchmarks.tables import text_of
 
 PARTS = ("generator", "encoders", "serving", "overload")
@@ -50,7 +50,7 @@ def _generator(found: results.Results, arguments: argparse.Namespace) -> None:
     found.generator = GeneratorPart(
         machine=machine,
         seconds=arguments.seconds,
-        multiply_adds=multiply_adds(shipped().config.network),
+        multiply_adds=multiply_adds(dcgan(shipped())),
         peaks=peaks,
         rows=rows,
         skipped=skipped,

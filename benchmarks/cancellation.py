@@ -30,7 +30,7 @@ HOOKS = {
     "encoding": "_encode_pictures",
 }
 PATIENCE = 10.0  # seconds
-START_PATIENCE = 120.0
+START_PATIENCE = 300.0
 BULK = b'{"seeds": "0-9999", "format": "zip"}'
 
 

@@ -34,7 +34,7 @@ class Delayed:
         return pictures
 
 
-app.server.loading.load_sampler = Delayed  # type: ignore[assignment]
+vars(app.server.loading)["load_sampler"] = Delayed
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.peak import peak
-from benchmarks.runtimes import RUNTIMES, Runtime, multiply_adds, shipped, torch_generator
+from benchmarks.runtimes import RUNTIMES, Runtime, dcgan, multiply_adds, shipped, torch_generator
 from benchmarks.servers import ROOT
 from model.images import crop_center, to_pixels
 
@@ -50,7 +50,7 @@ def measure_all(seconds: float, threads: int) -> tuple[list[Row], dict[str, floa
     and why.
     """
     peaks = {name: _json_of(f"peak-{name}", threads, seconds) for name in ("fp32", "bf16")}
-    work = multiply_adds(shipped().config.network)
+    work = multiply_adds(dcgan(shipped()))
     rows, skipped = [], []
     for index, runtime in enumerate(RUNTIMES):
         name = f"{runtime.name} {runtime.precision}"

@@ -79,12 +79,12 @@ def dcgan(data: Dataset) -> Learner:
         up += [nn.BatchNorm2d(wide), nn.ReLU(), convolution]
     down: list[nn.Module] = [nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for narrow, wide in itertools.pairwise(widths):
-        convolution = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
-        down += [convolution, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
+        strided = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
+        down += [strided, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
     down += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False), nn.Flatten(0)]
     networks = nn.Sequential(*up, nn.Tanh()), nn.Sequential(*down)
     for module in (*up, *down):
-        if hasattr(module, "weight"):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
             mean = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
             nn.init.normal_(module.weight, mean, 0.02)
     adams = [torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in networks]
@@ -103,7 +103,7 @@ def dcgan(data: Dataset) -> Learner:
         adams[0].step()
 
     draw = _drawing(generator, lambda z: generator(z[:, :, None, None]), z_dim)
-    return Learner({}, batch, Networks(*networks, nn.Identity(), *adams), step, draw)
+    return Learner({}, batch, _networks(generator, discriminator, *adams), step, draw)
 
 
 def lightweight_gan(data: Dataset) -> Learner:
@@ -112,7 +112,7 @@ def lightweight_gan(data: Dataset) -> Learner:
     """
     torch.manual_seed(0)
     batch, parts, z_dim, (side, channels) = 40, 4, 256, data.images.shape[2:]
-    files = sys.modules.get("torchvision")
+    files: Any = sys.modules.get("torchvision")
     try:
         record = {"version": version("lightweight-gan")}
         sys.modules["torchvision"] = Mock()  # with which it reads and writes files, not here
@@ -156,8 +156,20 @@ def lightweight_gan(data: Dataset) -> Learner:
         gan.G_opt.step()
 
     draw = _drawing(gan.G, lambda z: gan.G(z).clamp(0, 1) * 2 - 1, z_dim)
-    return Learner(
-        record, batch, Networks(gan.G, gan.D, nn.Identity(), gan.G_opt, gan.D_opt), step, draw
+    networks = _networks(gan.G, gan.D, gan.G_opt, gan.D_opt)
+    return Learner(record, batch, networks, step, draw)
+
+
+def _networks(generator: Any, discriminator: Any, *optimizers: Any) -> Networks:
+    """Those of somebody else, in the record of ours; they have no average."""
+    average: Any = nn.Identity()
+    generator_optimizer, discriminator_optimizer = optimizers
+    return Networks(
+        generator,
+        discriminator,
+        average,
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=discriminator_optimizer,
     )
 
 

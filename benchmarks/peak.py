@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper

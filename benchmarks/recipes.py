@@ -53,7 +53,8 @@ def preset(name: str, **changes: Any) -> Callable[[Dataset], Learner]:
 
     def made(data: Dataset) -> Learner:
         config, (side, channels) = replace(PRESETS[name].config, **changes), data.images.shape[2:]
-        network = replace(config.network, channels=channels, classes=len(data.classes))
+        network: Any = config.network  # of a family with classes
+        network = replace(network, channels=channels, classes=len(data.classes))
         return ours(replace(config, network=network, picture_side=side), data)
 
     return made

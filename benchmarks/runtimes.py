@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import torch
 from numpy.typing import NDArray
 
@@ -45,6 +45,13 @@ def shipped() -> GeneratorFile:
     return read_generator_file(ZOO_MNIST)
 
 
+def dcgan(file: GeneratorFile) -> DCGANConfig:
+    """The shape of a generator file's network, which is of the family that is measured here."""
+    network = file.config.network
+    assert isinstance(network, DCGANConfig)
+    return network
+
+
 def multiply_adds(network: DCGANConfig) -> int:
     """Of one picture, every tap of every transposed convolution counted."""
     widths, side = network.generator_widths, FIRST_SIDE
@@ -57,7 +64,7 @@ def multiply_adds(network: DCGANConfig) -> int:
 
 def torch_generator(file: GeneratorFile) -> Generator:
     """The network of the repository with the file's weights, ready for inference."""
-    generator = Generator(file.config.network)
+    generator = Generator(dcgan(file))
     state = {name: torch.from_numpy(value.copy()) for name, value in file.weights.items()}
     generator.load_state_dict(state, strict=False)  # the file leaves out batch norm's counters
     return generator.eval().requires_grad_(False)
@@ -104,7 +111,7 @@ def _onnxruntime(file: GeneratorFile, threads: int) -> Run:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    content = onnx_bytes(file.config.network, file.weights)
+    content = onnx_bytes(dcgan(file), file.weights)
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda z: session.run(["images"], {"z": z})[0]
 
@@ -118,7 +125,7 @@ def _openvino(precision: str) -> Callable[[GeneratorFile, int], Run]:
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise RuntimeError("this processor has no bf16 arithmetic that OpenVINO would use")
-        model = core.read_model(onnx_bytes(file.config.network, file.weights))
+        model = core.read_model(onnx_bytes(dcgan(file), file.weights))
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,

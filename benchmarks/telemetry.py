@@ -7,6 +7,7 @@ import timeit
 from collections.abc import Callable
 
 from app.engine.histogram import PICTURES, Tally
+from app.engine.memory import MemoryBudget
 from app.monitoring.request_context import current, facts_of
 from app.monitoring.telemetry import Telemetry
 from app.server.readiness import Readiness
@@ -28,7 +29,7 @@ def ids() -> Callable[[], None]:
     """Of one request: its id from its headers, in the context and on the answer."""
 
     def one() -> None:
-        facts = facts_of(HEADERS)
+        facts = facts_of({"headers": HEADERS})
         token = current.set(facts)
         [(b"x-request-id", facts.id.encode()), *HEADERS]
         current.reset(token)
@@ -38,7 +39,7 @@ def ids() -> Callable[[], None]:
 
 def metrics() -> Callable[[], None]:
     """Of one request, in a batch of its own: the dearest case."""
-    telemetry = Telemetry(Readiness(60), Reloader(Settings(), lambda _: None))
+    telemetry = Telemetry(Readiness(60), Reloader(Settings(), lambda _: None), MemoryBudget(2**30))
     histograms = [Tally(), Tally(), Tally(), Tally(PICTURES)]
 
     def one() -> None:

@@ -88,8 +88,9 @@ async def overload(
         tally, sent = await offer(OURS, replica.port, LATER * peak, 1.0)
         return len(tally.pictures) / max(1, sent)
 
-    (tally, sent), *shares = await asyncio.gather(
-        offer(OURS, replica.port, FACTOR * peak, seconds), *map(later, range(later_seconds))
+    (tally, sent), shares = await asyncio.gather(
+        offer(OURS, replica.port, FACTOR * peak, seconds),
+        asyncio.gather(*map(later, range(later_seconds))),
     )
     fine = [second for second, share in enumerate(shares) if share >= 0.95]
     return Overload(

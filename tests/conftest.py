@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,12 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.pytorch import new_generator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights
+
+# how fast the machine is decides nothing
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
 TINY_RESIDUAL = ResidualConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)

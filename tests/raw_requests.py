@@ -235,7 +235,7 @@ def mutated(seed: int) -> bytes:
     return bytes(request)
 
 
-async def answer(port: int, request: bytes, timeout: float = 20.0) -> bytes:
+async def answer(port: int, request: bytes, timeout: float = 300.0) -> bytes:
     """All that comes, on a connection of its own, until the server closes it.
 
     Raises:

@@ -19,7 +19,7 @@ from app.access.signing import SignedUrls
 from app.commands import main
 from app.main import create_app
 from app.settings import Settings
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 KEY, OTHER_KEY = "gan_first-key", "gan_second-key"
 HASHES = f"{key_hash(KEY)},{key_hash(OTHER_KEY).upper()}"
@@ -56,8 +56,8 @@ def test_settings_close_the_application() -> None:
 
 # --- the description ---
 
-BY_KEY = [{"key": []}]
-BY_URL = [{"signature": []}, {"signature": [], "expires": []}]
+BY_KEY: list[dict[str, list[str]]] = [{"key": []}]
+BY_URL: list[dict[str, list[str]]] = [{"signature": []}, {"signature": [], "expires": []}]
 DOORS = [
     pytest.param({}, [], None, None, id="open"),
     pytest.param({"rate_limit": 1}, [], None, None, id="rate-limit"),
@@ -183,7 +183,9 @@ def test_new_key_opens_with_its_hash(door: Door, capsys: pytest.CaptureFixture[s
 
 SIGNED_URL = SIGNER.sign("/interpolate?seeds=1,2&frames=3")
 properties = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
 )  # the door stays the same from example to example
 
 

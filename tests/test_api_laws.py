@@ -28,7 +28,7 @@ LAW = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SIDE = 28
 seeds = st.one_of(st.integers(0, 50), st.integers(0, SEED_LIMIT - 1))
@@ -384,10 +384,14 @@ def test_mix_is_one_file_by_every_road(
         {"seed": int(seed), "weight": float(weight or 1)}
         for seed, _, weight in (part.partition(":") for part in mix.split(","))
     ]
-    body = {name: float(v) if name == "truncation" else v for name, v in change.items()}
+    body: dict[str, Any] = {
+        name: float(v) if name == "truncation" else v for name, v in change.items()
+    }
     for same in (mix, portions, read_recipe(first.content)["mix"]):  # type: ignore[index]
         assert posted(client, mix=same, **body) == first.content
-        output = {name: body.pop(name) for name in ("scale", "resample") if name in body}
+        output: dict[str, Any] = {
+            name: body.pop(name) for name in ("scale", "resample") if name in body
+        }
         packed = posted(client, recipes=[{"mix": same, **body}], format="zip", **output)
         assert zipped(packed, "0000.png") == first.content
         body |= output
@@ -402,7 +406,9 @@ def test_latent_is_one_file_by_every_road(
     assert first.headers["Cache-Control"].startswith("public")
     assert "Image-Seed" not in first.headers
     assert "tiny-z.png" in first.headers["Content-Disposition"]
-    body = {name: float(v) if name == "truncation" else v for name, v in change.items()}
+    body: dict[str, Any] = {
+        name: float(v) if name == "truncation" else v for name, v in change.items()
+    }
     read = read_recipe(first.content)["z"]  # type: ignore[index]
     assert (
         client.get("/generate.png", params={"z": text_of(read)} | change).content == first.content

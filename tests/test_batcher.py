@@ -10,6 +10,7 @@ import pytest
 
 from app.engine.batcher import Batcher, Latents, Note, Pixels
 from app.responses.problems import InvalidRequest, NotReady, QueueFull
+from tests.services import TIMEOUT
 
 
 class Toy:
@@ -24,7 +25,7 @@ class Toy:
 
     def __call__(self, z: Latents) -> Pixels:
         self.started.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(TIMEOUT)
         self.batches.append(len(z))
         self.values.append(z[:, 0].tolist())
         if (z == 13).any():
@@ -43,7 +44,7 @@ def rows(*values: int) -> Latents:
 class Bench:
     """A started batcher with its toy, and short words to use it."""
 
-    def __init__(self, max_batch: int = 4, max_wait: float = 10.0) -> None:
+    def __init__(self, max_batch: int = 4, max_wait: float = TIMEOUT) -> None:
         self.toy = Toy()
         self.batcher = Batcher(
             self.toy, encode, max_batch=max_batch, max_queue=8, max_wait=max_wait
@@ -56,7 +57,7 @@ class Bench:
         """Closes the gate and fills the device, so that what comes next has to wait."""
         self.toy.gate.clear()
         first = self.ask(0)
-        assert await asyncio.to_thread(self.toy.started.wait, 10)
+        assert await asyncio.to_thread(self.toy.started.wait, TIMEOUT)
         return first
 
 
@@ -67,10 +68,10 @@ def run(scenario: Callable[[Bench], Coroutine[Any, Any, None]], **settings: Any)
         bench = Bench(**settings)
         bench.batcher.start()
         try:
-            await asyncio.wait_for(scenario(bench), 10)
+            await asyncio.wait_for(scenario(bench), TIMEOUT)
         finally:
             bench.toy.gate.set()
-            await asyncio.wait_for(bench.batcher.stop(), 10)
+            await asyncio.wait_for(bench.batcher.stop(), TIMEOUT)
         assert bench.batcher.pending == 0
         return bench.toy
 
@@ -160,10 +161,10 @@ def test_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
 def test_queue_that_would_take_too_long_refuses_too() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
-        bench.batcher._pace = 30.0  # seconds a picture, as a very slow device would show
-        with pytest.raises(QueueFull, match=r"for about 30\.0 s") as refusal:
+        bench.batcher._pace = 3 * TIMEOUT  # seconds a picture, as a very slow device would show
+        with pytest.raises(QueueFull, match=r"for about 900\.0 s") as refusal:
             bench.ask(1)
-        assert refusal.value.headers == {"Retry-After": "30"}
+        assert refusal.value.headers == {"Retry-After": "900"}
         bench.toy.gate.set()
         await first
 
@@ -196,6 +197,7 @@ def test_device_that_stays_slower_is_believed_in_the_end() -> None:
 def test_request_not_begun_by_its_deadline_is_never_computed() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
+        bench.batcher._max_wait = 0.05
         late = bench.ask(5)
         await asyncio.sleep(0.1)
         bench.toy.gate.set()
@@ -203,7 +205,7 @@ def test_request_not_begun_by_its_deadline_is_never_computed() -> None:
         with pytest.raises(QueueFull, match="Not begun within"):
             await late
 
-    assert run(scenario, max_wait=0.05).batches == [1]
+    assert run(scenario).batches == [1]
 
 
 def test_request_larger_than_the_queue_can_never_be_served() -> None:
@@ -291,7 +293,7 @@ def test_stopping_answers_what_was_accepted_and_refuses_the_rest() -> None:
         with pytest.raises(NotReady):
             bench.ask(1)
         bench.toy.gate.set()
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, TIMEOUT)
         assert (await first)[0, 0] == 0
         assert (await waiting)[0, 0] == 6
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.parameters.limits import Bounds
 from app.settings import Settings
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 Host = Callable[..., TestClient]
 WIDE = {"max_pictures": 4096, "max_frames": 4096, "max_side": 256}

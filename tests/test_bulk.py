@@ -4,19 +4,14 @@ stopped when nobody waits, and in memory that does not grow with their number.
 
 import base64
 import email
-import http.client
 import io
 import json
-import os
 import signal
 import socket
-import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -25,80 +20,27 @@ from PIL import Image
 
 from model.encoding.marking import read_recipe
 from model.generators import ZOO
-from tests.test_start import fetch, service
+from tests.services import (
+    LARGE,
+    TIMEOUT,
+    RunningService,
+    Words,
+    needs_proc,
+    refuses,
+    service,
+    spent_until_idle,
+    wait_until,
+)
 
 MANY = {"seeds": "0-9999", "format": "zip"}
-LARGE = {"seeds": "0-9999", "format": "npy", "scale": 4}  # 125 MB
 MIB = 2**20
-Words = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Host:
-    """A running service that sends one large answer at a time."""
-
-    process: "subprocess.Popen[str]"
-    address: str
-
-    @contextmanager
-    def posting(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
-        """An answer of which the head is there."""
-        headers = {"Content-Type": "application/json"}
-        if accept is not None:
-            headers["Accept"] = accept
-        place = self.address.removeprefix("http://")
-        with closing(http.client.HTTPConnection(place, timeout=60)) as connection:
-            connection.request("POST", "/generate", json.dumps(body), headers)
-            with closing(connection.getresponse()) as answer:
-                yield answer
-
-    def post(self, body: Words, accept: str | None = None) -> tuple[int, str, bytes]:
-        """Status, media type and content."""
-        with self.posting(body, accept) as answer:
-            return answer.status, answer.headers["Content-Type"], answer.read()
-
-    def get(self, path: str) -> bytes:
-        """The content of a path."""
-        return fetch(self.address + path)
-
-    def connected(self, body: Words) -> socket.socket:
-        """A connection over which the request has gone, with little room for the answer."""
-        host, port = self.address.removeprefix("http://").split(":")
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(20)
-        connection.connect((host, int(port)))
-        content = json.dumps(body)
-        head = f"POST /generate HTTP/1.1\r\nHost: test\r\nContent-Length: {len(content)}\r\n"
-        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{content}".encode())
-        return connection
-
-    def memory(self) -> int:
-        """Bytes that the process holds in memory."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def busy(self, seconds: float) -> float:
-        """The share of so much time that the process is at work: 1 is one core."""
-        before = self.worked()
-        time.sleep(seconds)
-        return (self.worked() - before) / seconds
-
-    def worked(self) -> float:
-        """Seconds of a core since the process began."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
+def host() -> Iterator[RunningService]:
     with service(ZOO / "mnist", GAN_MAX_STREAMS="1", GAN_MAX_QUEUE="300") as (process, address):
-        yield Host(process, address)
+        yield RunningService(process, address)
 
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="no /proc to read memory and work from"
-)
 
 # --- the right pictures ---
 
@@ -126,8 +68,11 @@ def unpacked(media_type: str, content: bytes) -> list[tuple[Words, bytes]]:
     assert message.get_content_type() == "multipart/mixed"
     assert message.defects == []
     found = []
-    for part in message.get_payload():
+    for part in message.walk():
+        if part.is_multipart():
+            continue
         file = part.get_payload(decode=True)
+        assert isinstance(file, bytes)
         assert part.get_content_type() == "image/png"
         assert int(part["Content-Length"]) == len(file)
         said = {} if part["Image-Seed"] is None else {"seed": int(part["Image-Seed"])}
@@ -150,7 +95,7 @@ CONTAINERS = ["zip", "json", "multipart"]
     "seeds", [SEEDS, f"5,3,{2**63 - 1},3,100-229"], ids=["list", "text-with-ranges"]
 )
 def test_pictures_of_seeds_are_the_files_of_their_urls(
-    host: Host, container: str, seeds: Any
+    host: RunningService, container: str, seeds: Any
 ) -> None:
     status, media_type, content = host.post({"seeds": seeds, "format": container})
     assert status == 200
@@ -173,7 +118,7 @@ def test_pictures_of_seeds_are_the_files_of_their_urls(
     ids=["plain", "scale", "lanczos", "truncation-and-edit"],
 )
 def test_what_is_said_of_a_picture_is_its_recipe_and_makes_it_again(
-    host: Host, container: str, more: Words
+    host: RunningService, container: str, more: Words
 ) -> None:
     _, media_type, content = host.post({"seeds": "0-69", "format": container, **more})
     for said, file in unpacked(media_type, content)[::23]:
@@ -184,14 +129,14 @@ def test_what_is_said_of_a_picture_is_its_recipe_and_makes_it_again(
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_pictures_that_follow_a_seed(host: Host, container: str) -> None:
+def test_pictures_that_follow_a_seed(host: RunningService, container: str) -> None:
     _, media_type, content = host.post({"seed": 40, "n": 3, "format": container})
     found = unpacked(media_type, content)
     assert [said["seed"] for said, _ in found] == [40, 41, 42]
     assert found[1][1] == host.get("/generate.png?seed=41")
 
 
-def test_text_stands_for_its_seed(host: Host) -> None:
+def test_text_stands_for_its_seed(host: RunningService) -> None:
     _, media_type, content = host.post({"seeds": ["alice", 7], "format": "json"})
     (alice, file), _ = unpacked(media_type, content)
     assert file == host.get("/generate.png?seed=alice")
@@ -200,7 +145,7 @@ def test_text_stands_for_its_seed(host: Host) -> None:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_pictures_of_latents_are_those_of_the_seeds_that_they_come_from(
-    host: Host, container: str
+    host: RunningService, container: str
 ) -> None:
     z = [json.loads(host.get(f"/latents/{seed}.json"))["z"] for seed in (7, 8)]
     _, media_type, content = host.post({"z": z, "format": container})
@@ -212,7 +157,7 @@ def test_pictures_of_latents_are_those_of_the_seeds_that_they_come_from(
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_recipes_mix_what_they_name(host: Host, container: str) -> None:
+def test_recipes_mix_what_they_name(host: RunningService, container: str) -> None:
     z = json.loads(host.get("/latents/7.json"))["z"]
     one_and_back = [{"seed": 1}, {"seed": 7}, {"seed": 1, "weight": -1}]
     recipes = [
@@ -238,7 +183,7 @@ def test_recipes_mix_what_they_name(host: Host, container: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_array_holds_the_pixels_of_all(host: Host, scale: int) -> None:
+def test_array_holds_the_pixels_of_all(host: RunningService, scale: int) -> None:
     _, media_type, content = host.post({"seeds": SEEDS, "format": "npy", "scale": scale})
     assert media_type == "application/x-npy"
     found = np.load(io.BytesIO(content), allow_pickle=False)
@@ -268,7 +213,7 @@ def test_array_holds_the_pixels_of_all(host: Host, scale: int) -> None:
     ],
 )
 def test_accept_chooses_among_sheet_and_containers(
-    host: Host, accept: str | None, media_type: str
+    host: RunningService, accept: str | None, media_type: str
 ) -> None:
     with host.posting({"seeds": [1, 2, 3]}, accept) as answer:
         content = answer.read()
@@ -281,7 +226,7 @@ def test_accept_chooses_among_sheet_and_containers(
         assert [said["seed"] for said, _ in found] == [1, 2, 3]
 
 
-def test_accept_of_nothing_that_there_is_is_refused(host: Host) -> None:
+def test_accept_of_nothing_that_there_is_is_refused(host: RunningService) -> None:
     status, media_type, content = host.post({"seeds": [1]}, "text/html")
     assert (status, media_type) == (406, "application/problem+json")
     assert "application/zip" in json.loads(content)["detail"]
@@ -290,7 +235,7 @@ def test_accept_of_nothing_that_there_is_is_refused(host: Host) -> None:
 # --- refused before it begins ---
 
 
-def refused(host: Host, body: Words) -> Words:
+def refused(host: RunningService, body: Words) -> Words:
     """The problem that a 429 tells of."""
     with host.posting(body) as answer:
         assert answer.status == 429
@@ -300,47 +245,51 @@ def refused(host: Host, body: Words) -> Words:
         return problem
 
 
-def soon_accepted(host: Host, body: Words) -> bool:
-    """Whether a request gets its place, at last."""
-    for _ in range(500):
+def wait_until_accepted(host: RunningService, body: Words) -> None:
+    """Asks until a request gets its place."""
+
+    def accepted() -> bool:
         with host.posting(body) as answer:
-            if answer.status == 200:
-                answer.read()
-                return True
-        time.sleep(0.02)
-    return False
+            answer.read()
+            return answer.status == 200
+
+    wait_until(accepted, "a request gets its place")
 
 
 @pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
-def test_too_many_large_answers_are_refused_before_they_begin(host: Host, container: str) -> None:
+def test_too_many_large_answers_are_refused_before_they_begin(
+    host: RunningService, container: str
+) -> None:
     with closing(host.connected(LARGE)) as first:
         assert first.recv(15) == b"HTTP/1.1 200 OK"
         problem = refused(host, {"seeds": "0-99", "format": container})
         assert problem["type"] == "/problems/queue-full"
         assert "large answers" in problem["detail"]
         assert host.get("/generate?seed=1")  # others are served meanwhile
-    assert soon_accepted(host, {"seeds": "0-9", "format": container})
+    wait_until_accepted(host, {"seeds": "0-9", "format": container})
 
 
 @pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
-def test_full_queue_refuses_a_large_answer_before_it_begins(host: Host, container: str) -> None:
-    for _ in range(20):  # until we come while the sheet is being drawn
+def test_full_queue_refuses_a_large_answer_before_it_begins(
+    host: RunningService, container: str
+) -> None:
+    for attempt in range(1000):  # until we come while the sheet is being drawn
         place = host.address.removeprefix("http://").split(":")
-        with closing(socket.create_connection((place[0], int(place[1])), timeout=20)) as sheet:
+        with closing(socket.create_connection((place[0], int(place[1])), timeout=TIMEOUT)) as sheet:
             sheet.sendall(b"GET /generate?seed=0&n=256 HTTP/1.1\r\nHost: test\r\n\r\n")
-            time.sleep(0.02)
+            time.sleep(attempt % 10 * 0.01)
             with host.posting({"seeds": "0-99", "format": container}) as answer:
                 content = answer.read()
         if answer.status != 200:
             break
     assert answer.status == 429
     assert "pictures wait already" in json.loads(content)["detail"]
-    assert soon_accepted(host, {"seeds": "0-9", "format": container})
+    wait_until_accepted(host, {"seeds": "0-9", "format": container})
 
 
 def test_queue_shorter_than_a_piece_takes_a_large_answer_too() -> None:
     with service(ZOO / "mnist", GAN_MAX_QUEUE="10") as (process, address):
-        host = Host(process, address)
+        host = RunningService(process, address)
         for container in CONTAINERS:
             _, media_type, content = host.post({"seeds": "0-99", "format": container})
             assert [said["seed"] for said, _ in unpacked(media_type, content)] == list(range(100))
@@ -350,7 +299,7 @@ def test_queue_shorter_than_a_piece_takes_a_large_answer_too() -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(host: Host) -> float:
+def whole(host: RunningService) -> float:
     """Seconds of a core that 10,000 pictures take."""
     host.post({"seeds": "0-99", "format": "zip"})
     before = host.worked()
@@ -358,54 +307,49 @@ def whole(host: Host) -> float:
     return 20 * (host.worked() - before)
 
 
-def spent_until_idle(host: Host, before: float) -> float:
-    """Seconds of a core from then until there is no more work than none, however long it takes."""
-    while host.busy(0.25) > 0.15:
-        pass
-    return host.worked() - before
-
-
 @needs_proc
 @pytest.mark.parametrize(
     ("container", "scale"), [("zip", 1), ("json", 1), ("multipart", 1), ("npy", 1), ("zip", 4)]
 )
 def test_client_that_leaves_in_the_middle_stops_the_work(
-    host: Host, whole: float, container: str, scale: int
+    host: RunningService, whole: float, container: str, scale: int
 ) -> None:
     with host.posting({"seeds": "0-9999", "format": container, "scale": scale}) as answer:
         assert answer.read1(65536)
         before = host.worked()
     assert spent_until_idle(host, before) < whole / 4
-    assert soon_accepted(host, {"seeds": "0-9", "format": container})
+    wait_until_accepted(host, {"seeds": "0-9", "format": container})
 
 
 @needs_proc
-def test_client_that_leaves_without_having_read_stops_the_work(host: Host, whole: float) -> None:
+def test_client_that_leaves_without_having_read_stops_the_work(
+    host: RunningService, whole: float
+) -> None:
     with closing(host.connected(LARGE)) as connection:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
         spent_until_idle(host, 0.0)  # by now nothing more goes into the connection
         before = host.worked()
     assert spent_until_idle(host, before) < whole / 4
-    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"})
+    wait_until_accepted(host, {"seeds": "0-9", "format": "zip"})
 
 
 @needs_proc
 @pytest.mark.parametrize("delay", [0.0, 0.005, 0.02, 0.1])
 def test_client_that_leaves_before_the_answer_begins_stops_the_work(
-    host: Host, whole: float, delay: float
+    host: RunningService, whole: float, delay: float
 ) -> None:
     before = host.worked()
     with closing(host.connected(MANY)):
         time.sleep(delay)
     assert spent_until_idle(host, before) < whole / 4
-    assert soon_accepted(host, {"seeds": "0-9", "format": "zip"})
+    wait_until_accepted(host, {"seeds": "0-9", "format": "zip"})
 
 
 # --- memory ---
 
 
 @needs_proc
-def test_slow_reader_makes_no_memory_grow_and_no_work(host: Host) -> None:
+def test_slow_reader_makes_no_memory_grow_and_no_work(host: RunningService) -> None:
     host.post({**LARGE, "seeds": "0-199"})  # what the first large answer takes, stays
     before = host.memory()
     with closing(host.connected(LARGE)) as connection:
@@ -423,7 +367,7 @@ def test_slow_reader_makes_no_memory_grow_and_no_work(host: Host) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("container", [*CONTAINERS, "npy"])
 def test_ten_thousand_pictures_take_no_more_memory_than_a_few(
-    host: Host, container: str, record_property: Any
+    host: RunningService, container: str, record_property: Any
 ) -> None:
     host.post({"seeds": "0-199", "format": container})
     before = most = host.memory()
@@ -452,7 +396,7 @@ def test_ten_thousand_pictures_take_no_more_memory_than_a_few(
 @pytest.mark.slow
 def test_large_answer_is_finished_after_sigterm_and_leavers_leave_no_trace() -> None:
     with service(ZOO / "mnist") as (process, address):
-        host = Host(process, address)
+        host = RunningService(process, address)
         for delay in (0.0, 0.01, 0.05, 0.2):
             with closing(host.connected(MANY)):
                 time.sleep(delay)
@@ -461,11 +405,9 @@ def test_large_answer_is_finished_after_sigterm_and_leavers_leave_no_trace() -> 
         with host.posting({"seeds": "0-1999", "format": "zip"}) as answer:
             first = answer.read(1000)
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            with pytest.raises(OSError, match="refused"):
-                host.get("/livez")
+            wait_until(lambda: refuses(address), "nobody else is taken")
             content = first + answer.read()
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     found = unpacked("application/zip", content)
     assert [said["seed"] for said, _ in found] == list(range(2000))

@@ -6,9 +6,11 @@ import pytest
 
 from benchmarks import cancellation
 from benchmarks.cancellation import STAGES, measure
+from tests.services import TIMEOUT
 
 
-def test_gone_client_leaves_nothing_behind_at_any_stage() -> None:
+def test_gone_client_leaves_nothing_behind_at_any_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancellation, "PATIENCE", TIMEOUT)
     found = asyncio.run(measure(3))
     assert {stage: len(found[stage].milliseconds) for stage in STAGES} == dict.fromkeys(STAGES, 3)
     drawn = {stage: found[stage].drawn for stage in STAGES}
@@ -24,8 +26,13 @@ def test_place_that_is_not_given_up_fails_the_check(monkeypatch: pytest.MonkeyPa
         "app.engine.loaded_generator.Shared.waiting", property(lambda _: 1, lambda *_: None)
     )
     started = []
-    ask = cancellation.Host.ask
-    monkeypatch.setattr(cancellation.Host, "ask", lambda host: started.append(host) or ask(host))
+    real = cancellation.Host.ask
+
+    async def ask(host: cancellation.Host) -> asyncio.StreamWriter:
+        started.append(host)
+        return await real(host)
+
+    monkeypatch.setattr(cancellation.Host, "ask", ask)
     with pytest.raises((TimeoutError, AssertionError)):
         asyncio.run(measure(1))
     assert started  # it is not the start that fails

@@ -23,6 +23,7 @@ from model.training.run.checkpoint import (
     write_atomically,
     write_checkpoint,
 )
+from tests.services import TIMEOUT
 
 
 def checkpoint(images_seen: int) -> Checkpoint:
@@ -113,7 +114,7 @@ def chaos(way: str, folder: Path, *before: str) -> subprocess.CompletedProcess[s
     folder.mkdir(exist_ok=True)
     command = [*before, sys.executable, "-m", "tests.checkpoint_chaos", way, str(folder)]
     root = Path(__file__).parent.parent
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=root)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=root)
 
 
 def found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

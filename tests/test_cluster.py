@@ -52,6 +52,7 @@ def test_killed_replica_costs_no_request(replicas: Sequence[Replica], tmp_path: 
     assert outcome.tally.answered > 2 * SHORT.requests
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_killed_replica_is_noticed_where_the_balancer_never_asks_twice(
     replicas: Sequence[Replica], tmp_path: Path
@@ -61,6 +62,7 @@ def test_killed_replica_is_noticed_where_the_balancer_never_asks_twice(
     assert outcome.losses()
 
 
+@pytest.mark.slow
 @needs_nginx
 def test_killed_replica_costs_no_request_behind_nginx(
     replicas: Sequence[Replica], tmp_path: Path
@@ -70,6 +72,7 @@ def test_killed_replica_costs_no_request_behind_nginx(
     assert outcome.losses() == []
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_rolling_restart_needs_no_retry(replicas: Sequence[Replica], tmp_path: Path) -> None:
     with haproxy(replicas, tmp_path, NO_RETRIES) as balancer:
@@ -79,6 +82,7 @@ def test_rolling_restart_needs_no_retry(replicas: Sequence[Replica], tmp_path: P
     assert outcome.retries == 0
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_requests_in_a_frozen_replica_are_answered_by_the_other(
     replicas: Sequence[Replica], tmp_path: Path
@@ -89,6 +93,7 @@ def test_requests_in_a_frozen_replica_are_answered_by_the_other(
     assert len(outcome.out_seconds) == 1  # it was seen
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_frozen_replica_is_noticed_where_the_balancer_never_asks_twice(
     replicas: Sequence[Replica], tmp_path: Path
@@ -99,6 +104,7 @@ def test_frozen_replica_is_noticed_where_the_balancer_never_asks_twice(
     assert outcome.tally.failed["504"]
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_refused_request_is_tried_once(replicas: Sequence[Replica], tmp_path: Path) -> None:
     with haproxy(replicas, tmp_path) as balancer:
@@ -106,6 +112,7 @@ def test_refused_request_is_tried_once(replicas: Sequence[Replica], tmp_path: Pa
     assert cost.losses() == []
 
 
+@pytest.mark.slow
 @needs_nginx
 def test_refused_request_that_is_tried_elsewhere_is_noticed(
     replicas: Sequence[Replica], tmp_path: Path
@@ -148,6 +155,7 @@ def test_outcome_tells_what_is_lost(outcome: Outcome | Cost, loss: str) -> None:
     assert loss in found
 
 
+@pytest.mark.slow
 def test_overload_is_refused_and_what_is_accepted_is_answered(
     tmp_path: Path, generator_folder: Path
 ) -> None:
@@ -193,6 +201,7 @@ def test_overload_tells_what_breaks_the_promise(planted: dict[str, Any]) -> None
     assert len(replace(FINE, **planted).losses()) == 1
 
 
+@pytest.mark.slow
 def test_slow_connections_beside_good_ones_are_408(tmp_path: Path, generator_folder: Path) -> None:
     told = {
         **slow.SETTINGS,

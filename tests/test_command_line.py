@@ -5,13 +5,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from PIL import Image, ImageSequence
 
@@ -26,6 +25,7 @@ from model.training.presets import LATER, PRESETS
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
 from tests.conftest import TINY, write_tiny_generator
+from tests.services import TIMEOUT, wait_until
 from tests.tiny_training import TINY_MODERN, TINY_PRESET
 
 RUN = "00000-digits-dcgan-mnist-batch32"
@@ -238,11 +238,9 @@ def command(arguments: list[str]) -> list[str]:
 
 def wait_for_rows(path: Path, count: int) -> None:
     """Until a running command has written so many rows."""
-    for _ in range(6000):  # a busy machine starts a process in minutes
-        if path.exists() and path.read_text().count("\n") >= count:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{path} never reached {count} rows")
+    wait_until(
+        lambda: path.exists() and path.read_text().count("\n") >= count, f"{path}: {count} rows"
+    )
 
 
 @pytest.mark.slow
@@ -276,7 +274,7 @@ def test_interrupted_run_saves_says_so_and_exits_1(
     with subprocess.Popen(command(endless), stdout=subprocess.PIPE, text=True) as process:
         wait_for_rows(tmp_path / RUN / "stats.jsonl", 1)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "the same command again goes on from here" in output
     assert len(newest_first(tmp_path / RUN / "checkpoints")) == 2

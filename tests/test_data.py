@@ -3,18 +3,16 @@ reason.
 """
 
 import gzip
-import io
 import json
 import os
 import tracemalloc
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
 
 from model.training.datasets.dataset import DataError, load
 from model.training.datasets.image_folder import (
@@ -24,8 +22,9 @@ from model.training.datasets.image_folder import (
     open_image_folder,
 )
 from tests.conftest import blobs, idx_bytes, write_idx
+from tests.data_files import numbered, png, write_mixed, write_pictures, write_svhn, zipped
 
-GREY28 = {"side": 28, "channels": 1}
+GREY28: dict[str, Any] = {"side": 28, "channels": 1}
 TRAIN = "train-images-idx3-ubyte"
 LABELS = "train-labels-idx1-ubyte"
 
@@ -35,6 +34,7 @@ def test_idx_files_are_read_pixel_by_pixel(tmp_path: Path, packed: bool) -> None
     dataset = load(write_idx(tmp_path / "digits", packed=packed), "train", **GREY28)
     images, labels = blobs(320)
     assert np.array_equal(dataset.images[..., 0], images)
+    assert dataset.labels is not None
     assert np.array_equal(dataset.labels, labels)
     assert dataset.name == "digits"
 
@@ -58,19 +58,6 @@ def test_fingerprint_knows_the_pictures_and_the_labels(tmp_path: Path) -> None:
     assert one.fingerprint != same.fingerprint
 
 
-def write_svhn(folder: Path, count: int = 12, **changes: object) -> Path:
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for part in ("train", "test"):
-        content = {
-            "X": random.integers(0, 256, (32, 32, 3, count)).astype(np.uint8),
-            "y": (np.arange(count) % 10 + 1).astype(np.uint8)[:, None],
-        }
-        content = {k: v for k, v in (content | changes).items() if v is not None}
-        savemat(folder / f"{part}_32x32.mat", content)
-    return folder
-
-
 def test_svhn_stores_the_digit_0_as_10(tmp_path: Path) -> None:
     dataset = load(write_svhn(tmp_path / "svhn"), "train", side=32, channels=3)
     assert dataset.images.shape == (12, 32, 32, 3)
@@ -78,28 +65,6 @@ def test_svhn_stores_the_digit_0_as_10(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]
     first = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 12)).astype(np.uint8)[..., 0]
     assert np.array_equal(dataset.images[0], first)
-
-
-def png(colour: tuple[int, int, int], size: tuple[int, int] = (40, 40)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def write_pictures(folder: Path) -> Path:
-    for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
-        (folder / name).mkdir(parents=True)
-        for index in range(10):
-            (folder / name / f"{index}.png").write_bytes(png(colour))
-    return folder
-
-
-def zipped(folder: Path, target: Path) -> Path:
-    with zipfile.ZipFile(target, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(folder).as_posix())
-    return target
 
 
 @pytest.mark.parametrize("form", ["folder", "zip"])
@@ -158,20 +123,6 @@ def test_dataset_json_without_labels_is_no_classes(tmp_path: Path) -> None:
     assert dataset.classes == ()
 
 
-def write_mixed(folder: Path) -> Path:
-    """A wide grey, a tall RGB, a square transparent and a small palette picture."""
-    folder.mkdir()
-    wide = Image.new("L", (96, 32), 0)
-    wide.paste(200, (32, 0, 64, 32))
-    wide.save(folder / "a.jpg", quality=100)
-    tall = Image.new("RGB", (32, 96), (255, 0, 0))
-    tall.paste((0, 255, 0), (0, 32, 32, 64))
-    tall.save(folder / "b.webp", lossless=True)
-    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(folder / "c.PNG")
-    Image.new("P", (8, 8), 0).save(folder / "d.gif")
-    return folder
-
-
 def test_mixed_pictures_become_one_form_and_the_notes_say_how(tmp_path: Path) -> None:
     folder = write_mixed(tmp_path / "mixed")
     colour = load(folder, "all", side=32, channels=3)
@@ -198,15 +149,6 @@ def test_padded_pictures_are_whole_beside_white(tmp_path: Path) -> None:
 
 def test_prepared_pictures_leave_nothing_to_say(tmp_path: Path) -> None:
     assert load(write_pictures(tmp_path / "set"), "all", side=40, channels=3).notes == ()
-
-
-def numbered(folder: Path, count: int, broken: Callable[[int], bool] = lambda _: False) -> Path:
-    """Pictures whose grey value is their number, some of them broken."""
-    folder.mkdir(parents=True)
-    for index in range(count):
-        content = png((index, index, index), (32, 32))
-        (folder / f"{index:03d}.png").write_bytes(content[:60] if broken(index) else content)
-    return folder
 
 
 def test_order_is_that_of_the_names_whatever_thread_reads_them(tmp_path: Path) -> None:
@@ -381,7 +323,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def break_idx(change: Callable[[Path], None]) -> Callable[[Path], Path]:
+def break_idx(change: Callable[[Path], object]) -> Callable[[Path], Path]:
     def build(tmp_path: Path) -> Path:
         folder = write_idx(tmp_path / "digits", packed=False)
         change(folder)

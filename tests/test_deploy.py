@@ -1,12 +1,12 @@
 """deploy/ and the Dockerfile: what they say of settings, series, places and times holds."""
 
 import copy
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,7 +25,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.server.reloading import Reloader
 from app.settings import PREFIX, Settings, known_variables, read_settings
-from tests.test_start import free_port, service
+from benchmarks.servers import free_port
+from tests.services import TIMEOUT, service, wait_until
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -83,8 +84,8 @@ def test_image_tells_the_service_nothing_that_it_does_not_know(
 
 def test_image_runs_one_process_that_gets_the_signals_and_is_not_root() -> None:
     last = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2]
-    assert json.loads(re.search(r"^CMD (.*)$", last, re.M)[1]) == ["python", "-m", "app"]
-    check = json.loads(re.search(r"^    CMD (.*)$", last, re.M)[1])
+    assert json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]) == ["python", "-m", "app"]
+    check = json.loads(re.findall(r"^    CMD (.*)$", last, re.M)[0])
     assert check == ["python", "-m", "app", "health"]
     assert re.search(r"^USER (\d+):(\d+)$", last, re.M).groups() != ("0", "0")
 
@@ -482,26 +483,28 @@ def test_every_panel_shows_something_in_prometheus(generator_folder: Path, tmp_p
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
         words = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
         words.append(f"--web.listen-address=127.0.0.1:{port}")
+        seeds = itertools.count()
+
+        def shown() -> bool:
+            """Asks for pictures and more, and then whether that is seen."""
+            for seed in itertools.islice(seeds, 10):
+                for path in (f"/generate?seed={seed // 2}", "/nothing"):
+                    with suppress(urllib.error.HTTPError):
+                        urllib.request.urlopen(address + path, timeout=TIMEOUT).close()
+            empty = [query for query in QUERIES if not result(port, query)]
+            return empty == ["ganserve_device_memory_bytes" + SELECTOR]  # there is no GPU
+
         with subprocess.Popen([str(PROMETHEUS), *words], stderr=subprocess.DEVNULL) as prometheus:
             try:
-                for seed in range(100):
-                    for path in (f"/generate?seed={seed // 2}", "/nothing"):
-                        with suppress(urllib.error.HTTPError):
-                            urllib.request.urlopen(address + path, timeout=10).close()
-                    time.sleep(0.05)
-                empty = [query for query in QUERIES if not result(port, query)]
+                wait_until(shown, "every panel shows something")
             finally:
                 prometheus.kill()
-    assert empty == ["ganserve_device_memory_bytes" + SELECTOR]  # there is no GPU
 
 
 def result(port: int, query: str) -> list[Any]:
     """What Prometheus has for a query of the dashboard; raises HTTPError for a wrong one."""
-    query = query.replace("$__rate_interval", "5s").replace("$instance", ".*")
+    query = query.replace("$__rate_interval", "60s").replace("$instance", ".*")
     url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    for _ in range(20):
-        with suppress(ConnectionError), urllib.request.urlopen(url, timeout=10) as answer:
-            if found := json.load(answer)["data"]["result"]:
-                return list(found)
-        time.sleep(0.2)
+    with suppress(ConnectionError), urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        return list(json.load(answer)["data"]["result"])
     return []

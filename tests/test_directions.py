@@ -1,5 +1,7 @@
 """Directions: those that the first layer stretches most, kept in the generator file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -37,21 +39,23 @@ def test_range_follows_the_usual_length_of_a_latent() -> None:
     assert sensible_range("uniform", 100) == pytest.approx(2.9)
 
 
-def test_generator_file_holds_its_directions(tmp_path) -> None:
+def test_generator_file_holds_its_directions(tmp_path: Path) -> None:
     file = read_generator_file(write_tiny_generator(tmp_path / "tiny"))
     assert file.directions.shape == (8, 8) == (file.config.directions, 8)
     assert np.allclose(np.linalg.norm(file.directions, axis=1), 1, atol=1e-3)
     assert "directions" not in file.weights
 
 
-def test_directions_that_the_config_does_not_name_are_refused(tmp_path) -> None:
+def test_directions_that_the_config_does_not_name_are_refused(tmp_path: Path) -> None:
     folder = write_tiny_generator(tmp_path / "tiny")
     edit_json(folder / "config.json", directions=3)
     with pytest.raises(GeneratorFileError, match="directions"):
         read_generator_file(folder)
 
 
-def test_a_file_without_directions_can_still_be_read(tmp_path, monkeypatch) -> None:
+def test_a_file_without_directions_can_still_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("model.generator_file.DIRECTIONS", 0)
     file = read_generator_file(write_tiny_generator(tmp_path / "tiny"))
     assert file.directions.shape == (0, 8)

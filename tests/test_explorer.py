@@ -21,9 +21,9 @@ from model.encoding.marking import read_recipe
 from model.generators import ZOO
 from tests.browsing import Visit, as_shown, chromium, until
 from tests.conftest import write_tiny_generator, write_tiny_residual
-from tests.test_start import fetch, service
+from tests.services import fetch, service
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LAST = 2**63 - 1
 KEY = "a key of somebody"

@@ -130,12 +130,12 @@ def test_shipped_classifier_is_still_of_the_first_layout() -> None:
     tensors = load_file(folder / "model.safetensors")
     x = to_input(torch.from_numpy(pixels))
     for level in range(3):
-        norm = [
+        mean, variance, weight, bias = [
             tensors[f"norms.{level}.{part}"]
             for part in ("running_mean", "running_var", "weight", "bias")
         ]
         x = functional.conv2d(x, tensors[f"convolutions.{level}.weight"], padding=1)
-        x = functional.relu(functional.batch_norm(x, *norm))
+        x = functional.relu(functional.batch_norm(x, mean, variance, weight, bias))
         x = functional.max_pool2d(x, 2) if level < 2 else x
     x = functional.linear(x.flatten(1), tensors["features.weight"], tensors["features.bias"])
     assert np.allclose(extractor(pixels)[0], functional.relu(x), atol=1e-5)
@@ -163,6 +163,7 @@ def selfsup() -> Extractor:
     return train_selfsup(train, test, epochs=15, seed=0, device=CPU, say=print)
 
 
+@pytest.mark.slow
 def test_network_without_labels_has_features_alone(selfsup: Extractor) -> None:
     features, probabilities = selfsup(scenes(10, 2).images)
     assert features.shape == (10, 128)
@@ -172,6 +173,7 @@ def test_network_without_labels_has_features_alone(selfsup: Extractor) -> None:
     assert (features.std(axis=0) > 0).all()  # none has died
 
 
+@pytest.mark.slow
 def test_network_without_labels_is_read_as_it_was_written(
     selfsup: Extractor, tmp_path: Path
 ) -> None:
@@ -197,6 +199,7 @@ def noisy(images: np.ndarray) -> np.ndarray:
     return (images + noise).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "worse",
     [
@@ -356,6 +359,7 @@ def test_asked_classes_are_held_against_what_the_classifier_calls(
     assert figures[f"class_right240_{trained.name}"] == pytest.approx(0.9, abs=0.03)
 
 
+@pytest.mark.slow
 def test_training_pictures_drawn_again_are_called_copies(selfsup: Extractor) -> None:
     train, test = scenes(300, 0), scenes(220, 1)
     figures = evaluate(
@@ -370,6 +374,7 @@ def test_training_pictures_drawn_again_are_called_copies(selfsup: Extractor) -> 
     assert figures[f"nearest_below1pc_{protocol}"] == 1
 
 
+@pytest.mark.slow
 def test_copies_of_a_small_set_are_seen_too(selfsup: Extractor) -> None:
     train, test = scenes(300, 0), scenes(40, 1)
     figures = evaluate(
@@ -385,6 +390,7 @@ def test_copies_of_a_small_set_are_seen_too(selfsup: Extractor) -> None:
     assert near[name] == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_few_test_pictures_are_joined_by_the_training_ones(selfsup: Extractor) -> None:
     train, test = scenes(60, 0), scenes(20, 1)
     joined = reference(selfsup, test, train)

@@ -21,13 +21,13 @@ from model.networks.families.modulated import ModulatedConfig
 from model.networks.families.residual import ResidualConfig
 from model.networks.pytorch import new_discriminator
 from model.pretrained import PretrainedGenerator
-from model.training import loop
 from model.training.__main__ import main
 from model.training.class_columns import with_comparisons
 from model.training.discriminators.discriminator_file import read_discriminator, write_discriminator
 from model.training.discriminators.projected import Heads
 from model.training.presets import PRESETS, TrainConfig
 from model.training.run import checkpoint
+from model.training.run.run_log import RunLog
 from model.training.start import Start, begin, check_agrees, read_start, suited
 from model.training.train_step import Networks, new_networks
 from tests.conftest import CLASSES, edit_json, write_tiny_generator, write_tiny_residual
@@ -178,8 +178,8 @@ def test_players_start_with_the_weights_of_the_file(pets: Path, heads: bool) -> 
     assert start.discriminator is not None
     for prefix in ("discriminator", *(["heads"] if heads else [])):
         state = networks.modules()[prefix].state_dict()
-        for name, value in checkpoint.unpack(prefix, start.discriminator.tensors).items():
-            assert torch.equal(state[name], value), name
+        for name, tensor in checkpoint.unpack(prefix, start.discriminator.tensors).items():
+            assert torch.equal(state[name], tensor), name
     assert all(not optimizer.state for optimizer in networks.optimizers().values())
 
 
@@ -218,7 +218,9 @@ def test_conditional_from_unconditional_starts_with_one_logit_and_can_tell_class
     logits = several(IMAGES[:3], hot(0, 1, 2))
     assert torch.allclose(logits, single(IMAGES[:3], torch.zeros(3, 0)), atol=1e-5)
     logits.sum().backward()
-    assert several.logit.weight.grad[1:].abs().min(1).values.max() > 0
+    gradient = several.get_parameter("logit.weight").grad
+    assert gradient is not None
+    assert gradient[1:].abs().min(1).values.max() > 0
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_heads_follow_the_classes_too(names: tuple[str, ...], classes: tuple[str
     torch.manual_seed(0)
     before, after = Heads(32, len(names)), Heads(32, len(classes))
     for head in before.heads:
-        torch.nn.init.normal_(head.logit.bias)
+        torch.nn.init.normal_(head.get_parameter("logit.bias"))
     after.load_state_dict(with_comparisons(before.state_dict(), after.state_dict(), names, classes))
     maps = [torch.randn(2, 64 << max(0, level - 1), 16 >> level, 16 >> level) for level in range(4)]
     was = torch.full((2, len(names)), 1 / len(names)) if names else torch.zeros(2, 0)
@@ -330,6 +332,7 @@ class Pulled:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("presets")
 def test_the_whole_way(
     digits: Path,
@@ -349,7 +352,7 @@ def test_the_whole_way(
     assert main(train(digits, tmp_path / "plain", *more)) == 0  # with the preset of the file
     pulled = Pulled(4)
     with monkeypatch.context() as patch:
-        patch.setattr(loop.RunLog, "progress", lambda *_: pulled())
+        patch.setattr(RunLog, "progress", lambda *_: pulled())
         kept = ("--checkpoint-seconds", "0")
         assert main(train(digits, tmp_path / "broken", *more, *kept)) == 1
     assert main(train(digits, tmp_path / "broken", *more)) == 0

@@ -15,7 +15,6 @@ from model.samplers.sampler import load_sampler
 from model.training import loop
 from model.training.datasets.augment import draw_augmentation
 from model.training.datasets.batches import Batches
-from model.training.datasets.dataset import Dataset
 from model.training.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -26,6 +25,7 @@ from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.schedules import cooled, cosine, inverse_root
 from model.training.train_step import Networks, new_networks, train_step
 from tests.conftest import CLASSES, SHA, TINY_RESIDUAL
+from tests.data_files import colours
 
 CPU = torch.device("cpu")
 MODERN = replace(
@@ -38,16 +38,6 @@ MODERN = replace(
     penalty_interval=2,
     bf16=False,
 )
-
-
-def colours(count: int = 90) -> Dataset:
-    """Pictures (N, 32, 32, 3) of one colour a class, a little noise on it."""
-    random = np.random.default_rng(0)
-    labels = np.arange(count) % 3
-    images = np.full((count, 32, 32, 3), 40, np.uint8)
-    images[np.arange(count), :, :, labels] = 200
-    images += random.integers(0, 20, images.shape).astype(np.uint8)
-    return Dataset(name="colours", images=images, labels=labels, classes=CLASSES)
 
 
 # --- losses ---
@@ -169,9 +159,10 @@ def test_batch_is_a_function_of_the_step() -> None:
         for name in ("real", "classes", "rows", "generator_rows"):
             assert torch.equal(getattr(found, name), getattr(wanted[step], name))
         image = torch.randn(2 * MODERN.batch, 3, 32, 32)
-        assert found.augmentation is not None
-        assert wanted[step].augmentation is not None
-        assert torch.equal(found.augmentation(image), wanted[step].augmentation(image))
+        one, other = found.augmentation, wanted[step].augmentation
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one(image), other(image))
 
 
 def test_generated_pictures_have_the_classes_of_the_real_ones() -> None:
@@ -262,6 +253,7 @@ def test_step_equals_the_equations_written_out() -> None:
             assert torch.allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_generator_learns_what_a_class_looks_like(tmp_path: Path) -> None:
     """Sixty steps: the colour of each class is the brightest."""
     config = replace(MODERN, learning_rate=2e-3, batch=16, augmentation=0.0, burn_in=0)

@@ -22,6 +22,7 @@ from model.generator_file import read_generator_file
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.commands import generate
+from tests.services import TIMEOUT
 
 ROOT = Path(__file__).parent.parent
 TINY, PETS = "tiny", "pets"
@@ -206,7 +207,7 @@ def test_torchrun_fills_one_folder(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", "-m", "model.training", "generate", str(folder / TINY)]
     command += ["--count", "20", "--device", "cpu", "--output", str(tmp_path / "out")]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=240)
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=TIMEOUT)
     assert len(names(tmp_path / "out")) == 21
 
 

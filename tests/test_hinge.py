@@ -2,11 +2,13 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import relu
 
+from model.networks.families.sngan import SNGANConfig
 from model.training.presets import PRESETS, TrainConfig
 from model.training.train_step import Batch, Networks, new_networks, train_step
 from tests.conftest import TINY_SNGAN
@@ -30,6 +32,7 @@ def batch_of(config: TrainConfig, count: int = 4) -> Batch:
 @pytest.mark.parametrize("name", ["sngan-32", "sagan-64"])
 def test_sequels_presets_have_their_numbers(name: str) -> None:
     config = PRESETS[name].config
+    assert isinstance(config.network, SNGANConfig)
     assert (config.learning_rate, config.discriminator_learning_rate) == (1e-4, 4e-4)
     assert (config.betas, config.final_beta2, config.final_rate_share) == ((0.0, 0.9), 0.9, 1.0)
     assert (config.game, config.batch, config.prior) == ("hinge", 64, "normal")
@@ -77,7 +80,7 @@ def test_hinge_step_is_one_update_each_at_two_speeds() -> None:
 
 def test_hinge_step_opens_the_gate_of_the_attention() -> None:
     networks = new_networks(HINGE, CPU, 0)
-    gates = [networks.generator.attention.gate, networks.discriminator.attention.gate]
+    gates: list[Any] = [networks.generator.attention.gate, networks.discriminator.attention.gate]
     assert [gate.item() for gate in gates] == [0.0, 0.0]
     train_step(networks, batch_of(HINGE), HINGE, 0)
     assert all(gate.item() != 0 for gate in gates)

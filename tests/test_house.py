@@ -1,6 +1,8 @@
 """The house: who may import whom, and that importing does no work."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +116,46 @@ print(len(seen), "seen where there is something to see")
 def test_folders_show_few_files(package: str) -> None:
     for init in (ROOT / package).rglob("__init__.py"):
         assert len(list(init.parent.glob("*.py"))) <= 15, init.parent
+
+
+def imported(file: Path) -> set[str]:
+    """The modules that a file names in its imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, file
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("package", ["app", "model", "benchmarks", "tests"])
+def test_nobody_imports_from_a_test(package: str) -> None:
+    """What two files of tests need stands in a module beside them, such as services.py."""
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for file in files:
+        assert [name for name in imported(file) if name.startswith("tests.test_")] == [], file
+
+
+def test_import_of_a_test_would_be_seen(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    for line in ("from tests.test_a import b", "from tests import test_a", "import tests.test_a"):
+        code.write_text(f"def f():\n    {line}\n")
+        assert [name for name in imported(code) if name.startswith("tests.test_")]
+
+
+def test_ci_runs_every_test_in_one_of_two_parts() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    recipes = dict(re.findall(r"^(test[\w-]*):.*\n\t(.*)$", makefile, re.MULTILINE))
+    assert recipes == {"test": '$(PYTEST) -m "not slow"', "test-slow": "$(PYTEST) -m slow"}
+    (runs,) = re.findall(r"^PYTEST := (.*)$", makefile, re.MULTILINE)
+    assert not re.search(r" (-k|--deselect|--ignore\S*) ", runs)  # and nothing is left out
+    assert runs.count(" -m ") == 1  # python -m pytest
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [line for line in lines if line.startswith("make test")] == [
+        "make test",
+        "make test-slow",
+    ]
+    assert "set -euo pipefail" in lines

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.servers import free_port
 from model import hub
 from model.generator_file import (
     CARD,
@@ -25,7 +26,7 @@ from model.generator_file import (
     read_generator_file,
 )
 from model.pretrained import PretrainedGenerator
-from tests.test_start import fetch, free_port, service, start_and_fail
+from tests.services import fetch, service, start_and_fail
 
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
 FILE = re.compile(r"/owner/tiny/resolve/(\w+)/([\w.]+)")

@@ -13,12 +13,14 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from app.engine.loaded_generator import Generation
 from app.http import hot_path
 from app.main import create_app
 from app.responses.caching import ENTRY_OVERHEAD, PictureCache, matches
 from app.routes import images
 from app.settings import Settings
 from tests.conftest import write_tiny_residual
+from tests.services import TIMEOUT
 
 fresh_seed = itertools.count(1_000_000)
 
@@ -34,10 +36,22 @@ class Watched:
 
     def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
         self.started.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(TIMEOUT)
         self.pictures += len(z)
         pixels: NDArray[np.uint8] = self._run(z)
         return pixels
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Lets the loop go on until a condition holds."""
+    async with asyncio.timeout(TIMEOUT):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+def loaded(client: TestClient) -> Generation:
+    generator: Generation = client.app.state.generation  # type: ignore[attr-defined]
+    return generator
 
 
 @pytest.fixture
@@ -295,8 +309,8 @@ def test_equal_seeds_that_wait_together_are_computed_once(
     async def scenario(http: httpx.AsyncClient) -> list[bytes]:
         watched.gate.clear()
         tasks = [asyncio.create_task(http.get(f"/generate?seed={seed}")) for _ in range(10)]
-        assert await asyncio.to_thread(watched.started.wait, 10)
-        await asyncio.sleep(0.05)
+        making = loaded(client)._making
+        await until(lambda: seed in making and making[seed].waiting == 10)
         watched.gate.set()
         return [answer.content for answer in await asyncio.gather(*tasks)]
 
@@ -349,10 +363,11 @@ def test_32_clients_that_leave_are_never_computed(
     async def scenario(http: httpx.AsyncClient) -> int:
         watched.gate.clear()
         first = asyncio.create_task(http.get(f"/generate?seed={next(fresh_seed)}"))
-        assert await asyncio.to_thread(watched.started.wait, 10)
+        assert await asyncio.to_thread(watched.started.wait, TIMEOUT)
         visitors = [Visitor(client.app, f"seed={next(fresh_seed)}{more}") for _ in range(32)]
         stays = Visitor(client.app, f"seed={next(fresh_seed)}{more}")
-        await asyncio.sleep(0.05)
+        pictures = 3 if more == "&n=3" else 1
+        await until(lambda: loaded(client).batcher.pending == 1 + 33 * pictures)
         for visitor in visitors:
             visitor.leave()
         await asyncio.gather(*(visitor.task for visitor in visitors))
@@ -373,11 +388,12 @@ def test_client_that_leaves_takes_the_picture_from_nobody_else(
     async def scenario(http: httpx.AsyncClient) -> int:
         watched.gate.clear()
         first = asyncio.create_task(http.get(f"/generate?seed={next(fresh_seed)}"))
-        assert await asyncio.to_thread(watched.started.wait, 10)
+        assert await asyncio.to_thread(watched.started.wait, TIMEOUT)
         leaves, stays = (Visitor(client.app, f"seed={seed}") for _ in range(2))
-        await asyncio.sleep(0.05)
+        making = loaded(client)._making
+        await until(lambda: seed in making and making[seed].waiting == 2)
         leaves.leave()
-        await asyncio.sleep(0.05)
+        await until(lambda: making[seed].waiting == 1)
         watched.gate.set()
         await asyncio.gather(first, stays.task, leaves.task)
         status: int = stays.sent[0]["status"]

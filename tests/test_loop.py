@@ -18,13 +18,21 @@ from model.training.evaluation.figures import Reference, reference
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.run import checkpoint
-from model.training.train_step import Batch, Networks, Stats, article_step, new_networks
+from model.training.train_step import (
+    Batch,
+    Networks,
+    Stats,
+    article_step,
+    new_networks,
+    train_step,
+)
 from tests.conftest import SHA, TINY
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(preset="dcgan-mnist", network=TINY, data="mnist", picture_side=28, batch=32)
 EPOCH = 320 // 32  # steps
-SCHEDULE = Schedule(images=2 * EPOCH * 32, log_steps=2, grid_steps=5, figure_images=200)
+IMAGES = 2 * EPOCH * 32
+SCHEDULE = Schedule(images=IMAGES, log_steps=2, grid_steps=5, figure_images=200)
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +97,7 @@ def test_one_discriminator_update_then_two_of_the_generator_on_the_same_z(
 def test_real_and_generated_images_are_separate_batches() -> None:
     networks = new_networks(CONFIG, CPU, 0)
     sizes: list[int] = []
-    networks.discriminator.register_forward_pre_hook(
-        lambda _, inputs: sizes.append(len(inputs[0])) or None
-    )
+    networks.discriminator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     article_step(networks, batch_of(), CONFIG, 0)
     assert sizes == [8, 8, 8, 8]  # real, generated, and once for each update of the generator
 
@@ -301,9 +307,9 @@ def test_finished_run_stays_as_it_is_and_a_longer_one_goes_on(
     before = final_bytes(run.folder)
     loop.train(run, stop=lambda: False)
     assert final_bytes(run.folder) == before
-    longer = replace(run, schedule=replace(SCHEDULE, images=SCHEDULE.images + 64))
+    longer = replace(run, schedule=replace(SCHEDULE, images=IMAGES + 64))
     loop.train(longer, stop=lambda: False)
-    assert rows(run.folder / "stats.jsonl")[-1]["images_seen"] == SCHEDULE.images + 64
+    assert rows(run.folder / "stats.jsonl")[-1]["images_seen"] == IMAGES + 64
 
 
 def test_run_that_diverges_ends_with_a_reason(data: Dataset, tmp_path: Path) -> None:
@@ -322,7 +328,7 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    real_step = loop.train_step
+    real_step = train_step
 
     def spy(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         seen.append(batch.real.numpy())

@@ -22,7 +22,7 @@ from app.responses.problems import InvalidRequest, QueueFull
 from app.settings import Settings
 from model.encoding.animations import ANIMATIONS, HAS_VIDEO
 from model.encoding.formats import STILLS
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 HELD_CPU_SECONDS = 0.25  # of the loop's thread, by one callback; a slow machine has ten times less
 

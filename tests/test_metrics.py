@@ -184,7 +184,8 @@ def test_copies_are_near_and_new_pictures_as_far_as_held_out_ones() -> None:
 def test_scaling_all_features_leaves_nearness_as_it_is() -> None:
     train, held_out, fake = (points(400, 4, seed=seed) for seed in range(3))
     plain, scaled = nearness(train, held_out, fake), nearness(9 * train, 9 * held_out, 9 * fake)
-    assert (plain.close, plain.ratio) == (scaled.close, pytest.approx(scaled.ratio, rel=1e-5))
+    assert plain.close == scaled.close
+    assert plain.ratio == pytest.approx(scaled.ratio, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_directions_reach_as_far_as_they_say_and_no_further(client: TestClient) 
     listed = client.get("/models/colour/directions").json()["directions"]
     assert [one["id"] for one in listed] == [f"d{number}" for number in range(8)]
     low, high = listed[0]["range"]
-    asked = {"seed": 3, "model": "colour"}
+    asked: dict[str, int | str] = {"seed": 3, "model": "colour"}
     ends = [client.get("/generate", params={**asked, "edit": f"d0:{step}"}) for step in (low, high)]
     assert [end.status_code for end in ends] == [200, 200]
     beyond = client.get("/generate", params={**asked, "edit": f"d0:{high + 0.1}"})

@@ -20,7 +20,7 @@ from model.training.discriminators.frozen_features import (
 from model.training.discriminators.projected import Projection
 from model.training.presets import PRESETS, TrainConfig
 from model.training.train_step import Networks, new_networks, softly_limited, train_step
-from tests.test_games import colours
+from tests.data_files import colours
 
 CPU = torch.device("cpu")
 CONFIG = replace(
@@ -188,7 +188,7 @@ def test_strided_depthwise_has_the_gradient_of_pytorchs_own(side: int) -> None:
     assert torch.equal(ours, plain)
     wanted = torch.randn_like(plain)
     found = [torch.autograd.grad(y, x, wanted, retain_graph=True)[0] for y in (ours, plain)]
-    assert torch.allclose(*found)
+    assert torch.allclose(found[0], found[1])
 
 
 def test_frozen_features_are_never_another_file(

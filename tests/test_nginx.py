@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,10 +20,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.servers import free_port
 from model.generators import ZOO
-from tests import test_bulk
 from tests.browsing import Visit, chromium
-from tests.test_start import free_port, service
+from tests.services import (
+    LARGE,
+    TIMEOUT,
+    RunningService,
+    needs_proc,
+    refuses,
+    service,
+    spent_until_idle,
+    wait_until,
+)
 
 ROOT = Path(__file__).parent.parent
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -78,7 +86,9 @@ class Host:
     ) -> Answer:
         """Through nginx."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        ) as connection:
             connection.request(method, path, body, named)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
@@ -134,16 +144,12 @@ def behind_nginx(
     command = [NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     nginx = subprocess.Popen(command)
     try:
-        for _ in range(100):
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert nginx.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: nginx.poll() or not refuses(f"127.0.0.1:{port}"), "nginx listens")
+        assert nginx.poll() is None
         yield Host(port, int(behind.split(":")[1]), process, folder)
     finally:
         nginx.terminate()
-        nginx.wait(20)
+        nginx.wait(TIMEOUT)
 
 
 def documented(number: int) -> str:
@@ -216,19 +222,23 @@ def test_state_never_comes_from_the_cache(host: Host, path: str) -> None:
 def test_full_service_is_asked_again(host: Host) -> None:
     path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
     body = json.dumps({"seeds": "0-9999", "format": "npy", "scale": 4})
-    with closing(http.client.HTTPConnection("127.0.0.1", host.direct, timeout=20)) as connection:
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", host.direct, timeout=TIMEOUT)
+    ) as connection:
         connection.request("POST", "/generate", body, {"Content-Type": "application/json"})
         assert connection.getresponse().status == 200  # and it is not read: it keeps its place
         for _ in range(2):
             full = host.ask(path)
             assert (full.status, full.cached) == (429, "MISS")
             assert int(full.headers["retry-after"]) >= 1
-    for _ in range(50):
-        answer = host.ask(path)
-        if answer.status == 200:
-            break
-        time.sleep(0.02)
-    assert (answer.status, answer.cached) == (200, "MISS")
+    answers: list[Answer] = []
+
+    def accepted() -> bool:
+        answers.append(host.ask(path))
+        return answers[-1].status == 200
+
+    wait_until(accepted, "the place is free")
+    assert answers[-1].cached == "MISS"
     assert host.ask(path).cached == "HIT"
 
 
@@ -310,17 +320,17 @@ def test_cached_pixels_are_those_of_the_service(host: Host) -> None:
         assert np.array_equal(np.asarray(image), kept[..., 0])
 
 
-@test_bulk.needs_proc
+@needs_proc
 def test_slow_client_fills_no_disk_and_makes_no_work_and_may_leave(host: Host) -> None:
     """What it has not read yet is not drawn yet, and never is once it has gone."""
-    through = test_bulk.Host(host.process, f"http://127.0.0.1:{host.port}")
-    with closing(through.connected(test_bulk.LARGE)) as connection:
+    through = RunningService(host.process, f"http://127.0.0.1:{host.port}")
+    with closing(through.connected(LARGE)) as connection:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
-        test_bulk.spent_until_idle(through, 0.0)
+        spent_until_idle(through, 0.0)
         assert [path for path in (host.folder / "proxy").rglob("*") if path.is_file()] == []
         path = f"/interpolate.zip?seeds={next(seeds)},2&frames=4"
         assert host.ask(path).status == 429  # its place is taken
-    test_bulk.spent_until_idle(through, 0.0)
+    spent_until_idle(through, 0.0)
     assert host.ask(path).status == 200
 
 
@@ -344,7 +354,9 @@ def test_under_a_path_every_link_leads_there(under_a_path: Host) -> None:
 
 
 def test_refusal_of_what_is_no_request_leads_there_too(under_a_path: Host) -> None:
-    with closing(socket.create_connection(("127.0.0.1", under_a_path.direct), 10)) as connection:
+    with closing(
+        socket.create_connection(("127.0.0.1", under_a_path.direct), TIMEOUT)
+    ) as connection:
         connection.sendall(b"no request\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert b'"type": "/gan/problems/' in answer

@@ -14,6 +14,7 @@ from PIL.ExifTags import Base
 
 from model.image_decoding import (
     BrokenPictureError,
+    Fit,
     Found,
     decode,
     is_grey,
@@ -76,7 +77,8 @@ def test_transparent_parts_are_white(mode: str) -> None:
         content = file_of(image)
     else:
         image = Image.new(mode, (4, 2), 0)
-        image.paste({"RGB": (9, 8, 7), "P": 1, "L": 9, "1": 1}[mode], (2, 0, 4, 2))
+        colours: dict[str, int | tuple[int, int, int]] = {"RGB": (9, 8, 7), "P": 1, "L": 9, "1": 1}
+        image.paste(colours[mode], (2, 0, 4, 2))
         if mode == "P":
             image.putpalette([0, 0, 0, 9, 8, 7])
         content = file_of(image, transparency=(0, 0, 0) if mode == "RGB" else 0)
@@ -145,7 +147,7 @@ def test_cmyk_is_shown_as_printed(form: str) -> None:
     content = file_of(Image.new("CMYK", (8, 8), (255, 0, 0, 0)), form)  # all cyan
     plain, found = decode(content)
     assert found.mode == "CMYK"
-    assert np.abs(np.subtract(plain.getpixel((4, 4)), (0, 255, 255))).max() < 4
+    assert np.abs(np.subtract(np.asarray(plain)[4, 4].astype(int), (0, 255, 255))).max() < 4
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "WEBP", "MPO"])
@@ -153,7 +155,7 @@ def test_of_several_frames_the_first_is_taken(form: str) -> None:
     first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
     options = {"lossless": True} if form == "WEBP" else {}
     plain, _ = decode(file_of(first, form, save_all=True, append_images=[second], **options))
-    assert np.abs(np.subtract(plain.getpixel((4, 4)), (255, 0, 0))).max() < 4
+    assert np.abs(np.subtract(np.asarray(plain)[4, 4].astype(int), (255, 0, 0))).max() < 4
 
 
 @pytest.mark.parametrize(
@@ -195,13 +197,13 @@ def test_pad_keeps_the_whole_picture_in_the_middle_of_white() -> None:
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (5, 4)])
-def test_any_shape_becomes_a_square(size: tuple[int, int], fit: str) -> None:
+def test_any_shape_becomes_a_square(size: tuple[int, int], fit: Fit) -> None:
     assert square(Image.new("RGB", size, (5, 6, 7)), 32, 3, fit).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_that_size_stay_as_they_are(fit: str, channels: int) -> None:
+def test_pictures_of_that_size_stay_as_they_are(fit: Fit, channels: int) -> None:
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (32, 32, channels)).astype(np.uint8)
     assert np.array_equal(square(Image.fromarray(pixels.squeeze()), 32, channels, fit), pixels)

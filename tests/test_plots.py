@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +21,13 @@ def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
 
 
 def write_run(folder: Path, count: int = 300) -> Path:
-    stats = [
+    stats: list[dict[str, object]] = [
         {"images_seen": 64 * i, "loss_d": 1.0, "loss_g": i / 9, "d_real": 0.5} for i in range(count)
     ]
     # as where penalties are taken now and then
     stats[-1]["penalty"] = 3.0
     write_rows(folder / "stats.jsonl", stats)
-    metrics = [
+    metrics: list[dict[str, object]] = [
         {"images_seen": 640 * i, "frechet5k_x": 500 / (i + 1), "precision_k3_x": 0.5}
         for i in range(5)
     ]
@@ -64,7 +65,10 @@ def test_curve_is_thinned_to_means_between_extremes() -> None:
 
 
 def test_figures_that_are_lists_or_missing_are_left_out() -> None:
-    rows = [{"images_seen": 1, "histogram": [1, 2], "a": 1.0}, {"images_seen": 2, "b": 2.0}]
+    rows: list[dict[str, Any]] = [
+        {"images_seen": 1, "histogram": [1, 2], "a": 1.0},
+        {"images_seen": 2, "b": 2.0},
+    ]
     assert [(curve.name, curve.mean.tolist()) for curve in curves(rows)] == [
         ("a", [1.0]),
         ("b", [2.0]),

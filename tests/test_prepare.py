@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 
+from model.image_decoding import Fit
 from model.training.__main__ import main
 from model.training.commands.prepare import prepare
 from model.training.datasets import image_folder
 from model.training.datasets.dataset import DataError, load
 from model.training.datasets.layers import Layers
 from tests.conftest import write_idx
-from tests.test_data import numbered, png, write_mixed, write_pictures, write_svhn, zipped
+from tests.data_files import numbered, png, write_mixed, write_pictures, write_svhn, zipped
 
 PARTS: tuple[image_folder.Split, ...] = ("train", "test", "all")
 
@@ -80,7 +81,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Path], int, int]] = {
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 @pytest.mark.parametrize("kind", SOURCES)
 def test_prepared_set_loads_to_the_pixels_labels_and_parts_of_its_source(
-    tmp_path: Path, kind: str, fit: str
+    tmp_path: Path, kind: str, fit: Fit
 ) -> None:
     build, side, channels = SOURCES[kind]
     source, output = build(tmp_path), tmp_path / "out" / "set.zip"
@@ -89,8 +90,10 @@ def test_prepared_set_loads_to_the_pixels_labels_and_parts_of_its_source(
         before = load(source, part, side=side, channels=channels, fit=fit)
         after = load(output, part, side=side, channels=channels)
         assert np.array_equal(before.images, after.images)
-        assert (before.labels is None) is (after.labels is None)
-        assert before.labels is None or np.array_equal(before.labels, after.labels)
+        if before.labels is None or after.labels is None:
+            assert before.labels is after.labels
+        else:
+            assert np.array_equal(before.labels, after.labels)
         assert before.classes == after.classes
         assert before.fingerprint == after.fingerprint
 
@@ -106,7 +109,7 @@ def test_prepared_layers_are_the_stacks(tmp_path: Path) -> None:
     assert dataset.labels is not None
     assert dataset.labels.tolist() == [1] * 6 + [0] * 10
     for picture, stack in zip(dataset.images, stacks, strict=True):
-        assert np.array_equal(picture, layers.picture(stack))
+        assert np.array_equal(picture, np.asarray(layers.picture(stack)))
     assert len(load(output, "test", side=24, channels=3)) == 1
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from app.commands import main
 from app.probe import ready
-from tests.test_start import environment, free_port
+from benchmarks.servers import free_port
+from tests.services import environment
 
 
 class Host(HTTPServer):

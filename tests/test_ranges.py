@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from model.encoding.animations import HAS_VIDEO
 from model.latent_space.latents import text_seed
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 LARGE = 2**62 + 1  # no float64 has it
 

@@ -5,13 +5,14 @@ echo.
 import asyncio
 import json
 import threading
-from typing import Any
 
 import httpx2 as httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
+
+from tests.services import TIMEOUT, problem_of
 
 MAX_BODY = 2**20
 
@@ -103,7 +104,7 @@ QUERIES = {
     "interpolate-one-frame": ("/interpolate?seeds=1,2&frames=1", "from 2 to 256"),
     "interpolate-twice": ("/interpolate?seeds=1&seeds=2", "more than once"),
 }
-BODIES = {
+BODIES: dict[str, tuple[str | bytes, int, str]] = {
     "nan-seed": ('{"seed": NaN}', 422, SEEDS),
     "infinite-seed": ('{"seed": Infinity}', 422, SEEDS),
     "boolean-seed": ('{"seed": true}', 422, SEEDS),
@@ -175,18 +176,6 @@ BODIES = {
 }
 
 
-def problem_of(answer: Any, status: int) -> dict[str, Any]:
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    problem: dict[str, Any] = json.loads(answer.content)
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["type"].startswith("/problems/")
-    assert len(answer.content) < 2000
-    return problem
-
-
 @pytest.mark.parametrize("kind", QUERIES)
 def test_bad_query_is_refused_and_told_what_is_allowed(client: TestClient, kind: str) -> None:
     path, allowed = QUERIES[kind]
@@ -255,7 +244,7 @@ def test_full_queue_is_429_with_retry_after(
     run, gate = batcher._run, threading.Event()
 
     def held(z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        assert gate.wait(10)
+        assert gate.wait(TIMEOUT)
         pixels: NDArray[np.uint8] = run(z)
         return pixels
 
@@ -264,9 +253,11 @@ def test_full_queue_is_429_with_retry_after(
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             # 16 pictures on the device, 240 and 30 behind them: no room for 20 more among 300
             accepted = []
-            for n in (16, 240, 30):
+            for n, pending in ((16, 16), (240, 256), (30, 286)):
                 accepted.append(asyncio.create_task(http.get(f"/generate?seed=1&n={n}")))
-                await asyncio.sleep(0.05)
+                async with asyncio.timeout(TIMEOUT):
+                    while batcher.pending < pending:
+                        await asyncio.sleep(0.001)
             refused = await http.get("/generate?seed=1&n=20")
             gate.set()
             return [refused, *await asyncio.gather(*accepted)]

@@ -23,10 +23,10 @@ from fastapi.testclient import TestClient
 import app.server.reloading
 from app.access.keys import key_hash
 from app.main import create_app
+from app.server.loading import load_all
 from app.settings import Settings
 from tests.conftest import TINY, edit_json, write_tiny_generator
-from tests.test_refusals import problem_of
-from tests.test_start import fetch, service, until
+from tests.services import TIMEOUT, fetch, problem_of, service, wait_until
 
 KEY = "gan_admin"
 ADMIN = {"Authorization": f"Bearer {KEY}"}
@@ -127,13 +127,14 @@ def test_replaced_generators_beyond_the_setting_are_dropped_and_leave_nothing(fo
             renew(folder, z_dim)
             reload(client)
         problem_of(client.get(f"/i/{first}/7.png"), 404)
-        for _ in range(100):
+
+        def gone() -> bool:
             gc.collect()  # what the garbage collector may take at leisure
-            if alive() is None:
-                break
-            time.sleep(0.05)
-        assert alive() is None
-        assert device_threads() <= before + 1  # of the one former generator that is kept
+            return alive() is None
+
+        wait_until(gone, "the replaced generator is gone")
+        # one is of the former generator that is kept
+        wait_until(lambda: device_threads() <= before + 1, "its thread is gone")
         assert len(reloader.generators.former) == 1
 
 
@@ -178,11 +179,11 @@ def test_whoever_asks_while_files_are_read_has_them_read_once_more(
 ) -> None:
     with host(folder) as client:
         (old,) = reload(client)["served"]
-        reading = Reading(app.server.reloading.load_all)
+        reading = Reading(load_all)
         monkeypatch.setattr(app.server.reloading, "load_all", reading)
         with ThreadPoolExecutor() as askers:
             first = askers.submit(reload, client)
-            until(lambda: reading.begun == 1)
+            wait_until(lambda: reading.begun == 1)
             time.sleep(0.3)  # by now it has read the file that there was
             renew(folder, 9)
             others = [askers.submit(reload, client) for _ in range(3)]
@@ -254,7 +255,7 @@ def test_large_answer_that_has_begun_is_finished_by_the_old_generator(folder: Pa
             reload(client)
             time.sleep(0.3)
             assert generation.batcher.failure(60) is None  # still there
-            reply = client.portal.call(_next_piece, generation)  # type: ignore[union-attr]
+            reply = client.portal.call(_next_piece, generation)
         assert reply.tobytes() == whole[-len(reply.tobytes()) :]
         assert client.post("/generate", json=body).content != whole
 
@@ -323,24 +324,24 @@ def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -
             request = urllib.request.Request(
                 f"{address}/admin/reload", method="POST", headers=ADMIN
             )
-            urllib.request.urlopen(request, timeout=30).close()
-        for _ in range(200):
-            time.sleep(0.05)
-            if len(models) > 50 and old not in models[-50:]:
-                break
-        stop.set()
+            urllib.request.urlopen(request, timeout=TIMEOUT).close()
+        try:
+            changed = "every worker has changed"
+            wait_until(lambda: len(models) > 50 and old not in models[-50:], changed)
+        finally:
+            stop.set()
         for asker in askers:
             asker.join()
         assert len(set(models)) == 2
-        assert old not in models[-50:]  # every worker has changed
+        assert old not in models[-50:]
         assert {fetch(f"{address}/i/{old}/7.png") for _ in range(10)} == {
             fetch(f"{address}/generate?seed=7&model={old}")
         }
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
 def fetch_model(address: str, seed: int = 1) -> str:
-    with urllib.request.urlopen(f"{address}/generate?seed={seed}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address}/generate?seed={seed}", timeout=TIMEOUT) as answer:
         return str(answer.headers["Image-Model"])

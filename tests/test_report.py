@@ -79,8 +79,8 @@ def make_run(folder: Path, kind: str) -> tuple[Path, Dataset, Reference]:
     channels, labelled = 1 if kind == GREY else 3, kind == CONDITIONAL
     train, test = (pictures(side, channels, labelled, seed=seed) for seed in (0, 1))
     learn = train_extractor if labelled else train_selfsup
-    network = learn(train, test, epochs=1, seed=0, device=CPU, say=print)
-    return folder, train, reference(network, test)
+    extractor = learn(train, test, epochs=1, seed=0, device=CPU, say=print)
+    return folder, train, reference(extractor, test)
 
 
 @pytest.mark.parametrize("kind", [GREY, RGB, CONDITIONAL])

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from model.training import loop
 from model.training.datasets.dataset import Dataset, load
+from model.training.evaluation import figures as evaluate
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint
 from model.training.train_step import Batch, Networks, Stats
+from model.training.train_step import train_step as play
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_process
 
@@ -40,7 +43,7 @@ def data(digits: Path) -> Dataset:
     return load(digits, "train", side=28, channels=1)
 
 
-def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: object) -> loop.Run:
+def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: Any) -> loop.Run:
     folder.mkdir()
     return loop.Run(
         config=config,
@@ -70,7 +73,10 @@ def after(*counts: int) -> Callable[[], bool]:
 # --- stopped ---
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "modern" else pytest.param(name, marks=pytest.mark.slow) for name in GAMES],
+)
 def test_resumed_run_equals_unbroken_run_in_every_game(
     data: Dataset, tmp_path: Path, name: str
 ) -> None:
@@ -95,7 +101,7 @@ class Poison:
     """Plays as it should, but at certain steps, so many times each, something is not a number."""
 
     def __init__(self, steps: dict[int, int], kind: str) -> None:
-        self._left, self._kind, self._step = dict(steps), kind, loop.train_step
+        self._left, self._kind, self._step = dict(steps), kind, play
         self.seen: list[tuple[int, bytes]] = []  # step, its real pictures
 
     def __call__(self, networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
@@ -110,7 +116,7 @@ class Poison:
 
 
 @pytest.mark.parametrize("kind", ["loss", "nan", "inf"])
-@pytest.mark.parametrize("step", [13, 19])
+@pytest.mark.parametrize("step", [13, pytest.param(19, marks=pytest.mark.slow)])
 def test_diverged_run_goes_back_once_and_on_with_other_batches(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
 ) -> None:
@@ -165,7 +171,7 @@ def test_newest_checkpoints_and_that_of_the_best_snapshot_are_kept(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(loop.evaluate, "quality", lambda *_: {"figure": next(figures)})
+    monkeypatch.setattr(evaluate, "quality", lambda *_: {"figure": next(figures)})
     run = run_in(tmp_path / "run", data, ARTICLE, snapshot_images=192, keep=1)
     assert loop.train(replace(run, real=object()), never)  # type: ignore[arg-type]
     names = [path.name for path in checkpoint.newest_first(run.folder / "checkpoints")]
@@ -245,7 +251,7 @@ class Minutes:
     """A clock that goes on by a minute with each step."""
 
     def __init__(self) -> None:
-        self.now, self._step = 0.0, loop.train_step
+        self.now, self._step = 0.0, play
 
     def train_step(self, networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         self.now += 60.0
@@ -330,7 +336,7 @@ COOLING = replace(MODERN, cooldown=0.5)
 def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the rates, of each step that is played from here on."""
     found: list[float] = []
-    real = loop.train_step
+    real = play
 
     def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         found.append(batch.rate_share)

@@ -28,6 +28,7 @@ SHIPPED = read_generator_file(ZOO / "mnist")
 
 def reference(file: GeneratorFile) -> TorchSampler:
     """The network as PyTorch runs it, batch norm and all."""
+    assert isinstance(file.config.network, DCGANConfig)
     generator = Generator(file.config.network)
     state = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(state, strict=False)
@@ -124,9 +125,9 @@ def test_check_passes_a_sound_runtime_and_stops_one_that_mixes_neighbours() -> N
     class Mixing:
         input_dim = 100
 
-        def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-            pixels = sound(z)
-            if len(z) == 5:
+        def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+            pixels = sound(rows)
+            if len(rows) == 5:
                 pixels[3, 4, 4, 0] ^= 1
             return pixels
 

@@ -22,11 +22,14 @@ from app.access.keys import key_hash
 from app.server.readiness import Readiness
 from app.server.server import GIVEN_UP, Server
 from app.settings import Settings
-from tests.test_start import (
+from benchmarks.servers import free_port
+from tests.services import (
+    TIMEOUT,
     environment,
     fetch,
-    free_port,
+    in_flight,
     service,
+    wait_until,
     worker_ids,
 )
 
@@ -65,7 +68,7 @@ FRAGILE = (sys.executable, "-c", BROKEN)
 def status(url: str) -> int:
     """Of a GET on a connection of its own; 0 if there is no answer."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -74,47 +77,54 @@ def status(url: str) -> int:
         return 0
 
 
-def wait_until(wanted: int, url: str) -> None:
-    for _ in range(200):
-        if status(url) == wanted:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{url} is not {wanted}")
+def wait_for(wanted: int, url: str) -> None:
+    wait_until(lambda: status(url) == wanted, f"{url} is {wanted}")
+
+
+LONG = {"GAN_DRAIN_SECONDS": "600", "GAN_GRACE_SECONDS": "700"}  # a second SIGTERM ends it
 
 
 def test_sigterm_makes_it_not_ready_while_it_still_serves(generator_folder: Path) -> None:
-    with service(generator_folder, GAN_DRAIN_SECONDS="2") as (process, address):
-        kept = HTTPConnection(address.removeprefix("http://"), timeout=10)
+    with service(generator_folder, **LONG) as (process, address):
+        kept = HTTPConnection(address.removeprefix("http://"), timeout=TIMEOUT)
         kept.request("GET", "/generate?seed=1")
         picture = kept.getresponse().read()
         process.send_signal(signal.SIGTERM)
-        wait_until(503, f"{address}/readyz")
+        wait_for(503, f"{address}/readyz")
         assert status(f"{address}/livez") == 200
         assert fetch(f"{address}/generate?seed=1") == picture
         kept.request("GET", "/generate?seed=1")
         answer = kept.getresponse()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert answer.read() == picture
-        wait_until(0, f"{address}/livez")
-        process.communicate(timeout=20)
+        process.send_signal(signal.SIGTERM)
+        wait_for(0, f"{address}/livez")
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+
+
+def test_drain_lasts_as_long_as_the_setting_says(generator_folder: Path) -> None:
+    with service(generator_folder, GAN_DRAIN_SECONDS="1") as (process, _):
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=TIMEOUT)
+    assert time.monotonic() - begin >= 1
     assert process.returncode == 0
 
 
 def test_second_sigterm_ends_the_drain(generator_folder: Path) -> None:
-    long = {"GAN_DRAIN_SECONDS": "600", "GAN_GRACE_SECONDS": "601"}
-    with service(generator_folder, **long) as (process, address):
+    with service(generator_folder, **LONG) as (process, address):
         process.send_signal(signal.SIGTERM)
-        wait_until(503, f"{address}/readyz")
+        wait_for(503, f"{address}/readyz")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
 def test_sigint_leaves_the_drain_out(generator_folder: Path) -> None:
-    long = {"GAN_DRAIN_SECONDS": "600", "GAN_GRACE_SECONDS": "601"}
-    with service(generator_folder, **long) as (process, _):
+    with service(generator_folder, **LONG) as (process, _):
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "Traceback" not in log
 
@@ -125,14 +135,14 @@ def test_sigint_leaves_the_drain_out(generator_folder: Path) -> None:
 def test_generator_that_hangs_or_dies_ends_the_process(
     generator_folder: Path, seed: int, reason: str
 ) -> None:
-    bounds = {"GAN_HANG_SECONDS": "0.5", "GAN_DRAIN_SECONDS": "1"}
-    with service(generator_folder, FRAGILE, **bounds) as (process, address):
+    with service(generator_folder, FRAGILE, GAN_HANG_SECONDS="3", **LONG) as (process, address):
         assert status(f"{address}/generate?seed=1") == 200
         assert status(f"{address}/generate?seed={seed}") == 503  # somebody else may answer it
         assert status(f"{address}/readyz") == 503
         assert status(f"{address}/livez") == 200
         assert status(f"{address}/generate?seed=2") == 503
-        _, log = process.communicate(timeout=20)
+        process.send_signal(signal.SIGTERM)  # it would end by itself, after the drain
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == GIVEN_UP
     assert f"giving up: tiny@{log.partition('tiny@')[2][:12]}: " in log
     assert reason in log
@@ -142,9 +152,9 @@ def test_what_hangs_is_cut_off_when_the_grace_time_is_over(generator_folder: Pat
     with service(generator_folder, FRAGILE, GAN_GRACE_SECONDS="1.5") as (process, address):
         asking = threading.Thread(target=status, args=(f"{address}/generate?seed=13",))
         asking.start()
-        time.sleep(0.3)
+        wait_until(lambda: in_flight(address) == 1, "the request has come")
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=TIMEOUT)
         asking.join()
     assert process.returncode == GIVEN_UP
     assert "not finished in the grace time" in log
@@ -155,12 +165,8 @@ def test_workers_end_with_their_supervisor(generator_folder: Path) -> None:
         workers = worker_ids(process.pid)
         assert len(workers) == 2
         process.kill()
-        wait_until(0, f"{address}/livez")
-        for _ in range(200):
-            if not any(alive(worker) for worker in workers):
-                return
-            time.sleep(0.05)
-    pytest.fail("workers are left")
+        wait_for(0, f"{address}/livez")
+        wait_until(lambda: not any(alive(worker) for worker in workers), "no worker is left")
 
 
 def alive(pid: int) -> bool:
@@ -183,7 +189,7 @@ def test_admin_port_answers_the_operator_and_the_other_everybody(generator_folde
             assert (status(private + path), status(public + path)) == (404, code)
         assert b'route="door",status="404"' in fetch(f"{private}/metrics")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
@@ -193,8 +199,8 @@ def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
     with service(generator_folder, **settings) as (process, address):
         for _ in range(10):
             assert status(f"{address}/generate?seed=1") == 200
-        wait_until(200, f"http://127.0.0.1:{first}/readyz")
-        wait_until(200, f"http://127.0.0.1:{first + 1}/readyz")
+        wait_for(200, f"http://127.0.0.1:{first}/readyz")
+        wait_for(200, f"http://127.0.0.1:{first + 1}/readyz")
         own = [f"http://127.0.0.1:{port}/metrics" for port in (first, first + 1)]
         for _ in range(3):
             fetch(own[0])
@@ -202,7 +208,7 @@ def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
         assert scraped.findall(fetch(own[0])) == [b"3.0"]
         assert scraped.findall(fetch(own[1])) == []
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
@@ -222,12 +228,11 @@ needs_namespaces = pytest.mark.skipif(not may_unshare(), reason="needs PID names
 
 
 def first_process(parent: int) -> int:
-    for _ in range(200):
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        if children:
-            return int(children[0])
-        time.sleep(0.01)
-    raise AssertionError("no child")
+    def children() -> list[str]:
+        return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+
+    wait_until(children, f"process {parent} has a child")
+    return int(children()[0])
 
 
 @needs_namespaces
@@ -237,7 +242,7 @@ def test_process_1_ends_on_sigterm(generator_folder: Path, workers: str) -> None
     with service(generator_folder, command, GAN_WORKERS=workers) as (process, address):
         assert status(f"{address}/generate?seed=1") == 200
         os.kill(first_process(process.pid), signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
@@ -258,7 +263,7 @@ def test_process_1_ends_on_sigterm_while_it_starts(generator_folder: Path, secon
             time.sleep(0.001)
         time.sleep(seconds)
         os.kill(first, signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
     finally:
         process.kill()
         process.wait()
@@ -270,7 +275,7 @@ def test_connection_without_a_request_does_not_keep_the_process(generator_folder
         with socket.create_connection((host, int(port))) as idle:
             idle.sendall(b"GET /generate")
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=10)
+            process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import zipfile
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +19,12 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
+from benchmarks.servers import free_port
 from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
 from model.encoding.formats import STILLS, encode_still
 from model.encoding.marking import SOURCE_TYPE, SigningError, read_recipe
 from model.encoding.png import encode_png
-from tests.test_start import free_port, start_and_fail
+from tests.services import start_and_fail
 
 pytest.importorskip("c2pa", reason="needs the extra 'c2pa'")
 
@@ -35,7 +36,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from app.responses.c2pa import HOLDERS, Signer
 
-KEYS = {
+KEYS: dict[str, Callable[[], Any]] = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
     "es256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "es384": lambda: ec.generate_private_key(ec.SECP384R1()),

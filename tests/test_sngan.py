@@ -25,9 +25,15 @@ from model.training.presets import PRESETS
 from tests.conftest import SHA, TINY_SNGAN
 
 CPU = torch.device("cpu")
-SNGAN, SAGAN = (PRESETS[name].config.network for name in ("sngan-32", "sagan-64"))
-assert isinstance(SNGAN, SNGANConfig)
-assert isinstance(SAGAN, SNGANConfig)
+
+
+def network_of(preset: str) -> SNGANConfig:
+    network = PRESETS[preset].config.network
+    assert isinstance(network, SNGANConfig)
+    return network
+
+
+SNGAN, SAGAN = network_of("sngan-32"), network_of("sagan-64")
 
 
 def parameters(network: nn.Module) -> int:
@@ -123,6 +129,7 @@ def test_gradient_is_that_of_the_normed_weight() -> None:
     for _ in range(200):
         layer(torch.zeros(1, 5))
     layer(torch.randn(7, 5)).square().sum().backward()
+    assert layer.weight.grad is not None
     assert (layer.weight * layer.weight.grad).sum().item() == pytest.approx(0, abs=1e-3)
 
 

@@ -7,11 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -19,28 +16,19 @@ import pytest
 from app.commands import main
 from app.server.listening import public_sockets
 from app.settings import Settings
+from benchmarks.servers import free_port
 from model.generators import ZOO
 from tests.conftest import edit_json
-
-
-def environment(**settings: str) -> dict[str, str]:
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_") and k != "HOST"}
-    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0"} | settings
-
-
-def start_and_fail(**settings: str) -> list[str]:
-    """The lines on stderr of a service that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "app"],
-        env=environment(**{"PORT": str(free_port()), **settings}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 3
-    assert "Traceback" not in done.stderr
-    return done.stderr.splitlines()
+from tests.services import (
+    TIMEOUT,
+    fetch,
+    in_flight,
+    refuses,
+    service,
+    start_and_fail,
+    wait_until,
+    worker_ids,
+)
 
 
 @pytest.mark.parametrize(
@@ -155,41 +143,11 @@ def test_host_is_bound_in_the_same_way_for_any_number_of_workers(
     for one in sockets:
         one.listen()
     for address in ("127.0.0.1", "::1"):
-        with suppress(OSError), socket.create_connection((address, settings.port), timeout=5):
+        with suppress(OSError), socket.create_connection((address, settings.port), timeout=TIMEOUT):
             found.add(address)
     for one in sockets:
         one.close()
     assert found == answered
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def service(
-    folder: Path | str, command: Sequence[str] = (sys.executable, "-m", "app"), **more: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running service and its address; ready when the block begins."""
-    port = free_port()
-    settings = environment(GAN_GENERATOR=str(folder), PORT=str(port), **more)
-    process = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{address}/readyz", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield process, address
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.slow
@@ -202,27 +160,16 @@ def test_two_workers_give_the_same_bytes_and_outlive_one_of_them(generator_folde
         os.kill(children[0], signal.SIGKILL)
         for _ in range(20):  # each on a new connection: the one that lives takes them
             assert fetch(f"{address}/generate?seed=7") == wanted
-        for _ in range(200):
-            if len(worker_ids(process.pid)) == 2 and children[0] not in worker_ids(process.pid):
-                break
-            time.sleep(0.1)
-        assert len(worker_ids(process.pid)) == 2
+
+        def two_again() -> bool:
+            workers = worker_ids(process.pid)
+            return len(workers) == 2 and children[0] not in workers
+
+        wait_until(two_again, "another worker has taken the place of the one that was killed")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert worker_ids(process.pid) == []
-
-
-def worker_ids(parent: int) -> list[int]:
-    """The processes that the supervisor has started to serve."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            serves = b"spawn_main" in (entry / "cmdline").read_bytes()
-            if int(fields[1]) == parent and serves and fields[0] != "Z":
-                found.append(int(entry.name))
-    return sorted(found)
 
 
 def test_broken_generator_file_ends_the_workers_too(tmp_path: Path) -> None:
@@ -239,12 +186,12 @@ def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
     settings = {"GAN_WORKERS": "2", "GAN_ADMIN_PORT": str(admin)}
     with service(folder, **settings) as (process, address):
         living = admin + 1  # of the second, which is there to tell
-        until(lambda: told(living).get("status") == "ready" and "workers" not in told(living))
+        wait_until(lambda: told(living).get("status") == "ready" and "workers" not in told(living))
         wanted = fetch(f"{address}/generate?seed=7")
         weights.write_bytes(whole[:500])  # a copy that is not finished
         (first, second) = worker_ids(process.pid)
         os.kill(first, signal.SIGKILL)
-        until(lambda: ended(living) >= 3)  # two tries have failed
+        wait_until(lambda: ended(living) >= 3)  # two tries have failed
         assert process.poll() is None
         assert second in worker_ids(process.pid)
         assert fetch(f"{address}/generate?seed=7") == wanted
@@ -254,9 +201,9 @@ def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
         assert "ganserve_workers_serving 1.0" in metrics
         weights.write_bytes(whole)
         process.send_signal(signal.SIGHUP)  # for whom the pauses are too long by now
-        until(lambda: "workers" not in told(living))
+        wait_until(lambda: "workers" not in told(living))
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     pauses = re.findall(r"1 of 2 workers serve, another try in (\d+) s", log)
     assert pauses[:3] == ["1", "2", "4"]
@@ -277,20 +224,6 @@ def ended(port: int) -> float:
     return float(count)
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.05)
-    pytest.fail("it did not come to that")
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        content: bytes = answer.read()
-        return content
-
-
 def test_bytes_are_the_same_after_a_restart_and_in_another_process(generator_folder: Path) -> None:
     paths = ("/generate?seed=7", "/generate?seed=8&n=20", "/interpolate?seeds=1,2&frames=4")
     answers = []
@@ -304,30 +237,35 @@ def test_service_ends_on_sigterm(generator_folder: Path) -> None:
     with service(generator_folder) as (process, address):
         fetch(f"{address}/generate?seed=1")
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "Traceback" not in log
     assert re.search(r"ready after .* s: tiny@[0-9a-f]{12} on cpu", log)
 
 
 def test_what_was_accepted_is_answered_after_sigterm() -> None:
-    """Twenty sheets of the real generator: two seconds of work, told to stop in the midst of it."""
+    """Twenty sheets of the real generator, told to stop when all have come."""
     bounds = {"GAN_MAX_QUEUE": "10000", "GAN_MAX_WAIT": "600"}
     with service(ZOO / "mnist", **bounds) as (process, address), ExitStack() as stack:
         host, port = address.removeprefix("http://").split(":")
         visitors = []
         for index in range(20):
-            visitor = socket.create_connection((host, int(port)), timeout=60)
+            visitor = socket.create_connection((host, int(port)), timeout=TIMEOUT)
             stack.enter_context(closing(visitor))
             query = f"GET /generate?seed={index * 100}&n=100 HTTP/1.1\r\nHost: test\r\n\r\n"
             visitor.sendall(query.encode())
             visitors.append(visitor)
-        time.sleep(0.5)  # by now all are accepted, and by far not all are answered
+        taken = re.compile(rb'requests_total{route="/generate",status="200"} (\S+)')
+
+        def all_have_come() -> bool:
+            answered = taken.findall(fetch(f"{address}/metrics"))
+            return in_flight(address) + sum(map(float, answered)) >= len(visitors)
+
+        wait_until(all_have_come, "all have come, and by far not all are answered")
         process.send_signal(signal.SIGTERM)
         assert [visitor.recv(15) for visitor in visitors] == [b"HTTP/1.1 200 OK"] * 20
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection((host, int(port)), timeout=5)
-        process.communicate(timeout=20)
+        wait_until(lambda: refuses(address), "nobody else is taken")
+        process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
@@ -348,5 +286,5 @@ def test_make_serve_ends_with_the_service(tmp_path: Path) -> None:
     pid, arguments = process.stdout.readline().split(maxsplit=1)
     assert arguments == "-m app\n"
     process.terminate()
-    process.communicate(timeout=10)
-    until(lambda: not Path(f"/proc/{pid}").exists())
+    process.communicate(timeout=TIMEOUT)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())

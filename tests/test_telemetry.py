@@ -21,7 +21,7 @@ from app.engine.histogram import Tally
 from app.main import create_app
 from app.monitoring import logs, tracing
 from app.settings import Settings, SettingsError
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 ROOT = Path(__file__).parent.parent
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -13,7 +13,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.encoding.marking import read_recipe
 from tests.conftest import write_tiny_generator, write_tiny_residual
-from tests.test_refusals import problem_of
+from tests.services import problem_of
 
 Z = [0.5, -1.25, 0, 0.1, 2, -0.3, 0.7, 1]
 PLANE = {"seeds": [1, 2, 3, 4], "x": 0.3, "y": 0.6}
@@ -97,8 +97,12 @@ def test_way_of_plain_recipes_is_the_way_of_their_seeds(
 
 
 def test_recipe_goes_before_the_body(pets: TestClient) -> None:
-    body = {"class": "dog", "truncation": 0.5, "edit": "d0:0.5"}
-    recipes = [{"seed": 3}, {"seed": 3, "class": "cat", "truncation": 1}, {"mix": "3", **body}]
+    body: dict[str, Any] = {"class": "dog", "truncation": 0.5, "edit": "d0:0.5"}
+    recipes: list[dict[str, Any]] = [
+        {"seed": 3},
+        {"seed": 3, "class": "cat", "truncation": 1},
+        {"mix": "3", **body},
+    ]
     found = frames(pets, recipes=recipes, frames=3, **body)
     assert np.array_equal(found, pictures(pets, recipes, **body))
     plain = pets.get("/generate.npy", params={"seed": 3, **body})

@@ -20,6 +20,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.servers import HOST, ROOT, free_port
@@ -29,7 +30,7 @@ NGINX_FILE = ROOT / "deploy" / "nginx" / "nginx.conf"
 HAPROXY, NGINX = (
     shutil.which(name) or shutil.which(name, path="/usr/sbin") for name in ("haproxy", "nginx")
 )
-READY_SECONDS = 90.0
+READY_SECONDS = 300.0
 NAMES = ("a", "b")  # the replicas in the files of deploy/
 # what a replica is told behind a balancer: the same as in deploy/compose.yaml
 SETTINGS = {"GAN_KEEP_ALIVE_SECONDS": "75", "GAN_MAX_WAIT": "3"}
@@ -269,7 +270,7 @@ def haproxy(
     with _running(HAPROXY, ["-db", "-f", str(file), "-f", str(more)], folder, port) as pid:
         balancer = Haproxy(port, pid, control)
         for place in range(len(replicas)):
-            wait_for(lambda place=place: _seen(balancer, place), "the balancer to see a replica")
+            wait_for(partial(_seen, balancer, place), "the balancer to see a replica")
         yield balancer
 
 

@@ -19,6 +19,7 @@ from model.generator_file import GeneratorFile, read_generator_file
 from model.images import crop_center, to_pixels
 from model.latent_space.latents import sample_latents
 from model.networks.dcgan import Generator
+from model.networks.families.dcgan import DCGANConfig
 
 HOST = "127.0.0.1"
 MAX_BATCH = 64
@@ -72,6 +73,7 @@ def _pictures(threads: int) -> Draw:
 
 def _eager(file: GeneratorFile, threads: int) -> Draw:
     torch.set_num_threads(threads)
+    assert isinstance(file.config.network, DCGANConfig)
     generator = Generator(file.config.network)
     state = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(state, strict=False)  # the file leaves out batch norm's counters

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     signals = {signal.SIGTERM, signal.SIGINT}
     ray.init(include_dashboard=False, log_to_driver=False, num_cpus=max(os.cpu_count() or 1, 2))
     serve.start(http_options={"host": HOST, "port": port()})
-    serve.run(Pictures.bind())
+    serve.run(Pictures.bind())  # type: ignore[attr-defined]  # the decorator adds it
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     signal.sigwait(signals)
     serve.shutdown()

@@ -27,7 +27,7 @@ def serve() -> None:
     generator = SeedGenerator()
     grpc = port() + 2000
 
-    @batch  # type: ignore[untyped-decorator]
+    @batch
     def infer(seed: Any) -> dict[str, Any]:
         files = [png(pixels) for pixels in generator([int(row[0]) for row in seed])]
         return {"png": np.array(files, dtype=object).reshape(-1, 1)}
