@@ -37,7 +37,8 @@ SETTINGS = {
 SEEDS = 2**40  # hardly one is asked for twice
 # requests that never end: in the line, in the head, in the body; and one that never begins
 LINE = b"GET /generate?seed=1 HTTP/1.1\r\n"
-BODY = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
+KIND = b"Content-Type: application/json\r\n"
+BODY = b"POST /generate HTTP/1.1\r\nHost: x\r\n" + KIND + b"Content-Length: 500\r\n\r\n"
 BEGINNINGS = (b"GET /generate?seed=", LINE + b"Host: x\r\nX-Slow: ", BODY + b'{"seed": ', b"")
 
 

@@ -139,7 +139,7 @@ def test_way_whose_recipe_is_too_long_for_a_file_is_drawn(pets: TestClient) -> N
         ({"seeds": [1, 2], "recipes": [{"seed": 1}, {"seed": 2}]}, "one of seeds and recipes"),
         ({"recipes": [{"seed": 1}]}, "recipes: 2 to 32 entries"),
         ({"recipes": [{"seed": 1}] * 33}, "recipes: 2 to 32 entries"),
-        ({"recipes": [{}] * 2}, "one of seed, z, mix and plane"),
+        ({"recipes": [{}] * 2}, "one of seed, name, z, mix and plane"),
         ({"recipes": [{"seed": 1}] * 3, "frames": 2}, "from 3 (one a recipe) to 256"),
         ({"recipes": [{"seed": 1}, {"seed": 2, "class": "bird"}]}, "pets has cat"),
         ({"recipes": [{"seed": 1}, {"seed": 2, "edit": "d9:1"}]}, "d0 to d7"),
