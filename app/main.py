@@ -115,7 +115,7 @@ class Service(FastAPI):
         scope = decorations.without(scope)
         if scope["method"] == "OPTIONS":
             allowed = cors.methods(self.openapi(), scope["path"])
-            await cors.preflight(send, constant, allowed)
+            await cors.preflight(scope, send, constant, allowed)
             return "preflight", 204
         statuses: list[int] = []
         send = cors.with_headers(send, constant, statuses, self.frames)

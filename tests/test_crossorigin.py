@@ -72,13 +72,14 @@ def test_each_of_several_origins_is_named_to_its_own_pages_alone(origins: str) -
         assert headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
-def test_every_header_may_be_sent_from_elsewhere(client: TestClient) -> None:
-    """The Fetch standard: * is every header but Authorization, where no cookie is sent."""
-    asked = "sentry-trace, baggage, traceparent, authorization"
+def test_every_header_may_be_sent_from_elsewhere_but_the_one_of_a_body(client: TestClient) -> None:
+    """With Content-Type a page of others could have its visitors POST."""
+    asked = "sentry-trace,Baggage, traceparent, authorization, content-type, Content-Type, *, a b"
     headers = {"Origin": ORIGIN, "Access-Control-Request-Headers": asked}
     answer = client.options("/generate", headers=headers)
     allowed = {name.strip() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
-    assert {"*", "Authorization"} <= allowed
+    assert {"sentry-trace", "baggage", "traceparent", "Authorization"} <= allowed
+    assert not {"*", "content-type", "Content-Type", "a b"} & allowed
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers
 

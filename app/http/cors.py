@@ -15,6 +15,8 @@ EXPOSED = (
     "Image-Seed, Retry-After, Server-Timing, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 86400
+REQUEST_HEADERS = b"access-control-request-headers"
+HEADER_NAME = re.compile(rb"[a-z0-9!#$%&'+.^_`|~-]{1,100}")  # no *: it would mean all
 HEAD = "ganserve.head"  # in the scope of a HEAD that is answered as a GET: its body is not sent
 
 HTML: dict[bytes, bytes] = {  # headers of every page
@@ -94,13 +96,17 @@ def methods(document: Mapping[str, Any], path: str) -> list[str]:
     return sorted({*METHODS, *(method.upper() for method in operations)}) if operations else []
 
 
-async def preflight(send: Send, constant: RawHeaders, methods: Sequence[str]) -> None:
-    """Answers OPTIONS of a path that takes these methods; METHODS where none is known."""
+async def preflight(scope: Scope, send: Send, constant: RawHeaders, methods: Sequence[str]) -> None:
+    """Answers OPTIONS of a path that takes these methods; METHODS where none is known. Any header
+    may be sent from elsewhere but Content-Type: with it a page could POST.
+    """
+    asked = [value for name, value in scope["headers"] if name == REQUEST_HEADERS]
+    names = [name.strip().lower() for name in b",".join(asked).split(b",")]
+    others = [name for name in names if HEADER_NAME.fullmatch(name) and name != b"content-type"]
     allowed: RawHeaders = [
         (b"allow", ", ".join(methods or METHODS).encode()),
         (b"access-control-allow-methods", ", ".join(METHODS).encode()),
-        # no answer depends on a cookie, so any header may be sent; * does not mean Authorization
-        (b"access-control-allow-headers", b"Authorization, If-None-Match, *"),
+        (b"access-control-allow-headers", b", ".join((b"Authorization, If-None-Match", *others))),
         (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         (b"cache-control", b"no-store"),
     ]
