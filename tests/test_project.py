@@ -178,6 +178,7 @@ def test_client_that_goes_away_ends_the_search() -> None:
         before = host.worked()
         with search(20) as answer:
             assert len(reports(answer.read())) > 1
+        wait_until(accepted, "the place of a search that has ended is free")
         twenty, before = host.worked() - before, host.worked()
         with search(1000) as answer:
             assert json.loads(answer.readline())["step"] == 0

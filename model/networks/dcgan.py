@@ -46,7 +46,7 @@ class Generator(pytorch.Generator):
         x = self.dense(z).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
         for norm, upsample in zip(self.norms, self.upsamples, strict=True):
             x = upsample(functional.relu(norm(x)))
-        return torch.tanh(x.float())
+        return torch.tanh(x.to(torch.promote_types(x.dtype, torch.float32)))
 
     def folded(self) -> nn.Module:
         """Returns the generator without batch norms, which its other layers hold."""
