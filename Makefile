@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 PRESET ?= dcgan-mnist
+PART ?= -m "not slow"
 JOBS ?= 2
 
 VENV := .venv
@@ -15,7 +16,7 @@ serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) exec $(BIN)/python -m app
 
 test: $(VENV)/.dev  ## what can be tried in a few minutes: each law, mostly in a short form
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(PART)
 
 test-slow: $(VENV)/.dev  ## all the rest that needs no GPU: the page in a browser, kills, floods, long runs
 	$(PYTEST) -m slow
