@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         2**24, ge=1, le=2**30, description="pixels of all pictures in one answer; more is refused"
     )
     max_memory_mib: int = Field(
-        640,
+        512,
         ge=64,
         le=2**20,
         description="MiB that all requests together may take for bodies, pixels and files, beside"

@@ -142,7 +142,7 @@ def test_full_memory_is_429_and_told_when_to_come_again(client: TestClient) -> N
         ):
             problem = problem_of(answer, 429)
             assert answer.headers["Retry-After"] == "1"
-            assert "640 MiB" in problem["detail"]
+            assert "512 MiB" in problem["detail"]
         assert client.get("/generate?seed=1").status_code == 200  # what is small goes on
         assert 'reason="memory-full"' in client.get("/metrics").text
 

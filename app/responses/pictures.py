@@ -38,6 +38,7 @@ from model.encoding.formats import (
 from model.picture_request import PictureRequest
 from model.recipes import Words, recipe_text
 
+UNSENT_COPIES = 3  # times that a file is held until it is taken: here, with its head, by the loop
 LARGEST_NAME = 60  # characters of a file's name without its extension
 
 
@@ -134,7 +135,7 @@ class Answer:
     ) -> Response:
         """Returns the answer with the file; once the client has taken it, nothing is reserved."""
         if reserved:
-            reserved.resize(len(content))
+            reserved.resize(UNSENT_COPIES * len(content))
         headers = self.headers(timing)
         return Held(reserved, content, media_type=self.format.media_type, headers=headers)
 

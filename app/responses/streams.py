@@ -67,8 +67,8 @@ async def pieces(
 
     async def submit(start: int) -> None:
         z, files = await asyncio.to_thread(prepared, start)
-        if gone:
-            raise ClientGoneError
+        if gone:  # once an answer has begun, nobody is to be told
+            raise asyncio.CancelledError if start else ClientGoneError
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
     def give_up() -> None:

@@ -148,11 +148,12 @@ def enlarge(
     assert 1 <= scale <= LARGEST_SCALE, scale
     if scale == 1:
         return pixels
-    if resample == "nearest":
-        return pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, channels = pixels.shape
     large = np.empty((count, height * scale, width * scale, channels), np.uint8)
-    for picture, place in zip(pixels, large, strict=True):
+    for picture, place in zip(pixels, large, strict=True):  # others have the interpreter between
+        if resample == "nearest":
+            place[:] = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+            continue
         image = to_image(picture).resize((width * scale, height * scale), Image.Resampling.LANCZOS)
         place[:] = np.asarray(image).reshape(place.shape)
     return large
