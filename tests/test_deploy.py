@@ -505,6 +505,12 @@ def result(port: int, query: str) -> list[Any]:
     """What Prometheus has for a query of the dashboard; raises HTTPError for a wrong one."""
     query = query.replace("$__rate_interval", "60s").replace("$instance", ".*")
     url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    with suppress(ConnectionError), urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        return list(json.load(answer)["data"]["result"])
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            return list(json.load(answer)["data"]["result"])
+    except urllib.error.HTTPError as error:
+        if error.code != 503:  # it starts
+            raise
+    except OSError:
+        pass
     return []
