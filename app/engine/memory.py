@@ -9,7 +9,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from app.monitoring.request_context import current
+from app.monitoring.request_context import client_in_progress
 from app.responses.problems import InvalidRequest, QueueFull
 
 SHARE = 0.5  # at most, of the budget, for all requests of a client but its first
@@ -31,8 +31,7 @@ class MemoryBudget:
             InvalidRequest: it could never have so many.
             QueueFull: others have them, or its client has its share.
         """
-        facts = current.get()
-        reservation = Reservation(self, facts.client if facts else "")
+        reservation = Reservation(self, client_in_progress())
         reservation.resize(size)
         return reservation
 

@@ -67,6 +67,12 @@ def address(scope: Scope) -> str | bytes:
     return str(ip.ipv4_mapped) if ip.ipv4_mapped else ip.packed[:8]
 
 
+def client_in_progress() -> str | bytes:
+    """Returns the address of the client whose request is in progress; empty where none is."""
+    facts = current.get()
+    return facts.client if facts else ""
+
+
 def refused(reason: str) -> None:
     """Records why the request in progress, if there is one, is refused."""
     facts = current.get()

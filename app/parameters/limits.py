@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.engine.memory import MemoryBudget, Reservation
-from app.monitoring.request_context import current
+from app.monitoring.request_context import client_in_progress
 from app.responses.problems import InvalidRequest, QueueFull
 from app.settings import Settings
 
@@ -42,8 +42,7 @@ class Streams:
         Raises:
             QueueFull: there is none, or its client has its share.
         """
-        facts = current.get()
-        client = facts.client if facts else ""
+        client = client_in_progress()
         if (opened := self._open.total()) >= self._limit:
             raise QueueFull(
                 f"{opened} large answers are on their way; allowed: up to {self._limit}",
