@@ -114,7 +114,10 @@ async def generate_from_json(
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
     generation = generators.parameter(parameters.model)
-    listed = await in_turn(watch, parameters, partial(read_list, generation.file))
+    if parameters.recipes or parameters.z:  # as long as the list; all else is read at once
+        listed = await in_turn(watch, parameters, partial(read_list, generation.file))
+    else:
+        listed = read_list(generation.file, parameters)
     name, negotiated = negotiation.choose(
         STILL_OFFERS | BULK_OFFERS,
         extension=None,
