@@ -58,17 +58,18 @@ async def project(
     side, channels = generation.side, generation.channels
 
     def read(content: bytes) -> Pixels:
-        image, _ = decode(content, LARGEST_UPLOAD)
+        try:
+            image, _ = decode(content, LARGEST_UPLOAD)
+        except BrokenPictureError as error:
+            raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
         return square(image, side, channels, "crop")
 
     projector.take_place()  # first, so that one picture at a time is decoded
     try:
         picture = await in_parallel(watch, await request.body(), read)
         reports = projector.begin(generation.file, picture, parameters.steps, place)
-    except BaseException as error:
+    except BaseException:
         projector.give_place_up()
-        if isinstance(error, BrokenPictureError):
-            raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
         raise
     headers = {"Cache-Control": "no-store", "Image-Model": generation.id}
     lines = await begun(_lines(generation, reports))
