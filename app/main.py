@@ -4,7 +4,7 @@ import importlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -46,6 +46,7 @@ from app.server.reloading import Reloader
 from app.settings import Robots, Settings, read_settings
 from app.state import State
 
+AT_THE_ROOT = nullcontext()
 LONGEST_PATH = 512  # characters; all of ours are shorter
 
 Trace = Callable[[str, str, int, Facts, float], None]
@@ -79,7 +80,8 @@ class Service(FastAPI):
         start = time.perf_counter()
         self.telemetry.in_flight += 1
         try:
-            with enforced(self.state.bounds), under(self.shown_under):
+            shown = under(self.shown_under) if self.shown_under else AT_THE_ROOT
+            with enforced(self.state.bounds), shown:
                 route, status = await self._serve(scope, receive, send, facts)
             self._tell(scope, facts, route, status, time.perf_counter() - start)
         finally:
