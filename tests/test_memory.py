@@ -24,7 +24,7 @@ from model.encoding.animations import ANIMATIONS, HAS_VIDEO
 from model.encoding.formats import STILLS
 from tests.services import problem_of
 
-HELD_CPU_SECONDS = 0.25  # of the loop's thread, by one callback; a slow machine has ten times less
+HELD_CPU_SECONDS = 0.25  # the loop's thread in one callback; a slow machine takes a tenth
 
 
 @contextmanager

@@ -373,9 +373,8 @@ class Protocol(HttpToolsProtocol):
         if self.telemetry:
             self.telemetry.refused(kind.slug)
         if self._is_answering() and not self._complete:
-            self.cycle.keep_alive = (
-                False  # what is wrong came after a request that is answered first
-            )
+            # what is wrong came after a request that is answered first
+            self.cycle.keep_alive = False
             return
         if self._may_answer():
             refusal = problem_response(kind, detail, {"Connection": "close"})
