@@ -333,7 +333,7 @@ def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -
         for asker in askers:
             asker.join()
         assert len(set(models)) == 2
-        assert old not in models[-50:]
+        assert old not in {fetch_model(address) for _ in range(20)}
         assert {fetch(f"{address}/i/{old}/7.png") for _ in range(10)} == {
             fetch(f"{address}/generate?seed=7&model={old}")
         }
