@@ -40,7 +40,8 @@ from app.routes import (
     problem_pages,
     projections,
 )
-from app.server.loading import START_ERRORS, quieten_collector
+from app.server.loading import START_ERRORS
+from app.server.process import settle_process
 from app.server.readiness import Readiness
 from app.server.reloading import Reloader
 from app.settings import Robots, Settings, read_settings
@@ -168,7 +169,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if settings.projection:
             state.projector = projector()
         generators = reloader.start()
-        quieten_collector()
+        settle_process()
         seconds = time.monotonic() - start
         names = ", ".join(f"{one.id} on {one.sampler}" for one in generators.loaded)
         log.info("ready after %.1f s: %s", seconds, names)

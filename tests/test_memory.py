@@ -249,3 +249,31 @@ def test_encoders_take_no_more_memory_than_is_reserved(kind: str, name: str) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     taken, reserved = map(int, done.stdout.split())
     assert 0 < taken < reserved + 4 * MIB  # what a library needs whatever the size
+
+
+HEAP = """
+import threading
+import psutil
+from app.server.process import give_memory_back, prepare_process
+
+prepare_process()
+mib = lambda: psutil.Process().memory_info().rss / 2**20
+# the last piece stays, so that the heap cannot shrink from its end by itself
+kept = []
+def take():
+    pieces = [bytes(50_000) for _ in range(1_000)]
+    kept.append(pieces[-1])
+threads = [threading.Thread(target=take) for _ in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+before = mib()
+give_memory_back()
+print(before - mib(), mib())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library sees to it")
+def test_free_memory_goes_back_to_the_system() -> None:
+    shown = subprocess.run([sys.executable, "-c", HEAP], capture_output=True, text=True, check=True)
+    given_back, _ = map(float, shown.stdout.split())
+    assert given_back > 20

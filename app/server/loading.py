@@ -3,7 +3,6 @@
 name -> folder -> checked file -> sampler on its device -> warm -> Generation
 """
 
-import gc
 import importlib
 import logging
 from collections.abc import Sequence
@@ -148,16 +147,6 @@ def check_names(generators: Generators) -> None:
     for name in names:
         if names.count(name) > 1:
             raise GeneratorFileError(f"two generators are named {name}; each needs its own name")
-
-
-def quieten_collector() -> None:
-    """Takes all that lives now out of the garbage collector's rounds, and makes them rarer.
-
-    A full round over a few hundred thousand objects of the libraries halts every request for 50 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def warm_up(sampler: Sampler, max_batch: int) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from app.engine.loaded_generator import Generation, Generators
 from app.responses.problems import ReloadRefused
 from app.server.loading import START_ERRORS, load_all
+from app.server.process import give_memory_back
 from app.settings import Settings
 
 log = logging.getLogger("ganserve")
@@ -115,4 +116,5 @@ class Reloader:
             await asyncio.sleep(0.1)
         await one.batcher.stop()
         del self._dropping[one]
+        await asyncio.to_thread(give_memory_back)
         log.info("dropped %s", one.id)

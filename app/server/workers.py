@@ -25,6 +25,7 @@ from app.http.root_path import under
 from app.main import create_app
 from app.monitoring.logs import configure
 from app.server.listening import admin_sockets, public_sockets
+from app.server.process import prepare_process
 from app.server.protocol import protocol
 from app.server.readiness import Readiness
 from app.server.scoreboard import Scoreboard
@@ -109,6 +110,7 @@ def _serve_alone(
 ) -> int:
     """Serves in this process; returns the exit status."""
     configure(settings.log_format)
+    prepare_process()
     app = create_app(settings)
     readiness: Readiness = app.state.readiness
     readiness.scoreboard = scoreboard or readiness.scoreboard
