@@ -17,6 +17,7 @@ import uvloop
 
 from app.server.disconnection import watching
 from app.server.protocol import Protocol, protocol
+from app.server.transport import WatchedTransport
 from app.settings import Settings
 from tests.services import TIMEOUT
 
@@ -804,6 +805,27 @@ def test_client_that_does_not_read_the_rest_of_its_answer_is_given_up(form: str,
                 assert not server.server_state.connections
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_all_of_a_pipeline_is_answered_to_a_client_that_sends_no_more(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WatchedTransport, "tells_who_has_gone", lambda self: True)
+    monkeypatch.setattr(WatchedTransport, "await_answer", lambda self, begun: None)
+
+    async def main() -> tuple[int, bool]:
+        async with connection(answering(b"x", (b"content-length", b"1"))) as (line, recorder):
+            line.data_received(GET * 5)
+            for _ in range(turns):  # of the event loop: as far as the answers have come by then
+                await asyncio.sleep(0)
+            if line.eof_received() is False:
+                recorder.close()
+            for _ in range(40):
+                await asyncio.sleep(0)
+            return len(recorder.writes), recorder.closed
+
+    assert asyncio.run(main()) == (5, True)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

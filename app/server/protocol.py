@@ -288,16 +288,17 @@ class Protocol(HttpToolsProtocol):
         if self._ended:
             return not self.transport.is_closing()
         running, watched = self._running, self._watched
-        waited_for = running is not None and not self._refused and self._is_answering()
-        if not waited_for or watched.is_closing() or not watched.tells_who_has_gone():
+        answering = running is not None and self._is_answering()
+        if self._refused or not (answering or self._held) or not watched.tells_who_has_gone():
             watched.close()
             return False
-        assert running
         self._ended = True
-        if not self._held:
-            self.cycle.keep_alive = False
-        watched.await_answer(running.response_started)
-        return True
+        if answering:
+            assert running
+            if not self._held:
+                self.cycle.keep_alive = False
+            watched.await_answer(running.response_started)
+        return not watched.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the timers and rings the bell: the client is gone, or we have closed."""
