@@ -8,9 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+HAS_GPU := nvidia-smi > /dev/null 2>&1
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 HAS_NODE := command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 
-.PHONY: serve test test-slow train bench portraits lint lint-page types format format-page audit sbom clean
+.PHONY: serve test test-slow training train bench portraits lint lint-page types format format-page audit sbom clean
 
 serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 	GAN_PORT=$(PORT) exec $(BIN)/python -m app
@@ -21,7 +23,9 @@ test: $(VENV)/.dev  ## what can be tried in a few minutes: each law, mostly in a
 test-slow: $(VENV)/.dev  ## all the rest that needs no GPU: the page in a browser, kills, floods, long runs
 	$(PYTEST) -m slow
 
-train: $(VENV)/.dev  ## a generator from the official files of PRESET; the same again resumes
+training: $(VENV)/.train  ## what training needs, beside what `make serve` installs
+
+train: $(VENV)/.train  ## a generator from the official files of PRESET; the same again resumes
 	$(BIN)/python -m model.training train --preset $(PRESET) $(ARGS)
 
 bench: $(VENV)/.bench  ## the tables of the README, with the peers that are installed
@@ -57,15 +61,22 @@ sbom: $(VENV)/.audit  ## all that is installed, with versions and licences, as C
 	$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
 
 clean:
-	rm -rf $(VENV) node_modules sbom.json *.egg-info build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules sbom.json *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say PYTHON=... to name one"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# PyTorch only where a GPU is to be used: without it some 70 MB are downloaded, with it 3 GB
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e .
+	@if $(HAS_GPU); then \
+		echo "installing the service and, for the GPU, PyTorch into $(VENV): 3 GB, minutes"; \
+		$(INSTALL) -e '.[gpu]'; \
+	else \
+		echo "installing the service into $(VENV): 70 MB, less than a minute"; \
+		$(INSTALL) -e .; \
+	fi
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.txt
@@ -76,9 +87,18 @@ $(VENV)/.audit: $(VENV)/.dev
 	$(INSTALL) -e '.[audit]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[train,dev]'
+# without a GPU PyTorch's build for CPUs, of a tenth of the size, if its index can be reached
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what training needs into $(VENV): minutes"
+	@$(HAS_GPU) || $(BIN)/python -c 'import torch' 2> /dev/null || \
+		$(INSTALL) --retries 1 --timeout 30 --no-deps --index-url $(TORCH_CPU) torch 2> /dev/null || \
+		echo "$(TORCH_CPU) does not answer: PyTorch comes from where the rest does"
+	$(INSTALL) -e '.[train]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.dev: $(VENV)/.train
+	$(INSTALL) -e '.[train,dev]'
+	@touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci

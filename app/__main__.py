@@ -7,18 +7,32 @@ import sys
 from types import FrameType
 
 from app.probe import ready
+from model.mistakes import told
+
+COMMANDS = {
+    "serve": "serve pictures until it is told to stop",
+    "health": "ask whether the service is ready: status 0, or 1 if not",
+    "sign": "print a URL with its signature",
+    "new-key": "print a random API key, and its hash",
+}
+PROGRAM = f"python -m {__package__}"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
     """Runs one command; returns its exit status."""
     # process 1 of a container is ended by no signal that it has no handler for, and what comes now
     # takes seconds
     signal.signal(signal.SIGTERM, _end)
     # nor may SIGHUP end it before it can reload: until then it waits
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    if sys.argv[1:] == ["health"]:  # without the imports: see `probe`
+    given = sys.argv[1:] if arguments is None else arguments
+    if given == ["health"]:  # without the imports: see `probe`
         return 0 if ready() else 1
-    status: int = importlib.import_module("app.commands").main()
+    return told(lambda: _run(given, program))
+
+
+def _run(arguments: list[str], program: str) -> int:
+    status: int = importlib.import_module(".commands", __package__).main(arguments, program)
     return status
 
 

@@ -1,26 +1,28 @@
-"""The commands of `python -m app`: settings from the environment, then the workers."""
+"""The commands of the service: settings from the environment, then the workers."""
 
 import argparse
 import sys
 import textwrap
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from app.__main__ import COMMANDS, PROGRAM
 from app.access.keys import key_hash, new_key
 from app.access.signing import SignedUrls
 from app.probe import ready
 from app.server.server import START_FAILED
 from app.server.workers import serve
 from app.settings import SettingsError, described, read_settings
+from ganserve import __version__
 
 HELP_WIDTH = 100  # characters
 MAX_SECONDS = 10**9  # 31 years, of a signed URL's life
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
     """Runs one command; returns its exit status: 3 a wrong setting, one line per mistake. A wrong
     argument exits with 2.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     try:
         status: int = options.command(options)
     except SettingsError as error:
@@ -67,23 +69,33 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; --help tells what is known\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
+    settings: dict[str, Any] = {
+        "epilog": f"settings, from the environment:\n\n{_settings_table()}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
     parser = _Parser(
-        prog="python -m app",
+        prog=program,
         description="Without a command: serves pictures until it is told to stop.",
-        epilog=f"settings, from the environment:\n\n{_settings_table()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        **settings,
     )
+    parser.add_argument("--version", action="version", version=f"ganserve {__version__}")
     parser.set_defaults(command=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    signed = commands.add_parser("sign", help="print a URL with its signature")
+    commands.add_parser(
+        "serve",
+        help=COMMANDS["serve"],
+        description="Serves until told to stop.",
+        **settings,
+    )
+    signed = commands.add_parser("sign", help=COMMANDS["sign"])
     signed.add_argument("url", metavar="URL", help="https://host/path?query, or /path?query")
     signed.add_argument("--expires-in", metavar="SECONDS", type=_seconds, help="of its life")
     signed.set_defaults(command=_sign, refuse=signed.error)
-    health = commands.add_parser("health", help="ask whether it is ready: status 0, or 1 if not")
+    health = commands.add_parser("health", help=COMMANDS["health"])
     health.set_defaults(command=_health)
-    made = commands.add_parser("new-key", help="print a random API key, and its hash")
+    made = commands.add_parser("new-key", help=COMMANDS["new-key"])
     made.set_defaults(command=_new_key)
     return parser
 

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -46,6 +45,7 @@ from app.server.readiness import Readiness
 from app.server.reloading import Reloader
 from app.settings import Robots, Settings, read_settings
 from app.state import State
+from ganserve import __version__
 
 AT_THE_ROOT = nullcontext()
 LONGEST_PATH = 512  # characters; all of ours are shorter
@@ -182,7 +182,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Service(
         title="ganserve",
         summary="An image generator behind a URL",
-        version=version("ganserve"),
+        version=__version__,
         lifespan=lifespan,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         docs_url=None,  # both load scripts from elsewhere; routes/docs.py does not
@@ -228,7 +228,7 @@ def tracer(settings: Settings) -> Trace | None:
         return None
     # imported by name: the library costs time and memory, and few hosts trace
     trace: Trace
-    trace, _ = importlib.import_module("app.monitoring.tracing").tracer()
+    trace, _ = importlib.import_module(".monitoring.tracing", __package__).tracer()
     return trace
 
 

@@ -1,6 +1,6 @@
 """Settings of a deployment, read once from GAN_* variables (HOST and PORT are understood too).
 
-All there is to say of a setting is said here; `python -m app --help` prints it.
+All there is to say of a setting is said here; `ganserve serve --help` prints it.
 """
 
 import difflib
@@ -302,7 +302,7 @@ class Settings(BaseSettings):
         (),
         max_length=100,
         repr=False,
-        description="SHA-256 of each API key that opens the host, as `python -m app new-key` prints"
+        description="SHA-256 of each API key that opens the host, as `ganserve new-key` prints"
         " it; none: no key is asked for. GAN_API_KEY_HASHES_FILE may name a file of them",
     )
 

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
+from model.mistakes import Mistake
+
 Precision = Literal["fp32", "bf16"]
 
 NVIDIA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 
 
-class DeviceError(Exception):
+class DeviceError(Mistake):
     """The device asked for is not there; the message says which are."""
 
 

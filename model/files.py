@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model.mistakes import Mistake
 
-class OutputError(Exception):
+
+class OutputError(Mistake):
     """A file cannot be written, or must not be; the message says which and why."""
 
 

@@ -32,6 +32,7 @@ from model.latent_space.directions import (
     sensible_range,
 )
 from model.latent_space.latents import Prior, sample_rows
+from model.mistakes import Mistake
 from model.networks.config import NetworkConfig
 from model.networks.registry import network_from_dict, network_to_dict
 
@@ -53,7 +54,7 @@ COMPUTED = ("weights_sha256", "directions", "direction_range", "golden", "config
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class GeneratorFileError(Exception):
+class GeneratorFileError(Mistake):
     """A generator file cannot be used; the message says which file, what is wrong and what is
     expected.
     """

@@ -20,6 +20,6 @@ def generator_folder(name: str, *beside: str) -> Path:
     """
     if name.startswith("hf:"):
         # imported by name: the Hub's library costs time and memory, and few hosts want it
-        fetched: Path = importlib.import_module("model.hub").fetch(name, *beside)
+        fetched: Path = importlib.import_module(".hub", __package__).fetch(name, *beside)
         return fetched
     return ZOO / name if (ZOO / name / CONFIG).is_file() else Path(name)

@@ -27,6 +27,7 @@ from model.generator_file import (
     GeneratorFileError,
     read_generator_file,
 )
+from model.mistakes import install
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # its own client knows neither our time-out nor our bounds
@@ -127,7 +128,7 @@ def push(
 
 def _check_installed(name: str) -> None:
     if not HAS_HUB:
-        raise GeneratorFileError(f"{name}: needs the extra 'hub': pip install 'ganserve[hub]'")
+        raise GeneratorFileError(f"{name}: needs the extra 'hub': {install('hub')}")
 
 
 def _fetch(

@@ -81,7 +81,7 @@ class PretrainedGenerator:
                 f"{text}: neither a folder, nor in the zoo, nor owner/name at the Hub"
             )
         # imported by name: the Hub's library costs time and memory, and few want it
-        hub = importlib.import_module("model.hub")
+        hub = importlib.import_module(".hub", __package__)
         return cls(hub.fetch_newest(text, revision or "main"), device, precision)
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ class PretrainedGenerator:
         Raises:
             GeneratorFileError: the extra 'hub' is not installed, or the Hub refuses.
         """
-        hub = importlib.import_module("model.hub")
+        hub = importlib.import_module(".hub", __package__)
         address: str = hub.push(
             self.folder, repo_id, private=private, token=token, message=commit_message
         )

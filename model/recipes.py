@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model.encoding.marking import LONGEST_RECIPE
 from model.generator_file import GeneratorConfig
 from model.latent_space.latents import SEED_LIMIT
+from model.mistakes import Mistake
 
 Words = dict[str, Any]  # a recipe, as it travels
 
@@ -27,7 +28,7 @@ PORTION = re.compile(
 SPAN = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
-class RecipeError(Exception):
+class RecipeError(Mistake):
     """What is asked of a generator cannot be drawn; the message says what can."""
 
 

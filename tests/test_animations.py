@@ -226,7 +226,7 @@ def test_frames_too_large_for_the_format_are_refused() -> None:
 
 def test_without_av_mp4_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(animations, "HAS_VIDEO", False)
-    with pytest.raises(VideoNotInstalled, match=r"pip install 'ganserve\[video\]'"):
+    with pytest.raises(VideoNotInstalled, match=r"extra .video."):
         encode_animation(frames(2, 1), "mp4", fps=10)
 
 

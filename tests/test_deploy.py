@@ -26,10 +26,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.server.reloading import Reloader
 from app.settings import PREFIX, Settings, known_variables, read_settings
 from benchmarks.servers import free_port
+from ganserve import __version__
 from tests.services import TIMEOUT, service, wait_until
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 REPLICAS = ("replica-a", "replica-b")
 ALERTS = [
@@ -65,7 +67,7 @@ def settings_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def dockerfile_environment() -> dict[str, str]:
-    text = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2].replace("\\\n", " ")
+    text = DOCKERFILE.rpartition("FROM ")[2].replace("\\\n", " ")
     words = [word for line in re.findall(r"^ENV (.*)$", text, re.M) for word in line.split()]
     return dict(word.split("=", 1) for word in words)
 
@@ -83,11 +85,26 @@ def test_image_tells_the_service_nothing_that_it_does_not_know(
 
 
 def test_image_runs_one_process_that_gets_the_signals_and_is_not_root() -> None:
-    last = (ROOT / "Dockerfile").read_text().rpartition("FROM ")[2]
-    assert json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]) == ["python", "-m", "app"]
+    last = DOCKERFILE.rpartition("FROM ")[2]
+    assert json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]) == ["ganserve", "serve"]
     check = json.loads(re.findall(r"^    CMD (.*)$", last, re.M)[0])
-    assert check == ["python", "-m", "app", "health"]
+    assert check == ["ganserve", "health"]
     assert re.search(r"^USER (\d+):(\d+)$", last, re.M).groups() != ("0", "0")
+
+
+def test_image_says_what_it_is() -> None:
+    label = dict(re.findall(r"org\.opencontainers\.image\.(\w+)=(.*?)(?: \\)?$", DOCKERFILE, re.M))
+    assert label["licenses"] == "Apache-2.0"
+    assert label["version"] == "$VERSION"
+    assert re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.M) == [__version__]
+
+
+def test_image_is_made_of_what_the_build_may_see() -> None:
+    seen = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.M)
+    used = {word.split("/")[0] for words in copied for word in words.split()}
+    assert used == seen
+    assert all((ROOT / name).exists() for name in used)
 
 
 # --- compose, HAProxy, nginx ---

@@ -25,6 +25,7 @@ from model.generator_file import (
     GeneratorFileError,
     read_generator_file,
 )
+from model.mistakes import install
 from model.pretrained import PretrainedGenerator
 from tests.services import fetch, service, start_and_fail
 
@@ -262,7 +263,7 @@ def test_hub_that_does_not_answer_is_refused_at_once(
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "HAS_HUB", False)
-    assert "pip install 'ganserve[hub]'" in refused("hf:owner/tiny@v1")
+    assert install("hub") in refused("hf:owner/tiny@v1")
 
 
 @needs_hub

@@ -13,6 +13,7 @@ from app.settings import Settings
 from model.encoding import animations
 from model.encoding.marking import read_recipe
 from model.generator_file import read_generator_file
+from model.mistakes import install
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 
@@ -70,7 +71,7 @@ def test_without_the_extra_mp4_is_refused_in_one_line(
     monkeypatch.setattr(animations, "HAS_VIDEO", False)
     arguments = ["interpolate", str(folder / TINY), "--seeds", "1,2", "--device", "cpu"]
     assert main([*arguments, "--output", str(tmp_path / "way.mp4")]) == 2
-    assert "pip install 'ganserve[video]'" in capsys.readouterr().err
+    assert install("video") in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

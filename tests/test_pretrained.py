@@ -16,6 +16,7 @@ from model import hub
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import ZOO, generator_folder
 from model.images import to_pixels
+from model.mistakes import install
 from model.pretrained import PretrainedGenerator
 from model.recipes import RecipeError
 from model.samplers.sampler import load_sampler
@@ -216,8 +217,8 @@ def test_without_the_extra_the_error_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(hub, "HAS_HUB", False)
     assert main(["push", str(folder / "tiny"), "me/tiny"]) == 2
-    assert "pip install 'ganserve[hub]'" in capsys.readouterr().err
-    with pytest.raises(GeneratorFileError, match="ganserve"):
+    assert install("hub") in capsys.readouterr().err
+    with pytest.raises(GeneratorFileError, match=r"extra .hub."):
         PretrainedGenerator.from_pretrained("me/tiny")
 
 

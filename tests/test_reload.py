@@ -47,10 +47,10 @@ IMPORTING = """
 import importlib, os, signal, sys
 import app.__main__
 import_module = importlib.import_module
-def hung_up(name):
+def hung_up(name, package=None):
     importlib.import_module = import_module
     os.kill(os.getpid(), signal.SIGHUP)
-    return import_module(name)
+    return import_module(name, package)
 importlib.import_module = hung_up
 sys.exit(app.__main__.main())
 """

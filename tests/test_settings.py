@@ -95,7 +95,7 @@ def test_bounds_are_read_from_the_definition(variable: str, default: str, bounds
     assert (variable, default, bounds) in [row[:3] for row in described()]
 
 
-@pytest.mark.parametrize("argument", ["--port=80", "serve", "--he"])
+@pytest.mark.parametrize("argument", ["--port=80", "sevre", "--he"])
 def test_unknown_argument_ends_with_2_and_one_line(
     capsys: pytest.CaptureFixture[str], argument: str
 ) -> None:

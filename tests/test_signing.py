@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,7 @@ from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
 from model.encoding.formats import STILLS, encode_still
 from model.encoding.marking import SOURCE_TYPE, SigningError, read_recipe
 from model.encoding.png import encode_png
+from model.mistakes import install
 from tests.services import start_and_fail
 
 pytest.importorskip("c2pa", reason="needs the extra 'c2pa'")
@@ -352,7 +354,7 @@ def test_half_of_the_settings_ends_the_start_with_one_line(
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.responses.c2pa.HAS_C2PA", False)
-    with pytest.raises(SigningError, match=r"pip install 'ganserve\[c2pa\]'"):
+    with pytest.raises(SigningError, match=re.escape(install("c2pa"))):
         Signer(b"", b"")
 
 

@@ -21,6 +21,7 @@ from app.engine.histogram import Tally
 from app.main import create_app
 from app.monitoring import logs, tracing
 from app.settings import Settings, SettingsError
+from model.mistakes import install
 from tests.services import problem_of
 
 ROOT = Path(__file__).parent.parent
@@ -327,5 +328,5 @@ def test_each_request_is_a_span_of_its_trace(
 
 def test_traces_without_the_extra_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "HAS_OTEL", False)
-    with pytest.raises(SettingsError, match=r"pip install 'ganserve\[otel\]'"):
+    with pytest.raises(SettingsError, match=re.escape(install("otel"))):
         create_app(Settings(traces=True))

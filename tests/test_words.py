@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FILES = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "model").rglob("*.py")])
+FILES = sorted(
+    file for part in ("app", "ganserve", "model") for file in (ROOT / part).rglob("*.py")
+)
 VERB = re.compile(r"[A-Z][a-z]+s")
 NO_VERBS = {
     *("Always", "As", "Bounds", "Bytes", "Classes", "Does", "Features", "Has", "Headers", "Hours"),

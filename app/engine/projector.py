@@ -6,7 +6,6 @@ of its own, given up when no client waits for it any more.
 
 import asyncio
 import importlib
-import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.responses.problems import QueueFull
+from model import latent_space
 from model.generator_file import GeneratorFile
+from model.mistakes import install
+from model.samplers.sampler import has_torch
 
 if TYPE_CHECKING:
     from model.latent_space.projection import Progress
@@ -83,8 +85,9 @@ def projector() -> Projector:
     Raises:
         ProjectionError: PyTorch is not installed.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise ProjectionError("GAN_PROJECTION needs PyTorch, which is not installed")
+    if not has_torch():
+        reason = "GAN_PROJECTION needs PyTorch, which is not installed"
+        raise ProjectionError(f"{reason}: {install('gpu')}")
     # imported by name: torch costs time and memory, and few hosts search
-    found = importlib.import_module("model.latent_space.projection")
+    found = importlib.import_module(".projection", latent_space.__name__)
     return Projector(found.project, found.one_thread)

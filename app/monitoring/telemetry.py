@@ -5,7 +5,6 @@ Counted where a request or a batch ends; everything is formatted at each scrape.
 
 import platform
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
@@ -22,6 +21,7 @@ from app.engine.loaded_generator import Generation
 from app.engine.memory import MemoryBudget
 from app.server.readiness import Readiness
 from app.server.reloading import Reloader
+from ganserve import __version__
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -134,7 +134,7 @@ class Telemetry(Collector):
         build = InfoMetricFamily(
             "ganserve_build",
             "What is running.",
-            {"version": version("ganserve"), "python": platform.python_version()},
+            {"version": __version__, "python": platform.python_version()},
         )
         board = self._readiness.scoreboard
         wanted, serving = len(board.serving), sum(board.serving)

@@ -5,10 +5,11 @@ with the extra `otel`.
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 from app.monitoring.request_context import Facts
 from app.settings import SettingsError
+from ganserve import __version__
+from model.mistakes import install
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -34,9 +35,9 @@ def tracer(exporter: "SpanExporter | None" = None) -> tuple[Trace, Callable[[], 
         SettingsError: the extra is not installed.
     """
     if not HAS_OTEL:
-        reason = "needs the extra 'otel': pip install 'ganserve[otel]'"
+        reason = f"needs the extra 'otel': {install('otel')}"
         raise SettingsError([f"setting GAN_TRACES: {reason}"])
-    own = Resource.create({"service.name": "ganserve", "service.version": version("ganserve")})
+    own = Resource.create({"service.name": "ganserve", "service.version": __version__})
     provider = TracerProvider(resource=own)
     provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
     spans = provider.get_tracer("ganserve")

@@ -15,13 +15,14 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganserve import __version__
 from model.encoding.marking import SOURCE_TYPE, SigningError
 from model.encoding.png import APNG_MEDIA_TYPE, MEDIA_TYPE, encode_png, encode_pngs
+from model.mistakes import install
 
 try:
     import c2pa
@@ -66,7 +67,7 @@ class Signer:
             SigningError: the extra is not installed, or no valid signature comes of them.
         """
         if not HAS_C2PA:
-            raise SigningError("needs the extra 'c2pa': pip install 'ganserve[c2pa]'")
+            raise SigningError(f"needs the extra 'c2pa': {install('c2pa')}")
         _check_time(certificate)
         credentials = c2pa.C2paSignerInfo(_algorithm(key), certificate, key, timestamp_url)
         try:
@@ -74,7 +75,7 @@ class Signer:
             self._context = c2pa.Context.from_dict(SETTINGS, signer=signer)
         except c2pa.C2paError as error:
             raise SigningError(f"GAN_C2PA_CERTIFICATE, GAN_C2PA_KEY: {_line(error)}") from None
-        product = {"name": "ganserve", "version": version("ganserve")}
+        product = {"name": "ganserve", "version": __version__}
         created = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE}
         actions = {"label": "c2pa.actions.v2", "data": {"actions": [created]}}
         self._manifest = json.dumps({"claim_generator_info": [product], "assertions": [actions]})

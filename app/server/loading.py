@@ -79,7 +79,7 @@ def file_signer(settings: Settings) -> "Signer | None":
             raise SigningError(f"{name}: cannot be read ({error.strerror})") from None
     certificate, key = pems
     # imported by name: the library costs time and memory, and few hosts sign
-    signing = importlib.import_module("app.responses.c2pa")
+    signing = importlib.import_module("..responses.c2pa", __package__)
     signer: Signer = signing.Signer(certificate, key, settings.c2pa_timestamp_url or None)
     return signer
 

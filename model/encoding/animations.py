@@ -83,7 +83,7 @@ class VideoNotInstalled(RuntimeError):
     """MP4 is asked for, but the extra that writes it is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("MP4 needs the extra 'video': pip install 'ganserve[video]'")
+        super().__init__("MP4 needs the extra 'video', which is not installed here")
 
 
 def encode_animation(

@@ -1,6 +1,7 @@
 """Networks by their configuration, in PyTorch."""
 
 import importlib
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,11 +25,15 @@ class Generator(nn.Module):
 
 def new_generator(config: NetworkConfig) -> Generator:
     """Makes a generator before its first step."""
-    generator: Generator = importlib.import_module(config.networks).Generator(config)
+    generator: Generator = _networks(config).Generator(config)
     return generator
 
 
 def new_discriminator(config: NetworkConfig) -> nn.Module:
     """Makes a discriminator before its first step."""
-    discriminator: nn.Module = importlib.import_module(config.networks).Discriminator(config)
+    discriminator: nn.Module = _networks(config).Discriminator(config)
     return discriminator
+
+
+def _networks(config: NetworkConfig) -> Any:
+    return importlib.import_module(f".{config.networks}", __package__)

@@ -10,16 +10,21 @@ alone, not on what shares its batch: `check_bytes` sees to it before anything is
 """
 
 import importlib
+import importlib.util
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.devices import Precision, may_have_cuda
+from model.devices import DeviceError, Precision, may_have_cuda
 from model.generator_file import GeneratorFile, golden
 from model.latent_space.latents import sample_latents
+from model.mistakes import install
 from model.samplers.onnx import OnnxSampler
+
+log = logging.getLogger("ganserve")
 
 GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # levels of 255 that a sixteenth of a picture may be off
 ALONE = 16  # latents that `check_bytes` also draws one by one
@@ -51,16 +56,38 @@ def load_sampler(
     those of one batch on the CPU.
 
     Raises:
-        DeviceError: the device is unknown or not on this machine.
+        DeviceError: the device is unknown or not on this machine, or wants PyTorch, which is not
+        installed.
     """
+    if device == "auto" and may_have_cuda() and not has_torch():
+        log.warning("there is an NVIDIA GPU, but no PyTorch to use it: %s", install("gpu"))
+        device = "cpu"
     if device == "cpu" or (device == "auto" and not may_have_cuda()):
         if precision == "fp32":
             return OnnxSampler(file, threads)
         device = "cpu"
-    # imported by name: a service on the CPU must not pay for torch, which it may not even have
-    pytorch = importlib.import_module("model.samplers.pytorch")
+    if not has_torch():
+        raise DeviceError(
+            f"device {device} in {precision} needs PyTorch, which is not installed: "
+            f"{install('gpu')}"
+        )
+    # imported by name: a service on the CPU must not pay for torch
+    pytorch = importlib.import_module(".pytorch", __package__)
     sampler: Sampler = pytorch.load_torch_sampler(file, device, precision, threads)
     return sampler
+
+
+def has_torch() -> bool:
+    """Tells whether PyTorch is installed, without importing it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def cuda_devices() -> int:
+    """Counts the GPUs that PyTorch can use; imports it only where there may be some."""
+    if not (may_have_cuda() and has_torch()):
+        return 0
+    count: int = importlib.import_module("torch").cuda.device_count()
+    return count
 
 
 def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) -> bool:

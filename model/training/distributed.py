@@ -25,10 +25,12 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from model.mistakes import Mistake
+
 PATIENCE = datetime.timedelta(hours=1)  # with the first process: it measures and writes
 
 
-class DistributedError(Exception):
+class DistributedError(Mistake):
     """The processes cannot train together; the message says why."""
 
 

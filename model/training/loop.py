@@ -23,6 +23,7 @@ from PIL import Image
 from model import images
 from model.generator_file import write_generator_file
 from model.latent_space.latents import sample_rows
+from model.mistakes import Mistake
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights, plain_sampler
 from model.samplers.sampler import Sampler
@@ -47,7 +48,7 @@ PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
 
-class TrainingError(Exception):
+class TrainingError(Mistake):
     """The run cannot go on; the message says why."""
 
 

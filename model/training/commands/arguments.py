@@ -5,15 +5,14 @@ import os
 from dataclasses import dataclass
 from typing import get_args
 
-import torch
-
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
+from model.image_decoding import FITS
 from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
-from model.samplers.sampler import Sampler, load_sampler
+from model.samplers.sampler import Sampler, cuda_devices, load_sampler
 
 GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
 
@@ -75,6 +74,25 @@ def add_generator(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fit(parser: argparse.ArgumentParser) -> None:
+    """Adds the option for what becomes of pictures that are not square."""
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="pictures that are not square: their centre, or all of them beside white "
+        "(default: crop)",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for the device, and for where official sets come from."""
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    parser.add_argument("--base-url", help="download official files from here instead")
+
+
 def add_changes(parser: argparse.ArgumentParser) -> None:
     """Adds the options for what is done to seeds and how their pictures are drawn: those that a
     service has as parameters.
@@ -128,7 +146,7 @@ def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks 
     its share of the cores.
     """
     device = options.device
-    if device == "auto" and 1 < ranks.local_world <= torch.cuda.device_count():
+    if device == "auto" and 1 < ranks.local_world <= cuda_devices():
         device = f"cuda:{ranks.local_rank}"
     threads = max(1, usable_cores() // ranks.local_world)
     return load_sampler(file, device, options.precision, threads)

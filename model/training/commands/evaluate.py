@@ -1,4 +1,4 @@
-"""`evaluate`, `classifier` and `parts`: generators measured, and the networks that measure them;
+"""`evaluate` and `classifier`: generators measured, and the networks that measure them;
 and what every command shares that looks at real pictures.
 
     pictures -> training and test part -> feature network -> Reference -> figures of a generator
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from model.generator_file import read_generator_file
-from model.image_decoding import FITS, Fit
+from model.image_decoding import Fit
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
-from model.training.commands.arguments import Number
+from model.training.commands.arguments import Number, add_device, add_fit
 from model.training.datasets.dataset import Dataset, Split, load
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
@@ -35,12 +35,11 @@ from model.training.evaluation.features import (
     train_selfsup,
 )
 from model.training.evaluation.figures import FeatureNetwork, Figures
-from model.training.evaluation.parts import add_command as add_parts
 
 
-def add_commands(commands: Any) -> None:
-    """Adds `evaluate`, `classifier` and `parts` to the commands."""
-    measure = commands.add_parser("evaluate", help="measure a generator file, as JSON")
+def add_command(commands: Any) -> None:
+    """Adds `evaluate` and `classifier` to the commands."""
+    measure = commands.add_parser("evaluate")
     measure.add_argument("generator", type=Path, help="folder of a generator file")
     measure.add_argument(
         "--data", required=True, help="real pictures: folder, zip or official set by name"
@@ -53,9 +52,7 @@ def add_commands(commands: Any) -> None:
     add_measuring(measure)
     measure.set_defaults(command=_evaluate)
 
-    classifier = commands.add_parser(
-        "classifier", help="train the classifier whose features measure quality"
-    )
+    classifier = commands.add_parser("classifier")
     classifier.add_argument(
         "--data", required=True, help="labelled pictures: folder, zip or official set by name"
     )
@@ -74,7 +71,6 @@ def add_commands(commands: Any) -> None:
     add_fit(classifier)
     add_device(classifier)
     classifier.set_defaults(command=_classifier)
-    add_parts(commands)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -161,25 +157,6 @@ def add_against(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fit(parser: argparse.ArgumentParser) -> None:
-    """Adds the option for what becomes of pictures that are not square."""
-    parser.add_argument(
-        "--fit",
-        choices=FITS,
-        default="crop",
-        help="pictures that are not square: their centre, or all of them beside white "
-        "(default: crop)",
-    )
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for the device, and for where official sets come from."""
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    parser.add_argument("--base-url", help="download official files from here instead")
-
-
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Adds the same as `add_device`, and the option for the network that measures."""
     add_device(parser)
@@ -191,7 +168,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=_feature_network,
         default=AUTO,
         help="that measures quality: classifier, selfsup (learns without labels), inception "
-        "(the public one; needs ganserve[fidelity] and its weights), the folder of one, or "
+        "(the public one; needs the extra `fidelity` and its weights), the folder of one, or "
         "none. Default: classifier where pictures have labels, else selfsup; shipped, or "
         "trained here once",
     )

@@ -35,7 +35,7 @@ CARD_SEEDS = 64
 
 def add_command(commands: Any) -> None:
     """Adds `export` to the commands."""
-    export = commands.add_parser("export", help="a run's generator, measured, with its model card")
+    export = commands.add_parser("export")
     export.add_argument("run", type=Path, help="run folder")
     export.add_argument(
         "--output", type=Path, required=True, help="folder of the new generator file"

@@ -7,18 +7,19 @@ A folder is filled by as many processes as torchrun starts; the same command aga
 """
 
 import argparse
+import importlib
 import itertools
 import json
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from model.encoding.png import encode_png, encode_pngs
 from model.files import OutputError, whole, write_whole
@@ -229,9 +230,18 @@ def _check_absent(path: Path) -> None:
         raise OutputError(f"{path}: it is there already; remove it, or say another --output")
 
 
-def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
-    hidden = ranks.rank > 0 or not sys.stderr.isatty()
-    return tqdm(total=total, initial=there, unit=" pictures", disable=hidden)
+def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "AbstractContextManager[Any]":
+    if ranks.rank > 0 or not sys.stderr.isatty():
+        return nullcontext(_Unseen())
+    # imported by name: where nobody looks it is not needed
+    tqdm = importlib.import_module("tqdm").tqdm
+    bar: AbstractContextManager[Any] = tqdm(total=total, initial=there, unit=" pictures")
+    return bar
+
+
+class _Unseen:
+    def update(self, count: int) -> None:
+        """Shows nothing."""
 
 
 # --- the command ---
@@ -239,7 +249,7 @@ def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
 
 def add_command(commands: Any) -> None:
     """Adds `generate` to the commands."""
-    parser = commands.add_parser("generate", help="pictures of seeds: a folder, a zip or a sheet")
+    parser = commands.add_parser("generate")
     add_generator(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seeds", help="such as 0-35,77")

@@ -18,6 +18,7 @@ from model.files import OutputError, write_whole
 from model.generator_file import GeneratorFile
 from model.images import tile
 from model.latent_space.paths import EASES, MODES
+from model.mistakes import install
 from model.picture_request import (
     DEFAULT_CHANGES,
     DEFAULT_OUTPUT,
@@ -102,8 +103,10 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
         content = encode_animation(
             frames, format, fps=way.path.fps, loop=way.path.loop, recipe=recipe
         )
-    except (PictureTooLarge, VideoNotInstalled) as error:
+    except PictureTooLarge as error:
         raise OutputError(f"{output}: {error}") from None
+    except VideoNotInstalled as error:
+        raise OutputError(f"{output}: {error}: {install('video')}") from None
     write_whole(output, content)
 
 
@@ -112,7 +115,7 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
 
 def add_command(commands: Any) -> None:
     """Adds `interpolate` to the commands."""
-    parser = commands.add_parser("interpolate", help="the way from seed to seed, as an animation")
+    parser = commands.add_parser("interpolate")
     add_generator(parser)
     parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")
     parser.add_argument("--output", type=pathlib.Path, required=True, help=f"{', '.join(FORMATS)}")

@@ -29,8 +29,7 @@ from tqdm import tqdm
 
 from model.image_decoding import Fit, Found, decode, square, what_was_done
 from model.images import tile
-from model.training.commands.arguments import Number
-from model.training.commands.evaluate import add_fit
+from model.training.commands.arguments import Number, add_fit
 from model.training.datasets.dataset import Dataset, channels_of, read_official
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import (
@@ -427,7 +426,7 @@ def listing(counts: Mapping[str, int]) -> str:
 
 def add_command(commands: Any) -> None:
     """Adds `data` to the commands."""
-    data = commands.add_parser("data", help="describe a set of pictures; --output prepares it")
+    data = commands.add_parser("data")
     data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
     data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
     data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side, with --output")

@@ -57,7 +57,7 @@ def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
 
 def add_command(commands: Any) -> None:
     """Adds `project` to the commands."""
-    parser = commands.add_parser("project", help="the latent that comes nearest to a picture")
+    parser = commands.add_parser("project")
     add_generator(parser)
     parser.add_argument("picture", type=Path, help="a picture file; its centre square is taken")
     parser.add_argument(

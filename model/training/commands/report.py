@@ -366,7 +366,7 @@ def _plain(value: Any) -> str:
 
 def add_command(commands: Any) -> None:
     """Adds `report` to the commands."""
-    page = commands.add_parser("report", help="one page on a run: samples, neighbours, figures")
+    page = commands.add_parser("report")
     page.add_argument("run", type=Path, help="run folder; the page is its report.html")
     page.add_argument("--data", help="real pictures (default: those of the run)")
     page.add_argument(

@@ -13,12 +13,12 @@ from model.training.commands.arguments import GENERATOR_HELP, read_generator
 
 def add_command(commands: Any) -> None:
     """Adds `onnx` and `push` to the commands."""
-    onnx = commands.add_parser("onnx", help="a generator file as one ONNX file")
+    onnx = commands.add_parser("onnx")
     onnx.add_argument("generator", help=GENERATOR_HELP)
     onnx.add_argument("--output", type=Path, required=True, help="a .onnx file")
     onnx.set_defaults(command=_onnx)
 
-    push = commands.add_parser("push", help="upload a generator file to the Hugging Face Hub")
+    push = commands.add_parser("push")
     push.add_argument("generator", help=GENERATOR_HELP)
     push.add_argument("repository", help="owner/name; made where there is none")
     push.add_argument("--private", action="store_true", help="if it has to be made")
@@ -37,7 +37,7 @@ def _onnx(options: argparse.Namespace) -> int:
 def _push(options: argparse.Namespace) -> int:
     folder = generator_folder(options.generator)
     # imported by name: the Hub's library costs time and memory, and few need it
-    hub = importlib.import_module("model.hub")
+    hub = importlib.import_module("...hub", __package__)
     address = hub.push(folder, options.repository, private=options.private, message=options.message)
     print(address)
     return 0

@@ -19,8 +19,8 @@ from model.samplers.pytorch import computes_bf16, resolve_device
 from model.training import loop
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
-from model.training.commands.arguments import GENERATOR_HELP, Number
-from model.training.commands.evaluate import add_fit, add_measuring, read_network
+from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit
+from model.training.commands.evaluate import add_measuring, read_network
 from model.training.datasets.dataset import DataError, Dataset, Split, extent, load, own_form
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
@@ -56,7 +56,7 @@ PARTS["modern"] = (
 
 def add_command(commands: Any) -> None:
     """Adds `train` to the commands."""
-    train = commands.add_parser("train", help="train a generator; the same command again resumes")
+    train = commands.add_parser("train")
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     train.add_argument(
         "--preset",
@@ -225,7 +225,7 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     fingerprint = config.fingerprint(sha256)
     schedule = _schedule(options, config, len(data))
     record = {
-        "command": f"python -m model.training {options.typed}",
+        "command": f"{options.program} {options.typed}",
         "fingerprint": fingerprint,
         "config": config.record(),
         "schedule": asdict(schedule),

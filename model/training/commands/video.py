@@ -46,7 +46,7 @@ def write_video(run_dir: Path, output: Path, fps: float) -> int:
 
 def add_command(commands: Any) -> None:
     """Adds `video` to the commands."""
-    video = commands.add_parser("video", help="the grids of a run as an animation")
+    video = commands.add_parser("video")
     video.add_argument("run", type=Path, help="run folder")
     video.add_argument(
         "--output", type=Path, help=".webp, .gif or .png (default: RUN/training.webp)"

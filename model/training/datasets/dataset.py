@@ -11,6 +11,7 @@ that).
 
 import gzip
 import hashlib
+import importlib
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -19,8 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
 from model.image_decoding import (
@@ -259,9 +258,12 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
     path = folder / SVHN_FILES[part]
     if not path.is_file():
         raise DataError(f"{folder}: {path.name} is not there")
+    # imported by name: no other set needs it
+    scipy = importlib.import_module("scipy.io")
+    unreadable = scipy.matlab.MatReadError
     try:
-        content = loadmat(path, variable_names=["X", "y"])
-    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError, zlib.error) as error:
+        content = scipy.loadmat(path, variable_names=["X", "y"])
+    except (unreadable, ValueError, TypeError, OSError, NotImplementedError, zlib.error) as error:
         raise DataError(f"{path}: not a readable .mat file ({error})") from None
     if not {"X", "y"} <= content.keys():
         raise DataError(f"{path}: the variables X and y are wanted")

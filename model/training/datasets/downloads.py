@@ -2,12 +2,10 @@
 does the work).
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import pooch  # type: ignore[import-untyped]  # it ships no types
-import requests
 
 from model.training.datasets.dataset import DataError
 
@@ -71,6 +69,8 @@ def fetch(name: str, cache: Path = CACHE, base_url: str | None = None) -> Path:
     if name not in OFFICIAL:
         raise DataError(f"{name}: no such official set; known: {', '.join(OFFICIAL)}")
     official, folder = OFFICIAL[name], cache / name
+    # imported by name: pictures of one's own need no download
+    pooch, requests = importlib.import_module("pooch"), importlib.import_module("requests")
     address = base_url or official.base_url
     store = pooch.create(
         folder, address if address.endswith("/") else f"{address}/", registry=official.registry

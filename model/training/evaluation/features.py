@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.images import HALF_RANGE
+from model.mistakes import Mistake
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.self_supervised import DAMAGES, clusters, damage
 from model.training.run.checkpoint import write_atomically
@@ -42,7 +43,7 @@ SAID = 5  # times, while it learns, how well it does
 Layout = Literal["dense", "folded"]
 
 
-class ExtractorError(Exception):
+class ExtractorError(Mistake):
     """A classifier file cannot be used; the message says which and why."""
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.mistakes import install
 from model.training.evaluation.features import ExtractorError
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
@@ -63,7 +64,7 @@ def load_inception(device: torch.device) -> Inception:
         module: Any = importlib.import_module(MODULE)
     except (ImportError, RuntimeError) as error:  # the second: a torchvision of another torch
         raise ExtractorError(
-            f"Inception needs torch-fidelity ({error}); install ganserve[fidelity]"
+            f"Inception needs torch-fidelity ({error}); {install('fidelity')}"
         ) from None
     if not path.is_file():
         raise ExtractorError(f"{path}: Inception's weights are missing; they are at {WEIGHTS_URL}")

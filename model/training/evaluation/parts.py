@@ -163,9 +163,7 @@ def _loss(network: Classifier, features: Tensor, targets: Tensor) -> Tensor:
 
 def add_command(commands: Any) -> None:
     """Adds `parts` to the commands."""
-    parser = commands.add_parser(
-        "parts", help="train a network that names the layers of stacked pictures, to measure with"
-    )
+    parser = commands.add_parser("parts")
     parser.add_argument("layers", type=Path, help="zip of layers")
     parser.add_argument("--output", type=Path, required=True, help="folder for the network")
     parser.add_argument("--name", help="of the data, in figures' names (default: the zip's)")

@@ -58,7 +58,7 @@ def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -
 ## Use it
 
 ```python
-from model.pretrained import PretrainedGenerator  # of ganserve
+from ganserve import PretrainedGenerator
 
 generator = PretrainedGenerator.from_pretrained(".")  # this folder, or owner/name at the Hub
 pixels = generator.generate(range(16))  # (16, {side}, {side}, {network.channels}) uint8

@@ -19,11 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from model.mistakes import Mistake
+
 PATTERN = "checkpoint-*.safetensors"
 KEEP = 2  # newest checkpoints
 
 
-class CheckpointError(Exception):
+class CheckpointError(Mistake):
     """A checkpoint cannot be read; the message says which and why."""
 
 

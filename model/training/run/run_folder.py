@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from model.mistakes import Mistake
+
 OPTIONS = "options.json"
 
 
-class RunError(Exception):
+class RunError(Mistake):
     """A run cannot start or go on; the message says why and what can be done."""
 
 
