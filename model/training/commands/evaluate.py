@@ -17,7 +17,7 @@ from model.image_decoding import FITS, Fit
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
 from model.training.commands.arguments import Number
-from model.training.datasets.dataset import Dataset, Split, load
+from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
 from model.training.evaluation import figures as evaluate
@@ -78,7 +78,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = measured(options.generator, options.data, options.fit, options)
+    metrics = measured(options.generator, options.data, options.fit, options, options.bits)
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -86,7 +86,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = data_path(options.data, options.base_url)
-    train, test = read_parts(path, options.side, options.channels, options.fit)
+    train, test = read_parts(path, options.side, options.channels, options.fit, options.bits)
+    if not len(test):
+        raise DataError(f"{path}: no picture is held out to measure the classifier with")
     learn = train_selfsup if options.without_labels else train_extractor
     extractor = learn(
         train,
@@ -104,7 +106,9 @@ def _classifier(options: argparse.Namespace) -> int:
 # --- what other commands share ---
 
 
-def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) -> Figures:
+def measured(
+    generator: Path, data: str, fit: Fit, options: argparse.Namespace, bits: int = 0
+) -> Figures:
     """Measures a generator file against real pictures, as the options say.
 
     Raises:
@@ -115,8 +119,10 @@ def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) 
     device = resolve_device(options.device)
     file = read_generator_file(generator)
     train, test = read_parts(
-        data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit
+        data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit, bits
     )
+    if not len(test):
+        raise ExtractorError(f"{data}: no picture is held out, so there is nothing to measure with")
     network = read_network(options, Path("runs"), train, test, device)
     if network is None:
         raise ExtractorError(f"{data}: without a feature network there is no measuring")
@@ -130,21 +136,27 @@ def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) 
     )
 
 
-def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
-    """Reads the training and the test part; prints on stderr which files of them are broken."""
-    names: tuple[Split, ...] = ("train", "test")
-    parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
-    broken = sorted({one for part in parts for one in part.broken})
-    check_broken(path, broken, parts[0].files)
+def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) -> list[Dataset]:
+    """Reads the training and the test part, in which there may be none; prints on stderr which
+    files of them are broken.
+    """
+    train = load(path, "train", side=side, channels=channels, fit=fit, bits=bits)
+    test = load(path, "test", side=side, channels=channels, fit=fit, bits=bits, may_be_empty=True)
+    broken = sorted({*train.broken, *test.broken})
+    check_broken(path, broken, train.files)
     for line in broken_notes(broken):
         print(line, file=sys.stderr)
-    return parts
+    return [train, test]
 
 
 def read_network(
     options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
 ) -> FeatureNetwork | None:
-    """Finds the feature network that the options name; None for none. See `find_network`."""
+    """Finds the feature network that the options name; None for none, and where no picture is held
+    out. See `find_network`.
+    """
+    if not len(test):
+        return None
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -162,13 +174,22 @@ def add_against(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
-    """Adds the option for what becomes of pictures that are not square."""
+    """Adds the options for how pictures are read: what becomes of those that are not square, and
+    of 16 bits a value.
+    """
     parser.add_argument(
         "--fit",
         choices=FITS,
         default="crop",
         help="pictures that are not square: their centre, or all of them beside white "
         "(default: crop)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=Number(int, 1, 16),
+        default=0,
+        help="how many bits of 16-bit values count: 12 of many scans, 16 for all (default: as many "
+        "as the set's values fill)",
     )
 
 

@@ -65,7 +65,8 @@ def _export(options: argparse.Namespace) -> int:
     file = read_generator_file(source)
     record = json.loads((options.run / OPTIONS).read_text())
     fit: Fit = record["config"].get("fit", "crop")
-    metrics = measured(source, options.data or record["data"]["path"], fit, options)
+    bits: int = record["config"].get("bits", 0)
+    metrics = measured(source, options.data or record["data"]["path"], fit, options, bits)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     fields |= {
