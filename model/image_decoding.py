@@ -211,7 +211,8 @@ def _values(image: Image.Image, content: bytes) -> NDArray[np.uint16]:
             tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in other.tile
         ]
         low = np.asarray(other).astype(np.uint16)
-    return np.asarray(image).astype(np.uint16) << 8 | low
+    values: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << np.uint16(8) | low
+    return values
 
 
 def _shallow(image: Image.Image, content: bytes, bits: int) -> Image.Image:

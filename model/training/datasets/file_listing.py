@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 
 from model.image_decoding import SUFFIXES
@@ -128,8 +129,8 @@ def _listing(files: list[tuple[str, bool]], left_out: LeftOut) -> Listing:
             if name in members:
                 left_out.add(EQUAL_NAMES, name)
             members[name] = file
-    for reason, name in sorted(ignored):
-        left_out.add(reason, name)
+    for why, name in sorted(ignored):
+        left_out.add(why, name)
     return Listing(members, left_out)
 
 
@@ -147,6 +148,7 @@ def _foreign(name: str) -> tuple[str, str] | None:
     return None
 
 
+@lru_cache(maxsize=2**12)  # folders are met again with each of their files
 def _maker(part: str) -> str | None:
     """Returns who makes files or folders of this name, HIDDEN of hidden ones, None of others."""
     small = part.casefold()
