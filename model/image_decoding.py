@@ -163,8 +163,8 @@ def _of_header(content: bytes, read: Callable[[Image.Image], T]) -> T:
 
 
 def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
-    """Does what is to be done with an open file; where Pillow will not have the metadata of a PNG
-    file, without them.
+    """Calls `work` with an open file; where Pillow refuses the metadata of a PNG file, with one
+    that has none.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:

@@ -322,6 +322,10 @@ def test_of_few_pictures_none_is_held_out_and_training_goes_without_measuring(
     assert "fewer than 10 pictures: none is held out, so nothing is measured" in log
     assert (run / "last").is_dir()
     assert main(["report", str(run)]) == 0
+    exported = ["export", str(run), "--which", "last", "--output", str(tmp_path / "exported")]
+    assert main([*exported, "--device", "cpu"]) == 0
+    assert "no picture is held out, so nothing is measured" in capsys.readouterr().err
+    assert main(["evaluate", str(run / "last"), "--data", str(folder), "--device", "cpu"]) == 2
     assert "none is held out" in said(folder, capsys)[0]
 
 

@@ -38,6 +38,10 @@ from model.training.evaluation.figures import FeatureNetwork, Figures
 from model.training.evaluation.parts import add_command as add_parts
 
 
+class NothingHeldOutError(ExtractorError):
+    """A set has no held-out pictures, so nothing can be measured with it."""
+
+
 def add_commands(commands: Any) -> None:
     """Adds `evaluate`, `classifier` and `parts` to the commands."""
     measure = commands.add_parser("evaluate", help="measure a generator file, as JSON")
@@ -113,6 +117,7 @@ def measured(
 
     Raises:
         ExtractorError: there is no feature network to measure with.
+        NothingHeldOutError: there are no pictures to measure with.
         DataError: the pictures cannot be read.
         GeneratorFileError: the generator file cannot be served.
     """
@@ -122,7 +127,7 @@ def measured(
         data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit, bits
     )
     if not len(test):
-        raise ExtractorError(f"{data}: no picture is held out, so there is nothing to measure with")
+        raise NothingHeldOutError(f"{data}: no picture is held out, so nothing is measured")
     network = read_network(options, Path("runs"), train, test, device)
     if network is None:
         raise ExtractorError(f"{data}: without a feature network there is no measuring")
