@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.monitoring.logs import LogFormat
-from model.devices import Precision
+from model.devices import NO_MPS, Precision
 
 Robots = Literal["page", "none", "all"]
 
@@ -48,6 +48,7 @@ def _fitting(pattern: str, wanted: str) -> AfterValidator:
 Text = Annotated[str, Field(max_length=4096), _fitting(r"(?s).*\S.*", "something is")]
 Device = Annotated[
     str,
+    _fitting("(?!mps).*", f"{NO_MPS}; cpu is"),
     _fitting(
         r"auto|cpu|cuda|cuda:\d{1,3}(,cuda:\d{1,3}){0,63}",
         "auto, cpu, cuda, cuda:0 or several such as cuda:0,cuda:1 is",
@@ -130,7 +131,8 @@ class Settings(BaseSettings):
     )
     device: Device = Field(
         "auto",
-        description="cpu, cuda, cuda:N, or several: cuda:0,cuda:1; auto is CUDA where there is one",
+        description="cpu, cuda, cuda:N, or several: cuda:0,cuda:1; auto is CUDA where there is "
+        "one; Apple's mps is not supported",
     )
     workers: int = Field(1, ge=1, le=256, description="processes a device, behind one port")
     precision: Precision = Field(

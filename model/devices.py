@@ -7,6 +7,7 @@ from model.mistakes import Mistake
 
 Precision = Literal["fp32", "bf16"]
 
+NO_MPS = "mps, Apple's GPUs, is not supported: equal bytes for equal seeds are tested on others"
 NVIDIA_DRIVER = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 
 

@@ -22,7 +22,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -33,7 +41,7 @@ from model.latent_space.directions import (
 )
 from model.latent_space.latents import Prior, sample_rows
 from model.mistakes import Mistake
-from model.networks.config import NetworkConfig
+from model.networks.config import MAX_CLASSES, NetworkConfig
 from model.networks.registry import network_from_dict, network_to_dict
 
 WEIGHTS = "model.safetensors"
@@ -45,7 +53,8 @@ DISCRIMINATOR = "discriminator.safetensors"
 FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX, DISCRIMINATOR)  # what belongs to a generator file
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
-MAX_CONFIG_BYTES = 2**20
+MAX_CONFIG_BYTES = 2**20  # half of it holds the names of as many classes as there may be
+MAX_CLASS_NAME = 128  # characters
 GOLDEN_SEEDS = 4  # the first, whose pictures a file remembers
 HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
 # fields that writing fills in
@@ -71,7 +80,30 @@ def _parse_network(value: Any) -> NetworkConfig:
 Network = Annotated[
     NetworkConfig, BeforeValidator(_parse_network), PlainSerializer(network_to_dict)
 ]
-ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+ClassName = Annotated[str, Field(pattern=rf"^[^\x00-\x1f\x7f]{{1,{MAX_CLASS_NAME}}}$")]
+
+_CLASS_NAME = TypeAdapter[str](ClassName)
+
+
+def check_classes(names: Sequence[str]) -> None:
+    """Checks that a generator file can hold these classes.
+
+    Raises:
+        ValueError: there are too many, or two of a name, or a name is too long, empty or has
+        control characters; the message says which, and what is allowed.
+    """
+    if len(names) > MAX_CLASSES:
+        raise ValueError(f"{len(names):,} classes; allowed: up to {MAX_CLASSES:,}")
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ValueError(f"two classes are called {name!a}")
+        try:
+            _CLASS_NAME.validate_python(name, strict=True)
+        except ValidationError:
+            raise ValueError(
+                f"class {name[:MAX_CLASS_NAME]!a} has {len(name)} characters; allowed: 1 to "
+                f"{MAX_CLASS_NAME}, no control characters"
+            ) from None
 
 
 class _Fields(BaseModel):
@@ -172,7 +204,7 @@ def write_generator_file(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     (temporary / WEIGHTS).write_bytes(content)
-    (temporary / CONFIG).write_text(_text(config))
+    (temporary / CONFIG).write_text(_text(config), encoding="utf-8")
     (temporary / CARD).write_text(card)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
@@ -221,7 +253,8 @@ def golden(draw: Draw, config: GeneratorConfig) -> NDArray[np.uint8]:
 def _text(config: GeneratorConfig) -> str:
     """Returns the text of config.json."""
     fields = config.model_dump(mode="json", exclude={"config_sha256"})
-    return json.dumps({**fields, "config_sha256": _digest(fields)}, indent=2) + "\n"
+    whole = {**fields, "config_sha256": _digest(fields)}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def _digest(fields: dict[str, Any]) -> str:

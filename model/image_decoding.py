@@ -7,8 +7,9 @@ Knows no folders, no classes and no training.
 
 import io
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 MAX_PIXELS = 89_478_485  # in one picture; Pillow itself begins to warn of bombs here
+DEEP = 16  # bits a value, of which 8 are kept
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_DEEP_COLOURS = {2: "RGB", 6: "RGBA"}  # Pillow's modes, by the colour type of a PNG file
+PNG_METADATA = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks that say nothing about pixels
+
+T = TypeVar("T")
 
 
 class BrokenPictureError(Exception):
@@ -36,26 +43,32 @@ class Found:
     mode: str  # Pillow's: L, RGB, RGBA, P, CMYK, I;16, ...
     turned: bool = False  # by its EXIF orientation; TIFF files turn on their own
     transparent: bool = False  # anywhere
+    deep: bool = False  # 16 bits a value
 
 
-def decode(content: bytes, max_pixels: int = 0) -> tuple[Image.Image, Found]:
+def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image.Image, Found]:
     """Decodes the first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most
-    where `max_pixels` is 0.
+    where `max_pixels` is 0. Of values with 16 bits the lowest `bits` count, and the upper 8 of
+    those are kept.
 
     Raises:
         BrokenPictureError: no known format, damaged, truncated, too large, or of 32 bits a value.
     """
+
+    def decoded(image: Image.Image) -> tuple[Image.Image, Found]:
+        most, deep = max_pixels or MAX_PIXELS, _is_deep(image, content)
+        if image.width * image.height > most:
+            raise BrokenPictureError(f"{image.width}x{image.height} are more than {most:,} pixels")
+        mode = image.mode
+        if deep and bits < DEEP:
+            image = _shallow(image, content, bits)
+        image.load()
+        upright, turned = _upright(image)
+        plain, transparent = _on_white(upright)
+        return plain, Found(plain.width, plain.height, mode, turned, transparent, deep)
+
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            most = max_pixels or MAX_PIXELS
-            if image.width * image.height > most:
-                raise BrokenPictureError(
-                    f"{image.width}x{image.height} are more than {most:,} pixels"
-                )
-            image.load()
-            upright, turned = _upright(image)
-            plain, transparent = _on_white(upright)
-            return plain, Found(plain.width, plain.height, image.mode, turned, transparent)
+        return _opened(content, decoded)
     except BrokenPictureError:
         raise
     except UnidentifiedImageError:
@@ -71,11 +84,7 @@ def is_grey(content: bytes) -> bool:
     Raises:
         BrokenPictureError: it has no such header.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return image.mode in GREY_MODES
-    except Exception as error:
-        raise BrokenPictureError(type(error).__name__) from None
+    return _of_header(content, lambda image: image.mode in GREY_MODES)
 
 
 def smaller_side(content: bytes) -> int:
@@ -84,9 +93,24 @@ def smaller_side(content: bytes) -> int:
     Raises:
         BrokenPictureError: it has no such header.
     """
+    return _of_header(content, lambda image: min(image.size))
+
+
+def largest_value(content: bytes) -> int:
+    """Returns the largest value, 0 to 65535, of a picture with 16 bits a value; -1 of others.
+
+    Raises:
+        BrokenPictureError: as in `decode`.
+    """
+
+    def found(image: Image.Image) -> int:
+        if not _is_deep(image, content) or image.width * image.height > MAX_PIXELS:
+            return -1
+        values = _values(image, content)
+        return int((values[..., :3] if values.ndim == 3 else values).max())  # without alpha
+
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return min(image.size)
+        return _opened(content, found)
     except Exception as error:
         raise BrokenPictureError(type(error).__name__) from None
 
@@ -129,6 +153,77 @@ def what_was_done(found: Counter[Found], side: int, fit: Fit) -> str:
     }
     some = [f"{number:,} {what}" for what, number in done.items() if number]
     return f"of {found.total():,} pictures: {', '.join(some)}" if some else ""
+
+
+def _of_header(content: bytes, read: Callable[[Image.Image], T]) -> T:
+    try:
+        return _opened(content, read)
+    except Exception as error:
+        raise BrokenPictureError(type(error).__name__) from None
+
+
+def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
+    """Calls `work` with an open file; where Pillow refuses the metadata of a PNG file, with one
+    that has none.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return work(image)
+    except BrokenPictureError:
+        raise
+    except Exception:
+        bare = _without_metadata(content)
+        if len(bare) == len(content):
+            raise
+        with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
+            return work(image)
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """Returns a PNG file without profile and text; any other file as it is."""
+    if not content.startswith(PNG_START):
+        return content
+    kept, at = [PNG_START], len(PNG_START)
+    while at + 8 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] not in PNG_METADATA:
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _is_deep(image: Image.Image, content: bytes) -> bool:
+    """Checks whether a file's header promises 16 bits a value, as far as they can be read here:
+    grey of any format, and colours of a PNG file.
+    """
+    if image.mode.startswith("I;16"):
+        return True
+    return content.startswith(PNG_START) and content[24] == 16 and content[25] in PNG_DEEP_COLOURS
+
+
+def _values(image: Image.Image, content: bytes) -> NDArray[np.uint16]:
+    """Returns all 16 bits of a deep picture's values, (H, W) or (H, W, C)."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    # Pillow keeps the upper half of each value; told the other order of bytes, it keeps the lower
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as other:
+        other.tile = [
+            tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in other.tile
+        ]
+        low = np.asarray(other).astype(np.uint16)
+    values: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << np.uint16(8) | low
+    return values
+
+
+def _shallow(image: Image.Image, content: bytes, bits: int) -> Image.Image:
+    """Returns a deep picture with 8 bits a value: the upper ones of its lowest `bits`."""
+    values = _values(image, content).astype(np.uint32)
+    eight = (values << 8 >> bits).clip(0, 255)
+    if image.mode == "RGBA":
+        eight[..., 3] = values[..., 3] >> 8
+    shallow = Image.fromarray(eight.astype(np.uint8))
+    shallow.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return shallow
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, bool]:

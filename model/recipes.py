@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,9 @@ def class_place(config: GeneratorConfig, name: str) -> int:
         return classes.index(name)
     if name.isascii() and name.isdecimal() and int(name) < len(classes):
         return int(name)
+    composed = [normalize("NFC", known) for known in classes]
+    if (spelled := normalize("NFC", name)) in composed:  # as another system writes it
+        return composed.index(spelled)
     if not classes:
         raise RecipeError(f"class: generator {config.name} has no classes")
     shown = ", ".join(classes[:MANY_CLASSES]) + ", ..." * (len(classes) > MANY_CLASSES)

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,23 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 
-from model.generator_file import GeneratorFileError, read_generator_file
+from model.generator_file import (
+    COMPUTED,
+    MAX_CLASS_NAME,
+    GeneratorFileError,
+    check_classes,
+    read_generator_file,
+    write_generator_file,
+)
 from model.networks.dcgan import Generator
 from model.samplers.sampler import WrongPictureError, check_golden, load_sampler
-from tests.conftest import TINY, edit_json, write_tiny_generator
+from tests.conftest import (
+    TINY,
+    TINY_RESIDUAL,
+    edit_json,
+    write_tiny_generator,
+    write_tiny_residual,
+)
 
 
 @pytest.fixture
@@ -55,6 +69,17 @@ def test_loaded_generator_draws_what_the_network_draws(tmp_path: Path) -> None:
     pixels = np.floor(floats * 127.5 + 128).clip(0, 255)[:, 0, 2:-2, 2:-2]
     found = load_sampler(file, "cpu")(z)[..., 0]
     assert np.abs(found.astype(int) - pixels).max() <= 1
+
+
+def test_as_many_classes_as_there_may_be_with_the_longest_names(tmp_path: Path) -> None:
+    names = tuple(f"{number:04d}" + "\U0001f98a" * (MAX_CLASS_NAME - 4) for number in range(1000))
+    check_classes(names)
+    folder = write_tiny_residual(tmp_path / "many", replace(TINY_RESIDUAL, classes=len(names)))
+    file = read_generator_file(folder)
+    fields = file.config.model_dump(exclude={"format", "network", "classes", *COMPUTED})
+    fields |= {"network": file.config.network, "classes": names}
+    write_generator_file(folder, dict(file.weights), "", **fields)
+    assert read_generator_file(folder).config.classes == names
 
 
 def test_second_write_replaces_the_first(folder: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.training.__main__ import main
 from model.training.datasets.dataset import Dataset
-from model.training.datasets.image_folder import every_tenth
+from model.training.datasets.held_out import every_tenth
 from model.training.datasets.layers import Layers
 from model.training.evaluation import parts as room
 from model.training.evaluation.feature_networks import find_network

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngInfo
 
 from model.image_decoding import (
     BrokenPictureError,
@@ -18,6 +19,8 @@ from model.image_decoding import (
     Found,
     decode,
     is_grey,
+    largest_value,
+    smaller_side,
     square,
     what_was_done,
 )
@@ -111,8 +114,10 @@ def test_16_bits_keep_their_upper_half(form: str) -> None:
 
 
 def png_of_16_bits(samples: int, row: list[int]) -> bytes:
-    """A PNG of one row, written by hand: colour type 2 is RGB, 4 grey with alpha, 6 RGB with it."""
-    kind = {2: 4, 3: 2, 4: 6}[samples]
+    """A PNG of one row, written by hand: colour type 0 is grey, 2 RGB, 4 and 6 those
+    with alpha.
+    """
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[samples]
 
     def chunk(name: bytes, content: bytes) -> bytes:
         check = zlib.crc32(name + content)
@@ -274,3 +279,79 @@ def test_large_picture_is_refused_before_it_is_decoded(monkeypatch: pytest.Monke
     decode(file_of(Image.new("L", (100, 50))))
     with pytest.raises(BrokenPictureError, match="101x50 are more than 5,000 pixels"):
         decode(file_of(Image.new("L", (101, 50))))
+
+
+# --- metadata ---
+
+
+def text_of(count: int, size: int) -> PngInfo:
+    info = PngInfo()
+    for number in range(count):
+        info.add_text(f"Comment {number}", "A" * size, zip=True)
+        info.add_itxt(f"Note {number}", "\u00e4" * (size // 2), zip=True)
+    return info
+
+
+METADATA = {
+    "profile": lambda: file_of(corner(), icc_profile=bytes(2 << 20)),
+    "text": lambda: file_of(corner(), pnginfo=text_of(1, 3 << 20)),
+    "texts": lambda: file_of(corner(), pnginfo=text_of(35, 1_000_000)),
+    "text-behind": lambda: behind(file_of(corner(), pnginfo=text_of(1, 3 << 20))),
+    "text-damaged": lambda: file_of(corner(), pnginfo=text_of(1, 100)).replace(b"zTXt", b"iTXt"),
+    "jpeg-profile": lambda: file_of(corner(), "JPEG", quality=100, icc_profile=bytes(2 << 20)),
+    "webp-profile": lambda: file_of(corner(), "WEBP", lossless=True, icc_profile=bytes(2 << 20)),
+    "tiff-profile": lambda: file_of(corner(), "TIFF", icc_profile=bytes(2 << 20)),
+    "gif-comment": lambda: file_of(corner(), "GIF", comment=b"A" * (2 << 20)),
+}
+
+
+def behind(content: bytes) -> bytes:
+    """Moves the text chunks of a PNG file behind its pixels."""
+    start = content.index(b"zTXt") - 4
+    pixels = content.index(b"IDAT") - 4
+    end = content.index(b"IEND") - 4
+    return content[:start] + content[pixels:end] + content[start:pixels] + content[end:]
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_pixels_are_read_whatever_the_metadata_hold(kind: str) -> None:
+    content = METADATA[kind]()
+    image, _ = decode(content)
+    assert np.abs(np.asarray(image.convert("L"), int) - np.asarray(corner())).max() < 12
+    assert smaller_side(content) == 16
+    assert is_grey(content) == (kind not in ("webp-profile", "gif-comment"))
+
+
+def test_picture_with_large_metadata_is_still_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[Base.Orientation] = 6
+    image, found = decode(
+        file_of(corner(), exif=exif, icc_profile=bytes(2 << 20), pnginfo=text_of(1, 3 << 20))
+    )
+    assert found.turned
+    assert image.size == (16, 24)
+
+
+# --- bits ---
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_values_of_12_bits_in_16_keep_their_upper_8(samples: int) -> None:
+    row = [0, 4095, 1234, 256][:samples] + [4095, 255, 16, 65535][:samples]
+    content = png_of_16_bits(samples, row)
+    colours = row if samples < 4 else [*row[:3], *row[4:7]]
+    assert largest_value(content) == max(colours) == 4095
+    image, found = decode(content, bits=12)
+    assert found.deep
+    if samples < 4:
+        assert np.asarray(image).ravel().tolist() == [value >> 4 for value in row]
+    else:
+        assert np.asarray(image)[0, 1].tolist() == [255, 15, 1]
+
+
+def test_pictures_of_8_bits_have_no_largest_value_and_are_read_as_they_are() -> None:
+    content = file_of(corner())
+    assert largest_value(content) == -1
+    image, found = decode(content, bits=12)
+    assert not found.deep
+    assert np.array_equal(np.asarray(image), np.asarray(corner()))

@@ -135,10 +135,15 @@ def test_check_passes_a_sound_runtime_and_stops_one_that_mixes_neighbours() -> N
         check_bytes(Mixing(), [1, 2, 5, 16, 20])
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "tpu", "", "CPU"])
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "", "CPU", "mps", "mps:0"])
 def test_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(DeviceError, match="allowed: auto, cpu"):
         resolve_device(name)
+
+
+def test_mps_is_refused_in_words() -> None:
+    with pytest.raises(DeviceError, match="mps, Apple's GPUs, is not supported"):
+        resolve_device("mps")
 
 
 def test_auto_is_a_device_that_is_there() -> None:

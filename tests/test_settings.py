@@ -204,6 +204,7 @@ def test_no_mistake_is_told_as_a_pattern() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
+        ("GAN_DEVICE", "mps", "mps, Apple's GPUs, is not supported"),
         ("GAN_DEVICE", "tpu", "auto, cpu, cuda, cuda:0 or several such as cuda:0,cuda:1 is wanted"),
         ("GAN_CORS_ORIGIN", "https://a.example/", "origins such as https://site.example"),
         ("GAN_CORS_ORIGIN", "*,https://a.example", "* alone, or origins such as"),

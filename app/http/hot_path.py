@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.engine.loaded_generator import ClientGoneError, Generation
 from app.http.cors import RawHeaders, with_accept, with_headers
-from app.parameters.schemas import MAX_CLASS_TEXT, number_of, seed_of
+from app.parameters.schemas import number_of, seed_of
 from app.responses.caching import LASTING, matches
 from app.responses.negotiation import best
 from app.responses.offers import STILL_OFFERS
@@ -22,6 +22,7 @@ from app.responses.pictures import disposition, server_timing
 from app.responses.problems import CLIENT_GONE, NotAcceptable, Problem, internal_error
 from app.server.disconnection import watching
 from model.encoding.png import MEDIA_TYPE
+from model.generator_file import MAX_CLASS_NAME
 from model.latent_space.latents import SEED_LIMIT
 from model.recipes import RecipeError
 
@@ -123,7 +124,7 @@ def _seed(value: bytes) -> int:
 
 def _class(generation: Generation, value: bytes) -> str:
     text = _text(value)
-    if len(text) > MAX_CLASS_TEXT:
+    if len(text) > MAX_CLASS_NAME:
         raise RecipeError("class: too long")
     return generation.config.classes[generation.class_place(text)]
 

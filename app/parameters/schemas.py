@@ -26,12 +26,12 @@ from app.parameters.limits import bounds_in_force
 from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
+from model.generator_file import MAX_CLASS_NAME
 from model.latent_space.latents import SEED_LIMIT, text_seed
 from model.latent_space.paths import Ease, Mode
 from model.recipes import EDIT, PORTION
 
 MAX_Z = 4096  # values in a latent; the generator says how many it takes
-MAX_CLASS_TEXT = 64  # characters of a class's name
 CORNERS = 4  # corners of a plane
 FRAMES_A_KEY = 20  # frames from each seed to the next, where an interpolation does not say how many
 Z_BOUND = 10.0
@@ -314,7 +314,7 @@ ClassName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=MAX_CLASS_TEXT,
+        max_length=MAX_CLASS_NAME,
         description="Which class, by name or number, where the generator has classes.",
     ),
 ]

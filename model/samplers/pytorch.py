@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model import images
-from model.devices import DeviceError, Precision
+from model.devices import NO_MPS, DeviceError, Precision
 from model.generator_file import GeneratorFile
 from model.networks.pytorch import Generator, new_generator
 from model.samplers.cuda import CudaSampler
@@ -123,7 +123,8 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if count else "cpu")
     if name not in known:
         allowed = ", ".join(known)
-        raise DeviceError(f"device {name!r} is not on this machine; allowed: auto, {allowed}")
+        wrong = NO_MPS if name.startswith("mps") else f"device {name!r} is not on this machine"
+        raise DeviceError(f"{wrong}; allowed: auto, {allowed}")
     return torch.device(name)
 
 

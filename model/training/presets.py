@@ -30,6 +30,7 @@ LATER: dict[str, object] = {
     "heads_penalty_interval": 1,
     "start": "",
     "cooldown": 0.0,
+    "bits": 0,
 }
 
 
@@ -46,6 +47,7 @@ class TrainConfig:
     prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
     fit: Fit = "crop"  # for pictures that are not square
+    bits: int = 0  # that count of 16-bit values; 0: as many as the set's values fill
     game: Game = "article"  # see `games`
     batch: int = 128
     learning_rate: float = 2e-4

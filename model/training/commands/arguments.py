@@ -75,13 +75,22 @@ def add_generator(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
-    """Adds the option for what becomes of pictures that are not square."""
+    """Adds the options for how pictures are read: what becomes of those that are not square, and
+    of 16 bits a value.
+    """
     parser.add_argument(
         "--fit",
         choices=FITS,
         default="crop",
         help="pictures that are not square: their centre, or all of them beside white "
         "(default: crop)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=Number(int, 1, 16),
+        default=0,
+        help="how many bits of 16-bit values count: 12 of many scans, 16 for all (default: as many "
+        "as the set's values fill)",
     )
 
 

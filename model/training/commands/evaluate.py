@@ -17,7 +17,7 @@ from model.image_decoding import Fit
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
 from model.training.commands.arguments import Number, add_device, add_fit
-from model.training.datasets.dataset import Dataset, Split, load
+from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
 from model.training.evaluation import figures as evaluate
@@ -35,6 +35,10 @@ from model.training.evaluation.features import (
     train_selfsup,
 )
 from model.training.evaluation.figures import FeatureNetwork, Figures
+
+
+class NothingHeldOutError(ExtractorError):
+    """A set has no held-out pictures, so nothing can be measured with it."""
 
 
 def add_command(commands: Any) -> None:
@@ -74,7 +78,7 @@ def add_command(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = measured(options.generator, options.data, options.fit, options)
+    metrics = measured(options.generator, options.data, options.fit, options, options.bits)
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -82,7 +86,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _classifier(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     path = data_path(options.data, options.base_url)
-    train, test = read_parts(path, options.side, options.channels, options.fit)
+    train, test = read_parts(path, options.side, options.channels, options.fit, options.bits)
+    if not len(test):
+        raise DataError(f"{path}: no picture is held out to measure the classifier with")
     learn = train_selfsup if options.without_labels else train_extractor
     extractor = learn(
         train,
@@ -100,19 +106,24 @@ def _classifier(options: argparse.Namespace) -> int:
 # --- what other commands share ---
 
 
-def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) -> Figures:
+def measured(
+    generator: Path, data: str, fit: Fit, options: argparse.Namespace, bits: int = 0
+) -> Figures:
     """Measures a generator file against real pictures, as the options say.
 
     Raises:
         ExtractorError: there is no feature network to measure with.
+        NothingHeldOutError: there are no pictures to measure with.
         DataError: the pictures cannot be read.
         GeneratorFileError: the generator file cannot be served.
     """
     device = resolve_device(options.device)
     file = read_generator_file(generator)
     train, test = read_parts(
-        data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit
+        data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit, bits
     )
+    if not len(test):
+        raise NothingHeldOutError(f"{data}: no picture is held out, so nothing is measured")
     network = read_network(options, Path("runs"), train, test, device)
     if network is None:
         raise ExtractorError(f"{data}: without a feature network there is no measuring")
@@ -126,21 +137,27 @@ def measured(generator: Path, data: str, fit: Fit, options: argparse.Namespace) 
     )
 
 
-def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
-    """Reads the training and the test part; prints on stderr which files of them are broken."""
-    names: tuple[Split, ...] = ("train", "test")
-    parts = [load(path, part, side=side, channels=channels, fit=fit) for part in names]
-    broken = sorted({one for part in parts for one in part.broken})
-    check_broken(path, broken, parts[0].files)
+def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) -> list[Dataset]:
+    """Reads the training and the test part, in which there may be none; prints on stderr which
+    files of them are broken.
+    """
+    train = load(path, "train", side=side, channels=channels, fit=fit, bits=bits)
+    test = load(path, "test", side=side, channels=channels, fit=fit, bits=bits, may_be_empty=True)
+    broken = sorted({*train.broken, *test.broken})
+    check_broken(path, broken, train.files)
     for line in broken_notes(broken):
         print(line, file=sys.stderr)
-    return parts
+    return [train, test]
 
 
 def read_network(
     options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
 ) -> FeatureNetwork | None:
-    """Finds the feature network that the options name; None for none. See `find_network`."""
+    """Finds the feature network that the options name; None for none, and where no picture is held
+    out. See `find_network`.
+    """
+    if not len(test):
+        return None
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ run folder -> best or last generator -> figures -> generator file to serve and s
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,15 @@ from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
 from model.samplers.sampler import load_sampler
 from model.training.commands.arguments import Number
-from model.training.commands.evaluate import add_against, add_measuring, measured
+from model.training.commands.evaluate import (
+    NothingHeldOutError,
+    add_against,
+    add_measuring,
+    measured,
+)
 from model.training.datasets.downloads import OFFICIAL
 from model.training.discriminators.discriminator_file import write_discriminator
+from model.training.evaluation.figures import Figures
 from model.training.run.card import model_card
 from model.training.run.run_folder import OPTIONS, RunError, slug
 from model.training.run.run_log import seconds_spent
@@ -65,7 +72,12 @@ def _export(options: argparse.Namespace) -> int:
     file = read_generator_file(source)
     record = json.loads((options.run / OPTIONS).read_text())
     fit: Fit = record["config"].get("fit", "crop")
-    metrics = measured(source, options.data or record["data"]["path"], fit, options)
+    bits: int = record["config"].get("bits", 0)
+    metrics: Figures = {}
+    try:
+        metrics = measured(source, options.data or record["data"]["path"], fit, options, bits)
+    except NothingHeldOutError as error:
+        print(error, file=sys.stderr)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     fields |= {

@@ -13,10 +13,10 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -27,23 +27,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from model.image_decoding import Fit, Found, decode, square, what_was_done
+from model.devices import may_have_cuda
+from model.image_decoding import DEEP, GREY_MODES, Fit, Found, decode, square, what_was_done
 from model.images import tile
+from model.training.advice import Extent, plan
 from model.training.commands.arguments import Number, add_fit
-from model.training.datasets.dataset import Dataset, channels_of, read_official
+from model.training.datasets.dataset import (
+    Dataset,
+    channels_of,
+    find_bits,
+    median_side,
+    read_official,
+)
+from model.training.datasets.dataset_json import INDEX
 from model.training.datasets.downloads import data_path
+from model.training.datasets.file_listing import DataError, printable
+from model.training.datasets.held_out import deal
 from model.training.datasets.image_folder import (
-    INDEX,
     LAYERS,
     Broken,
-    DataError,
     ImageFolder,
     allowed_broken,
     broken_notes,
     check_broken,
-    every_tenth,
+    counted,
     open_image_folder,
-    printable,
     write_broken,
 )
 from model.training.datasets.layers import Layers, Stack
@@ -63,6 +71,7 @@ class Form:
     side: int  # pixels
     channels: int
     fit: Fit
+    bits: int = DEEP  # that count of 16-bit values
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Item:
 
     found: Found
     digest: bytes  # equal for equal files
+    values: tuple[int, int]  # smallest and largest, 0 to 255
     pixels: NDArray[np.uint8] | None  # (side, side, C); None: no form was asked for
     png: bytes
 
@@ -88,6 +98,9 @@ class Material:
     held_out: NDArray[np.bool_]  # (N,)
     channels: Callable[[], int]  # 1 where everything is grey
     items: Callable[[Form | None], Items]
+    side: Callable[[], int]  # pixels: median of the smaller sides
+    fixed: bool = False  # whether it comes in that side alone
+    bits: Callable[[], tuple[int, str]] = lambda: (DEEP, "")  # see `find_bits`
     remarks: tuple[str, ...] = ()
 
 
@@ -100,12 +113,14 @@ def prepare(
     fit: Fit = "crop",
     count: int = 2000,
     seed: int = 0,
+    bits: int = 0,
 ) -> list[str]:
-    """Describes a source, in lines; with an `output` makes the zip, and next to it the montage
-    (.png), the description (.txt) and, if there are any, the names of broken files (.broken.txt).
+    """Describes a source, in lines, and what `train` will do with it; with an `output` makes the
+    zip, and next to it the montage (.png), the description (.txt) and, if there are any, the names
+    of broken files (.broken.txt).
 
     Channels: by default 1 where every picture is grey, else 3. `count` a class and `seed` choose
-    among stacks of layers.
+    among stacks of layers. `bits` of 16-bit values count, by default as many as the set uses.
 
     Raises:
         DataError: the source cannot be used, or the output cannot be written.
@@ -117,11 +132,12 @@ def prepare(
         if output is None:
             for place, item in _shown(material, None):
                 description.add(place, item)
-            return description.lines()
+            return [*description.lines(bits), *description.plan()]
         form = Form(
             side=_checked(output, source, side),
             channels=channels or material.channels(),
             fit=fit,
+            bits=bits or material.bits()[0],
         )
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +175,7 @@ class Description:
         self._labels: Counter[int] = Counter()
         self._held_out = 0
         self._digests: set[bytes] = set()
+        self._values = 255, 0
 
     def add(self, place: int, item: Item | Broken) -> None:
         """Adds the next picture."""
@@ -167,19 +184,24 @@ class Description:
             return
         self.found[item.found] += 1
         self._digests.add(item.digest)
+        lowest, highest = self._values
+        self._values = min(lowest, item.values[0]), max(highest, item.values[1])
         self._held_out += int(self._material.held_out[place])
         if self._material.labels is not None:
             self._labels[int(self._material.labels[place])] += 1
 
-    def lines(self) -> list[str]:
-        """Returns the description, for people."""
+    def lines(self, bits: int = 0) -> list[str]:
+        """Returns the description, for people; with `bits` of 16-bit values if they are asked for,
+        else those that the set uses.
+        """
         total = self.found.total()
         lines = [
             f"{self._material.path}: {total:,} pictures, "
             f"{total - self._held_out:,} to train with and {self._held_out:,} held out"
         ]
         if total:
-            lines += [self._sizes(), f"modes: {listing(self._counted(lambda f: f.mode))}"]
+            lines += [self._sizes(), f"modes: {counted(self._counted(lambda f: f.mode))}"]
+            lines += self._range(bits)
         turned = sum(count for found, count in self.found.items() if found.turned)
         transparent = sum(count for found, count in self.found.items() if found.transparent)
         facts = {
@@ -202,6 +224,35 @@ class Description:
                 for label, name in enumerate(self._material.classes)
             ]
         return lines
+
+    def plan(self, output: Path | None = None, form: Form | None = None) -> list[str]:
+        """Says what `train` will do with the set, or with what was made of it."""
+        material = self._material
+        total = self.found.total()
+        if total == 0:
+            return []
+        if output is None and _has_layers(material.path):
+            return ["training takes no layers: --output makes pictures of them"]
+        grey = all(found.mode in GREY_MODES for found in self.found)
+        extent = Extent(
+            path=output or material.path,
+            side=form.side if form else material.side(),
+            fixed=material.fixed and output is None,
+            channels=form.channels if form else 1 if grey else 3,
+            train=total - self._held_out,
+            held_out=self._held_out,
+            classes=material.classes,
+        )
+        return plan(extent, may_have_cuda())
+
+    def _range(self, bits: int) -> list[str]:
+        """Says which values there are, of 16 bits and of the 8 that are kept of them."""
+        if not any(found.deep for found in self.found):
+            return ["values: {} to {}".format(*self._values)]
+        note = (
+            f"16-bit values are read as {bits} bits, as asked" if bits else self._material.bits()[1]
+        )
+        return [note or "values: of 16 bits, the upper 8 are kept"]
 
     def _sizes(self) -> str:
         sizes = self._counted(lambda found: (found.width, found.height))
@@ -252,12 +303,11 @@ def _has_layers(path: Path) -> bool:
 def _of_image_folder(image_folder: ImageFolder) -> Material:
     def items(form: Form | None) -> Items:
         def item(content: bytes) -> Item:
-            image, found = decode(content)
+            image, found = decode(content, bits=form.bits if form else DEEP)
             return _item(lambda: image, found, content, form)
 
         return image_folder.each(image_folder.places("all"), item)
 
-    others = listing(image_folder.others)
     return Material(
         path=image_folder.path,
         labels=image_folder.labels,
@@ -265,7 +315,9 @@ def _of_image_folder(image_folder: ImageFolder) -> Material:
         held_out=image_folder.held_out,
         channels=partial(channels_of, image_folder),
         items=items,
-        remarks=(f"no pictures, left alone: {others}",) if others else (),
+        side=lambda: median_side(image_folder, "train"),
+        bits=cache(lambda: find_bits(image_folder)),
+        remarks=image_folder.remarks,
     )
 
 
@@ -286,6 +338,8 @@ def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
         held_out=np.repeat([False, True], [len(train), len(test)]),
         channels=lambda: train.images.shape[3],
         items=items,
+        side=lambda: min(train.images.shape[1:3]),
+        fixed=True,
     )
 
 
@@ -309,10 +363,11 @@ def _of_layers(path: Path, count: int, seed: int) -> Material:
         path=path,
         labels=np.array(labels, np.int64),
         classes=classes,
-        held_out=every_tenth(len(stacks)),
+        held_out=deal(len(stacks), np.array(labels, np.int64)),
         channels=lambda: 3,
         items=items,
-        remarks=(f"stacks of layers: {listing(layers.combinations())}",),
+        side=lambda: min(layers.size(stacks[0])),
+        remarks=(f"stacks of layers: {counted(layers.combinations())}",),
     )
 
 
@@ -321,11 +376,16 @@ def _item(
 ) -> Item:
     digest = blake2b(content, digest_size=16).digest()
     if form is None:
-        return Item(found, digest, None, b"")
+        return Item(found, digest, _values(image()), None, b"")
     pixels = square(image(), form.side, form.channels, form.fit)
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze()).save(stream, "PNG")
-    return Item(found, digest, pixels, stream.getvalue())
+    return Item(found, digest, (int(pixels.min()), int(pixels.max())), pixels, stream.getvalue())
+
+
+def _values(image: Image.Image) -> tuple[int, int]:
+    pixels = np.asarray(image)
+    return int(pixels.min()), int(pixels.max())
 
 
 # --- what is written ---
@@ -346,8 +406,9 @@ def _write(output: Path, material: Material, form: Form, description: Descriptio
     kind = "grey" if form.channels == 1 else "RGB"
     done = what_was_done(description.found, form.side, form.fit)
     lines = [
-        *description.lines(),
+        *description.lines(form.bits if form.bits != material.bits()[0] else 0),
         f"{output}: {form.side}x{form.side} {kind}{f'; {done}' if done else ''}",
+        *description.plan(output, form),
     ]
     output.with_suffix(".txt").write_text("\n".join(lines) + "\n")
     return lines
@@ -416,11 +477,6 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return square(Image.fromarray(pixels.squeeze()), THUMBNAIL, channels, "crop")
 
 
-def listing(counts: Mapping[str, int]) -> str:
-    """Lists names and counts, in order of the names."""
-    return ", ".join(f"{printable(name)} {counts[name]:,}" for name in sorted(counts))
-
-
 # --- the command ---
 
 
@@ -452,6 +508,7 @@ def _prepare(options: argparse.Namespace) -> int:
         fit=options.fit,
         count=options.count,
         seed=options.seed,
+        bits=options.bits,
     )
     print("\n".join(lines))
     return 0

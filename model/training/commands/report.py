@@ -381,7 +381,8 @@ def _report(options: argparse.Namespace) -> int:
     record = json.loads((options.run / OPTIONS).read_text())
     path = data_path(options.data or record["data"]["path"], options.base_url)
     fit: Fit = record["config"].get("fit", "crop")
-    train, test = read_parts(path, file.config.crop, file.config.network.channels, fit)
+    bits: int = record["config"].get("bits", 0)
+    train, test = read_parts(path, file.config.crop, file.config.network.channels, fit, bits)
     device = resolve_device(options.device)
     network = read_network(options, options.run.parent, train, test, device)
     real = reference(network, test, train) if network else None

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import signal
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ import torch
 from model.latent_space.latents import PRIORS
 from model.samplers.pytorch import computes_bf16, resolve_device
 from model.training import loop
+from model.training.advice import LEAST, check_names, taken
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
 from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit
@@ -220,6 +222,7 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
         shown += [] if config.frozen_features else [ABSENT]
     if config.network.takes_classes and not options.unconditional:
+        check_names(data.classes)
         config = replace(config, network=replace(config.network, classes=len(data.classes)))
     sha256 = data.fingerprint
     fingerprint = config.fingerprint(sha256)
@@ -237,8 +240,11 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     }
     if chosen and ranks.first and not options.dry_run:
         print(chosen, flush=True)
+    left_out = "as asked" if options.unconditional else f"{config.preset} takes none"
     if options.dry_run:
         if ranks.first:
+            for line in (*taken(data, None, config.network.classes, left_out), *data.notes):
+                print(line, file=sys.stderr)
             print(json.dumps(record, indent=2))
         return 0
     if config.bf16 and not options.precision and not computes_bf16(device):
@@ -278,7 +284,13 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
             print("warning: no feature network, so no quality figure and no `best`; see the grids")
         run = replace(
             run,
-            notes=(*shown, *data.notes, *broken_notes(broken), *seen_through),
+            notes=(
+                *shown,
+                *taken(data, test, config.network.classes, left_out),
+                *data.notes,
+                *broken_notes(broken),
+                *seen_through,
+            ),
             real=evaluate.reference(network, test, train_part) if network else None,
             folder=folder,
         )
@@ -365,6 +377,7 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
         "seed": options.seed,
         "batch": options.batch,
         "fit": options.fit,
+        "bits": options.bits,
         **modern,
     }
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -415,6 +428,8 @@ def _suited(config: TrainConfig, path: Path, start: Start | None) -> TrainConfig
 
 def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -> Schedule:
     preset = PRESETS[options.preset]
+    if pictures < LEAST:
+        raise DataError(f"{pictures} picture to train with; at least {LEAST} are wanted")
     if pictures < config.batch:
         raise DataError(
             f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
@@ -445,4 +460,12 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
 
 def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:
     side, channels = config.picture_side, config.network.channels
-    return load(path, part, side=side, channels=channels, fit=config.fit)
+    return load(
+        path,
+        part,
+        side=side,
+        channels=channels,
+        fit=config.fit,
+        bits=config.bits,
+        may_be_empty=part == "test" != config.split,
+    )

@@ -23,17 +23,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from model.image_decoding import (
+    DEEP,
     Fit,
     Found,
     decode,
     is_grey,
+    largest_value,
     smaller_side,
     square,
     what_was_done,
 )
+from model.training.datasets.file_listing import DataError
 from model.training.datasets.image_folder import (
     Broken,
-    DataError,
     ImageFolder,
     Split,
     check_broken,
@@ -46,12 +48,15 @@ __all__ = (
     "Split",
     "channels_of",
     "extent",
+    "find_bits",
     "load",
+    "median_side",
     "own_form",
     "read_official",
 )
 
 MAX_IDX_BYTES = 2**31
+DARK_BITS = 14  # in which all 16-bit values of a set would be shown at a quarter of their light
 LOOKED_AT = 200  # pictures, evenly chosen, whose headers say how large those of a set are
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
@@ -79,7 +84,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     files: int = 0  # picture files of the source, all parts together; 0: an official set
     broken: tuple[Broken, ...] = ()  # files of this part that were skipped
-    notes: tuple[str, ...] = ()  # what was done to the pictures, for the log
+    notes: tuple[str, ...] = ()  # what was left out and what was done, for the log
 
     def __len__(self) -> int:
         return len(self.images)
@@ -94,20 +99,31 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load(path: Path, split: Split, *, side: int, channels: int, fit: Fit = "crop") -> Dataset:
+def load(
+    path: Path,
+    split: Split,
+    *,
+    side: int,
+    channels: int,
+    fit: Fit = "crop",
+    bits: int = 0,
+    may_be_empty: bool = False,
+) -> Dataset:
     """Loads the pictures of `path` as `side` x `side` pixels in `channels` channels.
 
     Pictures from a folder or zip are converted by `pictures`; a few broken files among them are
-    left out. The official sets have one size, which must be this one already.
+    left out. The official sets have one size, which must be this one already. `bits` of 16-bit
+    values count, by default those that the set uses, see `find_bits`.
 
     Raises:
         DataError: the path is missing, is of no known form, is damaged, holds pictures of another
-        shape or too many broken files, or needs more memory than there is.
+        shape or too many broken files, needs more memory than there is, or holds no pictures,
+        where it may not be empty.
     """
     dataset = read_official(path, split)
     if dataset is None:
-        dataset = _read_album(path, split, side, channels, fit)
-    if len(dataset) == 0:
+        dataset = _read_album(path, split, side, channels, fit, bits)
+    if len(dataset) == 0 and not may_be_empty:
         raise DataError(f"{path}: the {split} part holds no pictures")
     if dataset.images.shape[1:] != (side, side, channels):
         height, width, found = dataset.images.shape[1:]
@@ -164,13 +180,22 @@ def extent(path: Path, split: Split) -> tuple[int, int]:
     if official is not None:
         return len(official), min(official.images.shape[1:3])
     with open_image_folder(path) as image_folder:
-        places = image_folder.places(split)
-        evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
-        found = image_folder.each(places[evenly], smaller_side)
-        sides = [side for _, side in found if not isinstance(side, Broken)]
+        return len(image_folder.places(split)), median_side(image_folder, split)
+
+
+def median_side(image_folder: ImageFolder, split: Split) -> int:
+    """Returns the median pixels of the smaller sides of a part, by the headers of some.
+
+    Raises:
+        DataError: none of them can be read.
+    """
+    places = image_folder.places(split)
+    evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
+    found = image_folder.each(places[evenly], smaller_side)
+    sides = [side for _, side in found if not isinstance(side, Broken)]
     if not sides:
-        raise DataError(f"{path}: no picture in the {split} part can be read")
-    return len(places), int(np.median(sides))
+        raise DataError(f"{image_folder.path}: no picture in the {split} part can be read")
+    return int(np.median(sides))
 
 
 def channels_of(image_folder: ImageFolder) -> int:
@@ -179,6 +204,25 @@ def channels_of(image_folder: ImageFolder) -> int:
     """
     greys = image_folder.each(image_folder.places("all"), is_grey)
     return 1 if all(isinstance(grey, Broken) or grey for _, grey in greys) else 3
+
+
+def find_bits(image_folder: ImageFolder) -> tuple[int, str]:
+    """Finds how many of the 16 bits a value a whole set uses, for a scanner or camera may fill but
+    12; all 16 where it uses 15 or more. Returns what that means too, for the log: nothing to say
+    where it is 16.
+    """
+    largest = -1
+    for _, found in image_folder.each(image_folder.places("all"), largest_value):
+        largest = max(largest, -1 if isinstance(found, Broken) else found)
+        if largest >= 2**DARK_BITS:
+            return DEEP, ""
+    if largest < 0:
+        return DEEP, ""
+    bits = max(1, largest.bit_length())
+    return bits, (
+        f"the 16-bit pictures hold values of 0 to {largest:,} at most, so they are read as {bits} "
+        f"bits: {2**bits - 1:,} is white; --bits 16 takes them as they are"
+    )
 
 
 def _join(split: Split, read: Callable[[str], Dataset]) -> Dataset:
@@ -287,38 +331,56 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
 # --- a folder or a zip of pictures ---
 
 
-def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit) -> Dataset:
+def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit, bits: int) -> Dataset:
+    with open_image_folder(path) as image_folder:
+        dataset, found = _pixels(image_folder, split, (side, channels), fit, bits or DEEP)
+        notes = list(image_folder.remarks)
+        if any(held.deep for held in found):
+            asked = bits, f"16-bit values are read as {bits} bits, as asked"
+            own, note = asked if bits else find_bits(image_folder)
+            if own != (bits or DEEP):
+                del dataset  # before there is room for another
+                dataset, found = _pixels(image_folder, split, (side, channels), fit, own)
+            notes += [note] if note else []
+    check_broken(path, dataset.broken, dataset.files, split)
+    done = what_was_done(found, side, fit)
+    return replace(dataset, notes=(*notes, *([f"{path.name}: {done}"] if done else [])))
+
+
+def _pixels(
+    image_folder: ImageFolder, split: Split, shape: tuple[int, int], fit: Fit, bits: int
+) -> tuple[Dataset, Counter[Found]]:
     """Fills one array while the files are read: neither files nor pictures are held twice."""
+    side, channels = shape
 
     def pixels(content: bytes) -> tuple[NDArray[np.uint8], Found]:
-        image, held = decode(content)
+        image, held = decode(content, bits=bits)
         return square(image, side, channels, fit), held
 
-    with open_image_folder(path) as image_folder:
-        places = image_folder.places(split)
-        images = _room(path, (len(places), side, side, channels))
-        kept: list[int] = []
-        broken: list[Broken] = []
-        found: Counter[Found] = Counter()
-        items = image_folder.each(places, pixels)
-        for place, seen in tqdm(items, total=len(places), unit="img", disable=None, leave=False):
-            if isinstance(seen, Broken):
-                broken.append(seen)
-                continue
-            images[len(kept)], held = seen
-            found[held] += 1
-            kept.append(place)
-    check_broken(path, broken, len(image_folder.names), split)
-    done = what_was_done(found, side, fit)
-    return Dataset(
+    path, places = image_folder.path, image_folder.places(split)
+    images = _room(path, (len(places), side, side, channels))
+    kept: list[int] = []
+    broken: list[Broken] = []
+    found: Counter[Found] = Counter()
+    items = image_folder.each(places, pixels)
+    for place, seen in tqdm(items, total=len(places), unit="img", disable=None, leave=False):
+        if isinstance(seen, Broken):
+            broken.append(seen)
+            continue
+        images[len(kept)], held = seen
+        found[held] += 1
+        kept.append(place)
+    dataset = Dataset(
         name=path.stem,
         images=images[: len(kept)],
-        labels=None if image_folder.labels is None else image_folder.labels[kept],
+        labels=None
+        if image_folder.labels is None
+        else image_folder.labels[np.array(kept, np.intp)],
         classes=image_folder.classes,
         files=len(image_folder.names),
         broken=tuple(broken),
-        notes=(f"{path.name}: {done}",) if done else (),
     )
+    return dataset, found
 
 
 def _room(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:

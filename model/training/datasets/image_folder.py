@@ -6,28 +6,41 @@ What a file is cannot change which others are held out: all of that is decided b
 any is opened. Files are read on demand, by a few threads, and come back in order.
 """
 
-import json
-import os
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Literal, TypeVar
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.cores import usable_cores
 from model.image_decoding import SUFFIXES, BrokenPictureError
-from model.mistakes import Mistake
+from model.training.datasets.dataset_json import INDEX, Listed, read_listed
+from model.training.datasets.file_listing import (
+    DataError,
+    Listing,
+    list_folder,
+    list_zip,
+    printable,
+)
+from model.training.datasets.held_out import (
+    HELD_OUT,
+    ROLES,
+    Parts,
+    Role,
+    deal,
+    find_parts,
+    similar_to_parts,
+)
 
 Split = Literal["train", "test", "all"]
-HELD_OUT = 10  # where the source has no test part, every tenth picture (by sorted name) is one
-INDEX = "dataset.json"
 LAYERS = "layers.json"
 BROKEN_SHARE = 100  # one broken file in so many is skipped,
 BROKEN_FILES = 10  # or so many of a smaller set,
@@ -37,10 +50,6 @@ MAX_FILE_BYTES = 2**28
 CHUNK = 16  # files that a thread takes at a time
 
 T = TypeVar("T")
-
-
-class DataError(Mistake):
-    """The data cannot be used; the message says which file, what is wrong and what was expected."""
 
 
 @dataclass(frozen=True, order=True)
@@ -65,6 +74,7 @@ class ImageFolder:
     held_out: NDArray[np.bool_]  # (N,), the test part
     others: Counter[str]  # number of ignored files, by suffix
     read: Callable[[str], bytes]
+    remarks: tuple[str, ...] = ()  # what was left out, and how the rest was understood
 
     def places(self, split: Split) -> NDArray[np.intp]:
         """Returns the positions in `names` of one part."""
@@ -152,95 +162,84 @@ def write_broken(path: Path, broken: Sequence[Broken]) -> None:
         path.unlink(missing_ok=True)
 
 
-def every_tenth(count: int) -> NDArray[np.bool_]:
-    """Returns a mask (count,) of the test part, every tenth picture, where the source has none."""
-    held_out = np.zeros(count, bool)
-    held_out[HELD_OUT - 1 :: HELD_OUT] = True
-    return held_out
-
-
-def printable(text: str) -> str:
-    """Escapes a file's name, so that it fits on one line of any terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 @contextmanager
 def open_image_folder(path: Path) -> Iterator[ImageFolder]:
-    """Opens the pictures below a folder or in a zip. Hidden files do not count, nor what macOS adds
-    to a zip; where everything lies in one folder, that folder is the set.
+    """Opens the pictures below a folder or in a zip. Hidden files do not count, nor what systems
+    put there; where everything lies in one folder, that folder is the set.
 
     Raises:
         DataError: it is not a zip, has no pictures, or its classes cannot be determined.
     """
     if path.is_dir():
-        yield _album(path, _files(path), lambda name: _read_file(path / name))
+        yield _album(path, list_folder(path), lambda name: _read_file(path / name))
         return
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path}: damaged or unreadable zip file ({error})") from None
     with archive:
-        names = (name for name in archive.namelist() if not name.endswith("/"))
-        yield _album(path, names, lambda name: _read_member(archive, name))
+        yield _album(path, list_zip(archive), lambda name: _read_member(archive, name))
 
 
-def _album(path: Path, files: Iterable[str], read: Callable[[str], bytes]) -> ImageFolder:
-    seen = {file for file in files if not any(map(_hidden, file.split("/")))}
-    if LAYERS in seen:
+def _album(path: Path, listing: Listing, read: Callable[[str], bytes]) -> ImageFolder:
+    members = listing.members
+    if LAYERS in members:
         raise DataError(f"{path}: layers, not pictures; make a set of them with the data command")
-    names = sorted(file for file in seen if file.lower().endswith(SUFFIXES))
+    names = sorted(file for file in members if file.lower().endswith(SUFFIXES))
     if not names:
         raise DataError(
             f"{path}: neither idx files, nor SVHN .mat files, nor pictures ({', '.join(SUFFIXES)})"
         )
-    root = _root(names, seen)
-    others = Counter(
-        PurePosixPath(file).suffix.lower() or "no ending"
-        for file in seen.difference(names, [root + INDEX])
-    )
+    root = _root(names, members)
+    used = {*names, root + INDEX}
+    others = [file for file in members if file not in used]
     names = [name.removeprefix(root) for name in names]
-    listed = None
-    if root + INDEX in seen:
+    sorted_in = _by_folders(path, names)
+    if root + INDEX in members:
         try:
-            content = read(root + INDEX)
+            content = read(members[root + INDEX])
         except Exception as error:
             raise DataError(f"{path / root / INDEX}: cannot be read ({error})") from None
-        listed = _listed(content, path / root / INDEX)
-    labels, classes = _labels(path, names, listed)
-    held_out = every_tenth(len(names))
-    if listed is not None and listed.test is not None:
-        held_out = np.array([name in listed.test for name in names])
+        sorted_in = _by_index(path, names, read_listed(content, path / root / INDEX, names))
+    left_out = listing.left_out.lines()
+    suffixes = Counter(PurePosixPath(file).suffix.lower() or "no ending" for file in others)
+    if others:
+        left_out.append(
+            f"no pictures, left alone: {counted(suffixes)}, such as {printable(min(others))}"
+        )
     return ImageFolder(
         path=path,
-        names=names,
-        labels=labels,
-        classes=classes,
-        held_out=held_out,
-        others=others,
-        read=lambda name: read(root + name),
+        names=sorted_in.names,
+        labels=sorted_in.labels,
+        classes=sorted_in.classes,
+        held_out=sorted_in.held_out,
+        others=suffixes,
+        read=lambda name: read(members[root + name]),
+        remarks=(*left_out, *sorted_in.remarks, *_held_out_remarks(sorted_in.held_out)),
     )
 
 
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
+def counted(counts: Mapping[str, int]) -> str:
+    """Lists names and counts, in order of the names."""
+    return ", ".join(f"{printable(name)} {counts[name]:,}" for name in sorted(counts))
 
 
-def _root(names: Sequence[str], seen: set[str]) -> str:
+def _held_out_remarks(held_out: NDArray[np.bool_]) -> list[str]:
+    if held_out.any():
+        return []
+    few = f"fewer than {HELD_OUT} pictures: " if len(held_out) < HELD_OUT else ""
+    return [f"{few}none is held out, so nothing is measured"]
+
+
+def _root(names: Sequence[str], files: Container[str]) -> str:
     """Returns the common folder of all pictures, with its slash; stops at a dataset.json."""
     root = ""
-    while root + INDEX not in seen:
+    while root + INDEX not in files:
         top, slash, _ = names[0].removeprefix(root).partition("/")
         if not slash or not all(name.startswith(f"{root}{top}/") for name in names):
             break
         root += f"{top}/"
     return root
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        parent = Path(place).relative_to(folder).as_posix()
-        yield from files if parent == "." else (f"{parent}/{name}" for name in files)
 
 
 def _read_file(path: Path) -> bytes:
@@ -264,25 +263,30 @@ def _check_bytes(size: int) -> None:
         raise BrokenPictureError(f"{size:,} bytes, more than {MAX_FILE_BYTES:,}")
 
 
-# --- classes ---
+# --- classes and parts ---
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """What a dataset.json says."""
+class _Sorted:
+    """Pictures with their classes, and which are held out."""
 
-    labels: dict[str, int] | None  # by file; None: there are none
-    classes: tuple[str, ...]  # their names; none: no names are given
-    test: frozenset[str] | None  # files of the test part; None: every tenth
+    names: list[str]
+    labels: NDArray[np.int64] | None  # (N,)
+    classes: tuple[str, ...]
+    held_out: NDArray[np.bool_]  # (N,)
+    remarks: list[str]
 
 
-def _labels(
-    source: Path, names: Sequence[str], listed: _Listed | None
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Returns labels (N,) and class names: from dataset.json, else from subfolders, else none."""
-    if listed is not None and listed.labels is None:
-        return None, ()
-    if listed is not None and listed.labels is not None:
+def _by_index(source: Path, names: list[str], listed: Listed) -> _Sorted:
+    """Sorts pictures in by a dataset.json."""
+    remarks = []
+    if listed.missing:
+        remarks.append(
+            f"dataset.json names {len(listed.missing):,} files that are not there, such as "
+            f"{printable(listed.missing[0])}"
+        )
+    labels, classes = None, listed.classes
+    if listed.labels is not None:
         missing = [name for name in names if name not in listed.labels]
         if missing:
             raise DataError(
@@ -296,33 +300,106 @@ def _labels(
                 f"{source}: dataset.json names {len(listed.classes)} classes, but has label "
                 f"{count - 1}"
             )
-        return labels, listed.classes or tuple(str(label) for label in range(count))
-    parents = [name.rpartition("/")[0] for name in names]
-    places = {name: place for place, name in enumerate(sorted(set(parents)))}
-    if set(places) == {""}:
-        return None, ()
-    if "" in places:
-        loose = printable(names[parents.index("")])
+        classes = listed.classes or tuple(str(label) for label in range(count))
+        remarks += _similar(classes)
+    held_out = deal(len(names), labels)
+    if listed.test is not None:
+        held_out = np.array([name in listed.test for name in names])
+    return _Sorted(names, labels, classes if labels is not None else (), held_out, remarks)
+
+
+def _by_folders(source: Path, names: list[str]) -> _Sorted:
+    """Sorts pictures in by their folders: those of parts, if there are any, then of classes."""
+    parts = find_parts(names)
+    if parts is not None:
+        return _by_parts(source, names, parts)
+    folders = [name.rpartition("/")[0] for name in names]
+    _check_loose(source, names, folders)
+    labels, classes = _classes(folders)
+    remarks = _similar(classes)
+    if len(classes) < len({*folders} - {""}):
+        remarks.append("folders of one name in two spellings (Unicode NFC, NFD) are one class")
+    if similar_to_parts(names):
+        remarks.append("not all of the uppermost folders are parts (train, test), so none is")
+    return _Sorted(names, labels, classes, deal(len(names), labels), remarks)
+
+
+def _by_parts(source: Path, names: list[str], parts: Parts) -> _Sorted:
+    """Sorts pictures in by the set's own parts: held out is the one to test with, else the one to
+    validate with. Beside classes, pictures of none that is trained on are left out.
+    """
+    rows = list(zip(names, parts.folders, parts.roles, strict=True))
+    to_train = [(name, folder) for name, folder, role in rows if role == "train"]
+    _check_loose(source, *zip(*to_train, strict=True))
+    if not to_train[0][1]:
+        rows = [(name, "", role) for name, _, role in rows]
+    labelled = [row for row in rows if row[1] or not to_train[0][1]]
+    held = "test" if any(role == "test" for _, _, role in labelled) else "validation"
+    trained = {_composed(folder) for _, folder, role in labelled if role != held}
+    kept = [row for row in labelled if _composed(row[1]) in trained]
+    remarks = [
+        *_similar({_composed(folder) for _, folder, _ in rows}),
+        *_without("they have no class", rows, labelled),
+        *_without("no picture of their class is trained on", labelled, kept),
+    ]
+    counts = Counter(role for _, _, role in kept)
+    shares = [
+        f"{role} {counts[role]:,} {'held out' if role == held else 'to train with'}"
+        for role in ROLES
+        if counts[role]
+    ]
+    around = _root([f"{folder}/" for _, folder, _ in kept], ())
+    labels, classes = _classes([f"{folder}/"[len(around) : -1] for _, folder, _ in kept])
+    held_out = np.array([role == held for _, _, role in kept])
+    return _Sorted(
+        names=[name for name, _, _ in kept],
+        labels=labels,
+        classes=classes,
+        held_out=held_out if held_out.any() else deal(len(kept), labels),
+        remarks=[*remarks, f"parts by their folders: {', '.join(shares)}"],
+    )
+
+
+Row = tuple[str, str, Role]  # a picture's name, its folder without that of its part, and the part
+
+
+def _without(reason: str, before: Sequence[Row], after: Sequence[Row]) -> list[str]:
+    left = {name for name, _, _ in before}.difference(name for name, _, _ in after)
+    if not left:
+        return []
+    return [f"left out, since {reason}: {len(left):,} pictures, such as {printable(min(left))}"]
+
+
+def _check_loose(source: Path, names: Sequence[str], folders: Sequence[str]) -> None:
+    """Refuses pictures beside folders of others."""
+    if len({*folders}) > 1 and "" in folders:
+        loose = printable(names[folders.index("")])
         raise DataError(
             f"{source}: {loose} lies beside class folders; put every picture in one, or none"
         )
-    return np.array([places[parent] for parent in parents], np.int64), tuple(places)
 
 
-def _listed(content: bytes, path: Path) -> _Listed:
-    """Parses StyleGAN's `{"labels": [["a.png", 0], ...]}`, perhaps with `"classes": ["cat", ...]`
-    and `"test": ["a.png", ...]`; `"labels": null` means no labels.
+def _classes(folders: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Returns labels (N,) and class names; none where all lie in the uppermost folder. A name has
+    one spelling, NFC, however a system has written it.
     """
-    try:
-        index = json.loads(content)
-        labels = None if index["labels"] is None else dict(index["labels"])
-        classes = tuple(map(str, index.get("classes") or ()))
-        test = None if index.get("test") is None else frozenset(index["test"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f'{path}: {{"labels": [["a.png", 0], ...]}} is wanted') from None
-    for name, label in (labels or {}).items():
-        if type(label) is not int or not 0 <= label < 1000:
-            raise DataError(
-                f"{path}: the label of {name} is {label!r}; a whole number from 0 to 999 is wanted"
-            )
-    return _Listed(labels, classes, test)
+    if set(folders) == {""}:
+        return None, ()
+    classes = tuple(dict.fromkeys(map(_composed, sorted(set(folders)))))
+    places = {name: place for place, name in enumerate(classes)}
+    return np.array([places[_composed(folder)] for folder in folders], np.int64), classes
+
+
+def _composed(name: str) -> str:
+    return normalize("NFC", name)
+
+
+def _similar(classes: Iterable[str]) -> list[str]:
+    """Says which classes differ by capitals alone."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(classes):
+        groups.setdefault(name.casefold(), []).append(name)
+    alike = ["/".join(map(printable, group)) for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    return [f"classes that differ by capitals alone, and stay apart: {', '.join(alike)}"]

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.training.datasets.image_folder import LAYERS, DataError
+from model.training.datasets.file_listing import DataError
+from model.training.datasets.image_folder import LAYERS
 
 PATIENCE = 50  # draws for each stack asked for; by chance alone nothing takes so many
 Stack = tuple[str, ...]  # files, bottom first
@@ -42,7 +43,10 @@ class Layers:
             slots = [s for c in kinds for v in c.values() for s in v]
             names = set(self._archive.namelist())
             missing = [file for slot in slots for file in slot if file not in names]
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
+        except (
+            *(OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError),
+            RecursionError,
+        ):
             raise DataError(f"{path}: a zip file with layers and a {LAYERS} is wanted") from None
         empty = not slots or not all(slots) or not all(v for c in kinds for v in c.values())
         if missing or empty:

@@ -23,7 +23,8 @@ from model.image_decoding import square
 from model.samplers.pytorch import resolve_device
 from model.training.commands.arguments import Number
 from model.training.datasets.dataset import Dataset
-from model.training.datasets.image_folder import DataError, every_tenth
+from model.training.datasets.file_listing import DataError
+from model.training.datasets.held_out import every_tenth
 from model.training.datasets.layers import Layers
 from model.training.evaluation.features import (
     BATCH,

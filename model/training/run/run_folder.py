@@ -4,11 +4,13 @@ runs/00000-mnist-dcgan-mnist-batch128/
     options.json log.txt stats.jsonl metrics.jsonl tensorboard/ grids/ checkpoints/ best/ last/
 """
 
+import errno
 import fcntl
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 from model.mistakes import Mistake
 
 OPTIONS = "options.json"
+LOCKLESS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a file system without locks
 
 
 class RunError(Mistake):
@@ -84,16 +87,29 @@ def write_options(folder: Path, options: dict[str, Any]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder for one process; the lock ends with the process, however it ends.
+    """Holds the folder for one process; the lock ends with the process, however it ends. On a file
+    system without locks it warns, and holds nothing.
 
     Raises:
-        RunError: another process trains in this folder.
+        RunError: another process trains in this folder, or it cannot be written to.
     """
-    with (folder / ".lock").open("w") as stream:
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None
+    with lock as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{folder}: another process is training in this folder") from None
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+            print(
+                f"warning: {folder}: its file system has no locks ({error.strerror}), so nothing "
+                "keeps a second process from training in it",
+                file=sys.stderr,
+            )
         yield
 
 
@@ -108,6 +124,6 @@ def _runs(outdir: Path) -> list[Path]:
 def _options(folder: Path) -> dict[str, Any]:
     try:
         options = json.loads((folder / OPTIONS).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return options if isinstance(options, dict) else {}

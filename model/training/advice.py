@@ -1,0 +1,117 @@
+"""What `train` does with a set of pictures if nothing else is said, and what is worth trying with a
+small one: numbers in, lines for people out.
+
+Every command in these lines works as it stands.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.generator_file import check_classes
+from model.training.auto import HOURS, choose
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.file_listing import DataError, printable
+from model.training.presets import PRESETS
+
+FEW = 5000  # pictures; fewer are learnt by heart
+VERY_FEW = 1000
+PASSES = 150  # over 200 pictures brought all that they can teach (docs/training.md)
+LEAST_KIMG = 10
+NAMED = 20  # classes that are named in a log
+LEAST = 2  # pictures in a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """What decides how `train` takes a set."""
+
+    path: Path
+    side: int  # pixels: median of the pictures' smaller sides
+    fixed: bool  # whether the form of the set fixes that side
+    channels: int
+    train: int  # pictures
+    held_out: int
+    classes: Sequence[str]
+
+
+def check_names(classes: Sequence[str]) -> None:
+    """Checks that a generator of these classes can be written, before it is trained.
+
+    Raises:
+        DataError: it cannot; the message says why, and how to train without classes.
+    """
+    try:
+        check_classes(classes)
+    except ValueError as error:
+        raise DataError(f"{error}; --unconditional trains without classes") from None
+
+
+def plan(found: Extent, cuda: bool) -> list[str]:
+    """Says what `train --data` does with a set, and advises on a small one."""
+    lines = []
+    if found.train < LEAST:
+        return [
+            f"training refuses this set: {found.train} to train with; at least {LEAST} are wanted"
+        ]
+    try:
+        check_names(found.classes)
+    except DataError as error:
+        lines.append(f"training refuses this set: {error}")
+    chosen = choose(side=found.side, count=found.train, hours=HOURS, cuda=cuda)
+    resolution = PRESETS[chosen.preset].config.network.resolution
+    side = found.side if found.fixed and resolution // 2 < found.side < resolution else resolution
+    kind = "grey" if found.channels == 1 else "RGB"
+    learnt = _number(len(found.classes), "class", "classes") if found.classes else "unconditional"
+    lines.append(
+        f"train, if nothing else is said: --preset {chosen.preset} --batch {chosen.batch} --hours "
+        f"{HOURS:g}, {side}x{side} {kind}, {learnt}; {found.train:,} to train with, "
+        f"{f'{found.held_out:,}' if found.held_out else 'none'} held out to measure with"
+    )
+    if found.train < FEW:
+        lines += _advice(found)
+    return lines
+
+
+def _advice(found: Extent) -> list[str]:
+    command = f"python -m model.training train --data {shlex.quote(str(found.path))}"
+    kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
+    lines = [
+        f"advice: {found.train:,} pictures are few, and a GAN memorises few. --augment slows that, "
+        f"--mirror doubles pictures that may be flipped; about {PASSES} passes are enough:",
+        f"  {command} --augment 0.3 --mirror --kimg {kimg}",
+    ]
+    if found.train < VERY_FEW and found.channels == 3:
+        lines += [
+            "or start from a trained generator, at its 64x64 pixels; that saves the first minutes:",
+            f"  {command} --from avatars --augment 0.3 --kimg {kimg}",
+        ]
+    return lines
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def taken(data: Dataset, test: Dataset | None, classes: int, why: str) -> list[str]:
+    """Says what a run is trained on and measured with, for its log; `classes` is how many the
+    network has, and `why` it leaves those of the pictures out.
+    """
+    values = f"values {data.images.min()} to {data.images.max()}"
+    held_out = "" if test is None else f", {len(test):,} held out to measure with"
+    lines = [f"pictures: {len(data):,} to train with{held_out}; {values}"]
+    if data.labels is None:
+        return [*lines, "no classes: trained unconditionally"]
+    if not classes:
+        return [*lines, f"{len(data.classes):,} classes are left out: {why}"]
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    some = [f"{printable(name)} {counts[i]:,}" for i, name in enumerate(data.classes[:NAMED])]
+    more = f" and {len(data.classes) - NAMED:,} more" if len(data.classes) > NAMED else ""
+    lines.append(f"classes: {', '.join(some)}{more}")
+    none = [printable(data.classes[place]) for place in np.flatnonzero(counts == 0)]
+    if none:
+        lines.append(f"warning: classes without a picture to train with: {', '.join(none[:NAMED])}")
+    return lines
