@@ -7,10 +7,14 @@ import sys
 from types import FrameType
 
 from app.probe import ready
+from model.system import check_system
+
+START_FAILED = 3  # as app.server.server has it, whose import takes seconds
 
 
 def main() -> int:
     """Runs one command; returns its exit status."""
+    check_system(START_FAILED)
     # process 1 of a container is ended by no signal that it has no handler for, and what comes now
     # takes seconds
     signal.signal(signal.SIGTERM, _end)
