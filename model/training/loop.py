@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model import images
-from model.generator_file import write_generator_file
+from model.generator_file import CONFIG, write_generator_file
 from model.latent_space.latents import sample_rows
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights, plain_sampler
@@ -212,6 +212,8 @@ class _Training:
                 )
                 self._plan_cooldown(late)
                 last = self._is_end(over)
+                if last and step < schedule.log_steps:
+                    run_log.stats(self._means())
                 snapshot |= last or (snapshot_steps > 0 and step % snapshot_steps == 0)
                 if snapshot:
                     self._check_finite()
@@ -228,10 +230,8 @@ class _Training:
                         "here"
                     )
                     return False
-            run_log.say(
-                f"done: {state['images_seen']:,} images; its generators are `best` and `last` "
-                f"in {run.folder}"
-            )
+            if first:
+                run_log.say(f"done: {state['images_seen']:,} images; {_written(run.folder)}")
         return True
 
     def _new_clock(self) -> Clock:
@@ -348,7 +348,9 @@ class _Training:
         better = False
         if run.real is not None:
             start = time.monotonic()
-            figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
+            figures = evaluate.quality(
+                sampler, self._rows, run.real, run.schedule.figure_images, run_log.say
+            )
             name, figure = next(iter(figures.items()))
             run_log.metrics(figures)
             metrics |= figures
@@ -399,6 +401,14 @@ class _Training:
         pixels = sampler(self._rows(range(GRID_SIDE**2)))
         _save_grid(self._run.folder / "grids" / f"{prefix}{images_seen:09d}.png", pixels)
         return pixels
+
+
+def _written(folder: Path) -> str:
+    """Says which model folders a run has, and which command uses them."""
+    there = [name for name in ("best", "last") if (folder / name / CONFIG).is_file()]
+    names = " and ".join(f"`{name}`" for name in there)
+    only = "" if "best" in there else "; no `best`, since no snapshot was measured"
+    return f"model folders in {folder}: {names}{only}"
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
