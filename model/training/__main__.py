@@ -9,6 +9,7 @@ from model.devices import DeviceError
 from model.files import OutputError
 from model.generator_file import GeneratorFileError
 from model.recipes import RecipeError
+from model.system import check_system
 from model.training.commands import evaluate as measuring
 from model.training.commands import (
     export,
@@ -21,6 +22,7 @@ from model.training.commands import (
     train,
     video,
 )
+from model.training.commands.command_parser import Parser
 from model.training.datasets.dataset import DataError
 from model.training.discriminators.frozen_features import FrozenError
 from model.training.distributed import DistributedError
@@ -49,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0 done, 1 stopped early, 2 a mistake of
     the user or a full disk.
     """
+    check_system(2)
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(arguments, argparse.Namespace(typed=shlex.join(arguments)))
+    options = parser().parse_args(arguments, argparse.Namespace(typed=shlex.join(arguments)))
     try:
         status: int = options.command(options)
     except MISTAKES as error:
@@ -68,9 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m model.training", description="Train and measure generators."
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of all commands."""
+    parser = Parser(
+        prog="python -m model.training",
+        description="Train GANs on your pictures, measure them, and generate pictures with them.",
+        example="train --data my-pictures --hours 1",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train.add_command(commands)

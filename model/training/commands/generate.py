@@ -239,25 +239,38 @@ def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
 
 def add_command(commands: Any) -> None:
     """Adds `generate` to the commands."""
-    parser = commands.add_parser("generate", help="pictures of seeds: a folder, a zip or a sheet")
+    parser = commands.add_parser(
+        "generate",
+        help="generate pictures of seeds: a folder, a zip or a sheet",
+        description="Generates the pictures of seeds, byte for byte as a service answers them.",
+        example="avatars --seeds 0-35 --output sheet.png",
+    )
     add_generator(parser)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seeds", help="such as 0-35,77")
+    which.add_argument("--seeds", help="seeds and ranges of them, such as 0-35,77")
     # torchrun takes --n for one of its own
     which.add_argument(
         "--n",
         "--count",
         type=Number(int, 1, MOST_SEEDS),
-        help="so many, from --first-seed on; under torchrun say --count",
+        help="number of pictures, of consecutive seeds from --first-seed on; under torchrun say "
+        "--count, as it has an option --n of its own",
     )
     parser.add_argument(
-        "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), help="of --n (default: 0)"
+        "--first-seed",
+        type=Number(int, 0, SEED_LIMIT - 1),
+        help="first seed of --n (default: 0)",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="a folder, a .zip, or a .png for one sheet"
+        "--output",
+        type=Path,
+        required=True,
+        help="a folder, a .zip, or a .png for one sheet of all",
     )
     parser.add_argument(
-        "--columns", type=Number(int, 1, 10_000), help="of a sheet (default: nearly square)"
+        "--columns",
+        type=Number(int, 1, 10_000),
+        help="columns of a sheet (default: nearly square)",
     )
     add_changes(parser)
     parser.set_defaults(command=_generate)

@@ -1,4 +1,4 @@
-"""`interpolate`: the way through latent space from seed to seed, as an animation.
+"""`interpolate`: an animation through latent space from seed to seed.
 
 seeds -> rows of every frame -> sampler -> frames, side by side in a grid -> one file
 """
@@ -112,25 +112,44 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
 
 def add_command(commands: Any) -> None:
     """Adds `interpolate` to the commands."""
-    parser = commands.add_parser("interpolate", help="the way from seed to seed, as an animation")
+    parser = commands.add_parser(
+        "interpolate",
+        help="an animation of the interpolation from seed to seed",
+        description="Interpolates between the latents of seeds; writes the frames as an animation.",
+        example="avatars --seeds 3,8,5 --loop --scale 4 --output loop.webp",
+    )
     add_generator(parser)
-    parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help=f"{', '.join(FORMATS)}")
+    parser.add_argument("--seeds", required=True, help="two seeds or more, such as 1,2,3")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        help=f"animation file: {', '.join(FORMATS)} (.mp4 needs the extra `video`)",
+    )
     parser.add_argument(
         "--frames",
         type=Number(int, 2, 100_000),
-        help=f"of the whole way (default: {FRAMES_A_KEY} from each seed to the next)",
+        help=f"frames in all (default: {FRAMES_A_KEY} from each seed to the next)",
     )
     parser.add_argument(
-        "--mode", choices=MODES, help="default: slerp for a normal prior, else lerp"
-    )
-    parser.add_argument("--loop", action="store_true", help="lead back to the first seed, for ever")
-    parser.add_argument("--ease", choices=EASES, default="linear", help="speed between seeds")
-    parser.add_argument(
-        "--fps", type=Number(int, 1, LARGEST_FPS), default=20, help="frames a second (default: 20)"
+        "--mode", choices=MODES, help="interpolation (default: slerp for a normal prior, else lerp)"
     )
     parser.add_argument(
-        "--grid", default="1x1", help="ways side by side, such as 4x2; the seeds are dealt out"
+        "--loop", action="store_true", help="end at the first seed and repeat for ever"
+    )
+    parser.add_argument(
+        "--ease", choices=EASES, default="linear", help="speed between seeds (default: linear)"
+    )
+    parser.add_argument(
+        "--fps",
+        type=Number(int, 1, LARGEST_FPS),
+        default=20,
+        help="frames per second (default: 20)",
+    )
+    parser.add_argument(
+        "--grid",
+        default="1x1",
+        help="interpolations side by side, such as 4x2, among which the seeds are divided",
     )
     add_changes(parser)
     parser.set_defaults(command=_interpolate)
@@ -147,7 +166,7 @@ def _interpolate(options: argparse.Namespace) -> int:
     if keys < 2 or rest or len(seeds) > MOST_SEEDS:
         raise RecipeError(
             f"seeds: {len(seeds)} of them; allowed: two or more for each of {grid[0] * grid[1]} "
-            f"ways, as many for each, up to {MOST_SEEDS} in all"
+            f"interpolations, as many for each, up to {MOST_SEEDS} in all"
         )
     frames = options.frames or FRAMES_A_KEY * (keys - (not options.loop)) + (not options.loop)
     if frames < keys:

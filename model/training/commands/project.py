@@ -1,4 +1,4 @@
-"""`project`: the latent whose picture comes nearest to a given one, both pictures side by side."""
+"""`project`: GAN inversion, from a picture to the latent whose picture is nearest to it."""
 
 import argparse
 import json
@@ -57,28 +57,51 @@ def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
 
 def add_command(commands: Any) -> None:
     """Adds `project` to the commands."""
-    parser = commands.add_parser("project", help="the latent that comes nearest to a picture")
+    parser = commands.add_parser(
+        "project",
+        help="find the latent whose picture is nearest to a given one (GAN inversion)",
+        description="Projects a picture into latent space by gradient descent from several starts.",
+        example="mnist seven.png --output both.png",
+    )
     add_generator(parser)
-    parser.add_argument("picture", type=Path, help="a picture file; its centre square is taken")
+    parser.add_argument("picture", type=Path, help="a picture file; its centre square counts")
     parser.add_argument(
-        "--output", type=Path, required=True, help="a .png: the picture, and what was found"
+        "--output",
+        type=Path,
+        required=True,
+        help="a .png: the given picture and the projected one, side by side",
     )
     parser.add_argument(
-        "--steps", type=Number(int, 1, MOST_STEPS), default=STEPS, help=f"default: {STEPS}"
+        "--steps",
+        type=Number(int, 1, MOST_STEPS),
+        default=STEPS,
+        help=f"steps of gradient descent (default: {STEPS})",
     )
     parser.add_argument(
-        "--starts", type=Number(int, 1, MOST_STARTS), default=STARTS, help=f"default: {STARTS}"
+        "--starts",
+        type=Number(int, 1, MOST_STARTS),
+        default=STARTS,
+        help=f"latents to start from (default: {STARTS})",
     )
     parser.add_argument(
-        "--seed", type=Number(int, 0, 2**32 - 1), default=0, help="of the starts (default: 0)"
+        "--seed",
+        type=Number(int, 0, 2**32 - 1),
+        default=0,
+        help="seed of the starts (default: 0)",
     )
     parser.add_argument(
-        "--class", dest="class_", metavar="NAME", help="or its number (default: the best)"
+        "--class",
+        dest="class_",
+        metavar="NAME",
+        help="name or number of a class (default: the nearest)",
     )
     parser.add_argument(
-        "--scale", type=Number(int, 1, LARGEST_SCALE), default=1, help="enlarge both (default: 1)"
+        "--scale",
+        type=Number(int, 1, LARGEST_SCALE),
+        default=1,
+        help="factor by which both are enlarged (default: 1)",
     )
-    parser.add_argument("--json", action="store_true", help="print z and the errors as JSON")
+    parser.add_argument("--json", action="store_true", help="print z, class and errors as JSON")
     parser.set_defaults(command=_project)
 
 
