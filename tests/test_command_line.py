@@ -316,11 +316,11 @@ BROKEN = {
     "unknown-preset": (["train", "--preset", "x"], "dcgan-svhn"),
     "article-with-modern-option": (
         ["train", "--preset", "dcgan-mnist", "--gamma", "1"],
-        "gamma is no part of preset dcgan-mnist",
+        "--gamma is no option of preset dcgan-mnist, whose loss is article",
     ),
     "hinge-with-penalty": (
         ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
-        "penalty-interval is no part of preset sngan-32, whose game is hinge",
+        "--penalty-interval is no option of preset sngan-32, whose loss is hinge",
     ),
     "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
     "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),

@@ -110,7 +110,7 @@ function trainingOf({ training, preset, family, weights_sha256 }) {
   }
 }
 
-/** The command that trains such a generator; "" where the pictures are not at hand for everybody. */
+/** The command that trains such a generator; "" where not everybody has the pictures. */
 export function trainAgain(preset, family, data) {
   // presets of the family "residual" go by another name since modern-64 means another recipe
   const first = family === "residual" && !preset.endsWith("-v1") ? "-v1" : ""

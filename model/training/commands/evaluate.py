@@ -45,7 +45,7 @@ from model.training.evaluation.features import (
 from model.training.evaluation.figures import FeatureNetwork, Figures
 from model.training.evaluation.parts import add_command as add_parts
 from model.training.run import measurements
-from model.training.run.progress import duration
+from model.training.run.progress import duration, to_stderr
 from model.training.run.run_folder import is_run, outdir_of
 
 MEASURED = 10_000  # generated pictures, where nothing else is said
@@ -200,11 +200,6 @@ def measured(
     if run:
         measurements.keep(run, protocol, images, figures)
     return figures
-
-
-def to_stderr(text: str) -> None:
-    """Prints a line of progress."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:

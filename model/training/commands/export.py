@@ -38,12 +38,12 @@ from model.training.commands.evaluate import (
     add_measuring,
     measured,
     run_features,
-    to_stderr,
 )
 from model.training.datasets.downloads import OFFICIAL
 from model.training.discriminators.discriminator_file import write_discriminator
 from model.training.evaluation.feature_networks import NONE
 from model.training.run.card import description_of, model_card
+from model.training.run.progress import to_stderr
 from model.training.run.run_folder import RunError, outdir_of, read_options, slug
 from model.training.run.run_log import seconds_spent
 

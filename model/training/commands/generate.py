@@ -9,7 +9,6 @@ A folder is filled by as many processes as torchrun starts; the same command aga
 import argparse
 import itertools
 import json
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from model.encoding.png import encode_png, encode_pngs
 from model.files import OutputError, whole, write_whole
@@ -50,12 +48,14 @@ from model.training.commands.arguments import (
     read_ranks,
     read_sampler,
 )
+from model.training.run.progress import counting
 
 MANIFEST = "manifest.json"
 LARGEST_SHEET = 2**28  # pixels
 OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".avif", ".npy", ".mp4", ".tar", ".gz")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip: the same order gives the same bytes
 LISTED_AT_ONCE = 4096
+TASK, UNIT = "generating", "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +141,12 @@ def write_folder(
     there = _prepare(folder, order.manifest())
     mine = order.seeds[ranks.rank :: ranks.world]
     missing = [seed for seed in mine if file_name(seed) not in there]
-    with _bar(len(mine), len(mine) - len(missing), ranks) as bar:
+    there_already = len(mine) - len(missing)
+    with counting(TASK, len(mine), UNIT, done=there_already, hidden=ranks.rank > 0) as count:
         for part in parts(missing, batch):
             for seed, content in zip(part, order.files(sampler, part), strict=True):
                 write_whole(folder / file_name(seed), content)
-            bar.update(len(part))
+            count(len(part))
     return len(missing)
 
 
@@ -160,12 +161,12 @@ def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> No
     with (
         whole(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
-        _bar(len(order.seeds)) as bar,
+        counting(TASK, len(order.seeds), UNIT) as count,
     ):
         for part in parts(order.seeds, batch):
             for seed, content in zip(part, order.files(sampler, part), strict=True):
                 archive.writestr(zipfile.ZipInfo(file_name(seed), EPOCH), content)
-            bar.update(len(part))
+            count(len(part))
         manifest = zipfile.ZipInfo(MANIFEST, EPOCH)
         manifest.compress_type = zipfile.ZIP_DEFLATED
         archive.writestr(manifest, order.manifest())
@@ -189,11 +190,11 @@ def write_sheet(
             f"{path}: a sheet of {pixels:,} pixels; allowed: up to {LARGEST_SHEET:,}. "
             "A folder or a .zip takes any number of pictures"
         )
-    with _bar(count) as bar:
+    with counting(TASK, count, UNIT) as done:
         drawn = []
         for part in parts(order.seeds, batch):
             drawn.append(order.draw(sampler, part))
-            bar.update(len(part))
+            done(len(part))
     sheet = tile(np.concatenate(drawn), columns)
     write_whole(path, encode_png(sheet, recipe_text(request.words(order.file.config))))
 
@@ -227,11 +228,6 @@ def _check_distinct(order: Order) -> None:
 def _check_absent(path: Path) -> None:
     if path.exists():
         raise OutputError(f"{path}: it is there already; remove it, or say another --output")
-
-
-def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
-    hidden = ranks.rank > 0 or not sys.stderr.isatty()
-    return tqdm(total=total, initial=there, unit=" pictures", disable=hidden)
 
 
 # --- the command ---
@@ -301,7 +297,7 @@ def _generate(options: argparse.Namespace) -> int:
     else:
         drawn = write_folder(order, sampler, output, batch, ranks)
         share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
-        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures drawn now{share}")
+        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures generated now{share}")
         return 0
     print(f"{output}: {len(order.seeds):,} pictures")
     return 0

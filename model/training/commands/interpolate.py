@@ -37,6 +37,7 @@ from model.training.commands.arguments import (
     read_output,
     read_sampler,
 )
+from model.training.run.progress import counting
 
 FORMATS = {".webp": "webp", ".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
 FRAMES_A_KEY = 20  # frames from each seed to the next, by default
@@ -46,13 +47,13 @@ GRID = re.compile(r"([1-9][0-9]?)x([1-9][0-9]?)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """Which animation is to be drawn. A grid of W x H has as many ways, side by side: the seeds of
-    the first, then those of the second, and so on.
+class Interpolation:
+    """Which animation is to be generated. A grid of W x H has as many cells, each with an
+    interpolation of its own: `path` has the seeds of the first, then those of the second, ...
     """
 
     file: GeneratorFile
-    path: Path  # through all seeds, of the first way, then of the second, ...
+    path: Path  # through the seeds of all cells
     grid: tuple[int, int] = (1, 1)  # columns, rows
     changes: Changes = DEFAULT_CHANGES
     output: Output = DEFAULT_OUTPUT
@@ -64,25 +65,32 @@ class Way:
 
     def rows(self) -> NDArray[np.float32]:
         """Returns the generator's input for every place of the first frame, then the second, ..."""
-        ways, stops = self.grid[0] * self.grid[1], self.path.stops
-        keys = len(stops) // ways
+        cells, stops = self.grid[0] * self.grid[1], self.path.stops
+        keys = len(stops) // cells
         parts = [
-            replace(self.path, stops=stops[keys * way : keys * (way + 1)]) for way in range(ways)
+            replace(self.path, stops=stops[keys * cell : keys * (cell + 1)])
+            for cell in range(cells)
         ]
         rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
         return rows.reshape(-1, rows.shape[-1])
 
     def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
-        """Draws all frames (frames, H, W, C)."""
+        """Generates all frames (frames, H, W, C)."""
         columns, lines = self.grid
         rows = self.rows()
-        parts = [sampler(rows[start : start + batch]) for start in range(0, len(rows), batch)]
+        parts = []
+        with counting("generating frames", len(rows), "pictures") as count:
+            for start in range(0, len(rows), batch):
+                parts.append(sampler(rows[start : start + batch]))
+                count(len(parts[-1]))
         pixels = np.concatenate(parts)
         cells = pixels.reshape(len(self.path), columns * lines, *pixels.shape[1:])
         return self.output.finish(np.stack([tile(frame, columns) for frame in cells]))
 
 
-def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64) -> None:
+def write_interpolation(
+    interpolation: Interpolation, sampler: Sampler, output: pathlib.Path, batch: int = 64
+) -> None:
     """Writes the animation in the format that the file's ending names.
 
     Raises:
@@ -92,15 +100,15 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
     format = FORMATS.get(output.suffix.lower())
     if format is None:
         raise OutputError(f"{output}: unknown ending; allowed: {', '.join(FORMATS)}")
-    side = way.file.config.crop * way.output.scale
-    pixels = len(way.path) * way.grid[0] * way.grid[1] * side * side
+    side = interpolation.file.config.crop * interpolation.output.scale
+    pixels = len(interpolation.path) * interpolation.grid[0] * interpolation.grid[1] * side * side
     if pixels > MOST_PIXELS:
         raise OutputError(f"{output}: {pixels:,} pixels; allowed: up to {MOST_PIXELS:,}")
-    frames = way.draw(sampler, batch)
-    recipe = recipe_text(way.words())
+    frames = interpolation.draw(sampler, batch)
+    recipe = recipe_text(interpolation.words())
     try:
         content = encode_animation(
-            frames, format, fps=way.path.fps, loop=way.path.loop, recipe=recipe
+            frames, format, fps=interpolation.path.fps, loop=interpolation.path.loop, recipe=recipe
         )
     except (PictureTooLarge, VideoNotInstalled) as error:
         raise OutputError(f"{output}: {error}") from None
@@ -180,7 +188,7 @@ def _interpolate(options: argparse.Namespace) -> int:
         fps=options.fps,
     )
     changes, output = read_changes(file, options), read_output(options)
-    way = Way(file=file, path=path, grid=grid, changes=changes, output=output)
-    write_way(way, read_sampler(file, options), options.output, options.batch)
+    interpolation = Interpolation(file=file, path=path, grid=grid, changes=changes, output=output)
+    write_interpolation(interpolation, read_sampler(file, options), options.output, options.batch)
     print(f"{options.output}: {frames} frames")
     return 0

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from model.encoding.formats import LARGEST_SCALE, enlarge
 from model.encoding.png import encode_png
@@ -33,6 +31,7 @@ from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
 from model.training.commands.arguments import Number, add_generator, read_generator
 from model.training.datasets.dataset import DataError
+from model.training.run.progress import counting
 
 
 def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
@@ -123,10 +122,9 @@ def _project(options: argparse.Namespace) -> int:
     )
     with _one_thread():
         before = last = next(iter(reports))
-        with tqdm(total=options.steps, unit=" steps", disable=not sys.stderr.isatty()) as bar:
+        with counting("projecting", options.steps, "steps") as count:
             for report in reports:
-                bar.update(report.step - last.step)
-                bar.set_postfix(error=f"{report.error:.2f}")
+                count(report.step - last.step)
                 last = report
     found = load_sampler(file, options.device)(last.row[None])
     both = enlarge(np.concatenate([picture[None], found]), options.scale)
@@ -156,5 +154,5 @@ def _say(
     named = f", class {words['class']}" if "class" in words else ""
     print(
         f"{options.output}: {found.error:.2f} levels of 255 apart (root mean square), "
-        f"{before.error:.2f} before the descent{named}"
+        f"{before.error:.2f} before gradient descent{named}"
     )

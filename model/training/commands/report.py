@@ -32,7 +32,6 @@ from model.training.commands.evaluate import (
     read_network,
     read_parts,
     run_features,
-    to_stderr,
 )
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.downloads import data_path
@@ -48,7 +47,7 @@ from model.training.evaluation.figures import (
 )
 from model.training.run.measurements import Measured, keep, recall
 from model.training.run.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
-from model.training.run.progress import Say, silent
+from model.training.run.progress import Say, silent, to_stderr
 from model.training.run.run_folder import RunError, outdir_of, read_options
 from model.training.run.run_log import WARNINGS, read_rows
 

@@ -22,7 +22,7 @@ from model.training import loop
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
 from model.training.commands.arguments import GENERATOR_HELP, Number
-from model.training.commands.evaluate import add_fit, add_measuring, read_network, to_stderr
+from model.training.commands.evaluate import add_fit, add_measuring, read_network
 from model.training.datasets.dataset import DataError, Dataset, Split, extent, load, own_form
 from model.training.datasets.downloads import CACHE, OFFICIAL, data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
@@ -31,6 +31,7 @@ from model.training.distributed import Ranks, joined
 from model.training.evaluation import figures as evaluate
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
 from model.training.run import run_folder
+from model.training.run.progress import to_stderr
 from model.training.start import Start, check_agrees, read_start, suited
 
 ABSENT = (
@@ -457,7 +458,7 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     if wrong:
         option = wrong[0].replace("_", "-")
         raise loop.TrainingError(
-            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+            f"--{option} is no option of preset {config.preset}, whose loss is {config.game}"
         )
     if options.learning_rate:
         ratio = options.learning_rate / config.learning_rate

@@ -3,8 +3,12 @@
 A task of less than two seconds says nothing.
 """
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
 
 Say = Callable[[str], None]
 SILENT_SECONDS = 2.0  # before the first line
@@ -34,6 +38,25 @@ class Progress:
         self._next = now + LINE_SECONDS
         left = (now - self._start) * (self._total - self._done) / self._done
         self._say(f"{self._task}: {self._done / self._total:.0%}, {duration(left)} left")
+
+
+@contextmanager
+def counting(
+    task: str, total: int, unit: str, *, done: int = 0, hidden: bool = False
+) -> Iterator[Callable[[int], object]]:
+    """Yields what counts the parts of a task that are done, of which `done` are before it begins:
+    on a terminal as a bar of such units, else in lines on stderr.
+    """
+    if sys.stderr.isatty() and not hidden:
+        with tqdm(total=total, initial=done, unit=f" {unit}") as bar:
+            yield bar.update
+    else:
+        yield Progress(task, total - done, silent if hidden else to_stderr).done
+
+
+def to_stderr(text: str) -> None:
+    """Prints a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
