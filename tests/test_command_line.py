@@ -497,8 +497,8 @@ def test_run_without_a_feature_network_has_a_last_alone(
     assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
     assert "--which last" in capsys.readouterr().err
     shutil.rmtree(pictures)  # it is not measured, so nobody looks at them
-    for more in ((), ("--features", "none", "--force")):
-        last = ["--output", str(tmp_path / "out"), "--which", "last", *more]
+    for again in ([], ["--features", "none", "--force"]):
+        last = ["--output", str(tmp_path / "out"), "--which", "last", *again]
         assert main(["export", str(run), *last]) == 0
     assert "its name in URLs is out; --name" in capsys.readouterr().out
     assert "Not measured" in (tmp_path / "out" / "README.md").read_text()

@@ -142,7 +142,7 @@ def test_page_shows_commands_that_work(pictures: Path, capsys: pytest.CaptureFix
 def test_options_that_messages_name_exist() -> None:
     (action,) = parser()._subparsers._group_actions
     known = {"--help"}
-    for command in action.choices.values():  # type: ignore[attr-defined]
+    for command in action.choices.values():
         known |= set(command._option_string_actions)
     named = {
         (path.name, option)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from model.training.run import run_log as run_logs
 from model.training.run.progress import Progress, duration
 from model.training.run.run_log import QUIET, STATS, WARNINGS, RunLog, read_rows, seconds_spent
 
@@ -47,7 +46,7 @@ def test_slow_steps_are_told_between_their_statistics(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(run_logs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("model.training.run.run_log.time.monotonic", lambda: now[0])
     with RunLog(tmp_path, 64, 0) as run_log:
         for step in range(1, 5):
             now[0] += 20

@@ -22,20 +22,20 @@ SMALL = 1024  # values, below which a tensor stays as it is
 
 
 def write_onnx(file: GeneratorFile, path: Path) -> None:
-    """Writes the ONNX file, once it has been checked and has drawn some seeds as the sampler does.
+    """Writes the ONNX file, once it is checked and has generated some seeds as the sampler does.
 
     Raises:
-        OutputError: it cannot be written, or does not draw what the sampler draws.
+        OutputError: it cannot be written, or does not generate what the sampler does.
     """
     with whole(path) as temporary:
         temporary.write_bytes(onnx_bytes(file))
         rows = file.config.rows(CHECKED_SEEDS)
         if not np.array_equal(draw(session(temporary, 1), rows), OnnxSampler(file)(rows)):
-            raise OutputError(f"{path}: not kept, for it does not draw what the generator draws")
+            raise OutputError(f"{path}: not kept, for it does not generate what the generator does")
 
 
 def onnx_bytes(file: GeneratorFile) -> bytes:
-    """Makes the graph with `facts` as metadata; the same generator file gives the same bytes."""
+    """Makes the graph with `facts` as metadata; the same model folder gives the same bytes."""
     model = onnx.load_model_from_string(onnx_graph(file))
     _halve(model)
     model.producer_name = "ganserve"

@@ -1,6 +1,6 @@
-"""The training loop: real pictures and a configuration in, checkpoints and generator files out.
+"""The training loop: real pictures and a configuration in, checkpoints and model folders out.
 
-    batch -> one step of the game -> average -> log, grid, snapshot, checkpoint
+    batch -> one step of both networks -> EMA -> log, grid, snapshot, checkpoint
 
 Everything random is a function of (seed, step): a resumed run draws what the unbroken one would
 have drawn.
@@ -63,7 +63,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no feature network and so no quality figure
+    real: evaluate.Reference | None  # None: no feature network and so no quality metric
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
@@ -333,8 +333,8 @@ class _Training:
         )
 
     def _snapshot(self, run_log: RunLog) -> None:
-        """Writes the averaged generator as a generator file: always `last`, and `best` where the
-        quality figure says so.
+        """Writes the EMA of the generator as a model folder: always `last`, and `best` where the
+        quality metric says so.
         """
         run, config, state = self._run, self._config, self._state
         generator = ema.with_own_statistics(self._networks.generator_ema, config.prior)
@@ -393,7 +393,7 @@ class _Training:
         return sample_rows(seeds, network.z_dim, self._config.prior, network.classes)
 
     def _fast_sampler(self) -> Sampler:
-        """Returns a sampler of the generator as it is, without the average, in inference mode."""
+        """Returns a sampler of the generator as it is, without its EMA, in inference mode."""
         generator = copy.deepcopy(self._networks.generator)
         return plain_sampler(generator, self._config.picture_side, self._run.device)
 

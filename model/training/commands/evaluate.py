@@ -32,6 +32,7 @@ from model.training.evaluation.feature_networks import (
     AUTO,
     KINDS,
     NONE,
+    WITHOUT,
     find_network,
     thinned,
     train_features,
@@ -120,7 +121,8 @@ def add_commands(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     folder = generator_folder(options.generator)
     outdir = options.outdir or (outdir_of(folder.parent) if is_run(folder.parent) else Path("runs"))
-    metrics = measured(folder, options.data, options.fit, options, options.features, outdir)
+    measuring = options.data, options.fit, options, options.features, outdir
+    metrics = measured(folder, *measuring, "--outdir RUNS takes the one of your runs")
     print(json.dumps(metrics, indent=2))
     return 0
 
@@ -148,7 +150,13 @@ def _classifier(options: argparse.Namespace) -> int:
 
 
 def measured(
-    folder: Path, data: str, fit: Fit, options: argparse.Namespace, features: str, outdir: Path
+    folder: Path,
+    data: str,
+    fit: Fit,
+    options: argparse.Namespace,
+    features: str,
+    outdir: Path,
+    instead: str = WITHOUT,
 ) -> Figures:
     """Measures the generator of a model folder against real pictures, as the options say; without
     a number of pictures, with as many as it has been measured with before. What a run's folder says
@@ -166,7 +174,7 @@ def measured(
     train, test = read_parts(
         data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit
     )
-    network = read_network(features, outdir, train, test, device)
+    network = read_network(features, outdir, train, test, device, instead)
     if network is None:
         raise ExtractorError(
             "--features none leaves nothing to measure with; allowed here: "
@@ -214,10 +222,15 @@ def read_parts(path: Path, side: int, channels: int, fit: Fit) -> list[Dataset]:
 
 
 def read_network(
-    features: str, outdir: Path, train: Dataset, test: Dataset, device: torch.device
+    features: str,
+    outdir: Path,
+    train: Dataset,
+    test: Dataset,
+    device: torch.device,
+    instead: str = WITHOUT,
 ) -> FeatureNetwork | None:
     """Finds the feature network of this kind; None for none. See `find_network`."""
-    return find_network(features, outdir, train, test, device, to_stderr)
+    return find_network(features, outdir, train, test, device, to_stderr, instead)
 
 
 def run_features(options: argparse.Namespace, record: dict[str, Any]) -> str:

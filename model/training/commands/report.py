@@ -110,7 +110,7 @@ def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, de
 
 
 def best_or_last(run_dir: Path) -> Path:
-    """Returns the folder of the generator file that a page is about.
+    """Returns the model folder that a page is about.
 
     Raises:
         RunError: the run has neither.

@@ -41,7 +41,7 @@ ABSENT = (
 WITHOUT_BF16 = "in float32, for this processor has no fast bfloat16"
 SNAPSHOTS = 15  # in a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
-# which options of the modern presets each game uses
+# which options of the modern presets each loss uses
 PARTS: dict[Game, tuple[str, ...]] = {
     "article": (),
     "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),

@@ -23,6 +23,7 @@ from model.training.evaluation.figures import FeatureNetwork, look
 from model.training.evaluation.inception import load_inception
 from model.training.run.progress import Say, silent
 
+WITHOUT = "--features none does without"
 TRAIN_IMAGES = 60_000  # training pictures that are searched for the nearest
 SHIPPED_CLASSIFIERS = Path(__file__).parent.parent / "classifiers"
 
@@ -42,9 +43,11 @@ def find_network(
     test: Dataset,
     device: torch.device,
     say: Say,
+    instead: str = WITHOUT,
 ) -> FeatureNetwork | None:
     """Loads or trains the network of the kind `asked`, or loads it from the folder of that name:
     auto is the classifier where the pictures have labels, else selfsup. Returns None for none.
+    `instead` is told where one is trained: how to do without.
 
     Raises:
         ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
@@ -62,10 +65,7 @@ def find_network(
     folder = outdir / "classifiers" / (train.fingerprint[:12] + ("" if classifies else "-selfsup"))
     if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
         return shipped or load_extractor(folder, device)
-    say(
-        f"training the feature network that measures quality, once, kept in {folder}; "
-        "--features none does without"
-    )
+    say(f"training the feature network that measures quality, once, kept in {folder}; {instead}")
     start = time.monotonic()
     learn = train_extractor if classifies else train_selfsup
     epochs = sensible_epochs(len(train), labelled=classifies)

@@ -38,9 +38,10 @@ BATCH = 128
 SHIFT = 2  # pixels; pictures move by up to so much while the network learns
 FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels into channels
 WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # weights of the losses
-LEARNT_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
+SHOWN_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
 MOST_PASSES = 60
 SAID = 5  # times, while it learns, how well it does
+TIMED = 4  # steps for an estimate; the first one warms up
 LEARNING_RATE = 2e-3
 KNOWN = 0.995  # share of the training pictures, shifted and damaged, that it names right
 SATURATED = 3  # epochs in a row after which nothing is left to learn
@@ -58,7 +59,7 @@ class ExtractorConfig:
 
     side: int  # pixels per side
     channels: int
-    classes: tuple[str, ...]  # none: it has learnt without
+    classes: tuple[str, ...]  # none: it was trained without
     data: str
     data_sha256: str
     epochs: int
@@ -71,7 +72,7 @@ class ExtractorConfig:
 
     @property
     def kind(self) -> str:
-        """What a figure's name calls it."""
+        """What a metric's name calls it."""
         if self.parts:
             return "parts"
         return "classifier" if self.classes else "selfsup"
@@ -222,10 +223,10 @@ def load_extractor(folder: Path, device: torch.device) -> Extractor:
 
 
 def sensible_epochs(pictures: int, labelled: bool) -> int:
-    """Returns the passes over so many pictures: LEARNT_PICTURES in all, at most MOST_PASSES; three
+    """Returns the passes over so many pictures: SHOWN_PICTURES in all, at most MOST_PASSES; three
     at least where there are classes to learn.
     """
-    return int(np.clip(LEARNT_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
+    return int(np.clip(SHOWN_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
 
 
 def train_extractor(
@@ -252,7 +253,8 @@ def train_extractor(
     def accuracy(network: Classifier, damages: nn.Linear) -> float:
         return Extractor(config, network, device).accuracy(test)
 
-    return _learn(config, train, accuracy, "test accuracy", device, say)
+    judge = accuracy if len(test) else None
+    return _learn(config, train, judge, "test accuracy", device, say)
 
 
 def train_selfsup(
@@ -268,8 +270,8 @@ def train_selfsup(
     config states how much of the damage done to test pictures it names.
     """
     config = _new_config(train, (), epochs, seed)
-    order = np.random.default_rng(seed).permutation(len(train))[:LEARNT_PICTURES]
-    learnt = replace(train, images=train.images[order], labels=None)
+    order = np.random.default_rng(seed).permutation(len(train))[:SHOWN_PICTURES]
+    shown = replace(train, images=train.images[order], labels=None)
 
     def named(network: Classifier, damages: nn.Linear) -> float:
         network.eval()
@@ -281,7 +283,8 @@ def train_selfsup(
                 right.append(damages(network.embed(images)).argmax(1) == kinds)
         return float(torch.cat(right).float().mean())
 
-    return _learn(config, learnt, named, "damage named in test pictures", device, say)
+    judge = named if len(test) else None
+    return _learn(config, shown, judge, "damage named in test pictures", device, say)
 
 
 def _new_config(
@@ -341,13 +344,14 @@ class _Learner:
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return logits.detach().argmax(1) == wanted
+        right: Tensor = logits.detach().argmax(1) == wanted
+        return right
 
 
 def _learn(
     config: ExtractorConfig,
     train: Dataset,
-    judge: Callable[[Classifier, nn.Linear], float],
+    judge: Callable[[Classifier, nn.Linear], float] | None,
     word: str,
     device: torch.device,
     say: Say,
@@ -357,8 +361,9 @@ def _learn(
     classes would say little more than the class.
 
     Adam with a learning rate that falls from 2e-3 to 0 along a half cosine; pictures shift by up to
-    two pixels. Where nothing is left to learn, since all test pictures and nearly all training
-    pictures have been named right for SATURATED epochs, the rate falls to 0 over a few epochs more.
+    two pixels. Where nothing is left to learn, since all test pictures (if any) and nearly all
+    training pictures have been named right for SATURATED epochs, the rate falls to 0 over a few
+    epochs more.
     """
     say(
         f"{config.kind}: up to {config.epochs} epochs of {len(train):,} pictures, about "
@@ -386,10 +391,10 @@ def _learn(
             if not (knows or told):
                 saturated = 0
                 continue
-            accuracy = judge(learner.network, learner.damages)
-            if told:
+            accuracy = judge(learner.network, learner.damages) if judge else 0.0
+            if told and judge:
                 say(f"{config.kind} epoch {done} of {epochs}: {word} {accuracy:.2%}")
-            saturated = saturated + 1 if knows and accuracy == 1.0 else 0
+            saturated = saturated + 1 if knows and (accuracy == 1.0 or not judge) else 0
             if saturated == SATURATED and epochs - done > -(-done // 4):
                 epochs = done + -(-done // 4)
                 say(f"{config.kind}: nothing left to learn, ending with epoch {epochs}")
@@ -399,15 +404,16 @@ def _learn(
 
 
 def _seconds(config: ExtractorConfig, train: Dataset, device: torch.device) -> float:
-    """Estimates how long learning takes, by two steps of a network that is thrown away."""
+    """Estimates how long learning takes, by a few steps of a network that is thrown away."""
     random, some = np.random.default_rng(0), np.arange(min(BATCH, len(train)))
     with torch.random.fork_rng(devices=[]):
         learner = _Learner(config, train, (np.zeros(len(train), np.int64), 1), device)
-        for _ in range(2):  # the first one warms up
+        times = []
+        for _ in range(TIMED):
             start = time.monotonic()
             float(learner.step(some, random).float().mean())
-            seconds = time.monotonic() - start
-    return seconds * config.epochs * -(-len(train) // BATCH)
+            times.append(time.monotonic() - start)
+    return min(times) * config.epochs * -(-len(train) // BATCH)
 
 
 def to_input(pixels: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def reference(
     features = look(network, pictures, "features of real pictures", say)[0]
     if part == "test":
         return Reference(network, features, part, features, digest)
-    held_out = network(test.images)[0] if few else None
+    held_out = network(test.images)[0] if few and len(test) else None
     return Reference(network, features, part, held_out, digest)
 
 

@@ -1,4 +1,4 @@
-"""`parts`: the network that names the layer in each slot of stacked pictures, so that a figure says
+"""`parts`: the network that names the layer in each slot of composited pictures; a metric then says
 whether generated ones are made of such parts. It measures; no loss uses it.
 
     zip of layers -> stacks -> pictures, and the layer in each slot -> Extractor
