@@ -494,8 +494,12 @@ def test_run_without_a_feature_network_has_a_last_alone(
     assert "images 32 of 64" in said or "images 64 of 64" in said  # of two steps
     assert (run / "report.html").exists()
     assert main(["report", str(run)]) == 0
+    assert "--features auto measures it" in capsys.readouterr().err
     assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
     assert "--which last" in capsys.readouterr().err
+    record = json.loads((run / "options.json").read_text())
+    del record["features"]  # as runs of before have it
+    (run / "options.json").write_text(json.dumps(record))
     shutil.rmtree(pictures)  # it is not measured, so nobody looks at them
     for again in ([], ["--features", "none", "--force"]):
         last = ["--output", str(tmp_path / "out"), "--which", "last", *again]

@@ -47,7 +47,8 @@ from model.training.evaluation.figures import FeatureNetwork, Figures
 from model.training.evaluation.parts import add_command as add_parts
 from model.training.run import measurements
 from model.training.run.progress import duration, to_stderr
-from model.training.run.run_folder import is_run, outdir_of
+from model.training.run.run_folder import is_run, outdir_of, read_options
+from model.training.run.run_log import METRICS, read_rows
 
 MEASURED = 10_000  # generated pictures, where nothing else is said
 
@@ -233,11 +234,17 @@ def read_network(
     return find_network(features, outdir, train, test, device, to_stderr, instead)
 
 
-def run_features(options: argparse.Namespace, record: dict[str, Any]) -> str:
-    """Returns the kind of feature network that the options name, by default the one of the run with
-    this record.
+def run_features(options: argparse.Namespace, run_dir: Path) -> str:
+    """Returns the kind of feature network that the options name, by default the one of the run;
+    says so where a run that was not measured is not measured now either.
     """
-    features: str = options.features or record.get("features", AUTO)
+    if options.features is not None:
+        return str(options.features)
+    # runs of before kept no kind, but metrics where they were measured
+    known = AUTO if read_rows(run_dir / METRICS) else NONE
+    features: str = read_options(run_dir).get("features", known)
+    if features == NONE:
+        to_stderr("not measured, as the run was not; --features auto measures it")
     return features
 
 

@@ -114,7 +114,7 @@ def _export(options: argparse.Namespace) -> int:
     name = options.name or before.get("name") or slug(output.resolve().name)
     record = read_options(options.run)
     metrics = file.config.metrics  # those of the snapshot
-    if (features := run_features(options, record)) != NONE:
+    if (features := run_features(options, options.run)) != NONE:
         fit: Fit = record["config"].get("fit", "crop")
         data = options.data or record["data"]["path"]
         to_stderr("metrics for the model card; --features none exports without measuring")

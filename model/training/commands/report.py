@@ -415,7 +415,7 @@ def _report(options: argparse.Namespace) -> int:
     fit: Fit = record["config"].get("fit", "crop")
     train, test = read_parts(path, file.config.crop, file.config.network.channels, fit)
     device, outdir = resolve_device(options.device), outdir_of(options.run)
-    network = read_network(run_features(options, record), outdir, train, test, device)
+    network = read_network(run_features(options, options.run), outdir, train, test, device)
     real = reference(network, test, train, say=to_stderr) if network else None
     print(report_run(options.run, real, train, options.images, options.device, to_stderr))
     return 0
