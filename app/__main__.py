@@ -8,6 +8,7 @@ from types import FrameType
 
 from app.probe import ready
 from model.mistakes import told
+from model.system import check_system
 
 COMMANDS = {
     "serve": "serve pictures until it is told to stop",
@@ -16,10 +17,12 @@ COMMANDS = {
     "new-key": "print a random API key, and its hash",
 }
 PROGRAM = f"python -m {__package__}"
+START_FAILED = 3  # as app.server.server has it, whose import takes seconds
 
 
 def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
     """Runs one command; returns its exit status."""
+    check_system(START_FAILED)
     # process 1 of a container is ended by no signal that it has no handler for, and what comes now
     # takes seconds
     signal.signal(signal.SIGTERM, _end)

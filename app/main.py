@@ -206,10 +206,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _gone(request: Request, error: Exception) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
-    rooms = (images, permalinks, interpolations, planes, models, latents)
-    asked_for = (projections,) if settings.projection else ()
-    for room in (*rooms, *asked_for, health, problem_pages, admin):
-        app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
+    modules = (images, permalinks, interpolations, planes, models, latents)
+    after = (health.router, problem_pages.router, admin.router)
+    projecting = projections.router if settings.projection else projections.off
+    for router in (*(module.router for module in modules), projecting, *after):
+        app.include_router(router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.include_router(docs.router)
     app.add_middleware(BodyLimit, bounds=state.bounds)

@@ -5,12 +5,14 @@ They do not know what made the features. A figure means something only together 
 extractor and counts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Features = NDArray[np.float32]
+Tick = Callable[[], None]  # called after each block of a long computation
 BLOCK = 1024  # rows of a distance matrix held at once
 CLOSE = 0.01  # quantile of the held-out pictures' distances to the training ones: nearer is close
 
@@ -31,8 +33,18 @@ def frechet_distance(real: Features, fake: Features) -> float:
     return float(max(0.0, np.sum((mean_real - mean_fake) ** 2) + trace))
 
 
+def _no_tick() -> None:
+    pass
+
+
 def kernel_distance(
-    real: Features, fake: Features, *, subsets: int, subset_size: int, seed: int = 0
+    real: Features,
+    fake: Features,
+    *,
+    subsets: int,
+    subset_size: int,
+    seed: int = 0,
+    tick: Tick = _no_tick,
 ) -> float:
     """Computes KID, the squared maximum mean discrepancy under the kernel (x.y / D + 1)^3; 0 is
     best, and as the estimate has no bias it may fall below.
@@ -41,13 +53,12 @@ def kernel_distance(
     Binkowski et al. (2018), section 4; the estimate is Gretton et al. (2012), equation 3.
     """
     random = np.random.default_rng(seed)
-    estimates = [
-        _kernel_discrepancy(
-            real[random.choice(len(real), subset_size, replace=False)],
-            fake[random.choice(len(fake), subset_size, replace=False)],
-        )
-        for _ in range(subsets)
-    ]
+    estimates = []
+    for _ in range(subsets):
+        one = real[random.choice(len(real), subset_size, replace=False)]
+        other = fake[random.choice(len(fake), subset_size, replace=False)]
+        estimates.append(_kernel_discrepancy(one, other))
+        tick()
     return float(np.mean(estimates))
 
 
@@ -62,7 +73,7 @@ class Neighbourhoods:
 
 
 def neighbourhoods(
-    real: Features, fake: Features, k: int = 3, k_coverage: int = 5
+    real: Features, fake: Features, k: int = 3, k_coverage: int = 5, tick: Tick = _no_tick
 ) -> Neighbourhoods:
     """Computes precision and recall (Kynkaanniemi et al. 2019, section 2), density and coverage
     (Naeem et al. 2020, section 3.2; with `k_coverage`).
@@ -75,9 +86,9 @@ def neighbourhoods(
     """
     if min(len(real), len(fake)) <= max(k, k_coverage):
         raise ValueError(f"{len(real)} and {len(fake)} points have no {k_coverage} neighbours each")
-    radii_real = _neighbour_distances(real, k)
-    radii_fake = _neighbour_distances(fake, k)
-    radii_coverage = _neighbour_distances(real, k_coverage)
+    radii_real = _neighbour_distances(real, k, tick)
+    radii_fake = _neighbour_distances(fake, k, tick)
+    radii_coverage = _neighbour_distances(real, k_coverage, tick)
     inside_real = np.zeros(len(fake), bool)
     inside_fake = np.zeros(len(real), bool)
     covered = np.zeros(len(real), bool)
@@ -90,6 +101,7 @@ def neighbourhoods(
         near = distances <= radii_coverage[rows, None]
         memberships += int(near.sum())
         covered[rows] = near.any(axis=1)
+        tick()
     return Neighbourhoods(
         precision=float(inside_real.mean()),
         recall=float(inside_fake.mean()),
@@ -108,13 +120,15 @@ class Nearness:
     close: float  # share nearer than all but CLOSE of the held-out ones; CLOSE is to be expected
 
 
-def nearness(train: Features, held_out: Features, fake: Features) -> Nearness:
+def nearness(
+    train: Features, held_out: Features, fake: Features, tick: Tick = _no_tick
+) -> Nearness:
     """Compares how far generated and held-out pictures are from their nearest training picture.
 
     In the manner of Meehan et al. (2020), who test whether the first tend to be the
     smaller.
     """
-    of_fake, of_held_out = (nearest(train, points)[0] for points in (fake, held_out))
+    of_fake, of_held_out = (nearest(train, points, tick)[0] for points in (fake, held_out))
     median = float(np.median(of_held_out))
     return Nearness(
         ratio=float(np.median(of_fake)) / median if median > 0 else 1.0,
@@ -122,12 +136,15 @@ def nearness(train: Features, held_out: Features, fake: Features) -> Nearness:
     )
 
 
-def nearest(members: Features, points: Features) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def nearest(
+    members: Features, points: Features, tick: Tick = _no_tick
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Returns the distance of each point to the nearest member, and which one that is."""
-    chosen = [
-        _squared_distances(points[start : start + BLOCK // 4], members).argmin(axis=1)
-        for start in range(0, len(points), BLOCK // 4)
-    ]
+    chosen = []
+    for start in range(0, len(points), BLOCK // 4):
+        block = points[start : start + BLOCK // 4]
+        chosen.append(_squared_distances(block, members).argmin(axis=1))
+        tick()
     index = np.concatenate(chosen)
     return np.linalg.norm(points - members[index], axis=1), index
 
@@ -167,13 +184,14 @@ def _kernel_discrepancy(a: Features, b: Features) -> float:
     return within - 2 * total(a, b) / count**2
 
 
-def _neighbour_distances(features: Features, k: int) -> NDArray[np.float32]:
+def _neighbour_distances(features: Features, k: int, tick: Tick) -> NDArray[np.float32]:
     """Computes the squared distance of each point to its k-th nearest other one."""
-    blocks = [
+    blocks = []
+    for start in range(0, len(features), BLOCK):
+        distances = _squared_distances(features[start : start + BLOCK], features)
         # position 0 of the sorted row is the point itself
-        np.partition(_squared_distances(features[start : start + BLOCK], features), k, axis=1)[:, k]
-        for start in range(0, len(features), BLOCK)
-    ]
+        blocks.append(np.partition(distances, k, axis=1)[:, k])
+        tick()
     return np.concatenate(blocks)
 
 

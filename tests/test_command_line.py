@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +19,11 @@ from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
 from model.training import loop
-from model.training.__main__ import main
-from model.training.commands import train
+from model.training.__main__ import COMMANDS, main, parser
+from model.training.commands import report, train
 from model.training.datasets.dataset import load
 from model.training.discriminators import frozen_features as frozen
-from model.training.evaluation import features
+from model.training.evaluation import features, figures
 from model.training.presets import LATER, PRESETS
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
@@ -164,11 +167,12 @@ def test_evaluate_prints_every_figure_with_its_protocol(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where no classifier is kept yet
+    monkeypatch.chdir(tmp_path)
     arguments = ["evaluate", str(finished / RUN / "best"), "--data", str(digits)]
     assert main([*arguments, "--images", "240", "--device", "cpu"]) == 0
     printed = capsys.readouterr()
-    assert "kept in runs/classifiers/" in printed.err
+    assert "measuring with 240 generated pictures takes" in printed.err
+    assert list(tmp_path.iterdir()) == []  # the run's network was found beside it
     figures = json.loads(printed.out)
     kinds = [name.split("_digits-classifier-")[0] for name in figures]
     assert kinds == [
@@ -190,14 +194,14 @@ def test_evaluate_prints_every_figure_with_its_protocol(
 def test_export_writes_a_generator_file_with_card_and_samples(
     digits: Path, finished: Path, tmp_path: Path
 ) -> None:
-    (classifier,) = (finished / "classifiers").iterdir()
-    output = tmp_path / "zoo" / "digits"
+    output = tmp_path / "zoo" / "My digits"
     arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
-    arguments += ["--features", str(classifier), "--licence", "Ours.", "--onnx"]
-    assert main(arguments) == 0
+    assert main([*arguments, "--licence", "Ours.", "--onnx"]) == 0
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
     exported = read_generator_file(output)
     best = read_generator_file(finished / RUN / "best")
     assert exported.config.weights_sha256 == best.config.weights_sha256
+    assert exported.config.name == "my-digits"
     assert len(exported.config.metrics) == 11
     card = (output / "README.md").read_text()
     facts = ("Ours.", exported.config.weights_sha256, "frechet240", "--preset dcgan-mnist")
@@ -311,11 +315,11 @@ BROKEN = {
     "unknown-preset": (["train", "--preset", "x"], "dcgan-svhn"),
     "article-with-modern-option": (
         ["train", "--preset", "dcgan-mnist", "--gamma", "1"],
-        "gamma is no part of preset dcgan-mnist",
+        "--gamma is no option of preset dcgan-mnist, whose loss is article",
     ),
     "hinge-with-penalty": (
         ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
-        "penalty-interval is no part of preset sngan-32, whose game is hinge",
+        "--penalty-interval is no option of preset sngan-32, whose loss is hinge",
     ),
     "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
     "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),
@@ -376,6 +380,14 @@ BROKEN = {
         ["evaluate", "TINY", "--data", "PLAIN", "--features", "classifier"],
         "labelled pictures",
     ),
+    "evaluate-without-a-network": (
+        ["evaluate", "TINY", "--data", "DIGITS", "--features", "none"],
+        "leaves nothing to measure with; allowed here: auto, classifier",
+    ),
+    "export-long-licence": (
+        ["export", "RUN", "--output", "OUT", "--licence", "x" * 2001],
+        "allowed: up to 2,000",
+    ),
     "video-no-run": (["video", "EMPTY"], "no grids"),
     "video-unknown-ending": (["video", "RUN", "--output", "x.avi"], "allowed: .webp"),
     "classifier-unlabelled": (
@@ -418,31 +430,20 @@ def test_mistake_on_the_command_line_is_one_clear_error(
     monkeypatch.chdir(tmp_path)
     arguments, reason = BROKEN[kind]
     typed = [str(places.get(a, a)).replace("FILE", str(places["FILE"])) for a in arguments]
+    parsed = True
     try:
         status = main(typed)
     except SystemExit as exit:  # how argparse ends
-        status = int(exit.code or 0)
+        status, parsed = int(exit.code or 0), False
     captured = capsys.readouterr()
     assert status == 2
+    assert parsed or re.fullmatch(
+        rf"error: .*; see python -m model.training( {arguments[0] if arguments else ''})? --help\n",
+        captured.err,
+    )
     assert reason in captured.err
     assert "Traceback" not in captured.err
     assert len(captured.err.splitlines()[-1]) < 500
-
-
-def test_official_set_is_downloaded_where_no_data_is_given(
-    monkeypatch: pytest.MonkeyPatch, digits: Path, tmp_path: Path
-) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def fetch(name: str, base_url: str | None) -> Path:
-        asked.append((name, base_url))
-        return digits
-
-    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
-    monkeypatch.chdir(tmp_path)
-    arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--dry-run"]
-    assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 0
-    assert asked == [("mnist", "http://127.0.0.1:9")]
 
 
 def test_split_all_is_the_notebooks_way(
@@ -476,15 +477,157 @@ def test_pictures_without_classes_have_a_quality_figure_and_a_best(
 
 
 def test_run_without_a_feature_network_has_a_last_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits: Path
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    digits: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = Path(shutil.copytree(digits, tmp_path / "digits"))
     more = ("--kimg", "0.06", "--features", "none")
-    assert main(train_arguments(digits, tmp_path / "runs", *more)) == 0
-    assert "no quality figure" in capsys.readouterr().out
+    assert main(train_arguments(pictures, tmp_path / "runs", *more)) == 0
+    said = capsys.readouterr().out
+    assert "no quality metric" in said
     (run,) = (tmp_path / "runs").iterdir()
+    assert f"model folders in {run}: `last`; no `best`" in said
+    assert "images 32 of 64" in said or "images 64 of 64" in said  # of two steps
     assert (run / "report.html").exists()
+    assert main(["report", str(run)]) == 0
+    assert "--features auto measures it" in capsys.readouterr().err
     assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
     assert "--which last" in capsys.readouterr().err
+    record = json.loads((run / "options.json").read_text())
+    del record["features"]  # as runs of before have it
+    (run / "options.json").write_text(json.dumps(record))
+    shutil.rmtree(pictures)  # it is not measured, so nobody looks at them
+    for again in ([], ["--features", "none", "--force"]):
+        last = ["--output", str(tmp_path / "out"), "--which", "last", *again]
+        assert main(["export", str(run), *last]) == 0
+    assert "its name in URLs is out; --name" in capsys.readouterr().out
+    assert "Not measured" in (tmp_path / "out" / "README.md").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "out"}  # and no network
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
+
+
+def test_what_has_been_measured_is_not_measured_again(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The end of the run has measured its best generator for the report, with 200 pictures, and
+    other tests may have with others.
+    """
+    monkeypatch.setattr(figures, "evaluate", None)
+    monkeypatch.setattr(report, "evaluate", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(finished / RUN), "--output", "out"]) == 0
+    known = re.search(r"measured before with (\d+) generated", capsys.readouterr().err)
+    assert known
+    assert f"`frechet{known[1]}_test240_" in (tmp_path / "out" / "README.md").read_text()
+    assert main(["report", str(finished / RUN), "--images", "200"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_export_replaces_only_when_told_and_keeps_what_people_wrote(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    plain = ["export", str(finished / RUN), "--output", str(output), "--features", "none"]
+    named = ["--name", "two", "--licence", "Ours.", "--description", "Of 2026.\n\nBy hand."]
+    assert main([*plain, *named, "--onnx"]) == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert main([*plain, *named]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+    (output / "LICENSE").write_text("ours")
+    card = (output / "README.md").read_text()
+    (output / "README.md").write_text(card.replace("By hand.", "By both hands.") + "\nThanks!\n")
+    assert main([*plain, "--force"]) == 0
+    exported = read_generator_file(output).config
+    assert (exported.name, exported.licence) == ("two", "Ours.")
+    assert "By both hands." in (output / "README.md").read_text()
+    assert "Thanks!" in (output / "README.previous.md").read_text()
+    assert (output / "LICENSE").read_text() == "ours"
+    assert (output / "model.onnx").read_bytes() == before["model.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("command", ["export", "classifier"])
+def test_folder_of_other_files_is_never_replaced(
+    digits: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "thesis.tex").write_text("all of it")
+    if command == "export":
+        arguments = [str(finished / RUN), "--features", "none", "--force"]
+    else:
+        arguments = ["--data", str(digits)]
+    assert main([command, *arguments, "--output", str(tmp_path)]) == 2
+    assert "say another --output" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("preset", ["dcgan-mnist", "modern-32", "auto"])
+def test_dry_run_downloads_and_writes_nothing(
+    preset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("model.training.datasets.downloads.fetch", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--preset", preset, "--data", "mnist", "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    options = json.loads(printed.out)
+    assert options["data"] == {
+        "path": "data/mnist",
+        "name": "mnist",
+        "images": 60_000,
+        "sha256": None,
+    }
+    assert "a run downloads it to data/mnist" in printed.err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["train", "--preset", "modern-64", "--data", "mnist", "--dry-run"]) == 2
+    assert "this preset wants 64x64" in capsys.readouterr().err
+
+
+def test_dry_run_from_the_hub_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--data", "mnist", "--from", "hf:owner/name@v1", "--dry-run"]
+    assert main(arguments) == 2
+    assert "a dry run downloads nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_explains_every_option_and_has_an_example_that_is_right(name: str) -> None:
+    # argparse has no public way to the parsers of subcommands
+    (action,) = parser(chosen=name)._subparsers._group_actions
+    command = action.choices[name]  # type: ignore[call-overload, index]
+    assert command.description
+    for action in command._actions:
+        assert action.help, action.dest
+        # a sentence of its own, not the end of one
+        assert not re.match(r"(of|by|if|for|as|such|default:|so|from) ", action.help), action.help
+    text = command.format_help()
+    example = text.rpartition("example:\n  python -m model.training ")[2]
+    assert parser(chosen=name).parse_args(shlex.split(example)).command
+
+
+def test_official_set_is_downloaded_where_no_data_is_given(
+    monkeypatch: pytest.MonkeyPatch, digits: Path, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def fetch(name: str, base_url: str | None) -> Path:
+        asked.append((name, base_url))
+        return digits
+
+    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
+    monkeypatch.setattr(loop, "train", lambda run, stop: False)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--features", "none"]
+    assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 1
+    assert asked == [("mnist", "http://127.0.0.1:9")]
 
 
 def test_training_set_may_stand_for_the_real_pictures(

@@ -889,7 +889,7 @@ def test_models_tell_what_they_are_and_of_what(visit: Open, address: str) -> Non
         "28 \N{MULTIPLICATION SIGN} 28, grey",
         "60,000",
         "Yann LeCun",
-        "make train PRESET=dcgan-mnist",
+        "python -m model.training train --preset dcgan-mnist --data mnist",
     ):
         assert words in text
     shows(here, drawn(address, "/generate.npy?seed=0&n=32&columns=8"), ".card >> nth=0 >> .sheet")

@@ -1,5 +1,6 @@
 """The feature networks behind the quality figures: classifiers, and what learns without labels."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -357,6 +358,21 @@ def test_asked_classes_are_held_against_what_the_classifier_calls(
     assert each[4] == pytest.approx(50, abs=3)
     assert min(each[:3] + each[5:]) > 90
     assert figures[f"class_right240_{trained.name}"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_learning_ends_where_nothing_is_left_to_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two classes that differ in everything, in many more epochs than that takes."""
+    monkeypatch.setattr(features, "KNOWN", 0.9)
+    random, labels = np.random.default_rng(0), np.arange(200, dtype=np.int64) % 2
+    images = random.integers(0, 40, (200, 16, 16, 1)).astype(np.uint8)
+    images += (200 * labels).astype(np.uint8)[:, None, None, None]
+    plain = Dataset(name="plain", images=images, labels=labels, classes=("a", "b"))
+    said: list[str] = []
+    found = train_extractor(plain, plain, epochs=60, seed=0, device=CPU, say=said.append)
+    assert found.config.epochs < 40
+    assert found.test_accuracy == 1
+    assert re.fullmatch(r"classifier: up to 60 epochs of 200 pictures, about \d+ s .*", said[0])
+    assert f"nothing left to learn, ending with epoch {found.config.epochs}" in " ".join(said)
 
 
 @pytest.mark.slow

@@ -153,13 +153,13 @@ def test_interrupted_folder_goes_on_and_a_whole_one_is_left_alone(
         (out / name).unlink()
     (out / ".seed000003.png.tmp").write_bytes(b"half of it")
     assert main(arguments) == 0
-    assert "2 of 9 pictures drawn now" in capsys.readouterr().out
+    assert "2 of 9 pictures generated now" in capsys.readouterr().out
     for name, (content, time) in before.items():
         assert (out / name).read_bytes() == content
         if name not in ("seed000003.png", "seed000008.png"):
             assert (out / name).stat().st_mtime_ns == time
     assert main(arguments) == 0
-    assert "0 of 9 pictures drawn now" in capsys.readouterr().out
+    assert "0 of 9 pictures generated now" in capsys.readouterr().out
 
 
 def test_broken_off_zip_leaves_nothing_behind(
@@ -193,7 +193,7 @@ def test_each_process_of_torchrun_draws_its_share(
         assert main([*arguments, str(together)]) == 0
         shares.append(set(names(together)) - before - {"manifest.json"})
     assert [len(share) for share in shares] == [2, 3, 2]
-    assert "3 of 7 pictures drawn now by process 0 of 3" in capsys.readouterr().out
+    assert "3 of 7 pictures generated now by process 0 of 3" in capsys.readouterr().out
     assert names(together) == names(alone)
     for name in names(alone):
         assert (together / name).read_bytes() == (alone / name).read_bytes()

@@ -149,6 +149,23 @@ def test_import_of_a_test_would_be_seen(tmp_path: Path) -> None:
         assert [name for name in imported(code) if name.startswith("tests.test_")]
 
 
+@pytest.mark.parametrize("module", ["app", "model.training"])
+def test_system_that_this_does_not_run_on_is_told_in_one_line(module: str) -> None:
+    """Windows has neither fcntl nor these signals."""
+    code = f"""
+import importlib, signal, sys
+sys.modules["fcntl"] = None
+del signal.pthread_sigmask, signal.SIGHUP
+found = importlib.import_module("{module}.__main__")
+sys.platform = "win32"
+found.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode in (2, 3)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ganserve runs on Linux and macOS; on Windows")
+
+
 def test_people_run_the_quick_tests_and_ci_all() -> None:
     makefile = (ROOT / "Makefile").read_text()
     recipes = dict(re.findall(r"^(test[\w-]*):.*\n\t(.*)$", makefile, re.MULTILINE))

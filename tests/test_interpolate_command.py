@@ -93,7 +93,7 @@ def test_grid_shows_its_ways_side_by_side(folder: Path, tmp_path: Path) -> None:
 
 BROKEN = {
     "no-seeds": (["TINY"], "--seeds"),
-    "one-seed": (["TINY", "--seeds", "1"], "two or more for each of 1 ways"),
+    "one-seed": (["TINY", "--seeds", "1"], "two or more for each of 1 interpolations"),
     "seeds-text": (["TINY", "--seeds", "a,b"], "seeds such as"),
     "seeds-too-many": (["TINY", "--seeds", "0-2000"], "up to 1024 in all"),
     "grid-not-filled": (["TINY", "--seeds", "1-5", "--grid", "2x1"], "as many for each"),

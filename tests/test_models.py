@@ -94,7 +94,7 @@ def test_two_generators_of_one_name_are_not_served(folders: list[Path], tmp_path
     twins = [
         load(folder, settings) for folder in (folders[0], write_tiny_generator(tmp_path / "x"))
     ]
-    with pytest.raises(GeneratorFileError, match="two generators are named tiny"):
+    with pytest.raises(GeneratorFileError, match=r"two generators are named tiny; .* --name"):
         check_names(Generators(twins))
 
 

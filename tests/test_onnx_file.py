@@ -9,6 +9,7 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from model.generator_file import read_generator_file
+from model.networks.families.residual import ResidualConfig
 from model.samplers import onnx_file
 from model.samplers.onnx_file import facts, onnx_bytes
 from model.samplers.sampler import load_sampler
@@ -35,6 +36,21 @@ def test_command_writes_a_file_that_draws_the_same_bytes(
     assert np.array_equal(pixels, load_sampler(file, "cpu")(rows))
     assert session.get_modelmeta().custom_metadata_map == facts(file)
     onnx.checker.check_model(output, full_check=True)
+
+
+def test_weights_that_are_float16_stay_so(tmp_path: Path) -> None:
+    network = ResidualConfig(z_dim=8, classes=0, resolution=32, width=64, discriminator_width=8)
+    folder = write_tiny_residual(tmp_path / "pets", network)
+    assert main(["onnx", str(folder), "--output", str(tmp_path / "x.onnx")]) == 0
+    weights = (folder / "model.safetensors").stat().st_size
+    assert (tmp_path / "x.onnx").stat().st_size < 1.2 * weights
+
+
+def test_larger_file_than_the_model_folder_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["onnx", "mnist", "--output", str(tmp_path / "x.onnx")]) == 0
+    assert "bytes, checked; model.safetensors has 9," in capsys.readouterr().out
 
 
 def test_metadata_tells_how_to_make_a_row(folder: Path) -> None:

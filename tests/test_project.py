@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.main import create_app
+from app.parameters.forms import uploaded
 from app.settings import Settings
 from model.generators import ZOO
 from tests.conftest import write_tiny_residual
@@ -152,8 +153,71 @@ def test_card_and_document_say_whether_it_is_on(client: TestClient, generator_fo
     settings = Settings(generator=str(generator_folder), device="cpu")
     with TestClient(create_app(settings)) as plain:
         assert plain.get("/models/tiny").json()["projection"] is None
-        assert plain.post("/project", content=b"").status_code == 404
+        for method in ("GET", "POST"):
+            answer = plain.request(method, "/project", content=b"" if method == "POST" else None)
+            assert answer.status_code == 404
+            assert "is off on this host" in answer.json()["detail"]
+            assert "GAN_PROJECTION=true" in answer.json()["detail"]
         assert "/project" not in plain.get("/openapi.json").json()["paths"]
+
+
+def form(*parts: bytes, boundary: str = "x") -> tuple[bytes, dict[str, str]]:
+    """A form of parts, each with its headers, and the header that names its boundary."""
+    line = f"--{boundary}".encode()
+    body = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts) + line + b"--\r\n"
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+FILE = b'Content-Disposition: form-data; name="file"; filename="x.png"\r\n\r\n'
+
+
+def test_picture_in_a_form_is_the_same_picture(client: TestClient) -> None:
+    """As `curl -F file=@x.png` and every HTTP library send it."""
+    picture = client.get("/generate.png?seed=7").content
+    plain = client.post("/project?steps=1", content=picture)
+    own, headers = form(FILE + picture)
+    assert client.post("/project?steps=1", content=own, headers=headers).content == plain.content
+    files = {"picture": ("x.png", picture, "image/png")}
+    assert client.post("/project?steps=1", files=files).content == plain.content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(bytes(range(256)) * 3 + b"\r", id="every-byte"),
+        pytest.param(b"\r\n--\r\n\r\n--y\r\n", id="breaks"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_file_in_a_form_keeps_its_bytes(content: bytes) -> None:
+    body, headers = form(FILE + content)
+    for sent in (body, b"\r\n" + body, b"preamble\r\n" + body, body + b"epilogue"):
+        assert uploaded(headers["Content-Type"], sent) == content
+    assert uploaded("application/octet-stream", body) == body
+    assert uploaded("", body) == body
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        pytest.param("multipart/form-data", b"", "a boundary", id="no-boundary"),
+        pytest.param("multipart/form-data; boundary=", b"", "a boundary", id="empty-boundary"),
+        pytest.param(f"multipart/form-data; boundary={'x' * 71}", b"", "a boundary", id="long"),
+        pytest.param(form()[1]["Content-Type"], b"", "one field", id="empty"),
+        pytest.param(form()[1]["Content-Type"], form()[0], "one field", id="no-part"),
+        pytest.param(form()[1]["Content-Type"], form(FILE, FILE)[0], "one field", id="two"),
+        pytest.param(form()[1]["Content-Type"], form(*[FILE] * 9999)[0], "one field", id="many"),
+        pytest.param(form()[1]["Content-Type"], form(FILE + b"x")[0][:-5], "one field", id="cut"),
+        pytest.param(form()[1]["Content-Type"], form(b"x")[0], "end of its headers", id="headless"),
+        pytest.param(form()[1]["Content-Type"], form(FILE + b"x")[0], "known format", id="no-png"),
+    ],
+)
+def test_form_without_one_picture_is_refused(
+    client: TestClient, content_type: str, body: bytes, reason: str
+) -> None:
+    answer = client.post("/project", content=body, headers={"Content-Type": content_type})
+    assert answer.status_code == 422
+    assert reason in answer.json()["detail"]
 
 
 @needs_proc

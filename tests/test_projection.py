@@ -142,7 +142,7 @@ def test_without_json_one_line_tells_how_near_it_is(
     output = tmp_path / "both.png"
     assert main([*arguments, "--scale", "2", "--output", str(output), "--device", "cpu"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert "before the descent" in line
+    assert "before gradient descent" in line
     with Image.open(output) as image:
         assert image.size == (4 * 28, 2 * 28)
 

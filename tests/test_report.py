@@ -185,7 +185,7 @@ def test_report_of_a_run_without_a_network_leaves_figures_and_neighbours_out(
     run, train, _ = make_run(tmp_path / "00000-pets", GREY)
     text = report.report_run(run, None, train, 240, "cpu").read_text()
     assert "<h2>Samples" in text
-    assert "<h2>Figures" not in text
+    assert "<h2>Metrics" not in text
     assert "<h2>Nearest" not in text
 
 
@@ -207,7 +207,7 @@ def test_page_that_cannot_be_written_ends_no_run(
     write_tiny_generator(run / "last")
     (run / "options.json").unlink()
     report.finish(run, real, train, 240, "cpu")
-    assert "warning: no report (FileNotFoundError" in capsys.readouterr().out
+    assert "warning: no report (RunError" in capsys.readouterr().out
 
 
 def test_folder_without_a_generator_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import { button, canvas, div, h, paintPart, paintSoon, title, wantsStillness } f
 import { urlOf } from "./picture.js"
 
 const SAMPLES = 32
+const OFFICIAL = ["mnist", "fashion-mnist", "svhn"] // sets that training downloads by name
 
 export class Models {
   /** @type {Keys} */
@@ -97,14 +98,23 @@ function factsOf(card) {
   }
 }
 
-function trainingOf({ training, preset, weights_sha256 }) {
+function trainingOf({ training, preset, family, weights_sha256 }) {
+  const again = trainAgain(preset, family, training.data)
   return {
-    "Learnt from": `${training.data}, ${training.split}: ${grouped(training.images)} pictures`,
+    "Trained on": `${training.data}, ${training.split}: ${grouped(training.images)} pictures`,
     "Pictures seen": grouped(training.images_seen),
-    Again: preset ? h("code", {}, `make train PRESET=${preset}`) : "",
+    Preset: preset,
+    Again: again && h("code", {}, again),
     "SHA-256 of the data": h("code", {}, training.sha256),
     "SHA-256 of the weights": h("code", {}, weights_sha256),
   }
+}
+
+/** The command that trains such a generator; "" where not everybody has the pictures. */
+export function trainAgain(preset, family, data) {
+  // presets of the family "residual" go by another name since modern-64 means another recipe
+  const first = family === "residual" && !preset.endsWith("-v1") ? "-v1" : ""
+  return preset && OFFICIAL.includes(data) ? `python -m model.training train --preset ${preset}${first} --data ${data}` : ""
 }
 
 /** Plays a strip of frames without end. */

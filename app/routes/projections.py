@@ -10,8 +10,9 @@ from fastapi.responses import StreamingResponse
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation
 from app.engine.threads import in_parallel
+from app.parameters.forms import MULTIPART, uploaded
 from app.parameters.schemas import ProjectQuery
-from app.responses.problems import InvalidRequest
+from app.responses.problems import InvalidRequest, NotFound
 from app.responses.streams import begun
 from app.routes.images import BINARY
 from app.state import GeneratorsDep, ProjectorDep, WatchDep
@@ -29,15 +30,34 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
     },
 }
+FORM = {
+    "schema": {
+        "type": "object",
+        "properties": {"file": {"type": "string", "format": "binary"}},
+        "required": ["file"],
+    }
+}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A picture file: PNG, JPEG, WebP, BMP, GIF or TIFF.",
-        "content": {"application/octet-stream": BINARY},
+        "description": "A picture file: PNG, JPEG, WebP, BMP, GIF or TIFF; or a form whose "
+        "one field is that file.",
+        "content": {"application/octet-stream": BINARY, MULTIPART: FORM},
     }
 }
 
 router = APIRouter(tags=["pictures"])
+off = APIRouter(include_in_schema=False)  # in its place where the operator has not turned it on
+
+
+@off.api_route("/project", methods=["GET", "HEAD", "POST"])
+async def is_off() -> Response:
+    """Says that nothing is projected here, and how it would be.
+
+    Raises:
+        NotFound: always.
+    """
+    raise NotFound("/project is off on this host; its operator can set GAN_PROJECTION=true")
 
 
 @router.post("/project", responses=RESPONSES, openapi_extra=BODY, response_class=Response)
@@ -48,18 +68,19 @@ async def project(
     watch: WatchDep,
     projector: ProjectorDep,
 ) -> Response:
-    """Looks for the latent whose picture is nearest to the centre square of a picture. Each line of
-    the answer is better than the one before, the last one the best; the search ends when the client
-    goes away.
+    """Projects a picture into latent space: looks for the latent whose picture is nearest to its
+    centre square. Each line of the answer is better than the one before, the last one the best; the
+    search ends when the client goes away.
     """
     assert projector is not None
     generation = generators.parameter(parameters.model)
     place = None if parameters.class_ is None else generation.class_place(parameters.class_)
     side, channels = generation.side, generation.channels
+    kind = request.headers.get("Content-Type", "")
 
     def read(content: bytes) -> Pixels:
         try:
-            image, _ = decode(content, LARGEST_UPLOAD)
+            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD)
         except BrokenPictureError as error:
             raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
         return square(image, side, channels, "crop")

@@ -146,7 +146,10 @@ def check_names(generators: Generators) -> None:
     names = [one.name for one in generators.loaded] + [one.id for one in generators.all]
     for name in names:
         if names.count(name) > 1:
-            raise GeneratorFileError(f"two generators are named {name}; each needs its own name")
+            raise GeneratorFileError(
+                f"two generators are named {name}; export one of them again with another --name, "
+                "or leave one out of GAN_GENERATOR and GAN_MODELS"
+            )
 
 
 def warm_up(sampler: Sampler, max_batch: int) -> None:

@@ -4,7 +4,7 @@ import ctypes
 import gc
 import sys
 
-C_LIBRARY = ctypes.CDLL(None) if sys.platform != "win32" else None
+C_LIBRARY = ctypes.CDLL(None)
 SWITCH_SECONDS = 0.0005
 ARENAS = 2
 M_ARENA_MAX = -8  # from glibc's malloc.h

@@ -1,6 +1,6 @@
-"""The training loop: real pictures and a configuration in, checkpoints and generator files out.
+"""The training loop: real pictures and a configuration in, checkpoints and model folders out.
 
-    batch -> one step of the game -> average -> log, grid, snapshot, checkpoint
+    batch -> one step of both networks -> EMA -> log, grid, snapshot, checkpoint
 
 Everything random is a function of (seed, step): a resumed run draws what the unbroken one would
 have drawn.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model import images
-from model.generator_file import write_generator_file
+from model.generator_file import CONFIG, write_generator_file
 from model.latent_space.latents import sample_rows
 from model.mistakes import Mistake
 from model.samplers.onnx import OnnxSampler
@@ -64,7 +64,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no feature network and so no quality figure
+    real: evaluate.Reference | None  # None: no feature network and so no quality metric
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
@@ -213,6 +213,8 @@ class _Training:
                 )
                 self._plan_cooldown(late)
                 last = self._is_end(over)
+                if last and step < schedule.log_steps:
+                    run_log.stats(self._means())
                 snapshot |= last or (snapshot_steps > 0 and step % snapshot_steps == 0)
                 if snapshot:
                     self._check_finite()
@@ -229,10 +231,8 @@ class _Training:
                         "here"
                     )
                     return False
-            run_log.say(
-                f"done: {state['images_seen']:,} images; its generators are `best` and `last` "
-                f"in {run.folder}"
-            )
+            if first:
+                run_log.say(f"done: {state['images_seen']:,} images; {_written(run.folder)}")
         return True
 
     def _new_clock(self) -> Clock:
@@ -334,8 +334,8 @@ class _Training:
         )
 
     def _snapshot(self, run_log: RunLog) -> None:
-        """Writes the averaged generator as a generator file: always `last`, and `best` where the
-        quality figure says so.
+        """Writes the EMA of the generator as a model folder: always `last`, and `best` where the
+        quality metric says so.
         """
         run, config, state = self._run, self._config, self._state
         generator = ema.with_own_statistics(self._networks.generator_ema, config.prior)
@@ -349,7 +349,9 @@ class _Training:
         better = False
         if run.real is not None:
             start = time.monotonic()
-            figures = evaluate.quality(sampler, self._rows, run.real, run.schedule.figure_images)
+            figures = evaluate.quality(
+                sampler, self._rows, run.real, run.schedule.figure_images, run_log.say
+            )
             name, figure = next(iter(figures.items()))
             run_log.metrics(figures)
             metrics |= figures
@@ -392,7 +394,7 @@ class _Training:
         return sample_rows(seeds, network.z_dim, self._config.prior, network.classes)
 
     def _fast_sampler(self) -> Sampler:
-        """Returns a sampler of the generator as it is, without the average, in inference mode."""
+        """Returns a sampler of the generator as it is, without its EMA, in inference mode."""
         generator = copy.deepcopy(self._networks.generator)
         return plain_sampler(generator, self._config.picture_side, self._run.device)
 
@@ -400,6 +402,14 @@ class _Training:
         pixels = sampler(self._rows(range(GRID_SIDE**2)))
         _save_grid(self._run.folder / "grids" / f"{prefix}{images_seen:09d}.png", pixels)
         return pixels
+
+
+def _written(folder: Path) -> str:
+    """Says which model folders a run has, and which command uses them."""
+    there = [name for name in ("best", "last") if (folder / name / CONFIG).is_file()]
+    names = " and ".join(f"`{name}`" for name in there)
+    only = "" if "best" in there else "; no `best`, since no snapshot was measured"
+    return f"model folders in {folder}: {names}{only}"
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:

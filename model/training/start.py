@@ -1,4 +1,4 @@
-"""A run that starts from a generator file: its networks are the file's before their first step.
+"""A run that starts from a generator: its networks are the file's before their first step.
 
     folder or name in the zoo -> checked files -> does the run agree? -> classes by name -> networks
 
@@ -61,7 +61,7 @@ class Start:
 
 
 def read_start(name: str) -> Start:
-    """Reads and checks a generator file, by folder, name in the zoo or hf:owner/name@revision, and
+    """Reads and checks a generator, by model folder, name in the zoo or hf:owner/name@revision, and
     the discriminator next to it.
 
     Raises:

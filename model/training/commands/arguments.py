@@ -3,18 +3,22 @@
 import argparse
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from model.cores import usable_cores
 from model.devices import DeviceError
 from model.encoding.formats import LARGEST_SCALE
+from model.files import OutputError
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import FITS
 from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
 from model.samplers.sampler import Sampler, cuda_devices, load_sampler
 
-GENERATOR_HELP = "folder of a generator file, name in the zoo, or hf:owner/name@revision"
+GENERATOR_HELP = "a model folder, a name in model/zoo, or hf:owner/name@revision"
+
+DEVICE_HELP = "auto, cpu, cuda or cuda:N (default: auto)"
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,7 @@ def read_ranks() -> Ranks:
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the generator and the device that it runs on."""
     parser.add_argument("generator", help=GENERATOR_HELP)
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
@@ -103,39 +105,65 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for what is done to seeds and how their pictures are drawn: those that a
-    service has as parameters.
-    """
-    parser.add_argument("--class", dest="class_", metavar="NAME", help="or its number")
+    """Adds the options for latents and pictures: those that a service has as parameters."""
+    parser.add_argument(
+        "--class",
+        dest="class_",
+        metavar="NAME",
+        help="name or number of a class (default: each seed has a class of its own)",
+    )
     parser.add_argument(
         "--truncation",
         type=Number(float, 0, 1),
         default=1.0,
-        help="how far from the middle (default: 1)",
+        help="factor of the latents, 0 to 1: smaller is more typical and less varied (default: 1)",
     )
-    parser.add_argument("--edit", help="steps along directions, such as d0:1.5,d3:-2")
+    parser.add_argument("--edit", help="moves along latent directions, such as d0:1.5,d3:-2")
     parser.add_argument(
         "--scale",
         type=Number(int, 1, LARGEST_SCALE),
         default=1,
-        help="how many times as long each side becomes (default: 1)",
+        help="factor by which the pictures are enlarged (default: 1)",
     )
     parser.add_argument(
         "--resample",
         choices=get_args(Resample),
         default="nearest",
-        help="how pixels are enlarged: as squares, or smooth",
+        help="how --scale enlarges (default: nearest)",
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic"
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="data type of the computation (default: fp32)",
     )
     parser.add_argument(
-        "--batch", type=Number(int, 1, 4096), default=64, help="pictures at once (default: 64)"
+        "--batch",
+        type=Number(int, 1, 4096),
+        default=64,
+        help="pictures per forward pass (default: 64)",
     )
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Adds the option to write into a folder that is there."""
+    parser.add_argument("--force", action="store_true", help="replace what is in the output folder")
+
+
+def check_output_folder(folder: Path, force: bool) -> None:
+    """Checks that a folder can be written without the loss of another's files.
+
+    Raises:
+        OutputError: it is a file, or holds files and is not to be replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; a folder is wanted")
+    if not force and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: holds files; say another --output, or --force to replace it")
 
 
 def read_generator(options: argparse.Namespace) -> GeneratorFile:
-    """Reads the generator file that the options name."""
+    """Reads the model folder that the options name."""
     return read_generator_file(generator_folder(options.generator))
 
 

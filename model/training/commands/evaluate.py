@@ -1,7 +1,7 @@
 """`evaluate` and `classifier`: generators measured, and the networks that measure them;
 and what every command shares that looks at real pictures.
 
-    pictures -> training and test part -> feature network -> Reference -> figures of a generator
+    pictures -> training and test part -> feature network -> Reference -> metrics of a generator
 """
 
 import argparse
@@ -13,10 +13,18 @@ from typing import Any
 import torch
 
 from model.generator_file import read_generator_file
+from model.generators import generator_folder
 from model.image_decoding import Fit
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
-from model.training.commands.arguments import Number, add_device, add_fit
+from model.training.commands.arguments import (
+    GENERATOR_HELP,
+    Number,
+    add_device,
+    add_fit,
+    add_force,
+    check_output_folder,
+)
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
@@ -24,6 +32,8 @@ from model.training.evaluation import figures as evaluate
 from model.training.evaluation.feature_networks import (
     AUTO,
     KINDS,
+    NONE,
+    WITHOUT,
     find_network,
     thinned,
     train_features,
@@ -35,6 +45,12 @@ from model.training.evaluation.features import (
     train_selfsup,
 )
 from model.training.evaluation.figures import FeatureNetwork, Figures
+from model.training.run import measurements
+from model.training.run.progress import duration, to_stderr
+from model.training.run.run_folder import is_run, outdir_of, read_options
+from model.training.run.run_log import METRICS, read_rows
+
+MEASURED = 10_000  # generated pictures, where nothing else is said
 
 
 class NothingHeldOutError(ExtractorError):
@@ -43,47 +59,79 @@ class NothingHeldOutError(ExtractorError):
 
 def add_command(commands: Any) -> None:
     """Adds `evaluate` and `classifier` to the commands."""
-    measure = commands.add_parser("evaluate")
-    measure.add_argument("generator", type=Path, help="folder of a generator file")
+    measure = commands.add_parser(
+        "evaluate",
+        description="Measures a generator against real pictures; prints the metrics as JSON.",
+        example="mnist --data mnist",
+    )
+    measure.add_argument("generator", help=GENERATOR_HELP)
     measure.add_argument(
-        "--data", required=True, help="real pictures: folder, zip or official set by name"
+        "--data", required=True, help="real pictures: a folder, a zip, or an official set by name"
     )
     measure.add_argument(
-        "--images", type=Number(int, 200, 100_000), default=10_000, help="generated pictures"
+        "--images",
+        type=Number(int, 200, 100_000),
+        default=MEASURED,
+        help=f"number of generated pictures (default: {MEASURED})",
+    )
+    measure.add_argument(
+        "--outdir",
+        type=Path,
+        help="folder in whose classifiers/ feature networks are kept (default: the one of the run "
+        "that the generator lies in, else runs)",
     )
     add_against(measure)
     add_fit(measure)
     add_measuring(measure)
     measure.set_defaults(command=_evaluate)
 
-    classifier = commands.add_parser("classifier")
-    classifier.add_argument(
-        "--data", required=True, help="labelled pictures: folder, zip or official set by name"
+    classifier = commands.add_parser(
+        "classifier",
+        description="Trains a feature network, through which --features DIR measures quality.",
+        example="--data my-pictures --output my-features --side 64 --channels 3",
     )
-    classifier.add_argument("--output", type=Path, required=True, help="folder for it")
     classifier.add_argument(
-        "--epochs", type=Number(int, 1, 1000), help="(default: by the number of pictures)"
+        "--data", required=True, help="labelled pictures: a folder, a zip, or an official set"
+    )
+    classifier.add_argument("--output", type=Path, required=True, help="folder for the network")
+    add_force(classifier)
+    classifier.add_argument(
+        "--epochs",
+        type=Number(int, 1, 1000),
+        help="passes over the pictures, at most (default: by their number)",
     )
     classifier.add_argument(
         "--without-labels", action="store_true", help="learn from the pictures alone"
     )
-    classifier.add_argument("--seed", type=Number(int, 0, 2**32 - 1), default=0)
+    classifier.add_argument(
+        "--seed",
+        type=Number(int, 0, 2**32 - 1),
+        default=0,
+        help="seed of weights and order (default: 0)",
+    )
     classifier.add_argument(
         "--side", type=Number(int, 8, 256), default=28, help="pixels per side (default: 28)"
     )
-    classifier.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    classifier.add_argument(
+        "--channels", type=int, choices=(1, 3), default=1, help="1: grey, 3: RGB (default: 1)"
+    )
     add_fit(classifier)
     add_device(classifier)
     classifier.set_defaults(command=_classifier)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    metrics = measured(options.generator, options.data, options.fit, options, options.bits)
+    folder = generator_folder(options.generator)
+    outdir = options.outdir or (outdir_of(folder.parent) if is_run(folder.parent) else Path("runs"))
+    reading = options.data, options.fit, options.bits
+    without = "--outdir RUNS takes the one of your runs"
+    metrics = measured(folder, *reading, options, options.features, outdir, without)
     print(json.dumps(metrics, indent=2))
     return 0
 
 
 def _classifier(options: argparse.Namespace) -> int:
+    check_output_folder(options.output, options.force)
     device = resolve_device(options.device)
     path = data_path(options.data, options.base_url)
     train, test = read_parts(path, options.side, options.channels, options.fit, options.bits)
@@ -107,34 +155,68 @@ def _classifier(options: argparse.Namespace) -> int:
 
 
 def measured(
-    generator: Path, data: str, fit: Fit, options: argparse.Namespace, bits: int = 0
+    folder: Path,
+    data: str,
+    fit: Fit,
+    bits: int,
+    options: argparse.Namespace,
+    features: str,
+    outdir: Path,
+    instead: str = WITHOUT,
 ) -> Figures:
-    """Measures a generator file against real pictures, as the options say.
+    """Measures the generator of a model folder against real pictures, as the options say; without
+    a number of pictures, with as many as it has been measured with before. What a run's folder says
+    has been measured is taken from there.
+
+    `features` is the kind of the feature network, which is kept in `outdir`.
 
     Raises:
         ExtractorError: there is no feature network to measure with.
         NothingHeldOutError: there are no pictures to measure with.
         DataError: the pictures cannot be read.
-        GeneratorFileError: the generator file cannot be served.
+        GeneratorFileError: the generator cannot be served.
     """
     device = resolve_device(options.device)
-    file = read_generator_file(generator)
+    file = read_generator_file(folder)
     train, test = read_parts(
         data_path(data, options.base_url), file.config.crop, file.config.network.channels, fit, bits
     )
     if not len(test):
         raise NothingHeldOutError(f"{data}: no picture is held out, so nothing is measured")
-    network = read_network(options, Path("runs"), train, test, device)
+    network = read_network(features, outdir, train, test, device, instead)
     if network is None:
-        raise ExtractorError(f"{data}: without a feature network there is no measuring")
-    return evaluate.evaluate(
-        load_sampler(file, options.device),
-        file.config.rows,
-        evaluate.reference(network, test, train, options.against),
-        options.images,
-        train=train_features(network, thinned(train), file.config.data.split),
-        classes=file.config.classes,
+        raise ExtractorError(
+            "--features none leaves nothing to measure with; allowed here: "
+            f"{', '.join(kind for kind in KINDS if kind != NONE)}, or the folder of a network"
+        )
+    protocol = measurements.Measured(
+        weights_sha256=file.config.weights_sha256,
+        network=network.name,
+        part=evaluate.part_of(test, train, options.against),
+        data_sha256=evaluate.data_digest(test, train),
     )
+    run = folder.parent if is_run(folder.parent) else None
+    if run and (known := measurements.recall(run, protocol, options.images)):
+        images, figures = known
+        to_stderr(
+            f"measured before with {images:,} generated pictures; --images N measures with others"
+        )
+        return figures
+    images, sampler = options.images or MEASURED, load_sampler(file, options.device)
+    seconds = evaluate.least_seconds(network, sampler, file.config.rows, images, len(train))
+    to_stderr(f"measuring with {images:,} generated pictures takes {duration(seconds)} or more")
+    figures = evaluate.evaluate(
+        sampler,
+        file.config.rows,
+        evaluate.reference(network, test, train, options.against, to_stderr),
+        images,
+        train=train_features(network, thinned(train), file.config.data.split, to_stderr),
+        classes=file.config.classes,
+        say=to_stderr,
+    )
+    if run:
+        measurements.keep(run, protocol, images, figures)
+    return figures
 
 
 def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) -> list[Dataset]:
@@ -151,18 +233,33 @@ def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) ->
 
 
 def read_network(
-    options: argparse.Namespace, outdir: Path, train: Dataset, test: Dataset, device: torch.device
+    features: str,
+    outdir: Path,
+    train: Dataset,
+    test: Dataset,
+    device: torch.device,
+    instead: str = WITHOUT,
 ) -> FeatureNetwork | None:
-    """Finds the feature network that the options name; None for none, and where no picture is held
-    out. See `find_network`.
+    """Finds the feature network of this kind; None for none, and where no picture is held out. See
+    `find_network`.
     """
     if not len(test):
         return None
+    return find_network(features, outdir, train, test, device, to_stderr, instead)
 
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
-    return find_network(options.features, outdir, train, test, device, say)
+def run_features(options: argparse.Namespace, run_dir: Path) -> str:
+    """Returns the kind of feature network that the options name, by default the one of the run;
+    says so where a run that was not measured is not measured now either.
+    """
+    if options.features is not None:
+        return str(options.features)
+    # runs of before kept no kind, but metrics where they were measured
+    known = AUTO if read_rows(run_dir / METRICS) else NONE
+    features: str = read_options(run_dir).get("features", known)
+    if features == NONE:
+        to_stderr("not measured, as the run was not; --features auto measures it")
+    return features
 
 
 def add_against(parser: argparse.ArgumentParser) -> None:
@@ -170,24 +267,28 @@ def add_against(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         choices=("train", "test", "all"),
-        help="real pictures to compare with (default: test; all where those are few)",
+        help="part of the real pictures to compare with (default: test; all where those are few)",
     )
 
 
-def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """Adds the same as `add_device`, and the option for the network that measures."""
+def add_measuring(parser: argparse.ArgumentParser, of_run: bool = False) -> None:
+    """Adds the same as `add_device`, and the option for the network that measures; its default may
+    be the one `of_run`.
+    """
     add_device(parser)
+    default = "the one of the run" if of_run else AUTO
     parser.add_argument(
         "--features",
         "--classifier",
         dest="features",
         metavar="NETWORK",
         type=_feature_network,
-        default=AUTO,
-        help="that measures quality: classifier, selfsup (learns without labels), inception "
-        "(the public one; needs the extra `fidelity` and its weights), the folder of one, or "
-        "none. Default: classifier where pictures have labels, else selfsup; shipped, or "
-        "trained here once",
+        default=None if of_run else AUTO,
+        help="feature network that measures quality: classifier (trained on the labels), selfsup "
+        "(trained without labels), inception (the public one; needs the extra `fidelity` and its "
+        "weights), the folder of one, auto (classifier where pictures have labels, else selfsup), "
+        f"or none (nothing is measured). Default: {default}. One that does not ship is trained "
+        "once, which takes a minute or a few, and kept",
     )
 
 

@@ -1,64 +1,104 @@
-"""`export`: the generator of a run, measured, with its samples and its model card.
+"""`export`: the generator of a run as a model folder, measured, with samples and a model card.
 
-run folder -> best or last generator -> figures -> generator file to serve and share
+run folder -> best or last generator -> metrics -> model folder, whole or not at all
 """
 
 import argparse
 import json
-import sys
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from model import images
+from model.files import OutputError
 from model.generator_file import (
+    CARD,
     COMPUTED,
+    CONFIG,
+    DISCRIMINATOR,
+    FILES,
     ONNX,
     SAMPLES,
     read_generator_file,
     write_generator_file,
 )
+from model.generators import ZOO
 from model.image_decoding import Fit
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
 from model.samplers.sampler import load_sampler
-from model.training.commands.arguments import Number
+from model.training.commands.arguments import Number, check_output_folder
 from model.training.commands.evaluate import (
+    MEASURED,
     NothingHeldOutError,
     add_against,
     add_measuring,
     measured,
+    run_features,
 )
 from model.training.datasets.downloads import OFFICIAL
 from model.training.discriminators.discriminator_file import write_discriminator
-from model.training.evaluation.figures import Figures
-from model.training.run.card import model_card
-from model.training.run.run_folder import OPTIONS, RunError, slug
+from model.training.evaluation.feature_networks import NONE
+from model.training.run.card import description_of, model_card
+from model.training.run.progress import to_stderr
+from model.training.run.run_folder import RunError, outdir_of, read_options, slug
 from model.training.run.run_log import seconds_spent
 
 CARD_SEEDS = 64
+LONGEST_LICENCE = 2000  # characters
+PREVIOUS_CARD = "README.previous.md"
 
 
 def add_command(commands: Any) -> None:
     """Adds `export` to the commands."""
-    export = commands.add_parser("export")
+    export = commands.add_parser(
+        "export",
+        description="Writes the generator of a run, measured, with samples and a model card, into "
+        "a new folder.",
+        example="runs/00000-mnist-dcgan-mnist-batch128 --output my-digits",
+    )
     export.add_argument("run", type=Path, help="run folder")
+    export.add_argument("--output", type=Path, required=True, help="the new model folder")
     export.add_argument(
-        "--output", type=Path, required=True, help="folder of the new generator file"
+        "--force",
+        action="store_true",
+        help="replace the model folder that is there; its name, licence, description and other "
+        "files are kept",
     )
-    export.add_argument("--which", choices=("best", "last"), default="best")
-    export.add_argument("--name", type=_name, help="of the generator (default: its data's)")
     export.add_argument(
-        "--licence", help="of the data, for the card (default: what is known of an official set)"
+        "--which",
+        choices=("best", "last"),
+        default="best",
+        help="snapshot with the best quality metric, or the last one (default: best)",
     )
-    export.add_argument("--data", help="real pictures (default: those of the run)")
     export.add_argument(
-        "--images", type=Number(int, 200, 100_000), default=10_000, help="generated pictures"
+        "--name",
+        type=_name,
+        help="name of the generator in URLs, up to 64 of a-z, 0-9, - and _ (default: the folder's)",
     )
-    export.add_argument("--onnx", action="store_true", help="and model.onnx, checked")
+    export.add_argument(
+        "--licence",
+        type=_licence,
+        help="licence of the training pictures, for the model card (default: the one of an "
+        "official set)",
+    )
+    export.add_argument("--description", help="text for the model card")
+    export.add_argument("--data", help="real pictures to measure with (default: those of the run)")
+    export.add_argument(
+        "--images",
+        type=Number(int, 200, 100_000),
+        help="number of generated pictures to measure with (default: that of an earlier "
+        f"measurement, whose metrics are taken, else {MEASURED})",
+    )
+    export.add_argument(
+        "--onnx", action="store_true", help="write model.onnx too, checked to generate the same"
+    )
     add_against(export)
-    add_measuring(export)
+    add_measuring(export, of_run=True)
     export.set_defaults(command=_export)
 
 
@@ -66,47 +106,133 @@ def _export(options: argparse.Namespace) -> int:
     source = options.run / options.which
     if options.which == "best" and not source.exists() and (options.run / "last").exists():
         raise RunError(
-            f"{options.run}: it has no `best`, for want of a quality figure; "
-            "look at its grids, then say --which last"
+            f"{options.run}: it has no `best`, since no snapshot was measured; look at its grids, "
+            "then say --which last"
         )
     file = read_generator_file(source)
-    record = json.loads((options.run / OPTIONS).read_text())
-    fit: Fit = record["config"].get("fit", "crop")
-    bits: int = record["config"].get("bits", 0)
-    metrics: Figures = {}
-    try:
-        metrics = measured(source, options.data or record["data"]["path"], fit, options, bits)
-    except NothingHeldOutError as error:
-        print(error, file=sys.stderr)
+    output, before = options.output, _previous(options)
+    name = options.name or before.get("name") or slug(output.resolve().name)
+    record = read_options(options.run)
+    metrics = file.config.metrics  # those of the snapshot
+    if (features := run_features(options, options.run)) != NONE:
+        fit: Fit = record["config"].get("fit", "crop")
+        bits: int = record["config"].get("bits", 0)
+        data = options.data or record["data"]["path"]
+        to_stderr("metrics for the model card; --features none exports without measuring")
+        outdir = outdir_of(options.run)
+        try:
+            metrics = measured(source, data, fit, bits, options, features, outdir)
+        except NothingHeldOutError as error:
+            to_stderr(str(error))
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
+    known = official.licence if official else "Not stated."
     fields |= {
-        "licence": options.licence or (official.licence if official else "Not stated."),
+        "licence": options.licence or before.get("licence") or known,
         "metrics": metrics,
-        "name": options.name or file.config.name,
+        "name": name,
         "network": file.config.network,
     }
-    config = write_generator_file(options.output, dict(file.weights), "", OnnxSampler, **fields)
-    sampler = load_sampler(file, options.device)
-    pixels = sampler(config.rows(range(CARD_SEEDS)))
-    Image.fromarray(images.tile(pixels, 16).squeeze()).save(options.output / SAMPLES)
-    hours = seconds_spent(options.run, config.images_seen) / 3600
+    hours = seconds_spent(options.run, file.config.images_seen) / 3600
     began = f"Started from `{record['start']}`. " if "start" in record else ""
     cost = f"{began}{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
-    samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
-    card = model_card(config, record["command"], cost, samples)
-    (options.output / "README.md").write_text(card)
-    if options.onnx:
-        write_onnx(read_generator_file(options.output), options.output / ONNX)
-    file = read_generator_file(options.output)
-    kept = write_discriminator(options.run, record["config"]["game"], file, options.output)
-    print(f"{options.output}: {config.name}, {config.images_seen:,} images seen; {kept}")
+    with _replaced(output) as folder:
+        config = write_generator_file(folder, dict(file.weights), "", OnnxSampler, **fields)
+        pixels = load_sampler(file, options.device)(config.rows(range(CARD_SEEDS)))
+        Image.fromarray(images.tile(pixels, 16).squeeze()).save(folder / SAMPLES)
+        samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
+        description = options.description or before.get("description", "")
+        card = model_card(config, record["command"], cost, samples, description)
+        (folder / CARD).write_text(card)
+        new = read_generator_file(folder)
+        if options.onnx or (output / ONNX).exists():
+            write_onnx(new, folder / ONNX)
+        kept = write_discriminator(options.run, record["config"]["game"], new, folder)
+        if before.get("weights_sha256") == config.weights_sha256:
+            _keep(output / DISCRIMINATOR, folder)
+    print(f"{output}: {config.images_seen:,} images seen; {kept}")
+    ships = ", as one that ships is" if (ZOO / name).is_dir() else ""
+    print(f"its name in URLs is {name}{ships}; --name gives it another")
     return 0
+
+
+def _previous(options: argparse.Namespace) -> dict[str, str]:
+    """Reads what people may have written into the model folder that is to be replaced.
+
+    Raises:
+        OutputError: it must not be replaced.
+    """
+    output = options.output
+    check_output_folder(output, options.force)
+    if not output.is_dir() or not any(output.iterdir()):
+        return {}
+    if not (output / CONFIG).is_file():
+        raise OutputError(f"{output}: holds files, but is no model folder; say another --output")
+    fields: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        found = json.loads((output / CONFIG).read_text())
+        fields = {key: found[key] for key in ("name", "licence", "weights_sha256") if key in found}
+    with suppress(OSError, ValueError):
+        fields["description"] = description_of((output / CARD).read_text())
+    if slug(str(fields.get("name"))) != fields.get("name"):
+        fields.pop("name", None)
+    if len(str(fields.get("licence", ""))) > LONGEST_LICENCE:
+        fields.pop("licence")
+    return fields
+
+
+@contextmanager
+def _replaced(output: Path) -> Iterator[Path]:
+    """Yields a folder to write into, which takes the place of `output` when the block ends well;
+    what does not belong to a model folder, and a model card that was another, are kept.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    output = output.resolve()
+    folder, old = (output.with_name(f".{output.name}.{end}") for end in ("new", "old"))
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        yield folder
+        if output.is_dir():
+            for entry in output.iterdir():
+                if entry.name not in FILES:
+                    _keep(entry, folder)
+            if (output / CARD).is_file() and _differ(output / CARD, folder / CARD):
+                shutil.copy2(output / CARD, folder / PREVIOUS_CARD)
+            shutil.rmtree(old, ignore_errors=True)
+            output.rename(old)
+        folder.rename(output)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(entry: Path, folder: Path) -> None:
+    """Copies a file or folder into a folder that does not have it."""
+    if entry.is_dir():
+        shutil.copytree(entry, folder / entry.name, symlinks=True)
+    elif entry.exists() and not (folder / entry.name).exists():
+        shutil.copy2(entry, folder / entry.name)
+
+
+def _differ(one: Path, other: Path) -> bool:
+    return one.read_bytes() != other.read_bytes()
 
 
 def _name(text: str) -> str:
     if slug(text) != text:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no name; allowed: up to 64 of a-z, 0-9, - and _"
+        )
+    return text
+
+
+def _licence(text: str) -> str:
+    if len(text) > LONGEST_LICENCE:
+        raise argparse.ArgumentTypeError(
+            f"{len(text):,} characters; allowed: up to {LONGEST_LICENCE:,}"
         )
     return text

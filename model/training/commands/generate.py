@@ -7,13 +7,10 @@ A folder is filled by as many processes as torchrun starts; the same command aga
 """
 
 import argparse
-import importlib
 import itertools
 import json
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +48,14 @@ from model.training.commands.arguments import (
     read_ranks,
     read_sampler,
 )
+from model.training.run.progress import counting
 
 MANIFEST = "manifest.json"
 LARGEST_SHEET = 2**28  # pixels
 OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".avif", ".npy", ".mp4", ".tar", ".gz")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip: the same order gives the same bytes
 LISTED_AT_ONCE = 4096
+TASK, UNIT = "generating", "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +141,12 @@ def write_folder(
     there = _prepare(folder, order.manifest())
     mine = order.seeds[ranks.rank :: ranks.world]
     missing = [seed for seed in mine if file_name(seed) not in there]
-    with _bar(len(mine), len(mine) - len(missing), ranks) as bar:
+    there_already = len(mine) - len(missing)
+    with counting(TASK, len(mine), UNIT, done=there_already, hidden=ranks.rank > 0) as count:
         for part in parts(missing, batch):
             for seed, content in zip(part, order.files(sampler, part), strict=True):
                 write_whole(folder / file_name(seed), content)
-            bar.update(len(part))
+            count(len(part))
     return len(missing)
 
 
@@ -161,12 +161,12 @@ def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> No
     with (
         whole(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
-        _bar(len(order.seeds)) as bar,
+        counting(TASK, len(order.seeds), UNIT) as count,
     ):
         for part in parts(order.seeds, batch):
             for seed, content in zip(part, order.files(sampler, part), strict=True):
                 archive.writestr(zipfile.ZipInfo(file_name(seed), EPOCH), content)
-            bar.update(len(part))
+            count(len(part))
         manifest = zipfile.ZipInfo(MANIFEST, EPOCH)
         manifest.compress_type = zipfile.ZIP_DEFLATED
         archive.writestr(manifest, order.manifest())
@@ -190,11 +190,11 @@ def write_sheet(
             f"{path}: a sheet of {pixels:,} pixels; allowed: up to {LARGEST_SHEET:,}. "
             "A folder or a .zip takes any number of pictures"
         )
-    with _bar(count) as bar:
+    with counting(TASK, count, UNIT) as done:
         drawn = []
         for part in parts(order.seeds, batch):
             drawn.append(order.draw(sampler, part))
-            bar.update(len(part))
+            done(len(part))
     sheet = tile(np.concatenate(drawn), columns)
     write_whole(path, encode_png(sheet, recipe_text(request.words(order.file.config))))
 
@@ -230,44 +230,42 @@ def _check_absent(path: Path) -> None:
         raise OutputError(f"{path}: it is there already; remove it, or say another --output")
 
 
-def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "AbstractContextManager[Any]":
-    if ranks.rank > 0 or not sys.stderr.isatty():
-        return nullcontext(_Unseen())
-    # imported by name: where nobody looks it is not needed
-    tqdm = importlib.import_module("tqdm").tqdm
-    bar: AbstractContextManager[Any] = tqdm(total=total, initial=there, unit=" pictures")
-    return bar
-
-
-class _Unseen:
-    def update(self, count: int) -> None:
-        """Shows nothing."""
-
-
 # --- the command ---
 
 
 def add_command(commands: Any) -> None:
     """Adds `generate` to the commands."""
-    parser = commands.add_parser("generate")
+    parser = commands.add_parser(
+        "generate",
+        description="Generates the pictures of seeds, byte for byte as a service answers them.",
+        example="avatars --seeds 0-35 --output sheet.png",
+    )
     add_generator(parser)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seeds", help="such as 0-35,77")
+    which.add_argument("--seeds", help="seeds and ranges of them, such as 0-35,77")
     # torchrun takes --n for one of its own
     which.add_argument(
         "--n",
         "--count",
         type=Number(int, 1, MOST_SEEDS),
-        help="so many, from --first-seed on; under torchrun say --count",
+        help="number of pictures, of consecutive seeds from --first-seed on; under torchrun say "
+        "--count, as it has an option --n of its own",
     )
     parser.add_argument(
-        "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), help="of --n (default: 0)"
+        "--first-seed",
+        type=Number(int, 0, SEED_LIMIT - 1),
+        help="first seed of --n (default: 0)",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="a folder, a .zip, or a .png for one sheet"
+        "--output",
+        type=Path,
+        required=True,
+        help="a folder, a .zip, or a .png for one sheet of all",
     )
     parser.add_argument(
-        "--columns", type=Number(int, 1, 10_000), help="of a sheet (default: nearly square)"
+        "--columns",
+        type=Number(int, 1, 10_000),
+        help="columns of a sheet (default: nearly square)",
     )
     add_changes(parser)
     parser.set_defaults(command=_generate)
@@ -298,7 +296,7 @@ def _generate(options: argparse.Namespace) -> int:
     else:
         drawn = write_folder(order, sampler, output, batch, ranks)
         share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
-        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures drawn now{share}")
+        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures generated now{share}")
         return 0
     print(f"{output}: {len(order.seeds):,} pictures")
     return 0

@@ -1,4 +1,4 @@
-"""`interpolate`: the way through latent space from seed to seed, as an animation.
+"""`interpolate`: an animation through latent space from seed to seed.
 
 seeds -> rows of every frame -> sampler -> frames, side by side in a grid -> one file
 """
@@ -38,6 +38,7 @@ from model.training.commands.arguments import (
     read_output,
     read_sampler,
 )
+from model.training.run.progress import counting
 
 FORMATS = {".webp": "webp", ".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
 FRAMES_A_KEY = 20  # frames from each seed to the next, by default
@@ -47,13 +48,13 @@ GRID = re.compile(r"([1-9][0-9]?)x([1-9][0-9]?)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """Which animation is to be drawn. A grid of W x H has as many ways, side by side: the seeds of
-    the first, then those of the second, and so on.
+class Interpolation:
+    """Which animation is to be generated. A grid of W x H has as many cells, each with an
+    interpolation of its own: `path` has the seeds of the first, then those of the second, ...
     """
 
     file: GeneratorFile
-    path: Path  # through all seeds, of the first way, then of the second, ...
+    path: Path  # through the seeds of all cells
     grid: tuple[int, int] = (1, 1)  # columns, rows
     changes: Changes = DEFAULT_CHANGES
     output: Output = DEFAULT_OUTPUT
@@ -65,25 +66,32 @@ class Way:
 
     def rows(self) -> NDArray[np.float32]:
         """Returns the generator's input for every place of the first frame, then the second, ..."""
-        ways, stops = self.grid[0] * self.grid[1], self.path.stops
-        keys = len(stops) // ways
+        cells, stops = self.grid[0] * self.grid[1], self.path.stops
+        keys = len(stops) // cells
         parts = [
-            replace(self.path, stops=stops[keys * way : keys * (way + 1)]) for way in range(ways)
+            replace(self.path, stops=stops[keys * cell : keys * (cell + 1)])
+            for cell in range(cells)
         ]
         rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
         return rows.reshape(-1, rows.shape[-1])
 
     def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
-        """Draws all frames (frames, H, W, C)."""
+        """Generates all frames (frames, H, W, C)."""
         columns, lines = self.grid
         rows = self.rows()
-        parts = [sampler(rows[start : start + batch]) for start in range(0, len(rows), batch)]
+        parts = []
+        with counting("generating frames", len(rows), "pictures") as count:
+            for start in range(0, len(rows), batch):
+                parts.append(sampler(rows[start : start + batch]))
+                count(len(parts[-1]))
         pixels = np.concatenate(parts)
         cells = pixels.reshape(len(self.path), columns * lines, *pixels.shape[1:])
         return self.output.finish(np.stack([tile(frame, columns) for frame in cells]))
 
 
-def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64) -> None:
+def write_interpolation(
+    interpolation: Interpolation, sampler: Sampler, output: pathlib.Path, batch: int = 64
+) -> None:
     """Writes the animation in the format that the file's ending names.
 
     Raises:
@@ -93,15 +101,15 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
     format = FORMATS.get(output.suffix.lower())
     if format is None:
         raise OutputError(f"{output}: unknown ending; allowed: {', '.join(FORMATS)}")
-    side = way.file.config.crop * way.output.scale
-    pixels = len(way.path) * way.grid[0] * way.grid[1] * side * side
+    side = interpolation.file.config.crop * interpolation.output.scale
+    pixels = len(interpolation.path) * interpolation.grid[0] * interpolation.grid[1] * side * side
     if pixels > MOST_PIXELS:
         raise OutputError(f"{output}: {pixels:,} pixels; allowed: up to {MOST_PIXELS:,}")
-    frames = way.draw(sampler, batch)
-    recipe = recipe_text(way.words())
+    frames = interpolation.draw(sampler, batch)
+    recipe = recipe_text(interpolation.words())
     try:
         content = encode_animation(
-            frames, format, fps=way.path.fps, loop=way.path.loop, recipe=recipe
+            frames, format, fps=interpolation.path.fps, loop=interpolation.path.loop, recipe=recipe
         )
     except PictureTooLarge as error:
         raise OutputError(f"{output}: {error}") from None
@@ -115,25 +123,43 @@ def write_way(way: Way, sampler: Sampler, output: pathlib.Path, batch: int = 64)
 
 def add_command(commands: Any) -> None:
     """Adds `interpolate` to the commands."""
-    parser = commands.add_parser("interpolate")
+    parser = commands.add_parser(
+        "interpolate",
+        description="Interpolates between the latents of seeds; writes the frames as an animation.",
+        example="avatars --seeds 3,8,5 --loop --scale 4 --output loop.webp",
+    )
     add_generator(parser)
-    parser.add_argument("--seeds", required=True, help="two or more, such as 1,2,3")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help=f"{', '.join(FORMATS)}")
+    parser.add_argument("--seeds", required=True, help="two seeds or more, such as 1,2,3")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        help=f"animation file: {', '.join(FORMATS)} (.mp4 needs the extra `video`)",
+    )
     parser.add_argument(
         "--frames",
         type=Number(int, 2, 100_000),
-        help=f"of the whole way (default: {FRAMES_A_KEY} from each seed to the next)",
+        help=f"frames in all (default: {FRAMES_A_KEY} from each seed to the next)",
     )
     parser.add_argument(
-        "--mode", choices=MODES, help="default: slerp for a normal prior, else lerp"
-    )
-    parser.add_argument("--loop", action="store_true", help="lead back to the first seed, for ever")
-    parser.add_argument("--ease", choices=EASES, default="linear", help="speed between seeds")
-    parser.add_argument(
-        "--fps", type=Number(int, 1, LARGEST_FPS), default=20, help="frames a second (default: 20)"
+        "--mode", choices=MODES, help="interpolation (default: slerp for a normal prior, else lerp)"
     )
     parser.add_argument(
-        "--grid", default="1x1", help="ways side by side, such as 4x2; the seeds are dealt out"
+        "--loop", action="store_true", help="end at the first seed and repeat for ever"
+    )
+    parser.add_argument(
+        "--ease", choices=EASES, default="linear", help="speed between seeds (default: linear)"
+    )
+    parser.add_argument(
+        "--fps",
+        type=Number(int, 1, LARGEST_FPS),
+        default=20,
+        help="frames per second (default: 20)",
+    )
+    parser.add_argument(
+        "--grid",
+        default="1x1",
+        help="interpolations side by side, such as 4x2, among which the seeds are divided",
     )
     add_changes(parser)
     parser.set_defaults(command=_interpolate)
@@ -150,7 +176,7 @@ def _interpolate(options: argparse.Namespace) -> int:
     if keys < 2 or rest or len(seeds) > MOST_SEEDS:
         raise RecipeError(
             f"seeds: {len(seeds)} of them; allowed: two or more for each of {grid[0] * grid[1]} "
-            f"ways, as many for each, up to {MOST_SEEDS} in all"
+            f"interpolations, as many for each, up to {MOST_SEEDS} in all"
         )
     frames = options.frames or FRAMES_A_KEY * (keys - (not options.loop)) + (not options.loop)
     if frames < keys:
@@ -164,7 +190,7 @@ def _interpolate(options: argparse.Namespace) -> int:
         fps=options.fps,
     )
     changes, output = read_changes(file, options), read_output(options)
-    way = Way(file=file, path=path, grid=grid, changes=changes, output=output)
-    write_way(way, read_sampler(file, options), options.output, options.batch)
+    interpolation = Interpolation(file=file, path=path, grid=grid, changes=changes, output=output)
+    write_interpolation(interpolation, read_sampler(file, options), options.output, options.batch)
     print(f"{options.output}: {frames} frames")
     return 0

@@ -482,20 +482,35 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def add_command(commands: Any) -> None:
     """Adds `data` to the commands."""
-    data = commands.add_parser("data")
-    data.add_argument("source", help="folder, zip, official set by name, or zip of layers")
-    data.add_argument("--output", type=Path, help="zip file to write; the rest lies beside it")
-    data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side, with --output")
+    data = commands.add_parser(
+        "data",
+        description="Describes a set of pictures: what is taken, what is left out and why, and what "
+        "training\nwill do with it. With --output it writes the set as it is trained on.",
+        example="my-pictures --output my-set.zip --side 64",
+    )
+    data.add_argument("source", help="a folder, a zip, an official set, or a zip of layers")
     data.add_argument(
-        "--channels", type=int, choices=(1, 3), help="default: 1 where every picture is grey"
+        "--output", type=Path, help="zip file to write, with a list of what was found"
+    )
+    data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side in --output")
+    data.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="1 for grey, 3 for RGB (default: 1 where every picture is grey)",
     )
     add_fit(data)
     layers = data.add_argument_group("of layers")
     layers.add_argument(
-        "--count", type=Number(int, 1, 10**6), default=2000, help="a class (default: 2000)"
+        "--count",
+        type=Number(int, 1, 10**6),
+        default=2000,
+        help="pictures a class (default: 2000)",
     )
-    layers.add_argument("--seed", type=Number(int, 0, 2**32 - 1), default=0)
-    data.add_argument("--base-url", help="download official files from here instead")
+    layers.add_argument(
+        "--seed", type=Number(int, 0, 2**32 - 1), default=0, help="seed of the choice (default: 0)"
+    )
+    data.add_argument("--base-url", help="address to download official sets from instead")
     data.set_defaults(command=_prepare)
 
 

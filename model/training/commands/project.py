@@ -1,8 +1,7 @@
-"""`project`: the latent whose picture comes nearest to a given one, both pictures side by side."""
+"""`project`: GAN inversion, from a picture to the latent whose picture is nearest to it."""
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from model.encoding.formats import LARGEST_SCALE, enlarge
 from model.encoding.png import encode_png
@@ -33,6 +31,7 @@ from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
 from model.training.commands.arguments import Number, add_generator, read_generator
 from model.training.datasets.dataset import DataError
+from model.training.run.progress import counting
 
 
 def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
@@ -57,28 +56,50 @@ def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
 
 def add_command(commands: Any) -> None:
     """Adds `project` to the commands."""
-    parser = commands.add_parser("project")
+    parser = commands.add_parser(
+        "project",
+        description="Projects a picture into latent space by gradient descent from several starts.",
+        example="mnist seven.png --output both.png",
+    )
     add_generator(parser)
-    parser.add_argument("picture", type=Path, help="a picture file; its centre square is taken")
+    parser.add_argument("picture", type=Path, help="a picture file; its centre square counts")
     parser.add_argument(
-        "--output", type=Path, required=True, help="a .png: the picture, and what was found"
+        "--output",
+        type=Path,
+        required=True,
+        help="a .png: the given picture and the projected one, side by side",
     )
     parser.add_argument(
-        "--steps", type=Number(int, 1, MOST_STEPS), default=STEPS, help=f"default: {STEPS}"
+        "--steps",
+        type=Number(int, 1, MOST_STEPS),
+        default=STEPS,
+        help=f"steps of gradient descent (default: {STEPS})",
     )
     parser.add_argument(
-        "--starts", type=Number(int, 1, MOST_STARTS), default=STARTS, help=f"default: {STARTS}"
+        "--starts",
+        type=Number(int, 1, MOST_STARTS),
+        default=STARTS,
+        help=f"latents to start from (default: {STARTS})",
     )
     parser.add_argument(
-        "--seed", type=Number(int, 0, 2**32 - 1), default=0, help="of the starts (default: 0)"
+        "--seed",
+        type=Number(int, 0, 2**32 - 1),
+        default=0,
+        help="seed of the starts (default: 0)",
     )
     parser.add_argument(
-        "--class", dest="class_", metavar="NAME", help="or its number (default: the best)"
+        "--class",
+        dest="class_",
+        metavar="NAME",
+        help="name or number of a class (default: the nearest)",
     )
     parser.add_argument(
-        "--scale", type=Number(int, 1, LARGEST_SCALE), default=1, help="enlarge both (default: 1)"
+        "--scale",
+        type=Number(int, 1, LARGEST_SCALE),
+        default=1,
+        help="factor by which both are enlarged (default: 1)",
     )
-    parser.add_argument("--json", action="store_true", help="print z and the errors as JSON")
+    parser.add_argument("--json", action="store_true", help="print z, class and errors as JSON")
     parser.set_defaults(command=_project)
 
 
@@ -100,10 +121,9 @@ def _project(options: argparse.Namespace) -> int:
     )
     with _one_thread():
         before = last = next(iter(reports))
-        with tqdm(total=options.steps, unit=" steps", disable=not sys.stderr.isatty()) as bar:
+        with counting("projecting", options.steps, "steps") as count:
             for report in reports:
-                bar.update(report.step - last.step)
-                bar.set_postfix(error=f"{report.error:.2f}")
+                count(report.step - last.step)
                 last = report
     found = load_sampler(file, options.device)(last.row[None])
     both = enlarge(np.concatenate([picture[None], found]), options.scale)
@@ -133,5 +153,5 @@ def _say(
     named = f", class {words['class']}" if "class" in words else ""
     print(
         f"{options.output}: {found.error:.2f} levels of 255 apart (root mean square), "
-        f"{before.error:.2f} before the descent{named}"
+        f"{before.error:.2f} before gradient descent{named}"
     )

@@ -1,4 +1,4 @@
-"""One page on a run, for people: what its generator draws, what it learnt from, how good it is.
+"""One page on a run, for people: samples of its generator, its training pictures, its quality.
 
     run folder, generator, real pictures  ->  report.html, with every picture inside
 
@@ -9,9 +9,9 @@ import argparse
 import base64
 import html
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,12 @@ from model.metrics import nearest
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import Sampler, load_sampler
 from model.training.commands.arguments import Number
-from model.training.commands.evaluate import add_measuring, read_network, read_parts
+from model.training.commands.evaluate import (
+    add_measuring,
+    read_network,
+    read_parts,
+    run_features,
+)
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import thinned, train_features
@@ -40,8 +45,10 @@ from model.training.evaluation.figures import (
     explain,
     reference,
 )
+from model.training.run.measurements import Measured, keep, recall
 from model.training.run.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
-from model.training.run.run_folder import OPTIONS, RunError
+from model.training.run.progress import Say, silent, to_stderr
+from model.training.run.run_folder import RunError, outdir_of, read_options
 from model.training.run.run_log import WARNINGS, read_rows
 
 REPORT = "report.html"
@@ -94,14 +101,16 @@ def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, de
     page, generator = run_dir / REPORT, run_dir / "last" / CONFIG
     if page.exists() and page.stat().st_mtime >= generator.stat().st_mtime:
         return
+    say = partial(print, flush=True)
+    say(f"writing {page}: nearest training pictures, metrics and samples")
     try:
-        print(f"report: {report_run(run_dir, real, train, count, device)}", flush=True)
+        say(f"report: {report_run(run_dir, real, train, count, device, say)}")
     except Exception as error:
         print(f"warning: no report ({type(error).__name__}: {error})", flush=True)
 
 
 def best_or_last(run_dir: Path) -> Path:
-    """Returns the folder of the generator file that a page is about.
+    """Returns the model folder that a page is about.
 
     Raises:
         RunError: the run has neither.
@@ -113,27 +122,41 @@ def best_or_last(run_dir: Path) -> Path:
 
 
 def report_run(
-    run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str
+    run_dir: Path,
+    real: Reference | None,
+    train: Dataset,
+    count: int,
+    device: str,
+    say: Say = silent,
 ) -> Path:
-    """Draws the curves of a run, measures its best generator with `count` pictures, and writes the
-    page on it.
+    """Draws the curves of a run, measures its best generator with `count` pictures, where that has
+    not been done, and writes the page on it.
     """
     draw_plots(run_dir, print)
     file = read_generator_file(best_or_last(run_dir))
     config, sampler = file.config, load_sampler(file, device)
     network = real.network if real else None
     train = thinned(train)
-    features = train_features(network, train, config.data.split)
+    features = train_features(network, train, config.data.split, say)
     figures: Figures = {}
     real_figures: Figures = {}
     if real is not None:
-        figures = evaluate(
-            sampler, config.rows, real, count, train=features, classes=config.classes
+        protocol = Measured(
+            weights_sha256=config.weights_sha256,
+            network=real.network.name,
+            part=real.part,
+            data_sha256=real.data_sha256,
         )
+        if known := recall(run_dir, protocol, count):
+            figures = known[1]
+        else:
+            figures = evaluate(
+                sampler, config.rows, real, count, train=features, classes=config.classes, say=say
+            )
+            keep(run_dir, protocol, count, figures)
     if real is not None and features is not None and real.part == "test":
         some = np.random.default_rng(0).permutation(len(features))[:count]
-        real_figures = {**compare(real, features[some])}
-    record = json.loads((run_dir / OPTIONS).read_text())
+        real_figures = {**compare(real, features[some], say=say)}
     return write_report(
         run_dir,
         Subject(
@@ -141,7 +164,7 @@ def report_run(
             config=config,
             sampler=sampler,
             train=train,
-            record=record,
+            record=read_options(run_dir),
             figures=figures,
             real_figures=real_figures,
             network=network,
@@ -177,7 +200,7 @@ def _head(subject: Subject) -> str:
     facts = (
         f"{config.crop}x{config.crop} {colour} pictures by preset {config.preset} after "
         f"{config.images_seen:,} images seen ({config.images_seen / config.data.images:.1f} "
-        f"epochs), learnt from {config.data.name}, {config.data.images:,} pictures"
+        f"epochs), trained on {config.data.name}, {config.data.images:,} pictures"
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -238,7 +261,7 @@ def _interpolations(subject: Subject) -> str:
         )
         for index, ends in enumerate(keys)
     ]
-    about = "Where every step is a sound picture, more is learnt than single pictures by heart."
+    about = "Where every step is a sound picture, the generator has not just memorised pictures."
     return f"<h2>From one seed to another</h2>\n<p>{about}</p>\n{_named(strips)}"
 
 
@@ -288,12 +311,12 @@ def _metrics(subject: Subject) -> str:
         f'<td class="number">{_value(subject.real_figures.get(name))}</td></tr>'
         for name, value in subject.figures.items()
     ]
-    return f"""<h2>Figures</h2>
-<p>Each name holds its protocol: the figure, the number of samples, the real pictures that they are
-held against, and the network whose features are used, with the first digits of its hash. Figures
+    return f"""<h2>Metrics</h2>
+<p>Each name holds its protocol: the metric, the number of samples, the real pictures that they are
+compared with, and the network whose features are used, with the first digits of its hash. Metrics
 of another protocol are not to be compared with them; only those through inception are FID and
 KID as they are published. Beside them: what training pictures score in the samples' place.</p>
-<table><tr><th>figure</th><th>samples</th><th>training pictures</th></tr>
+<table><tr><th>metric</th><th>samples</th><th>training pictures</th></tr>
 {"".join(rows)}</table>"""
 
 
@@ -366,25 +389,33 @@ def _plain(value: Any) -> str:
 
 def add_command(commands: Any) -> None:
     """Adds `report` to the commands."""
-    page = commands.add_parser("report")
-    page.add_argument("run", type=Path, help="run folder; the page is its report.html")
+    page = commands.add_parser(
+        "report",
+        description="Writes report.html into a run folder: samples, interpolations, nearest "
+        "training pictures,\ncurves and metrics.",
+        example="runs/00000-mnist-dcgan-mnist-batch128",
+    )
+    page.add_argument("run", type=Path, help="run folder")
     page.add_argument("--data", help="real pictures (default: those of the run)")
     page.add_argument(
-        "--images", type=Number(int, 200, 100_000), default=5000, help="generated pictures"
+        "--images",
+        type=Number(int, 200, 100_000),
+        default=5000,
+        help="number of generated pictures to measure with (default: 5000)",
     )
-    add_measuring(page)
+    add_measuring(page, of_run=True)
     page.set_defaults(command=_report)
 
 
 def _report(options: argparse.Namespace) -> int:
     file = read_generator_file(best_or_last(options.run))
-    record = json.loads((options.run / OPTIONS).read_text())
+    record = read_options(options.run)
     path = data_path(options.data or record["data"]["path"], options.base_url)
     fit: Fit = record["config"].get("fit", "crop")
     bits: int = record["config"].get("bits", 0)
     train, test = read_parts(path, file.config.crop, file.config.network.channels, fit, bits)
-    device = resolve_device(options.device)
-    network = read_network(options, options.run.parent, train, test, device)
-    real = reference(network, test, train) if network else None
-    print(report_run(options.run, real, train, options.images, options.device))
+    device, outdir = resolve_device(options.device), outdir_of(options.run)
+    network = read_network(run_features(options, options.run), outdir, train, test, device)
+    real = reference(network, test, train, say=to_stderr) if network else None
+    print(report_run(options.run, real, train, options.images, options.device, to_stderr))
     return 0

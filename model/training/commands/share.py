@@ -1,4 +1,4 @@
-"""`onnx` and `push`: a generator file in a form, or at a place, where others use it."""
+"""`onnx` and `push`: a model folder as one ONNX file, or uploaded to the Hugging Face Hub."""
 
 import argparse
 import importlib
@@ -6,31 +6,48 @@ from pathlib import Path
 from typing import Any
 
 from model.files import OutputError
+from model.generator_file import WEIGHTS
 from model.generators import generator_folder
 from model.samplers.onnx_file import write_onnx
 from model.training.commands.arguments import GENERATOR_HELP, read_generator
 
+LARGER = 1.3  # times the weights of the model folder, from which the size is explained
+
 
 def add_command(commands: Any) -> None:
     """Adds `onnx` and `push` to the commands."""
-    onnx = commands.add_parser("onnx")
+    onnx = commands.add_parser(
+        "onnx",
+        description="Writes a generator as one ONNX file, checked to generate the same bytes.",
+        example="mnist --output mnist.onnx",
+    )
     onnx.add_argument("generator", help=GENERATOR_HELP)
     onnx.add_argument("--output", type=Path, required=True, help="a .onnx file")
     onnx.set_defaults(command=_onnx)
 
-    push = commands.add_parser("push")
+    push = commands.add_parser(
+        "push",
+        description="Uploads a model folder to the Hugging Face Hub, with the token of HF_TOKEN or "
+        "`hf auth login`.",
+        example="my-digits owner/my-digits --private",
+    )
     push.add_argument("generator", help=GENERATOR_HELP)
-    push.add_argument("repository", help="owner/name; made where there is none")
-    push.add_argument("--private", action="store_true", help="if it has to be made")
-    push.add_argument("--message", help="of the commit")
+    push.add_argument("repository", help="owner/name; created if there is none")
+    push.add_argument("--private", action="store_true", help="create it as a private one")
+    push.add_argument("--message", help="message of the commit")
     push.set_defaults(command=_push)
 
 
 def _onnx(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() != ".onnx":
         raise OutputError(f"{options.output}: a file whose name ends in .onnx is wanted")
+    folder = generator_folder(options.generator)
     write_onnx(read_generator(options), options.output)
-    print(f"{options.output}: {options.output.stat().st_size:,} bytes, checked")
+    size, weights = options.output.stat().st_size, (folder / WEIGHTS).stat().st_size
+    why = ""
+    if size > weights * LARGER:
+        why = f"; {WEIGHTS} has {weights:,}: batch norms are folded into weights in float32 here"
+    print(f"{options.output}: {size:,} bytes, checked{why}")
     return 0
 
 

@@ -8,13 +8,15 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
+from model.generator_file import GeneratorFileError
 from model.latent_space.latents import PRIORS
 from model.samplers.pytorch import computes_bf16, resolve_device
 from model.training import loop
@@ -24,13 +26,14 @@ from model.training.commands import report
 from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit
 from model.training.commands.evaluate import add_measuring, read_network
 from model.training.datasets.dataset import DataError, Dataset, Split, extent, load, own_form
-from model.training.datasets.downloads import data_path
+from model.training.datasets.downloads import CACHE, OFFICIAL, data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
 from model.training.discriminators.frozen_features import weights_path
 from model.training.distributed import Ranks, joined
 from model.training.evaluation import figures as evaluate
 from model.training.presets import PRESETS, Game, Schedule, TrainConfig
 from model.training.run import run_folder
+from model.training.run.progress import to_stderr
 from model.training.start import Start, check_agrees, read_start, suited
 
 ABSENT = (
@@ -40,7 +43,7 @@ ABSENT = (
 WITHOUT_BF16 = "in float32, for this processor has no fast bfloat16"
 SNAPSHOTS = 15  # in a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
-# which options of the modern presets each game uses
+# which options of the modern presets each loss uses
 PARTS: dict[Game, tuple[str, ...]] = {
     "article": (),
     "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),
@@ -56,30 +59,68 @@ PARTS["modern"] = (
 )
 
 
+@dataclass(frozen=True)
+class OfficialSet:
+    """What is known of an official set without its files; each has ten classes."""
+
+    train: int  # pictures
+    test: int  # pictures
+    side: int  # pixels
+    channels: int
+
+    def images(self, split: Split) -> int:
+        """Returns the number of pictures in a part."""
+        return {"train": self.train, "test": self.test, "all": self.train + self.test}[split]
+
+
+OFFICIAL_SETS = {
+    "mnist": OfficialSet(60_000, 10_000, 28, 1),
+    "fashion-mnist": OfficialSet(60_000, 10_000, 28, 1),
+    "svhn": OfficialSet(73_257, 26_032, 32, 3),
+}
+
+
 def add_command(commands: Any) -> None:
     """Adds `train` to the commands."""
-    train = commands.add_parser("train")
+    train = commands.add_parser(
+        "train",
+        description="Trains a GAN on a folder or zip of pictures, or on an official set. Writes a "
+        "run folder\nwith log, sample grids, checkpoints and model folders. The same command again "
+        "resumes.",
+        example="--data my-pictures --hours 1",
+    )
     presets = "; ".join(f"{name}: {preset.about}" for name, preset in PRESETS.items())
     train.add_argument(
         "--preset",
         choices=(AUTO, *PRESETS),
-        help=f"{AUTO}: by the pictures, the hours and the device (default); {presets}",
+        metavar="NAME",
+        help="network, loss and hyper-parameters. "
+        f"{AUTO} (default): chosen by the pictures, the hours and the device; {presets}",
     )
     train.add_argument(
-        "--data", help="folder, zip, or official set by name; default: the preset's own set"
+        "--data",
+        help="training pictures: a folder, a zip, or an official set by name "
+        f"({', '.join(OFFICIAL)}). Default: the preset's own set",
     )
     train.add_argument(
         "--from",
         dest="start",
         metavar="GENERATOR",
-        help=f"start from its networks: {GENERATOR_HELP}; without --preset with its own",
+        help=f"fine-tune: start from the weights of a generator ({GENERATOR_HELP}); without "
+        "--preset, with its preset",
     )
     train.add_argument(
-        "--outdir", type=Path, default=Path("runs"), help="run folders go here (default: runs)"
+        "--outdir", type=Path, default=Path("runs"), help="where run folders go (default: runs)"
     )
-    train.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
     train.add_argument(
-        "--seed", type=Number(int, 0, 2**32 - 1), help="of weights, order and latents (default: 0)"
+        "--dry-run",
+        action="store_true",
+        help="print the resolved options as JSON and stop; writes and downloads nothing",
+    )
+    train.add_argument(
+        "--seed",
+        type=Number(int, 0, 2**32 - 1),
+        help="seed of initial weights, order of pictures and latents (default: 0)",
     )
     which = train.add_mutually_exclusive_group()
     which.add_argument("--resume", type=Path, metavar="RUN", help="continue this run folder")
@@ -88,7 +129,7 @@ def add_command(commands: Any) -> None:
     length.add_argument(
         "--epochs",
         type=Number(int, 1, 100_000),
-        help="passes over the data (default: the preset's)",
+        help="length in passes over the data (default: the preset's)",
     )
     length.add_argument(
         "--kimg", type=Number(float, 0.001, 1e7), help="length in thousands of images instead"
@@ -96,31 +137,45 @@ def add_command(commands: Any) -> None:
     length.add_argument(
         "--hours",
         type=Number(float, 0.001, 10_000),
-        help="length in hours instead, measuring and saving included, earlier starts counted "
+        help="length in hours instead, with measuring and saving, over all starts "
         f"(default of {AUTO}: {HOURS:g})",
     )
     train.add_argument(
         "--batch", type=Number(int, 2, 65536), help="images per step (default: the preset's)"
     )
     train.add_argument(
-        "--split", choices=("train", "test", "all"), help="all: the notebook's way (default: train)"
+        "--split",
+        choices=("train", "test", "all"),
+        help="part of the data to train on (default: train, so that quality can be measured on "
+        "the test part)",
     )
-    train.add_argument("--prior", choices=PRIORS, help="of the latents (default: the preset's)")
+    train.add_argument(
+        "--prior", choices=PRIORS, help="distribution of the latents (default: the preset's)"
+    )
     train.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
-        help="of the convolutions (default: bf16 for the modern presets on a GPU or a CPU with "
-        "AVX-512, else fp32)",
+        help="data type in which convolutions are computed; weights, losses and optimisers stay "
+        "float32 (default: bf16 for the modern presets on a GPU or a CPU with AVX-512, else fp32)",
     )
     train.add_argument(
-        "--grid-steps", type=Number(int, 1, 10**9), default=100, help="steps between sample grids"
+        "--grid-steps",
+        type=Number(int, 1, 10**9),
+        default=100,
+        help="steps between sample grids (default: 100)",
     )
     train.add_argument(
         "--snapshot-kimg",
         type=Number(float, 0.001, 1e6),
-        help="thousands of images between snapshots (default: the preset's, or an epoch)",
+        help="thousands of images between snapshots, each measured and saved as a model folder "
+        "(default: the preset's, or an epoch)",
     )
-    train.add_argument("--checkpoint-seconds", type=Number(float, 0, 86400), default=120.0)
+    train.add_argument(
+        "--checkpoint-seconds",
+        type=Number(float, 0, 86400),
+        default=120.0,
+        help="seconds between checkpoints, from which a run resumes (default: 120)",
+    )
     train.add_argument(
         "--keep",
         type=Number(int, 1, 10**6),
@@ -131,49 +186,56 @@ def add_command(commands: Any) -> None:
         "--figure-images",
         type=Number(int, 200, 100_000),
         default=5000,
-        help="in each snapshot's quality figure",
+        help="generated pictures with which each snapshot is measured (default: 5000)",
     )
-    modern = train.add_argument_group("of the modern presets")
+    modern = train.add_argument_group("options of the presets modern-*, sngan-32 and sagan-64")
     modern.add_argument(
-        "--unconditional", action="store_true", help="leave the classes of the pictures out"
+        "--unconditional", action="store_true", help="ignore the classes of the pictures"
     )
-    modern.add_argument("--mirror", action="store_true", help="show half of the pictures mirrored")
+    modern.add_argument(
+        "--mirror", action="store_true", help="flip half of the real pictures horizontally"
+    )
     modern.add_argument(
         "--augment",
         type=Number(float, 0, 0.8),
-        help="probability of moving and of cutting, at the end of the burn-in (default: the "
-        "preset's)",
+        help="probability with which real and generated pictures are augmented (translation and "
+        "cutout) before the discriminator sees them, reached at the end of the burn-in; for small "
+        "sets (default: the preset's)",
     )
     modern.add_argument(
         "--gamma",
         type=Number(float, 0, 10_000),
-        help="weight of the penalties at the start; falls to a tenth. Larger: less variety lost, "
-        "more blur",
+        help="weight of the gradient penalties R1 and R2. Larger: more stable and less mode "
+        "collapse, but blurrier pictures (default: the preset's)",
     )
     modern.add_argument(
         "--frozen-features",
         choices=("imagenet", "none"),
-        help="by which a projected discriminator looks at pictures beside the other; none: more "
-        "images an hour, later crisp (default: imagenet where its package is installed)",
+        help="features of a second, projected discriminator; none: a third less time per image, "
+        "but pictures become crisp later (default: imagenet where its package is installed)",
     )
     modern.add_argument(
         "--discriminator-weight",
         type=Number(float, 0, 1000),
-        help="of the discriminator of pixels, beside 1 for each head on frozen features",
+        help="weight of the pixel discriminator's loss; each head on frozen features has weight 1 "
+        "(default: the preset's)",
     )
     modern.add_argument(
         "--steady-kimg",
         type=Number(float, 0.001, 1e6),
-        help="thousands of images for which the rates stay; then they fall with their root",
+        help="thousands of images with constant learning rates; from then on they fall as one over "
+        "the square root of the images seen (default: the preset's)",
     )
     modern.add_argument(
         "--cooldown",
         type=Number(float, 0, 0.9),
-        help="last share of the run, over which the rates fall to a tenth (default: 0.3); a run "
-        "that is made longer afterwards warms up again",
+        help="last share of the run, over which the learning rates fall to a tenth (default: 0.3); "
+        "a run that is made longer afterwards warms up again",
     )
     modern.add_argument(
-        "--penalty-interval", type=Number(int, 1, 64), help="steps between penalties"
+        "--penalty-interval",
+        type=Number(int, 1, 64),
+        help="steps between gradient penalties (default: the preset's)",
     )
     for option, network in (("--width", "generator"), ("--discriminator-width", "discriminator")):
         modern.add_argument(
@@ -184,12 +246,14 @@ def add_command(commands: Any) -> None:
     modern.add_argument(
         "--learning-rate",
         type=Number(float, 1e-7, 1),
-        help="at the start; of the generator, where the two differ",
+        help="initial learning rate of the generator; the discriminator's keeps its ratio to it "
+        "(default: the preset's)",
     )
     modern.add_argument(
         "--burn-in-kimg",
         type=Number(float, 0, 1e6),
-        help="thousands of images after which rates, gamma and augmentation stay",
+        help="thousands of images over which learning rates, gamma and augmentation reach their "
+        "final values (presets modern-*-v1; default: the preset's)",
     )
     add_fit(train)
     add_measuring(train)
@@ -212,20 +276,22 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     ranks.share(config.batch)
     if not (options.data or config.data):
         raise DataError(f"preset {config.preset} has no set of its own; say --data FOLDER or ZIP")
+    named = options.data or config.data
+    unseen = _is_unseen(options, named)
     with ranks.one_before_the_others():
-        path = data_path(options.data or config.data, options.base_url)
-    config = _suited(config, path, start)
+        path = CACHE / named if unseen else data_path(named, options.base_url)
+    config = _suited(config, path, start, unseen)
     if start:
         check_agrees(config, start)
-    data = _part(path, config.split, config)
+    data = _unseen_part(named, config) if unseen else _part(path, config.split, config)
     shown = []
     if options.frozen_features is None and PRESETS[options.preset].config.frozen_features:
         shown += [] if config.frozen_features else [ABSENT]
     if config.network.takes_classes and not options.unconditional:
         check_names(data.classes)
         config = replace(config, network=replace(config.network, classes=len(data.classes)))
-    sha256 = data.fingerprint
-    fingerprint = config.fingerprint(sha256)
+    sha256 = None if unseen else data.fingerprint
+    fingerprint = config.fingerprint(sha256) if sha256 else None
     schedule = _schedule(options, config, len(data))
     record = {
         "command": f"{options.program} {options.typed}",
@@ -234,6 +300,7 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
         "schedule": asdict(schedule),
         **({"start": start.file.config.id} if start else {}),
         "data": {"path": str(path), "name": data.name, "images": len(data), "sha256": sha256},
+        "features": options.features,
         "device": str(device),
         "torch": str(torch.__version__),
         **({"auto": str(chosen)} if chosen else {}),
@@ -246,7 +313,11 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
             for line in (*taken(data, None, config.network.classes, left_out), *data.notes):
                 print(line, file=sys.stderr)
             print(json.dumps(record, indent=2))
+            if unseen:
+                to_stderr(f"{named} is not here yet; a run downloads it to {path}")
         return 0
+    assert sha256 is not None
+    assert fingerprint is not None
     if config.bf16 and not options.precision and not computes_bf16(device):
         config = replace(config, bf16=False)  # not of the fingerprint: the run may move machines
         shown.append(WITHOUT_BF16)
@@ -278,10 +349,11 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
         broken = sorted({*data.broken, *test.broken})
         check_broken(path, broken, data.files)
         write_broken(folder / "broken.txt", broken)
-        network = read_network(options, options.outdir, train_part, test, device)
+        outdir = run_folder.outdir_of(folder)
+        network = read_network(options.features, outdir, train_part, test, device)
         seen_through = [f"quality is measured through {network.name}"] if network else []
         if network is None:
-            print("warning: no feature network, so no quality figure and no `best`; see the grids")
+            print("warning: no feature network, so no quality metric and no `best`; see the grids")
         run = replace(
             run,
             notes=(
@@ -291,7 +363,7 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
                 *broken_notes(broken),
                 *seen_through,
             ),
-            real=evaluate.reference(network, test, train_part) if network else None,
+            real=evaluate.reference(network, test, train_part, say=to_stderr) if network else None,
             folder=folder,
         )
         if not loop.train(run, _Stop()):
@@ -325,11 +397,15 @@ def _chosen(ranks: Ranks, options: argparse.Namespace, device: torch.device) -> 
     """Fills in what the options leave open, as if it had been given."""
     if not options.data:
         raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
+    if unseen := _is_unseen(options, options.data):
+        known = OFFICIAL_SETS[options.data]
+        count, side = known.images(options.split or "train"), known.side
     with ranks.one_before_the_others():
-        path = data_path(options.data, options.base_url)
+        path = CACHE / options.data if unseen else data_path(options.data, options.base_url)
     if not (options.kimg or options.epochs or options.hours):
         options.hours = HOURS
-    count, side = extent(path, options.split or "train")
+    if not unseen:
+        count, side = extent(path, options.split or "train")
     hours = options.hours or HOURS
     chosen = choose(side=side, count=count, hours=hours, cuda=device.type == "cuda")
     if options.batch:
@@ -344,6 +420,11 @@ def _read_start(options: argparse.Namespace) -> tuple[Start | None, bool]:
     """Reads what the run starts from, and whether it is to have its preset and network."""
     if options.start is None:
         return None, False
+    if options.dry_run and options.start.startswith("hf:"):
+        raise GeneratorFileError(
+            f"--from {options.start}: a dry run downloads nothing; say --from with a folder, or "
+            "leave --dry-run out"
+        )
     start = read_start(options.start)
     if own := options.preset in (None, AUTO):
         options.preset = start.preset
@@ -389,7 +470,7 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     if wrong:
         option = wrong[0].replace("_", "-")
         raise loop.TrainingError(
-            f"{option} is no part of preset {config.preset}, whose game is {config.game}"
+            f"--{option} is no option of preset {config.preset}, whose loss is {config.game}"
         )
     if options.learning_rate:
         ratio = options.learning_rate / config.learning_rate
@@ -410,13 +491,14 @@ def _thousands(kimg: float | None) -> float | None:
     return None if kimg is None else kimg * 1000
 
 
-def _suited(config: TrainConfig, path: Path, start: Start | None) -> TrainConfig:
+def _suited(config: TrainConfig, path: Path, start: Start | None, unseen: bool) -> TrainConfig:
     """Fits a preset without a set of its own to the pictures: grey where all are grey, and an
     official set in its own size where that is less than the preset's, but more than half of it.
     """
     if config.data:
         return config
-    side, channels = own_form(path)
+    known = OFFICIAL_SETS[path.name] if unseen else None
+    side, channels = (known.side, known.channels) if known else own_form(path)
     if start:  # in the size and, where it draws in colour, the colour of what it starts from
         channels = max(channels, start.file.config.network.channels)
         return replace(config, network=replace(config.network, channels=channels))
@@ -456,6 +538,31 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
         snapshot_images=between if options.hours else between or preset.snapshot_images,
         snapshot_seconds=pause,
     )
+
+
+def _is_unseen(options: argparse.Namespace, data: str) -> bool:
+    """Returns whether this is a dry run on an official set that would have to be downloaded."""
+    if not options.dry_run or data not in OFFICIAL or Path(data).exists():
+        return False
+    return not all((CACHE / data / file).is_file() for file in OFFICIAL[data].registry)
+
+
+def _unseen_part(name: str, config: TrainConfig) -> Dataset:
+    """Returns a part of an official set as far as it is known without its files: all black.
+
+    Raises:
+        DataError: its pictures are of another shape than the preset's.
+    """
+    known = OFFICIAL_SETS[name]
+    wanted = config.picture_side, config.network.channels
+    if wanted != (known.side, known.channels):
+        raise DataError(
+            f"{name}: the pictures are {known.side}x{known.side} with {known.channels} channel(s); "
+            f"this preset wants {wanted[0]}x{wanted[0]} with {wanted[1]}"
+        )
+    shape = known.images(config.split), known.side, known.side, known.channels
+    images = np.broadcast_to(np.uint8(0), shape)
+    return Dataset(name=name, images=images, labels=None, classes=tuple(map(str, range(10))))
 
 
 def _part(path: Path, part: Split, config: TrainConfig) -> Dataset:

@@ -1,4 +1,4 @@
-"""The grids of a run as one animation: how the generator came to draw."""
+"""The sample grids of a run as one animation: how the generator learned."""
 
 import argparse
 from pathlib import Path
@@ -46,7 +46,11 @@ def write_video(run_dir: Path, output: Path, fps: float) -> int:
 
 def add_command(commands: Any) -> None:
     """Adds `video` to the commands."""
-    video = commands.add_parser("video")
+    video = commands.add_parser(
+        "video",
+        description="Joins the sample grids of a run into an animation.",
+        example="runs/00000-mnist-dcgan-mnist-batch128 --output training.webp",
+    )
     video.add_argument("run", type=Path, help="run folder")
     video.add_argument(
         "--output", type=Path, help=".webp, .gif or .png (default: RUN/training.webp)"

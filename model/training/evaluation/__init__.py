@@ -1,1 +1,1 @@
-"""What networks see in pictures, and the figures of quality."""
+"""What networks see in pictures, and metrics of quality."""

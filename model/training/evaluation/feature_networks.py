@@ -3,7 +3,6 @@ was trained here before, or one that is trained now and kept.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +19,11 @@ from model.training.evaluation.features import (
     train_extractor,
     train_selfsup,
 )
-from model.training.evaluation.figures import FeatureNetwork
+from model.training.evaluation.figures import FeatureNetwork, look
 from model.training.evaluation.inception import load_inception
+from model.training.run.progress import Say, silent
 
+WITHOUT = "--features none does without"
 TRAIN_IMAGES = 60_000  # training pictures that are searched for the nearest
 SHIPPED_CLASSIFIERS = Path(__file__).parent.parent / "classifiers"
 
@@ -41,10 +42,12 @@ def find_network(
     train: Dataset,
     test: Dataset,
     device: torch.device,
-    say: Callable[[str], None],
+    say: Say,
+    instead: str = WITHOUT,
 ) -> FeatureNetwork | None:
     """Loads or trains the network of the kind `asked`, or loads it from the folder of that name:
     auto is the classifier where the pictures have labels, else selfsup. Returns None for none.
+    `instead` is told where one is trained: how to do without.
 
     Raises:
         ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
@@ -62,7 +65,7 @@ def find_network(
     folder = outdir / "classifiers" / (train.fingerprint[:12] + ("" if classifies else "-selfsup"))
     if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
         return shipped or load_extractor(folder, device)
-    say(f"training the network that measures quality, kept in {folder}; --features none: without")
+    say(f"training the feature network that measures quality, once, kept in {folder}; {instead}")
     start = time.monotonic()
     learn = train_extractor if classifies else train_selfsup
     epochs = sensible_epochs(len(train), labelled=classifies)
@@ -91,12 +94,12 @@ def thinned(train: Dataset) -> Dataset:
 
 
 def train_features(
-    network: FeatureNetwork | None, train: Dataset, learnt: Split
+    network: FeatureNetwork | None, train: Dataset, part: Split, say: Say = silent
 ) -> Features | None:
-    """Computes features of thinned training pictures, for a generator that has learnt from the part
-    `learnt`. Returns None where there are none: through Inception, which would take hours without a
-    GPU, or where the generator has learnt from the test pictures too, so that nothing is held out.
+    """Computes features of thinned training pictures, for a generator that was trained on this
+    part. Returns None where there are none: through Inception, which would take hours without a
+    GPU, or where the generator was trained on the test pictures too, so that nothing is held out.
     """
-    if not isinstance(network, Extractor) or learnt != "train":
+    if not isinstance(network, Extractor) or part != "train":
         return None
-    return network(train.images)[0]
+    return look(network, train.images, "features of training pictures", say)[0]

@@ -1,15 +1,16 @@
-"""The feature network behind the quality figures: small, and trained by a command of this project.
+"""The feature network behind the quality metrics: small, and trained by a command of this project.
 
     pixels (N, H, W, C) uint8 -> 128 features and class probabilities
 
-With labelled pictures it is a classifier; without, it learns by itself (see `pretext`); of pictures
-stacked from layers it may name those too (see `parts`). It is not an Inception network: a distance
-in its features compares generators on one data set, and is not called FID.
+With labelled pictures it is a classifier; without, it is self-supervised (see `self_supervised`);
+of pictures composited from layers it may name those too (see `parts`). It is not an Inception
+network: a distance in its features compares generators on one data set, and is not called FID.
 """
 
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -23,12 +24,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from model.images import HALF_RANGE
 from model.mistakes import Mistake
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.self_supervised import DAMAGES, clusters, damage
 from model.training.run.checkpoint import write_atomically
+from model.training.run.progress import Progress, Say, duration
 
 CONFIG = "config.json"
 FEATURES = 128
@@ -36,9 +39,13 @@ BATCH = 128
 SHIFT = 2  # pixels; pictures move by up to so much while the network learns
 FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels into channels
 WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # weights of the losses
-LEARNT_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
+SHOWN_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
 MOST_PASSES = 60
 SAID = 5  # times, while it learns, how well it does
+TIMED = 4  # steps for an estimate; the first one warms up
+LEARNING_RATE = 2e-3
+KNOWN = 0.995  # share of the training pictures, shifted and damaged, that it names right
+SATURATED = 3  # epochs in a row after which nothing is left to learn
 
 Layout = Literal["dense", "folded"]
 
@@ -53,7 +60,7 @@ class ExtractorConfig:
 
     side: int  # pixels per side
     channels: int
-    classes: tuple[str, ...]  # none: it has learnt without
+    classes: tuple[str, ...]  # none: it was trained without
     data: str
     data_sha256: str
     epochs: int
@@ -66,7 +73,7 @@ class ExtractorConfig:
 
     @property
     def kind(self) -> str:
-        """What a figure's name calls it."""
+        """What a metric's name calls it."""
         if self.parts:
             return "parts"
         return "classifier" if self.classes else "selfsup"
@@ -217,10 +224,10 @@ def load_extractor(folder: Path, device: torch.device) -> Extractor:
 
 
 def sensible_epochs(pictures: int, labelled: bool) -> int:
-    """Returns the passes over so many pictures: LEARNT_PICTURES in all, at most MOST_PASSES; three
+    """Returns the passes over so many pictures: SHOWN_PICTURES in all, at most MOST_PASSES; three
     at least where there are classes to learn.
     """
-    return int(np.clip(LEARNT_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
+    return int(np.clip(SHOWN_PICTURES // pictures, 3 if labelled else 1, MOST_PASSES))
 
 
 def train_extractor(
@@ -230,7 +237,7 @@ def train_extractor(
     epochs: int,
     seed: int,
     device: torch.device,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Extractor:
     """Trains a classifier of the labelled pictures in `train`; its config states its accuracy on
     `test`.
@@ -247,7 +254,8 @@ def train_extractor(
     def accuracy(network: Classifier, damages: nn.Linear) -> float:
         return Extractor(config, network, device).accuracy(test)
 
-    return _learn(config, train, accuracy, "test accuracy", device, say)
+    judge = accuracy if len(test) else None
+    return _learn(config, train, judge, "test accuracy", device, say)
 
 
 def train_selfsup(
@@ -257,14 +265,14 @@ def train_selfsup(
     epochs: int,
     seed: int,
     device: torch.device,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Extractor:
     """Trains a feature network of pictures whose labels, if there are any, it is not shown. Its
     config states how much of the damage done to test pictures it names.
     """
     config = _new_config(train, (), epochs, seed)
-    order = np.random.default_rng(seed).permutation(len(train))[:LEARNT_PICTURES]
-    learnt = replace(train, images=train.images[order], labels=None)
+    order = np.random.default_rng(seed).permutation(len(train))[:SHOWN_PICTURES]
+    shown = replace(train, images=train.images[order], labels=None)
 
     def named(network: Classifier, damages: nn.Linear) -> float:
         network.eval()
@@ -276,7 +284,8 @@ def train_selfsup(
                 right.append(damages(network.embed(images)).argmax(1) == kinds)
         return float(torch.cat(right).float().mean())
 
-    return _learn(config, learnt, named, "damage named in test pictures", device, say)
+    judge = named if len(test) else None
+    return _learn(config, shown, judge, "damage named in test pictures", device, say)
 
 
 def _new_config(
@@ -294,60 +303,118 @@ def _new_config(
     )
 
 
+class _Learner:
+    """A feature network that learns, with the heads for what it learns, and its optimiser."""
+
+    def __init__(
+        self,
+        config: ExtractorConfig,
+        train: Dataset,
+        groups: tuple[NDArray[np.int64], int],
+        device: torch.device,
+    ) -> None:
+        labels, count = groups
+        self._train, self._device = train, device
+        self.network = Classifier(config).to(device)
+        self.damages = nn.Linear(FEATURES, len(DAMAGES)).to(device)
+        alike = nn.Linear(FEATURES, count).to(device)
+        self._tasks: list[tuple[str, nn.Module, NDArray[np.int64]]] = [("clusters", alike, labels)]
+        if self.network.logits is not None and train.labels is not None:
+            self._tasks.append(("classes", self.network.logits, train.labels))
+        learning = nn.ModuleList([self.network, self.damages, alike])
+        self.optimizer = torch.optim.Adam(learning.parameters(), lr=LEARNING_RATE)
+
+    def step(self, chosen: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        """Learns from the pictures at these places; returns which ones the network names right, by
+        class, or by damage where there are no classes.
+        """
+        shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2))
+        shifted = np.roll(self._train.images[chosen], shift, axis=(1, 2))
+        images = to_input(torch.from_numpy(shifted).to(self._device))
+        half = len(images) // 2
+        damaged, kinds = damage(images[:half], random)
+        features = self.network.embed(torch.cat([damaged, images[half:]]))
+        features = functional.dropout(features, 0.3)
+        wanted = torch.cat([kinds, kinds.new_zeros(len(images) - half)])
+        logits = self.damages(features)
+        loss = WEIGHTS["damage"] * functional.cross_entropy(logits, wanted)
+        for task, head, target in self._tasks:
+            wanted = torch.from_numpy(target[chosen]).to(self._device)
+            logits = head(features)
+            loss = loss + WEIGHTS[task] * functional.cross_entropy(logits, wanted)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        right: Tensor = logits.detach().argmax(1) == wanted
+        return right
+
+
 def _learn(
     config: ExtractorConfig,
     train: Dataset,
-    judge: Callable[[Classifier, nn.Linear], float],
+    judge: Callable[[Classifier, nn.Linear], float] | None,
     word: str,
     device: torch.device,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Extractor:
     """Learns three things from the same features: the classes if there are any, the clusters, and
     the damage done to half of the pictures. Without the last two, the features of pictures in few
     classes would say little more than the class.
 
     Adam with a learning rate that falls from 2e-3 to 0 along a half cosine; pictures shift by up to
-    two pixels.
+    two pixels. Where nothing is left to learn, since all test pictures (if any) and nearly all
+    training pictures have been named right for SATURATED epochs, the rate falls to 0 over a few
+    epochs more.
     """
+    say(
+        f"{config.kind}: up to {config.epochs} epochs of {len(train):,} pictures, about "
+        f"{duration(_seconds(config, train, device))} on this machine"
+    )
     random = np.random.default_rng(config.seed)
-    groups, count = clusters(train.images, config.seed)
+    groups = clusters(train.images, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = Classifier(config).to(device)
-        damages = nn.Linear(FEATURES, len(DAMAGES)).to(device)
-        alike = nn.Linear(FEATURES, count).to(device)
-        tasks: list[tuple[str, nn.Module, NDArray[np.int64]]] = [("clusters", alike, groups)]
-        if network.logits is not None and train.labels is not None:
-            tasks.append(("classes", network.logits, train.labels))
-        learning = nn.ModuleList([network, damages, alike])
-        optimizer = torch.optim.Adam(learning.parameters(), lr=2e-3)
-        steps = config.epochs * -(-len(train) // BATCH)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for epoch in range(config.epochs):
-            network.train()
-            order = random.permutation(len(train))
+        learner = _Learner(config, train, groups, device)
+        epochs, steps = config.epochs, -(-len(train) // BATCH)
+        schedule = CosineAnnealingLR(learner.optimizer, epochs * steps)
+        progress = Progress(f"training {config.kind}", epochs * steps, say)
+        done = saturated = 0
+        while done < epochs:
+            learner.network.train()
+            order, right = random.permutation(len(train)), []
             for start in range(0, len(train), BATCH):
-                chosen = order[start : start + BATCH]
-                shift = tuple(random.integers(-SHIFT, SHIFT + 1, 2))
-                shifted = np.roll(train.images[chosen], shift, axis=(1, 2))
-                images = to_input(torch.from_numpy(shifted).to(device))
-                half = len(images) // 2
-                damaged, kinds = damage(images[:half], random)
-                features = network.embed(torch.cat([damaged, images[half:]]))
-                features = functional.dropout(features, 0.3)
-                named = torch.cat([kinds, kinds.new_zeros(len(images) - half)])
-                loss = WEIGHTS["damage"] * functional.cross_entropy(damages(features), named)
-                for task, head, target in tasks:
-                    wanted = torch.from_numpy(target[chosen]).to(device)
-                    loss = loss + WEIGHTS[task] * functional.cross_entropy(head(features), wanted)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
+                right.append(learner.step(order[start : start + BATCH], random))
                 schedule.step()
-            if (epoch + 1) % -(-config.epochs // SAID) == 0 or epoch + 1 == config.epochs:
-                accuracy = judge(network, damages)
-                say(f"{config.kind} epoch {epoch + 1} of {config.epochs}: {word} {accuracy:.2%}")
-    return Extractor(replace(config, test_accuracy=accuracy), network, device)
+                progress.done()
+            done += 1
+            knows = float(torch.cat(right).float().mean()) >= KNOWN
+            told = done % -(-config.epochs // SAID) == 0 or done == epochs
+            if not (knows or told):
+                saturated = 0
+                continue
+            accuracy = judge(learner.network, learner.damages) if judge else 0.0
+            if told and judge:
+                say(f"{config.kind} epoch {done} of {epochs}: {word} {accuracy:.2%}")
+            saturated = saturated + 1 if knows and (accuracy == 1.0 or not judge) else 0
+            if saturated == SATURATED and epochs - done > -(-done // 4):
+                epochs = done + -(-done // 4)
+                say(f"{config.kind}: nothing left to learn, ending with epoch {epochs}")
+                schedule = CosineAnnealingLR(learner.optimizer, (epochs - done) * steps)
+    stated = replace(config, epochs=done, test_accuracy=accuracy)
+    return Extractor(stated, learner.network, device)
+
+
+def _seconds(config: ExtractorConfig, train: Dataset, device: torch.device) -> float:
+    """Estimates how long learning takes, by a few steps of a network that is thrown away."""
+    random, some = np.random.default_rng(0), np.arange(min(BATCH, len(train)))
+    with torch.random.fork_rng(devices=[]):
+        learner = _Learner(config, train, (np.zeros(len(train), np.int64), 1), device)
+        times = []
+        for _ in range(TIMED):
+            start = time.monotonic()
+            float(learner.step(some, random).float().mean())
+            times.append(time.monotonic() - start)
+    return min(times) * config.epochs * -(-len(train) // BATCH)
 
 
 def to_input(pixels: Tensor) -> Tensor:

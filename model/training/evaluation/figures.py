@@ -1,10 +1,12 @@
 """Quality of a generator, measured: real pictures and generated ones, seen through one feature
 network.
 
-Each figure's name holds its protocol: what is compared, with how many pictures, through which
+Each metric's name holds its protocol: what is compared, with how many pictures, through which
 network.
 """
 
+import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.metrics import (
+    BLOCK,
     CLOSE,
     Features,
     frechet_distance,
@@ -22,17 +25,20 @@ from model.metrics import (
 )
 from model.samplers.sampler import Sampler
 from model.training.datasets.dataset import Dataset, Split
+from model.training.run.progress import Progress, Say, silent
 
 FIRST_SEED = 1_000_000  # evaluation draws these seeds and the ones after it
 CONFIDENT = 0.9
 DRAWN_AT_ONCE = 256
+TIMED = 32  # pictures whose time is taken for a forecast
+LOOKED_AT_ONCE = 2048  # pictures that a feature network is given
 NEIGHBOUR_IMAGES = 5000  # real and generated pictures in precision, recall, density and coverage
 KERNEL_SUBSETS, KERNEL_SUBSET = 100, 1000  # draws, and pictures in one
 # the same of a snapshot, which a run must not wait for
 SNAPSHOT_NEIGHBOUR_IMAGES, SNAPSHOT_KERNEL_SUBSETS = 2000, 10
 FEW_TEST_IMAGES = 200  # fewer say little; the whole set then stands for the real pictures
 
-# what a figure says, by the beginning of its name; the longer beginning first
+# what a metric says, by the beginning of its name; the longer beginning first
 EXPLANATIONS = {
     "frechet": "Frechet distance between Gaussians of the features; 0 is best",
     "kid": "kernel distance (KID); 0 is best, and chance may take it a little below",
@@ -60,7 +66,7 @@ class FeatureNetwork(Protocol):
 
     @property
     def name(self) -> str:
-        """What a figure's name says of it: its kind, and the first digits of its weights' hash."""
+        """What a metric's name says of it: its kind, and the first digits of its weights' hash."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,6 +90,7 @@ class Reference:
     features: Features  # (N, D)
     part: Split  # part of the data that they come from
     held_out: Features | None  # features of test pictures, to detect copies by
+    data_sha256: str = ""  # see `data_digest`
 
 
 def reference(
@@ -91,12 +98,12 @@ def reference(
     test: Dataset,
     train: Dataset | None = None,
     against: Split | None = None,
+    say: Say = silent,
 ) -> Reference:
-    """Computes features of the part that generated pictures are compared with: unless `against`
-    says which, the test part, with the training part where it is given and the test part is small.
-    """
+    """Computes features of the part that generated pictures are compared with, see `part_of`."""
     few = train is not None and len(test) < FEW_TEST_IMAGES
-    part = against or ("all" if few else "test")
+    part = part_of(test, train, against)
+    digest = data_digest(test, train)
     parts = [
         half for half, name in ((train, "train"), (test, "test")) if half and part in (name, "all")
     ]
@@ -105,10 +112,39 @@ def reference(
     if part != "test" or labels is None or _is_grouped(labels):
         # they come class by class, or film by film: mixed, so that the first ones stand for all
         pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]
-    features = network(pictures)[0]
+    features = look(network, pictures, "features of real pictures", say)[0]
     if part == "test":
-        return Reference(network, features, part, held_out=features)
-    return Reference(network, features, part, network(test.images)[0] if few else None)
+        return Reference(network, features, part, features, digest)
+    held_out = network(test.images)[0] if few and len(test) else None
+    return Reference(network, features, part, held_out, digest)
+
+
+def part_of(test: Dataset, train: Dataset | None, against: Split | None) -> Split:
+    """Returns which part stands for the real pictures: unless `against` says which, the test part,
+    with the training part where it is given and the test part is small.
+    """
+    few = train is not None and len(test) < FEW_TEST_IMAGES
+    return against or ("all" if few else "test")
+
+
+def data_digest(test: Dataset, train: Dataset | None) -> str:
+    """Returns the SHA-256 of the real pictures of a measurement."""
+    parts = [part.fingerprint for part in (train, test) if part is not None]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def look(
+    network: FeatureNetwork, pixels: NDArray[np.uint8], task: str, say: Say = silent
+) -> tuple[Features, NDArray[np.float32]]:
+    """Returns features and class probabilities of pictures (N, H, W, C) uint8; says how long it
+    takes where it does, beginning with `task`.
+    """
+    progress, parts = Progress(f"{task} ({len(pixels):,})", len(pixels), say), []
+    for start in range(0, len(pixels), LOOKED_AT_ONCE):
+        parts.append(network(pixels[start : start + LOOKED_AT_ONCE]))
+        progress.done(LOOKED_AT_ONCE)
+    features, probabilities = zip(*parts, strict=True)
+    return np.concatenate(features), np.concatenate(probabilities)
 
 
 def _is_grouped(labels: NDArray[np.int64]) -> bool:
@@ -116,12 +152,14 @@ def _is_grouped(labels: NDArray[np.int64]) -> bool:
     return int(np.count_nonzero(np.diff(labels))) < len(np.unique(labels))
 
 
-def quality(sampler: Sampler, rows: Rows, real: Reference, count: int) -> dict[str, float]:
-    """Computes the figures of a snapshot. The first one chooses the best of a run: the Frechet
+def quality(
+    sampler: Sampler, rows: Rows, real: Reference, count: int, say: Say = silent
+) -> dict[str, float]:
+    """Computes the metrics of a snapshot. The first one chooses the best of a run: the Frechet
     distance, lower is better.
     """
-    features, _ = real.network(draw(sampler, rows, count))
-    return compare(real, features, SNAPSHOT_KERNEL_SUBSETS, SNAPSHOT_NEIGHBOUR_IMAGES)
+    features, _ = _of_generated(real.network, sampler, rows, count, say)
+    return compare(real, features, SNAPSHOT_KERNEL_SUBSETS, SNAPSHOT_NEIGHBOUR_IMAGES, say)
 
 
 def evaluate(
@@ -132,21 +170,39 @@ def evaluate(
     *,
     train: Features | None = None,
     classes: tuple[str, ...] = (),
+    say: Say = silent,
 ) -> Figures:
-    """Computes all figures of `count` generated pictures; each one's name says how it was taken.
+    """Computes all metrics of `count` generated pictures; each one's name says how it was taken.
 
     `train` are features of the training pictures, for the nearness to them; `classes` are those
     that the generator draws.
     """
     network = real.network
-    features, probabilities = network(draw(sampler, rows, count))
-    figures: Figures = {**compare(real, features)}
+    features, probabilities = _of_generated(network, sampler, rows, count, say)
+    figures: Figures = {**compare(real, features, say=say)}
     if train is not None and real.held_out is not None:
-        figures |= _nearness(network, features, train, real.held_out)
+        figures |= _nearness(network, features, train, real.held_out, say)
     if network.classes:
         asked = _asked(rows, count, classes, network.classes)
         figures |= _of_classes(network, probabilities, asked)
     return figures
+
+
+def least_seconds(
+    network: FeatureNetwork, sampler: Sampler, rows: Rows, generated: int, real: int
+) -> float:
+    """Estimates by a few pictures how long it takes to generate so many and to compute features of
+    those and so many real ones; comparing them comes on top.
+    """
+    some = rows(range(FIRST_SEED, FIRST_SEED + TIMED))
+    for _ in range(2):  # the first pass warms up
+        times = [time.monotonic()]
+        pixels = sampler(some)
+        times.append(time.monotonic())
+        network(pixels)
+        times.append(time.monotonic())
+    drawing, looking = times[1] - times[0], times[2] - times[1]
+    return (generated * drawing + (generated + real) * looking) / TIMED
 
 
 def compare(
@@ -154,34 +210,43 @@ def compare(
     features: Features,
     subsets: int = KERNEL_SUBSETS,
     most: int = NEIGHBOUR_IMAGES,
+    say: Say = silent,
 ) -> dict[str, float]:
-    """Computes the figures that compare two sets of pictures, wherever they come from."""
-    return {**_distances(real, features, subsets), **_neighbours(real, features, most)}
+    """Computes the metrics that compare two sets of pictures, wherever they come from."""
+    return {**_distances(real, features, subsets, say), **_neighbours(real, features, most, say)}
+
+
+def _of_generated(
+    network: FeatureNetwork, sampler: Sampler, rows: Rows, count: int, say: Say
+) -> tuple[Features, NDArray[np.float32]]:
+    return look(network, draw(sampler, rows, count, say), "features of generated pictures", say)
 
 
 def explain(name: str) -> str:
-    """Explains a figure in words."""
+    """Explains a metric in words."""
     return next((text for start, text in EXPLANATIONS.items() if name.startswith(start)), name)
 
 
-def _distances(real: Reference, features: Features, subsets: int) -> dict[str, float]:
+def _distances(real: Reference, features: Features, subsets: int, say: Say) -> dict[str, float]:
     against = f"{_thousands(len(features))}_{_against(real, len(real.features))}"
     size = min(KERNEL_SUBSET, len(features), len(real.features))
     frechet = round(frechet_distance(real.features, features), 4)
     if size < 2:
         return {f"frechet{against}": frechet}
-    kernel = kernel_distance(real.features, features, subsets=subsets, subset_size=size)
+    tick = Progress("kernel distance", subsets, say).done
+    kernel = kernel_distance(real.features, features, subsets=subsets, subset_size=size, tick=tick)
     return {
         f"frechet{against}": frechet,
         f"kid_s{subsets}x{_thousands(size)}_{against}": float(f"{kernel:.5g}"),
     }
 
 
-def _neighbours(real: Reference, features: Features, most: int) -> dict[str, float]:
+def _neighbours(real: Reference, features: Features, most: int, say: Say) -> dict[str, float]:
     few = min(most, len(features), len(real.features))
     if few <= 5:  # neighbours that each must have
         return {}
-    near = neighbourhoods(real.features[:few], features[:few])
+    progress = Progress("precision, recall, density and coverage", 4 * -(-few // BLOCK), say)
+    near = neighbourhoods(real.features[:few], features[:few], tick=progress.done)
     against = f"{_thousands(few)}_{_against(real, few)}"
     return {
         f"precision_k3_{against}": round(near.precision, 4),
@@ -192,10 +257,12 @@ def _neighbours(real: Reference, features: Features, most: int) -> dict[str, flo
 
 
 def _nearness(
-    network: FeatureNetwork, features: Features, train: Features, held_out: Features
+    network: FeatureNetwork, features: Features, train: Features, held_out: Features, say: Say
 ) -> dict[str, float]:
     few, held_out = features[:NEIGHBOUR_IMAGES], held_out[:NEIGHBOUR_IMAGES]
-    near = nearness(train, held_out, few)
+    blocks = sum(-(-len(part) // (BLOCK // 4)) for part in (few, held_out))
+    progress = Progress("nearest training pictures", blocks, say)
+    near = nearness(train, held_out, few, progress.done)
     counts = f"{_thousands(len(few))}_test{_thousands(len(held_out))}_train{_thousands(len(train))}"
     figures = {f"nearest_ratio_{counts}_{network.name}": round(near.ratio, 4)}
     if len(held_out) >= FEW_TEST_IMAGES:  # fewer have no percentiles
@@ -234,11 +301,14 @@ def _asked(
     return np.array([known.index(classes[class_]) for class_ in drawn], np.int64)
 
 
-def draw(sampler: Sampler, rows: Rows, count: int) -> NDArray[np.uint8]:
-    """Draws the generated pictures of a measurement: of the seeds from FIRST_SEED on."""
-    seeds = range(FIRST_SEED, FIRST_SEED + count)
-    parts = [seeds[start : start + DRAWN_AT_ONCE] for start in range(0, count, DRAWN_AT_ONCE)]
-    return np.concatenate([sampler(rows(part)) for part in parts])
+def draw(sampler: Sampler, rows: Rows, count: int, say: Say = silent) -> NDArray[np.uint8]:
+    """Generates the pictures of a measurement: of the seeds from FIRST_SEED on."""
+    seeds, pixels = range(FIRST_SEED, FIRST_SEED + count), []
+    progress = Progress(f"generating {count:,} pictures to measure", count, say)
+    for start in range(0, count, DRAWN_AT_ONCE):
+        pixels.append(sampler(rows(seeds[start : start + DRAWN_AT_ONCE])))
+        progress.done(DRAWN_AT_ONCE)
+    return np.concatenate(pixels)
 
 
 def _against(real: Reference, count: int) -> str:

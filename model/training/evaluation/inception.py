@@ -1,4 +1,4 @@
-"""The network behind the public figures: Inception v3 with FID's own weights, by torch-fidelity.
+"""The network behind the public metrics: Inception v3 with FID's own weights, by torch-fidelity.
 
     pixels (N, H, W, C) uint8 -> 2,048 features
 

@@ -1,4 +1,4 @@
-"""`parts`: the network that names the layer in each slot of stacked pictures, so that a figure says
+"""`parts`: the network that names the layer in each slot of composited pictures; a metric then says
 whether generated ones are made of such parts. It measures; no loss uses it.
 
     zip of layers -> stacks -> pictures, and the layer in each slot -> Extractor
@@ -21,7 +21,12 @@ from tqdm import tqdm
 
 from model.image_decoding import square
 from model.samplers.pytorch import resolve_device
-from model.training.commands.arguments import Number
+from model.training.commands.arguments import (
+    DEVICE_HELP,
+    Number,
+    add_force,
+    check_output_folder,
+)
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.file_listing import DataError
 from model.training.datasets.held_out import every_tenth
@@ -164,23 +169,36 @@ def _loss(network: Classifier, features: Tensor, targets: Tensor) -> Tensor:
 
 def add_command(commands: Any) -> None:
     """Adds `parts` to the commands."""
-    parser = commands.add_parser("parts")
+    parser = commands.add_parser(
+        "parts",
+        description="Trains a feature network that names the layers of which pictures are "
+        "composited.",
+        example="layers.zip --output parts-network",
+    )
     parser.add_argument("layers", type=Path, help="zip of layers")
     parser.add_argument("--output", type=Path, required=True, help="folder for the network")
-    parser.add_argument("--name", help="of the data, in figures' names (default: the zip's)")
+    add_force(parser)
+    parser.add_argument("--name", help="name of the data, as metrics state it (default: the zip's)")
     for option, low, high, default, words in (
         ("--side", 8, 256, 64, "pixels per side"),
         ("--pictures", 100, 10**6, 48_000, "stacks drawn, of all classes together"),
         ("--epochs", 1, 1000, 10, "passes over them"),
-        ("--seed", 0, 2**32 - 1, 1, "of stacks and weights; another than that of the set"),
+        (
+            "--seed",
+            0,
+            2**32 - 1,
+            1,
+            "seed of stacks and weights; another than the set's",
+        ),
     ):
         kind, words = Number(int, low, high), f"{words} (default: {default})"
         parser.add_argument(option, type=kind, default=default, help=words)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.set_defaults(command=_parts)
 
 
 def _parts(options: argparse.Namespace) -> int:
+    check_output_folder(options.output, options.force)
     layers = Layers(options.layers)
     count = -(-options.pictures // len(layers.classes))
     name = options.name or options.layers.stem

@@ -1,5 +1,6 @@
-"""The model card: a generator file's README.md, from its config and what only the exporter knows."""
+"""The model card: README.md of a model folder, from its config and what only `export` knows."""
 
+import re
 from collections.abc import Mapping
 
 from model.generator_file import SAMPLES, GeneratorConfig
@@ -14,6 +15,7 @@ LICENCES = (
 )
 
 NAMED_CLASSES = 20
+DESCRIPTION = "## Description"  # heading of what a person wrote
 
 
 def front_matter(config: GeneratorConfig) -> str:
@@ -32,10 +34,19 @@ def front_matter(config: GeneratorConfig) -> str:
     return "\n".join(["---", *lines, "---", "", ""])
 
 
-def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -> str:
-    """Returns Markdown for people: what it draws, what it learnt from, how it was made and at what
-    cost, how good it is.
+def description_of(card: str) -> str:
+    """Returns the description that a person wrote into a card, "" where there is none."""
+    found = re.search(rf"^{DESCRIPTION}\s*$(.*?)(?=^#|\Z)", card, re.MULTILINE | re.DOTALL)
+    return found[1].strip() if found else ""
+
+
+def model_card(
+    config: GeneratorConfig, command: str, cost: str, samples: str, description: str = ""
+) -> str:
+    """Returns Markdown for people: what it generates, what it was trained on, how it was made and
+    at what cost, how good it is, and what a person has to say of it.
     """
+    about = f"{DESCRIPTION}\n\n{description}\n\n" if description else ""
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
     normalised = network.has_batch_norm
@@ -46,13 +57,13 @@ def model_card(config: GeneratorConfig, command: str, cost: str, samples: str) -
 
 {samples}
 
-| | |
+{about}| | |
 | --- | --- |
-| draws | {side}x{side} {colour} pictures{_of_classes(config)} |
+| generates | {side}x{side} {colour} pictures{_of_classes(config)} |
 | network | {network.family}, preset `{config.preset}`, z of {network.z_dim} values, {config.prior} prior |
 | weights | exponential moving average of the generator{statistics}, {config.weights_dtype} |
 | SHA-256 of the weights | `{config.weights_sha256}` |
-| learnt from | {config.data.name}, part `{config.data.split}`, {config.data.images:,} pictures |
+| trained on | {config.data.name}, part `{config.data.split}`, {config.data.images:,} pictures |
 | images seen | {config.images_seen:,} ({config.images_seen / config.data.images:.1f} epochs) |
 
 ## Use it
@@ -80,28 +91,29 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 {_quality(config.metrics)}
 ## Limits
 
-It draws what it has seen and nothing else; now and then it draws a shape that is no member of any class.
+It generates what it has seen and nothing else; now and then a shape that belongs to no class.
 """
 
 
 def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
     """Returns Markdown for a generator of a run that still goes on."""
-    quality = _quality(metrics) if metrics else "Not measured.\n"
     return (
         f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"
-        f"{quality}"
+        f"{_quality(metrics)}"
     )
 
 
 def _quality(metrics: Figures) -> str:
+    if not metrics:
+        return "## Quality\n\nNot measured.\n"
     rows = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in metrics.items())
     return f"""## Quality
 
-Each name holds its protocol: the figure, the number of generated pictures, the real ones they are compared with, and
+Each name holds its protocol: the metric, the number of generated pictures, the real ones they are compared with, and
 the network whose features are used, with the first digits of its hash. Only those through `inception` are FID and KID
 as they are published.
 
-| figure | value |
+| metric | value |
 | --- | --- |
 {rows}
 """

@@ -1,6 +1,6 @@
 """Checkpoints: everything needed to resume, in one safetensors file, written whole or not at all.
 
-checkpoint-000128000.safetensors: networks, average, both optimisers; images seen and the run's
+checkpoint-000128000.safetensors: networks, EMA, both optimisers; images seen and the run's
 fingerprint in the header. Written to a temporary name, flushed to the disk, renamed; the newest few
 and that of the best snapshot are kept.
 """
@@ -34,7 +34,7 @@ class Checkpoint:
     """Tensors by name, and what is not a tensor."""
 
     tensors: dict[str, Tensor]
-    state: dict[str, Any]  # JSON: images_seen, fingerprint, best figure
+    state: dict[str, Any]  # JSON: images_seen, fingerprint, best metric
 
     @property
     def images_seen(self) -> int:

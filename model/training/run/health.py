@@ -1,10 +1,10 @@
-"""Judges a run from what it measures of itself: figures in, sentences for people out.
+"""Judges a run from what it measures of itself: metrics in, sentences for people out.
 
     statistics of steps, spread of pictures, quality of snapshots  ->  {kind of fault: what to do}
 
 Pure functions: they keep nothing, write nothing and know no loop. The thresholds of `of_stats` are
-those of the modern game, in which a healthy run settles at a loss of the generator near 2 and of
-the discriminator near 0.4; of the other games it says nothing.
+those of the modern loss, with which a healthy run settles at a loss of the generator near 2 and of
+the discriminator near 0.4; of the other losses it says nothing.
 """
 
 import math
@@ -24,9 +24,9 @@ FEW, AUGMENT = 5000, 0.3  # pictures, for which so much augmentation helps
 ALIKE = 0.5  # spread of generated pictures over that of real ones
 EARLY = 10_000  # images seen, before which a spread says little
 STUCK = 10  # snapshots without a better one
-LEARNT = 50  # passes, from which a small set may be memorised
+MEMORISED = 50  # passes, from which a small set may be memorised
 
-PENALISED = ("modern", "relativistic")  # games that have --gamma and --augment
+PENALISED = ("modern", "relativistic")  # losses that have --gamma and --augment
 Faults = dict[str, str]
 
 
@@ -91,14 +91,14 @@ def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
 def of_figures(
     rows: Sequence[Mapping[str, float]], name: str, config: TrainConfig, pictures: int
 ) -> Faults:
-    """Judges the quality figure of that name, at every STUCK-th snapshot after the best."""
+    """Judges the quality metric of that name, at every STUCK-th snapshot after the best."""
     figures = [(row[name], row["images_seen"]) for row in rows if name in row]
     since = len(figures) - 1 - min(range(len(figures)), key=lambda at: figures[at])
     if not since or since % STUCK:
         return {}
     images, passes = figures[-1][1] - min(figures)[1], figures[-1][1] / pictures
     text = f"not better for {images:,.0f} images, {since} snapshots; ship `best`, or stop"
-    if passes > LEARNT and _few(config, pictures):
+    if passes > MEMORISED and _few(config, pictures):
         text += (
             f". Each of the {pictures:,} pictures has been seen {passes:.0f} times: more of them, "
             f"or --augment {AUGMENT} in a new run, would carry further"
@@ -107,7 +107,7 @@ def of_figures(
 
 
 def _slower(config: TrainConfig) -> list[str]:
-    """Returns options for smaller steps; in the game `article` only the batch can change."""
+    """Returns options for smaller steps; with the loss `article` only the batch can change."""
     rate = f"--learning-rate {config.learning_rate / 2:g} (now {config.learning_rate:g})"
     return [rate] * (config.game != "article") + [f"--batch {2 * config.batch}"]
 

@@ -1,6 +1,6 @@
 """A run's curves as pictures, drawn anew at snapshots: losses.png and metrics.png.
 
-stats.jsonl, metrics.jsonl  ->  thinned to some hundred points  ->  one panel a kind of figure
+stats.jsonl, metrics.jsonl  ->  thinned to some hundred points  ->  one panel a kind of metric
 """
 
 import importlib
@@ -26,7 +26,7 @@ Rows = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure over the images seen, thinned."""
+    """One metric over the images seen, thinned."""
 
     name: str
     images_seen: NDArray[np.float64]
@@ -49,7 +49,7 @@ def draw_plots(run_dir: Path, say: Callable[[str], None]) -> None:
 
 
 def curves(rows: Rows, points: int = POINTS) -> list[Curve]:
-    """Returns every figure of the rows, in the order in which they turn up, without lists."""
+    """Returns every metric of the rows, in the order in which they turn up, without lists."""
     names = dict.fromkeys(name for row in rows for name in row if name != "images_seen")
     found = []
     for name in names:

@@ -5,7 +5,7 @@ runs/00000-mnist-dcgan-mnist-batch128/
 """
 
 import errno
-import fcntl
+import importlib
 import json
 import os
 import re
@@ -26,6 +26,27 @@ class RunError(Mistake):
     """A run cannot start or go on; the message says why and what can be done."""
 
 
+def is_run(folder: Path) -> bool:
+    """Returns whether a folder is that of a run."""
+    return (folder / OPTIONS).is_file()
+
+
+def outdir_of(run_dir: Path) -> Path:
+    """Returns the folder that a run lies in, where the feature networks of its pictures are too."""
+    return run_dir.resolve().parent
+
+
+def read_options(run_dir: Path) -> dict[str, Any]:
+    """Reads the options of a run.
+
+    Raises:
+        RunError: there are none.
+    """
+    if not (options := _options(run_dir)):
+        raise RunError(f"{run_dir}: not a run folder ({OPTIONS} is missing or damaged)")
+    return options
+
+
 def find_run(outdir: Path, fingerprint: str) -> Path | None:
     """Finds the newest run of exactly this configuration and data."""
     for folder in reversed(_runs(outdir)):
@@ -40,10 +61,7 @@ def open_run(folder: Path, fingerprint: str) -> Path:
     Raises:
         RunError: it is no run, or one of another configuration.
     """
-    options = _options(folder)
-    if not options:
-        raise RunError(f"{folder}: not a run folder ({OPTIONS} is missing or damaged)")
-    if options.get("fingerprint") != fingerprint:
+    if read_options(folder).get("fingerprint") != fingerprint:
         raise RunError(
             f"{folder}: made with other options or other data; its own are in {folder / OPTIONS}. "
             "Repeat the command that started it, or start a new run"
@@ -93,6 +111,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process trains in this folder, or it cannot be written to.
     """
+    fcntl = importlib.import_module("fcntl")  # by name: Windows, which has none, must get to say so
     try:
         lock = (folder / ".lock").open("w")
     except OSError as error:

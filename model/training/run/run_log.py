@@ -86,37 +86,44 @@ class RunLog:
         self._warnings.flush()
 
     def progress(self, images_seen: int) -> None:
-        """Moves the bar."""
+        """Moves the bar; where there is none and steps take long, says how far the run is."""
         self._bar.update(images_seen - self._seen)
         self._seen = images_seen
+        if self._bar.disable and time.monotonic() - max(self._start, self._spoken) >= LINE_SECONDS:
+            self._speak({})
 
     def stats(self, row: Row) -> None:
         """Writes losses and discriminator outputs of the last few steps."""
-        rate = (self._seen - self._first) / max(time.monotonic() - self._start, 1e-9)
-        self._write(
-            self._stats, {"images_seen": self._seen, **row, "images_per_second": round(rate, 1)}
-        )
-        left = self._time_left(rate)
-        of, by_hours = "", {"left": left}
-        if self._images is not None:
-            of, by_hours = f" of {self._images:,}", {}  # the bar itself says when
+        rate = round(self._rate(), 1)
+        self._write(self._stats, {"images_seen": self._seen, **row, "images_per_second": rate})
         values = {name: f"{value:.3f}" for name, value in row.items()}
+        # the bar itself says when a run of so many images ends
+        by_hours = {"left": self._time_left()} if self._images is None else {}
         self._bar.set_postfix(by_hours | values)
-        now = time.monotonic()
-        if self._bar.disable and now - self._spoken >= LINE_SECONDS:
-            self._spoken = now
-            named = "  ".join(f"{name} {value}" for name, value in values.items())
-            self.say(f"images {self._seen:,}{of}  {rate:.0f} images/s  {left} left  {named}")
+        if self._bar.disable and time.monotonic() - self._spoken >= LINE_SECONDS:
+            self._speak(values)
 
-    def _time_left(self, rate: float) -> str:
+    def _speak(self, values: dict[str, str]) -> None:
+        self._spoken, rate = time.monotonic(), self._rate()
+        of = "" if self._images is None else f" of {self._images:,}"
+        speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+        facts = [f"images {self._seen:,}{of}", f"{speed} images/s"]
+        facts += [f"{self._time_left()} left", *map(" ".join, values.items())]
+        self.say("  ".join(facts))
+
+    def _rate(self) -> float:
+        """Returns the images per second of this start."""
+        return (self._seen - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+    def _time_left(self) -> str:
         seconds = 0.0 if self._left is None else self._left()
         if self._images is not None:
-            seconds = (self._images - self._seen) / max(rate, 1e-9)
+            seconds = (self._images - self._seen) / max(self._rate(), 1e-9)
         left = max(0, int(seconds))
         return f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
 
     def metrics(self, row: Mapping[str, float | int]) -> None:
-        """Writes quality figures."""
+        """Writes quality metrics."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
     def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
