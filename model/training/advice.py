@@ -51,7 +51,7 @@ def check_names(classes: Sequence[str]) -> None:
 
 
 def plan(found: Extent, cuda: bool) -> list[str]:
-    """Says what `train --data` does with a set, and advises on a small one."""
+    """Says what `train` does with a set, and advises on a small one."""
     lines = []
     if found.train < LEAST:
         return [
@@ -77,7 +77,7 @@ def plan(found: Extent, cuda: bool) -> list[str]:
 
 
 def _advice(found: Extent) -> list[str]:
-    command = f"python -m model.training train --data {shlex.quote(str(found.path))}"
+    command = shlex.join(["python", "-m", "model.training", "train", "--data", str(found.path)])
     kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
     lines = [
         f"advice: {found.train:,} pictures are few, and a GAN memorises few. --augment slows that, "
