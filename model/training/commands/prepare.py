@@ -484,7 +484,7 @@ def add_command(commands: Any) -> None:
     """Adds `data` to the commands."""
     data = commands.add_parser(
         "data",
-        description="Describes a set of pictures: what is taken, what is left out and why, and what "
+        description="Describes a set of pictures: what is taken, what is left out, and what "
         "training\nwill do with it. With --output it writes the set as it is trained on.",
         example="my-pictures --output my-set.zip --side 64",
     )
