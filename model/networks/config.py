@@ -26,8 +26,8 @@ class NetworkConfig(ABC):
     channels: int = 3  # 3: RGB, 1: grey
 
     family: ClassVar[str]
-    # module beside this one with its `Generator` and `Discriminator`: by name, for serving on the
-    # CPU must not pay for torch, which it may not even have
+    # module with its `Generator` and `Discriminator`, seen from that of the family: by name, for
+    # serving on the CPU must not pay for torch, which it may not even have
     networks: ClassVar[str]
     takes_classes: ClassVar[bool] = True
     ends_in_tanh: ClassVar[bool] = False  # else pixels are cut to their range

@@ -36,4 +36,5 @@ def new_discriminator(config: NetworkConfig) -> nn.Module:
 
 
 def _networks(config: NetworkConfig) -> Any:
-    return importlib.import_module(f".{config.networks}", __package__)
+    package = type(config).__module__.rpartition(".")[0]
+    return importlib.import_module(config.networks, package)

@@ -24,7 +24,7 @@ class DCGANConfig(NetworkConfig):
     discriminator_width: int = 64  # its channels at half the side; doubled at each halving
 
     family = "dcgan"
-    networks = "dcgan"
+    networks = "..dcgan"
     takes_classes = False
     ends_in_tanh = True
 

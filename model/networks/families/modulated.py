@@ -20,7 +20,7 @@ class ModulatedConfig(StagedConfig):
     code_dim: int = 128  # values by which the latent and the class set gain and offset of all norms
 
     family = "modulated"
-    networks = "modulated"
+    networks = "..modulated"
     trains_further = True
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ class ResidualConfig(StagedConfig):
     blocks: int = 1  # per stage, each of two convolutions
 
     family = "residual"
-    networks = "residual"
+    networks = "..residual"
     has_batch_norm = False
     trains_further = True
 

@@ -28,7 +28,7 @@ class SNGANConfig(NetworkConfig):
     generator_spectral: int = 0  # 1: spectral norm while the generator learns (SAGAN), 0: none
 
     family = "sngan"
-    networks = "sngan"
+    networks = "..sngan"
     ends_in_tanh = True
 
     def __post_init__(self) -> None:
