@@ -7,8 +7,7 @@ import sys
 from types import FrameType
 
 from app.probe import ready
-from model.mistakes import told
-from model.system import check_system
+from model.mistakes import check_system, told
 
 COMMANDS = {
     "serve": "serve pictures until it is told to stop",

@@ -28,6 +28,11 @@ ROOT = Path(__file__).parent.parent
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+SYSTEMS = (
+    "ganserve runs on Linux and macOS; on Windows, run it in WSL (wsl --install) or with Docker"
+)
+
+
 class Mistake(Exception):
     """The user can correct it; the message says what is wrong and what is allowed."""
 
@@ -82,3 +87,10 @@ def told(run: Callable[[], int], extra: str = "") -> int:
 def _refused(reason: str) -> int:
     print(f"error: {reason}", file=sys.stderr)
     return 2
+
+
+def check_system(status: int) -> None:
+    """Ends the process with this exit status, and one line, on a system that it does not run on."""
+    if sys.platform == "win32":
+        print(f"error: {SYSTEMS}", file=sys.stderr)
+        sys.exit(status)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.training.__main__ import main, parser
+from model.training.__main__ import COMMANDS, main, parser
 from model.training.datasets.downloads import OFFICIAL
 from model.training.evaluation.feature_networks import KINDS
 from model.training.presets import PRESETS
@@ -21,7 +21,10 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CARDS = [*sorted((ROOT / "model" / "zoo").glob("*/*.md"))]
 CODE = sorted((ROOT / "model").rglob("*.py"))
-COMMAND = re.compile(r"-m model\.training ([a-z][^`#\n\"]*)|\bmake train((?: PRESET=\S+)?)\s")
+COMMAND = re.compile(
+    rf"(?:-m model\.training|\bganserve) ((?:{'|'.join(COMMANDS)})\b[^`#\n\"]*)"
+    r"|\bmake train((?: PRESET=\S+)?)\s"
+)
 INLINE = re.compile(r"(?<!`)`(?!`)[^`]+`(?!`)")
 OTHERS = {  # options of other programs that messages name
     *("--install", "--n", "--nproc-per-node", "--private"),
@@ -87,7 +90,7 @@ def dry_run(line: str, pictures: Path, capsys: pytest.CaptureFixture[str]) -> No
     for option, place in stand_ins.items():
         if option in arguments and arguments[arguments.index(option) + 1] not in known:
             arguments[arguments.index(option) + 1] = place
-    assert parser().parse_args(arguments).command
+    assert parser(chosen=arguments[0]).parse_args(arguments).command
     if arguments[0] == "train":
         assert main([*arguments, "--dry-run", "--device", "cpu"]) == 0, capsys.readouterr().err
 
@@ -144,10 +147,10 @@ def test_page_shows_commands_that_work(pictures: Path, capsys: pytest.CaptureFix
 
 
 def test_options_that_messages_name_exist() -> None:
-    (action,) = parser()._subparsers._group_actions
     known = {"--help"}
-    for command in action.choices.values():
-        known |= set(command._option_string_actions)
+    for name in COMMANDS:
+        (action,) = parser(chosen=name)._subparsers._group_actions
+        known |= set(action.choices[name]._option_string_actions)
     named = {
         (path.name, option)
         for path in CODE

@@ -8,8 +8,7 @@ import importlib
 import shlex
 import sys
 
-from model.mistakes import told
-from model.system import check_system
+from model.mistakes import check_system, told
 from model.training.commands.command_parser import Parser
 
 COMMANDS = {  # name: the module that adds it, and what it does

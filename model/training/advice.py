@@ -77,7 +77,7 @@ def plan(found: Extent, cuda: bool) -> list[str]:
 
 
 def _advice(found: Extent) -> list[str]:
-    command = shlex.join(["python", "-m", "model.training", "train", "--data", str(found.path)])
+    command = shlex.join(["python", "-m", str(__package__), "train", "--data", str(found.path)])
     kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
     lines = [
         f"advice: {found.train:,} pictures are few, and a GAN memorises few. --augment slows that, "
