@@ -34,6 +34,7 @@ from app.routes import (
     interpolations,
     latents,
     models,
+    openai,
     page,
     permalinks,
     planes,
@@ -206,7 +207,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _gone(request: Request, error: Exception) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
-    rooms = (images, permalinks, interpolations, planes, models, latents)
+    rooms = (images, permalinks, interpolations, planes, models, latents, openai)
     asked_for = (projections,) if settings.projection else ()
     for room in (*rooms, *asked_for, health, problem_pages, admin):
         app.include_router(room.router, dependencies=[Depends(each_parameter_once)])
