@@ -1,10 +1,7 @@
-"""docs/api.md and docs/examples.md against the running application: what they say is so."""
+"""docs/api.md against the running application: what it says is so."""
 
-import html
 import json
 import re
-import shlex
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +12,8 @@ from app.main import create_app
 from app.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
-API, EXAMPLES = ((DOCS / name).read_text() for name in ("api.md", "examples.md"))
+API = (DOCS / "api.md").read_text()
 DOCUMENT = create_app(Settings(generator="nowhere")).openapi()
-HOST = "http://localhost:8000"
 
 
 class Row(NamedTuple):
@@ -260,39 +256,3 @@ def test_example_is_answered_as_it_says(client: TestClient, example: str) -> Non
     answer = client.request(method, path, headers=headers, content=body)
     assert answer.status_code == int(status), answer.text
     assert answer.headers.get("Content-Type", "").partition(";")[0] == media_type
-
-
-@pytest.mark.parametrize("command", blocks(EXAMPLES, "sh")[0].splitlines())
-def test_curl_example_gets_what_its_file_is_called(client: TestClient, command: str) -> None:
-    words = shlex.split(command)[1:]
-    url = next(word for word in words if word.startswith(HOST))
-    option = dict(pairwise(words))
-    given = [words[i + 1] for i, w in enumerate(words) if w in ("-d", "--data-urlencode")]
-    params = dict(pair.split("=", 1) for pair in given) or None
-    method = "POST" if "--json" in option else "HEAD" if "-I" in words else "GET"
-    headers = {"Content-Type": "application/json"} if "--json" in option else {}
-    path = url.removeprefix(HOST)
-    answer = client.request(
-        method, path, params=params, content=option.get("--json"), headers=headers
-    )
-    assert answer.status_code == 200, answer.text
-    extension = Path(option.get("-o", "x.json")).suffix[1:]
-    if method != "HEAD":
-        assert answer.headers["Content-Type"].partition(";")[0].endswith(extension)
-
-
-def test_every_picture_of_the_pages_is_there(client: TestClient) -> None:
-    model = client.get("/models").json()["default"]
-    text = "".join(blocks(EXAMPLES, "html")).replace("tiny@HASH", model)
-    links = re.findall(r'(?:src="|url\("|srcset="|, )(/[^" ]+)', text)
-    assert len(links) >= 9
-    for link in links:
-        assert client.get(html.unescape(link)).status_code == 200, link
-
-
-def test_python_example_runs(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks(EXAMPLES, "python")
-    head, body = code.split(" as http:\n")
-    assert head.endswith(f'httpx.Client(base_url="{HOST}")')
-    exec(f"if True:\n{body}", {"http": client})
-    assert "422" in capsys.readouterr().out
