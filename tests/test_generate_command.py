@@ -430,3 +430,14 @@ def test_site_refuses_what_is_not_a_folder_of_its_own(
     arguments = ["generate", str(place / TINY), "--site", str(place / "names.txt")]
     assert main([*arguments, "--output", str(place / "site"), "--device", "cpu"]) == 2
     assert "it is not UTF-8" in capsys.readouterr().err
+
+
+def test_site_needs_no_more_than_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("ada\n")
+    assert main(["generate", "--site", "names.txt"]) == 0
+    assert names(tmp_path / "site") == ["ada.png", "index.html", "index.json"]
+    index = json.loads((tmp_path / "site" / "index.json").read_text())
+    assert index["model"].startswith("avatars@")
+    assert main(["generate", "--seeds", "7", "mnist", "--output", "seven.png"]) == 0
+    assert main(["generate", "--seeds", "7"]) == 2

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from model.encoding.png import encode_png, encode_pngs
 from model.files import OutputError, whole, write_whole
 from model.generator_file import GeneratorFile
+from model.generators import DEFAULT
 from model.images import tile
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import (
@@ -247,7 +248,7 @@ def _bar(total: int, there: int = 0, ranks: Ranks = ALONE) -> "tqdm[Any]":
 def add_command(commands: Any) -> None:
     """Adds `generate` to the commands."""
     parser = commands.add_parser("generate", help="pictures of seeds: a folder, a zip or a sheet")
-    add_generator(parser)
+    add_generator(parser, DEFAULT)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seeds", help="such as 0-35,77")
     # torchrun takes --n for one of its own
@@ -267,7 +268,9 @@ def add_command(commands: Any) -> None:
         "--first-seed", type=Number(int, 0, SEED_LIMIT - 1), help="of --n (default: 0)"
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="a folder, a .zip, or a .png for one sheet"
+        "--output",
+        type=Path,
+        help="a folder, a .zip, or a .png for one sheet (default with --site: site)",
     )
     parser.add_argument(
         "--columns", type=Number(int, 1, 10_000), help="of a sheet (default: nearly square)"
@@ -277,7 +280,9 @@ def add_command(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    output, ranks, batch = options.output, read_ranks(), options.batch
+    if options.output is None and options.site is None:
+        raise OutputError("say --output: a folder, a .zip, or a .png for one sheet")
+    output, ranks, batch = options.output or Path("site"), read_ranks(), options.batch
     ending = output.suffix.lower()
     if ending in OTHER_ENDINGS:
         raise OutputError(f"{output}: a .png (one sheet), a .zip or a folder is wanted")
@@ -286,7 +291,7 @@ def _generate(options: argparse.Namespace) -> int:
     if ending in (".png", ".zip") and ranks.world > 1:
         raise OutputError(f"{output}: {ranks.world} processes cannot share it; say a folder")
     if options.site is not None:
-        return _generate_site(options, ranks)
+        return _generate_site(options, output, ranks)
     order = _order(options, _seeds(options))
     sampler = read_sampler(order.file, options, ranks)
     if ending == ".zip":
@@ -302,8 +307,7 @@ def _generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _generate_site(options: argparse.Namespace, ranks: Ranks) -> int:
-    output = options.output
+def _generate_site(options: argparse.Namespace, output: Path, ranks: Ranks) -> int:
     if output.suffix.lower() in (".png", ".zip") or ranks.world > 1:
         raise OutputError(f"{output}: --site takes a folder, and one process")
     if options.first_seed is not None:
