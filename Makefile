@@ -40,7 +40,7 @@ lint: $(VENV)/.dev
 	@if $(HAS_NODE); then $(MAKE) --no-print-directory lint-page; \
 		else echo "npm with Node.js 20 or newer is not here: the page's lint is skipped"; fi
 
-lint-page: node_modules/.package-lock.json
+lint-page: node_modules/.package-lock.json docs/examples/node_modules/.package-lock.json
 	npm run --silent lint
 
 types: $(VENV)/.dev
@@ -61,7 +61,7 @@ sbom: $(VENV)/.audit  ## all that is installed, with versions and licences, as C
 	$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
 
 clean:
-	rm -rf $(VENV) node_modules sbom.json *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules docs/examples/node_modules sbom.json *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -102,4 +102,8 @@ $(VENV)/.dev: $(VENV)/.train
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci
+	@touch $@
+
+docs/examples/node_modules/.package-lock.json: docs/examples/package.json docs/examples/package-lock.json
+	npm ci --prefix docs/examples  # tests/test_examples.py runs and compiles them
 	@touch $@

@@ -33,6 +33,7 @@ from app.routes import (
     interpolations,
     latents,
     models,
+    openai,
     page,
     permalinks,
     planes,
@@ -206,7 +207,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def _gone(request: Request, error: Exception) -> Response:
         return Response(status_code=problems.CLIENT_GONE)
 
-    modules = (images, permalinks, interpolations, planes, models, latents)
+    modules = (images, permalinks, interpolations, planes, models, latents, openai)
     after = (health.router, problem_pages.router, admin.router)
     projecting = projections.router if settings.projection else projections.off
     for router in (*(module.router for module in modules), projecting, *after):

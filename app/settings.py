@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.monitoring.logs import LogFormat
 from model.devices import NO_MPS, Precision
+from model.generators import DEFAULT
 
 Robots = Literal["page", "none", "all"]
 
@@ -110,7 +111,7 @@ class Settings(BaseSettings):
     )
 
     generator: Text = Field(
-        "avatars",
+        DEFAULT,
         description="name in model/zoo, path of a generator file's folder, or"
         " hf:owner/name@revision at the Hugging Face Hub, the revision a commit's hash or a tag",
     )

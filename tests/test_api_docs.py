@@ -1,10 +1,7 @@
-"""docs/api.md and docs/examples.md against the running application: what they say is so."""
+"""docs/api.md against the running application: what it says is so."""
 
-import html
 import json
 import re
-import shlex
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +12,8 @@ from app.main import create_app
 from app.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
-API, EXAMPLES = ((DOCS / name).read_text() for name in ("api.md", "examples.md"))
+API = (DOCS / "api.md").read_text()
 DOCUMENT = create_app(Settings(generator="nowhere")).openapi()
-HOST = "http://localhost:8000"
 
 
 class Row(NamedTuple):
@@ -112,6 +108,7 @@ START: dict[str, dict[str, Any]] = {  # a small request to change one parameter 
     "/generate": {"seed": 1},
     "/interpolate": {"seeds": "1,2", "frames": 2},
     "/plane": {"seeds": "1,2,3,4", "columns": 1, "rows": 1},
+    "/v1/images/generations": {"prompt": "ada"},
 }
 COMPANY: dict[tuple[str, str], dict[str, Any]] = {  # what else a parameter needs to be itself
     ("/generate", "columns"): {"n": 256},
@@ -121,6 +118,7 @@ COMPANY: dict[tuple[str, str], dict[str, Any]] = {  # what else a parameter need
     ("/interpolate", "recipes"): {"frames": 32},
     ("/interpolate", "quality"): {"format": "webp"},
     ("/plane", "quality"): {"format": "webp"},
+    ("/v1/images/generations", "output_compression"): {"output_format": "webp"},
     ("/plane", "x"): {"size": 0},
     ("/plane", "y"): {"size": 0},
 }
@@ -173,7 +171,8 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
         case "word":
             return list(row.bounds.split(", ")), ["other"]
         case "flag":
-            return [True, False], ["yes", 1]
+            allowed = [value for value in (True, False) if json.dumps(value) in row.bounds]
+            return allowed, [value for value in (True, False) if value not in allowed] + ["yes", 1]
         case "mix":
             return ["1", ",".join(["3:-10"] * 32)], ["", ",".join(["1"] * 33), "1:10.1", "ada:1"]
         case "vector":
@@ -194,6 +193,10 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
             return ["tiny"], ["nobody", "../tiny"]
         case "edit":
             return ["d0:0.8,d7:-0.8"], ["", "d0:101", "d0:-100.5", "d0:1,d0:1"]
+        case "size":
+            return ["auto", "28x28", "448x448"], ["", "27x28", "28x56", "476x476", "small"]
+        case "user":
+            return ["", "a" * 1000], [1, ["a"]]
         case _:  # class: this generator has none
             return [], ["a", "a" * 65]
 
@@ -224,8 +227,14 @@ def test_default_is_as_if_left_out(client: TestClient, one: Endpoint, row: Row) 
         value = row.default if texts else json.loads(row.default)
         given = asked(client, one, **{row.name: value})
         plain = asked(client, one, **{row.name: LEFT_OUT})
-        assert (given.status_code, given.content) == (200, plain.content)
+        assert (given.status_code, undated(given)) == (200, undated(plain))
         assert given.headers.get("ETag") == plain.headers.get("ETag")
+
+
+def undated(answer: Any) -> bytes:
+    """Returns the content without the second in which it was made."""
+    content: bytes = re.sub(rb'"created": \d+', b"", answer.content)
+    return content
 
 
 # Examples
@@ -247,39 +256,3 @@ def test_example_is_answered_as_it_says(client: TestClient, example: str) -> Non
     answer = client.request(method, path, headers=headers, content=body)
     assert answer.status_code == int(status), answer.text
     assert answer.headers.get("Content-Type", "").partition(";")[0] == media_type
-
-
-@pytest.mark.parametrize("command", blocks(EXAMPLES, "sh")[0].splitlines())
-def test_curl_example_gets_what_its_file_is_called(client: TestClient, command: str) -> None:
-    words = shlex.split(command)[1:]
-    url = next(word for word in words if word.startswith(HOST))
-    option = dict(pairwise(words))
-    given = [words[i + 1] for i, w in enumerate(words) if w in ("-d", "--data-urlencode")]
-    params = dict(pair.split("=", 1) for pair in given) or None
-    method = "POST" if "--json" in option else "HEAD" if "-I" in words else "GET"
-    headers = {"Content-Type": "application/json"} if "--json" in option else {}
-    path = url.removeprefix(HOST)
-    answer = client.request(
-        method, path, params=params, content=option.get("--json"), headers=headers
-    )
-    assert answer.status_code == 200, answer.text
-    extension = Path(option.get("-o", "x.json")).suffix[1:]
-    if method != "HEAD":
-        assert answer.headers["Content-Type"].partition(";")[0].endswith(extension)
-
-
-def test_every_picture_of_the_pages_is_there(client: TestClient) -> None:
-    model = client.get("/models").json()["default"]
-    text = "".join(blocks(EXAMPLES, "html")).replace("tiny@HASH", model)
-    links = re.findall(r'(?:src="|url\("|srcset="|, )(/[^" ]+)', text)
-    assert len(links) >= 9
-    for link in links:
-        assert client.get(html.unescape(link)).status_code == 200, link
-
-
-def test_python_example_runs(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks(EXAMPLES, "python")
-    head, body = code.split(" as http:\n")
-    assert head.endswith(f'httpx.Client(base_url="{HOST}")')
-    exec(f"if True:\n{body}", {"http": client})
-    assert "422" in capsys.readouterr().out

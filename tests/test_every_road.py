@@ -510,6 +510,9 @@ EXAMPLES: dict[str, Any] = {
     "edit": "d0:0.5,d1:-0.25",
     "mix": "3:1,8:0.5",
     "name": "+491701234567",
+    "prompt": "ada",
+    "size": "64x64",
+    "user": "ada",
 }
 # fields that say which pictures are drawn; apart from n each of them excludes the others
 SOURCES = ("seed", "name", "n", "mix", "z", "seeds", "recipes", "plane")
@@ -519,17 +522,25 @@ COMPANY: dict[str, Words] = {
     "columns": {"n": 4},
     "x": {"size": 0.5},
     "y": {"size": 0.5},
+    "output_compression": {"output_format": "jpeg"},
 }
 # fields that the laws leave out, since each of their values is a road of its own
-LEFT_OUT = ("format", "seeds", "z", "recipes", "plane")
+LEFT_OUT = ("format", "seeds", "z", "recipes", "plane", "output_format", "response_format")
 # values that change no pixels, and so neither tag nor recipe
 IDLE: dict[str, Words] = {
     "download": {"download": True},  # says what a browser does with the file
     "resample": {"resample": "lanczos"},  # without a scale nothing is enlarged
+    # what OpenAI's clients may say, and no generator knows
+    "style": {"style": "vivid"},
+    "background": {"background": "opaque"},
+    "moderation": {"moderation": "low"},
+    "stream": {"stream": False},
+    "user": {"user": "ada"},
 }
 # the part that stays although the field changes the others
 STAYS = {
     "quality": "recipes",  # a recipe names the picture, whatever file it is in
+    "output_compression": "recipes",
     "fps": "pixels",  # says how long a frame is shown
 }
 # known faults, by road and field: the recipe of a sheet lists its pictures, and leaves out columns
@@ -616,6 +627,8 @@ def by_post() -> Iterator[tuple[str, Road]]:
             road = Road("POST", "/generate", words | form, PAIR, columns)
             yield f"POST {source}, {format}", road
         yield f"POST in each recipe, {format}", replace(road, inside=True)
+    prompt: Words = {"prompt": SEED, "n": 2, "response_format": "b64_json"}
+    yield "POST prompt", Road("POST", "/v1/images/generations", prompt, PAIR)
     for format in ("webp", "apng", "gif", "strip", "zip", "npy"):
         columns = 4 if format == "strip" else 0
         for source, words in MANY.items():
@@ -735,7 +748,10 @@ def unpacked(answer: httpx.Response) -> tuple[list[bytes], list[Words]]:
                 files: list[Words] = json.loads(archive.read("manifest.json"))["files"]
                 return [archive.read(file.pop("file")) for file in files], files
         case "application/json":
-            pictures: list[Words] = json.loads(content)["pictures"]
+            found: Words = json.loads(content)
+            if data := found.get("data"):
+                return [base64.b64decode(picture["b64_json"]) for picture in data], []
+            pictures: list[Words] = found["pictures"]
             return [base64.b64decode(picture.pop("image")) for picture in pictures], pictures
         case "multipart/mixed":
             boundary = answer.headers["Content-Type"].partition("boundary=")[2]
@@ -896,7 +912,7 @@ def test_recipe_and_address_of_a_changed_picture_lead_to_it_again(see: See, fiel
     faults = []
     for change in changes(see, field):
         road, (pixels, tag, recipes, _) = ROADS[change.road], change.after
-        if not road.path.startswith("/generate"):
+        if not road.path.startswith(("/generate", "/v1/")):
             continue
         address = tag if road.method == "POST" else None
         if address and not is_picture(see(Asked("GET", address)), pixels[0]):

@@ -4,11 +4,13 @@ The service is held beside it, byte for byte.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -302,3 +304,140 @@ def test_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert names(path.parent) == []
     write_whole(path, b"whole")
     assert path.read_bytes() == b"whole"
+
+
+# a site for hosts that only serve files
+
+ODD_NAMES = {  # and the file that each has
+    "ada": "ada.png",
+    "Ada Lovelace": "Ada Lovelace.png",
+    "Jürgen": "Jürgen.png",
+    "+491701234567": "+491701234567.png",
+    "../../etc/passwd": "%2E.%2F..%2Fetc%2Fpasswd.png",
+    "a/b": "a%2Fb.png",
+    "100%": "100%25.png",
+    "a%2Fb": "a%252Fb.png",
+    ".hidden": "%2Ehidden.png",
+    "con": "%63on.png",
+    "NUL.txt": "%4EUL.txt.png",
+    'what? "it" <is>': "what%3F %22it%22 %3Cis%3E.png",
+    "#1&x=y": "#1&x=y.png",
+    "index": "index.png",
+    "名前": "名前.png",
+    "🙂" * 100: None,
+}
+
+
+def make_site(folder: Path, names: str, out: Path, *more: str) -> int:
+    """Runs `generate --site` with a file of these names."""
+    (path := folder / "names.txt").write_bytes(names.encode())
+    arguments = ["generate", str(folder / TINY), "--site", str(path), "--output", str(out)]
+    return main([*arguments, "--device", "cpu", *more])
+
+
+@pytest.fixture
+def place(folder: Path, tmp_path: Path) -> Path:
+    """Returns a folder with the generator in it."""
+    shutil.copytree(folder / TINY, tmp_path / TINY)
+    return tmp_path
+
+
+def test_site_holds_what_the_service_sends_for_each_name(
+    place: Path, service: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = place / "site"
+    assert (
+        make_site(place, "\ufeff" + "\r\n".join([*ODD_NAMES, "", "ada"]), out, "--batch", "3") == 0
+    )
+    index = json.loads((out / "index.json").read_text())
+    assert index["model"] == service.get("/models").json()["default"]
+    assert [entry["name"] for entry in index["files"]] == [*ODD_NAMES]
+    assert sorted(names(out)) == sorted(
+        [*(entry["file"] for entry in index["files"]), "index.html", "index.json"]
+    )
+    page = (out / "index.html").read_text()
+    for entry in index["files"]:
+        served = service.get("/generate", params={"name": entry["name"]})
+        assert (out / entry["file"]).read_bytes() == served.content
+        assert entry["seed_text"] == served.headers["Image-Seed"]
+        assert (out / unquote(entry["url"])).is_file()
+        assert entry["file"] == (ODD_NAMES[entry["name"]] or f"seed-{entry['seed']}.png")
+        assert f'src="{entry["url"]}"' in page
+    assert "what? &quot;it&quot; &lt;is&gt;" in page
+    assert f"16 of {len(ODD_NAMES)} pictures drawn now" in capsys.readouterr().out
+
+
+def test_site_has_the_looks_that_the_service_has(place: Path, service: TestClient) -> None:
+    out = place / "site"
+    assert make_site(place, "ada", out, "--scale", "4", "--truncation", "0.5") == 0
+    served = service.get("/generate?seed=ada&scale=4&truncation=0.5").content
+    assert (out / "ada.png").read_bytes() == served
+
+
+def test_same_command_goes_on_with_a_site_and_adds_new_names(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = place / "site"
+    assert make_site(place, "ada\nbob\n", out) == 0
+    kept, whole_one = (out / "ada.png").stat().st_mtime_ns, (out / "bob.png").read_bytes()
+    (out / "bob.png").unlink()
+    (out / ".bob.png.1234.tmp").write_bytes(b"half")
+    assert make_site(place, "bob\nada\ncem\n", out) == 0
+    assert (out / "ada.png").stat().st_mtime_ns == kept
+    assert (out / "bob.png").read_bytes() == whole_one
+    assert "2 of 3 pictures drawn now" in capsys.readouterr().out
+    assert make_site(place, "cem\n", out) == 0
+    assert "2 pictures of names that are no longer listed stay there" in capsys.readouterr().out
+    assert names(out)[-5:] == ["ada.png", "bob.png", "cem.png", "index.html", "index.json"]
+    assert make_site(place, "ada\n", out, "--scale", "2") == 2
+    assert "tells of another generator or other options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("ada\nAda\n", "lines 1 and 2, 'ada' and 'Ada', would be one file", id="case"),
+        pytest.param("straße\n\nSTRASSE", "lines 1 and 3", id="folded"),
+        pytest.param("", "it holds no names", id="empty"),
+        pytest.param("ada\n bob\n", "line 2: white space before or after", id="space"),
+        pytest.param("a" * 257, "257 characters; allowed: 1 to 256", id="long"),
+        pytest.param("ada\nb\x00b", "line 2: it has control characters", id="control"),
+        pytest.param("ada\ufffd", "characters that were lost", id="lost"),
+    ],
+)
+def test_names_that_cannot_be_files_are_refused_before_anything_is_written(
+    place: Path, content: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_site(place, content, place / "site") == 2
+    assert words in capsys.readouterr().err
+    assert not (place / "site").exists()
+
+
+def test_site_refuses_what_is_not_a_folder_of_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "full").mkdir()
+    (place / "full" / "mine.txt").write_text("mine")
+    for out, more, words in [
+        (place / "full", (), "it holds other files"),
+        (place / "site.zip", (), "--site takes a folder"),
+        (place / "site", ("--columns", "3"), "--columns is for a sheet"),
+        (place / "site", ("--first-seed", "3"), "--first-seed goes with --n"),
+    ]:
+        assert make_site(place, "ada", out, *more) == 2
+        assert words in capsys.readouterr().err
+    (place / "names.txt").write_bytes(b"\xff\xfe")
+    arguments = ["generate", str(place / TINY), "--site", str(place / "names.txt")]
+    assert main([*arguments, "--output", str(place / "site"), "--device", "cpu"]) == 2
+    assert "it is not UTF-8" in capsys.readouterr().err
+
+
+def test_site_needs_no_more_than_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("ada\n")
+    assert main(["generate", "--site", "names.txt"]) == 0
+    assert names(tmp_path / "site") == ["ada.png", "index.html", "index.json"]
+    index = json.loads((tmp_path / "site" / "index.json").read_text())
+    assert index["model"].startswith("avatars@")
+    assert main(["generate", "--seeds", "7", "mnist", "--output", "seven.png"]) == 0
+    assert main(["generate", "--seeds", "7"]) == 2

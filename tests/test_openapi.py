@@ -69,6 +69,7 @@ STATED = re.compile(
     r"|frames: a whole number|one of seed|quality|format: the extension says another"
     r"|generator tiny has no classes|pixels in one answer"
     r"|pixels are too many|pictures on one sheet|generator tiny wants 8|body\.seeds: "
+    r"|^size: not of this generator; allowed: auto, |prompt \+ n: "
     r"|A permanent path names the hash|^seed: a whole number from 0|mix\.\d+\.seed: a whole"
 )
 seen: Counter[int] = Counter()

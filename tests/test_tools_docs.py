@@ -25,6 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tools")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        (folder / "names.txt").write_text("ada\nGrace Hopper\n")
         for line in re.findall(rf"^{re.escape(COMMAND)}(.*)$", TOOLS, re.MULTILINE):
             arguments = shlex.split(line)
             assert main([*arguments, *CHEAPER.get(arguments[0], [])]) == 0, line
@@ -38,8 +39,9 @@ def codes() -> list[str]:
 def test_every_command_writes_what_it_says(place: Path) -> None:
     assert {path.name for path in place.iterdir()} >= {
         *("digits", "digits.zip", "sheet.png", "edited"),
-        *("loop.webp", "grid.gif", "both.png", "mnist.onnx"),
+        *("loop.webp", "grid.gif", "both.png", "mnist.onnx", "site"),
     }
+    assert (place / "site" / "Grace Hopper.png").is_file()
     assert len(list((place / "digits").iterdir())) == 38
     with Image.open(place / "sheet.png") as sheet:
         assert sheet.size == (16 * 56, 4 * 56)

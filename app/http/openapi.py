@@ -15,8 +15,9 @@ from app.access.control import AccessControl, is_open
 from app.access.signing import EXPIRES, SIGNATURE
 from app.http.root_path import public
 from app.parameters.limits import bounds_in_force
+from app.parameters.openai import GenerationsBody
 from app.parameters.schemas import GenerateBody, InterpolateBody
-from app.responses.problems import KINDS, MEDIA_TYPE
+from app.responses.problems import KINDS, MEDIA_TYPE, OPENAI
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ HERE = (  # what no schema can say
     "streamed up to {:,} pixels."
 )
 BODIES: dict[str, type[BaseModel]] = {
-    body.__name__: body for body in (GenerateBody, InterpolateBody)
+    body.__name__: body for body in (GenerateBody, InterpolateBody, GenerationsBody)
 }
 REFERENCE = "#/components/{kind}/{name}"
 
@@ -107,6 +108,18 @@ PROBLEM: Json = {
                 "required": ["where", "problem"],
                 "additionalProperties": False,
                 "properties": {"where": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+        "error": {
+            "type": "object",
+            "description": f"The same as OpenAI's clients read it; below {OPENAI} alone.",
+            "required": ["message", "type", "param", "code"],
+            "additionalProperties": False,
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
             },
         },
     },

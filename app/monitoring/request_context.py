@@ -36,6 +36,12 @@ class Facts:
         """The client's address, see `address`."""
         return address(self._scope)
 
+    @property
+    def path(self) -> str:
+        """The request's path, without the root path."""
+        path: str = self._scope["path"]
+        return path
+
 
 current: ContextVar[Facts | None] = ContextVar("facts", default=None)
 

@@ -7,7 +7,6 @@ is allowed. How many there may be of a thing is for the operator to set: see lim
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -27,7 +26,7 @@ from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import MAX_CLASS_NAME
-from model.latent_space.latents import SEED_LIMIT, text_seed
+from model.latent_space.latents import SEED_LIMIT, has_controls, text_seed
 from model.latent_space.paths import Ease, Mode
 from model.recipes import EDIT, PORTION
 
@@ -45,11 +44,6 @@ TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\
 
 WHOLE_PATTERN = "^(?:0|[1-9][0-9]{0,17})$"
 NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"
-
-
-def _has_controls(text: str) -> bool:
-    """Returns whether it has control characters, halves of characters, or marks of lost ones."""
-    return any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in text)
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -147,7 +141,7 @@ class _SeedText:
                 raise cls.refusal() from None
         if len(value) > bounds_in_force().max_text or cls.looks_like_a_number.fullmatch(value):
             raise cls.refusal()
-        if _has_controls(value):
+        if has_controls(value):
             raise cls.refusal()
         return text_seed(value)
 
@@ -276,7 +270,7 @@ Seed = Annotated[
 
 def _name(value: Any) -> str:
     most = bounds_in_force().max_text
-    if not isinstance(value, str) or not 0 < len(value) <= most or _has_controls(value):
+    if not isinstance(value, str) or not 0 < len(value) <= most or has_controls(value):
         raise refusal(f"a text of 1 to {most} characters is wanted, without control characters")
     return value
 

@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 
 from app.http import cors
 from app.http.root_path import public
-from app.monitoring.request_context import refused
+from app.monitoring.request_context import current, refused
 from model.recipes import RecipeError
 
 log = logging.getLogger("ganserve")
 
 MEDIA_TYPE = "application/problem+json"
 NO_STORE = {"Cache-Control": "no-store"}
+OPENAI = "/v1/"  # paths of OpenAI's API
 RETRY = MappingProxyType({"Retry-After": "1"})  # seconds
 
 
@@ -279,6 +280,8 @@ def problem_response(
         "detail": detail,
     }
     refused(kind.slug)
+    if (facts := current.get()) is not None and facts.path.startswith(OPENAI):
+        members["error"] = _openai_error(kind, detail, members.get("errors", ()))
     # ensure_ascii: a lone surrogate must not break the answer
     content = json.dumps(body | members, ensure_ascii=True, allow_nan=False)
     return Response(
@@ -287,6 +290,18 @@ def problem_response(
         headers={**NO_STORE, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+def _openai_error(
+    kind: Kind, detail: str, errors: Sequence[Mapping[str, str]]
+) -> dict[str, str | None]:
+    """Says the same as clients of OpenAI's API read it."""
+    return {
+        "message": detail,
+        "type": "server_error" if kind.status >= 500 else "invalid_request_error",
+        "param": errors[0]["where"].removeprefix("body.") if errors else None,
+        "code": kind.slug,
+    }
 
 
 def internal_error(method: str, path: str, error: Exception) -> Response:

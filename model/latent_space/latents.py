@@ -93,6 +93,13 @@ def _unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     return np.minimum(unit, LARGEST_UNIT)  # the last middle has no float64 of its own
 
 
+def has_controls(text: str) -> bool:
+    """Returns whether it has control characters, halves of characters, or marks of lost ones: no
+    name has, and no text that is a seed.
+    """
+    return any(unicodedata.category(c) in ("Cc", "Cs") or c == "\ufffd" for c in text)
+
+
 def text_seed(text: str) -> int:
     """Returns the seed that a text stands for: the upper 63 bits of the SHA-256 of its NFC form in
     UTF-8, so that one name is one seed however its accents were typed.

@@ -70,9 +70,13 @@ def read_ranks() -> Ranks:
     raise DeviceError(f"{shown}: these are not a process's place among others; see torchrun")
 
 
-def add_generator(parser: argparse.ArgumentParser) -> None:
+def add_generator(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Adds the options for the generator and the device that it runs on."""
-    parser.add_argument("generator", help=GENERATOR_HELP)
+    if default is None:
+        parser.add_argument("generator", help=GENERATOR_HELP)
+    else:
+        shown = f"{GENERATOR_HELP} (default: {default})"
+        parser.add_argument("generator", nargs="?", default=default, help=shown)
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
 
 

@@ -2,6 +2,7 @@
 
     seeds -> this process's share -> sampler -> PNG files, the same bytes that a service sends
                                              -> manifest.json: which file is which seed
+    names -> a folder for a static host, see site.py
 
 A folder is filled by as many processes as torchrun starts; the same command again continues it.
 """
@@ -12,6 +13,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from model.encoding.png import encode_png, encode_pngs
 from model.files import OutputError, whole, write_whole
 from model.generator_file import GeneratorFile
+from model.generators import DEFAULT
 from model.images import tile
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import (
@@ -36,6 +39,7 @@ from model.picture_request import (
 )
 from model.recipes import MOST_SEEDS, RecipeError, Words, read_seeds, recipe_text
 from model.samplers.sampler import Sampler
+from model.training.commands import site
 from model.training.commands.arguments import (
     ALONE,
     Number,
@@ -73,6 +77,17 @@ class Order:
         """What is done to all of them."""
         return self.changes.words() | self.output.words()
 
+    @property
+    def head(self) -> Words:
+        """What decides about the pixels, and is the same for all of them."""
+        config = self.file.config
+        return {
+            "model": config.id,
+            "weights_sha256": config.weights_sha256,
+            "precision": self.precision,
+            **self.changed,
+        }
+
     def picture(self, seed: int) -> PictureRequest:
         """Returns the request for one seed's picture."""
         return PictureRequest(one_seed(seed), self.changes, self.output)
@@ -97,14 +112,7 @@ class Order:
 
     def manifest(self) -> str:
         """Returns JSON: the generator, what is done to all pictures, each file's seed and class."""
-        config = self.file.config
-        head = {
-            "model": config.id,
-            "weights_sha256": config.weights_sha256,
-            "precision": self.precision,
-            **self.changed,
-            "pictures": len(self.seeds),
-        }
+        head = self.head | {"pictures": len(self.seeds)}
         entries = map(json.dumps, self._entries())
         return json.dumps(head)[:-1] + ', "files": [\n' + ",\n".join(entries) + "\n]}\n"
 
@@ -240,7 +248,7 @@ def add_command(commands: Any) -> None:
         description="Generates the pictures of seeds, byte for byte as a service answers them.",
         example="avatars --seeds 0-35 --output sheet.png",
     )
-    add_generator(parser)
+    add_generator(parser, DEFAULT)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seeds", help="seeds and ranges of them, such as 0-35,77")
     # torchrun takes --n for one of its own
@@ -251,6 +259,12 @@ def add_command(commands: Any) -> None:
         help="number of pictures, of consecutive seeds from --first-seed on; under torchrun say "
         "--count, as it has an option --n of its own",
     )
+    which.add_argument(
+        "--site",
+        type=Path,
+        metavar="NAMES",
+        help="a file of names, one a line: a picture of each, for hosts that only serve files",
+    )
     parser.add_argument(
         "--first-seed",
         type=Number(int, 0, SEED_LIMIT - 1),
@@ -259,8 +273,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        required=True,
-        help="a folder, a .zip, or a .png for one sheet of all",
+        help="a folder, a .zip, or a .png for one sheet of all (default with --site: site)",
     )
     parser.add_argument(
         "--columns",
@@ -272,7 +285,9 @@ def add_command(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    output, ranks, batch = options.output, read_ranks(), options.batch
+    if options.output is None and options.site is None:
+        raise OutputError("say --output: a folder, a .zip, or a .png for one sheet")
+    output, ranks, batch = options.output or Path("site"), read_ranks(), options.batch
     ending = output.suffix.lower()
     if ending in OTHER_ENDINGS:
         raise OutputError(f"{output}: a .png (one sheet), a .zip or a folder is wanted")
@@ -280,15 +295,10 @@ def _generate(options: argparse.Namespace) -> int:
         raise OutputError(f"{output}: --columns is for a sheet, whose name ends in .png")
     if ending in (".png", ".zip") and ranks.world > 1:
         raise OutputError(f"{output}: {ranks.world} processes cannot share it; say a folder")
-    file = read_generator(options)
-    order = Order(
-        file=file,
-        seeds=_seeds(options),
-        changes=read_changes(file, options),
-        output=read_output(options),
-        precision=options.precision,
-    )
-    sampler = read_sampler(file, options, ranks)
+    if options.site is not None:
+        return _generate_site(options, output, ranks)
+    order = _order(options, _seeds(options))
+    sampler = read_sampler(order.file, options, ranks)
     if ending == ".zip":
         write_zip(order, sampler, output, batch)
     elif ending == ".png":
@@ -300,6 +310,32 @@ def _generate(options: argparse.Namespace) -> int:
         return 0
     print(f"{output}: {len(order.seeds):,} pictures")
     return 0
+
+
+def _generate_site(options: argparse.Namespace, output: Path, ranks: Ranks) -> int:
+    if output.suffix.lower() in (".png", ".zip") or ranks.world > 1:
+        raise OutputError(f"{output}: --site takes a folder, and one process")
+    if options.first_seed is not None:
+        raise RecipeError("seeds: --first-seed goes with --n, not with --site")
+    entries = site.read_names(options.site)
+    order = _order(options, [entry.seed for entry in entries])
+    draw = partial(order.files, read_sampler(order.file, options))
+    drawn, unlisted = site.write_site(entries, order.head, draw, output, options.batch)
+    print(f"{output}: {drawn:,} of {len(entries):,} pictures drawn now")
+    if unlisted:
+        print(f"{output}: {unlisted:,} pictures of names that are no longer listed stay there")
+    return 0
+
+
+def _order(options: argparse.Namespace, seeds: Sequence[int]) -> Order:
+    file = read_generator(options)
+    return Order(
+        file=file,
+        seeds=seeds,
+        changes=read_changes(file, options),
+        output=read_output(options),
+        precision=options.precision,
+    )
 
 
 def _seeds(options: argparse.Namespace) -> Sequence[int]:
