@@ -49,7 +49,7 @@ def test_pictures_of_a_prompt_have_the_bytes_of_its_seed_and_those_that_follow(
     assert answer.created > 1.7e9
     place = f"/generate.{format}"
     first = pets.get(place, params={"seed": prompt, "scale": scale})
-    after = {"seed": str(int(first.headers["Image-Seed"]) + 1), "scale": scale}
+    after: dict[str, Any] = {"seed": str(int(first.headers["Image-Seed"]) + 1), "scale": scale}
     assert files(answer) == [first.content, pets.get(place, params=after).content]
 
 
