@@ -602,7 +602,7 @@ def test_dry_run_from_the_hub_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 def test_help_explains_every_option_and_has_an_example_that_is_right(name: str) -> None:
     # argparse has no public way to the parsers of subcommands
     (action,) = parser(chosen=name)._subparsers._group_actions
-    command = action.choices[name]
+    command = dict(action.choices or ())[name]
     assert command.description
     for action in command._actions:
         assert action.help, action.dest

@@ -23,7 +23,7 @@ CARDS = [*sorted((ROOT / "model" / "zoo").glob("*/*.md"))]
 CODE = sorted((ROOT / "model").rglob("*.py"))
 COMMAND = re.compile(
     rf"(?:-m model\.training|\bganserve) ((?:{'|'.join(COMMANDS)})\b[^`#\n\"]*)"
-    r"|\bmake train((?: PRESET=\S+)?)\s"
+    r"|\bmake train((?: PRESET=[\w-]+)?)[\s`]"
 )
 INLINE = re.compile(r"(?<!`)`(?!`)[^`]+`(?!`)")
 OTHERS = {  # options of other programs that messages name
@@ -97,7 +97,7 @@ def dry_run(line: str, pictures: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_commands_are_found() -> None:
     assert {"train --preset dcgan-mnist", "train --preset dcgan-svhn"} <= set(printed())
-    assert any(line.startswith("export $R") for line in printed())
+    assert any(line.startswith("export runs/") for line in printed())
     assert commands("say `python -m model.training report RUN`, or make train\n") == [
         "report RUN",
         "train --preset dcgan-mnist",
@@ -150,7 +150,7 @@ def test_options_that_messages_name_exist() -> None:
     known = {"--help"}
     for name in COMMANDS:
         (action,) = parser(chosen=name)._subparsers._group_actions
-        known |= set(action.choices[name]._option_string_actions)
+        known |= set(dict(action.choices or ())[name]._option_string_actions)
     named = {
         (path.name, option)
         for path in CODE
