@@ -114,7 +114,9 @@ function trainingOf({ training, preset, family, weights_sha256 }) {
 export function trainAgain(preset, family, data) {
   // presets of the family "residual" go by another name since modern-64 means another recipe
   const first = family === "residual" && !preset.endsWith("-v1") ? "-v1" : ""
-  return preset && OFFICIAL.includes(data) ? `python -m model.training train --preset ${preset}${first} --data ${data}` : ""
+  return preset && OFFICIAL.includes(data)
+    ? `python -m model.training train --preset ${preset}${first} --data ${data}`
+    : ""
 }
 
 /** Plays a strip of frames without end. */
