@@ -112,7 +112,7 @@ class Settings(BaseSettings):
 
     generator: Text = Field(
         DEFAULT,
-        description="name in model/zoo, path of a generator file's folder, or"
+        description="name in model/zoo, path of a model folder, or"
         " hf:owner/name@revision at the Hugging Face Hub, the revision a commit's hash or a tag",
     )
     models: Annotated[tuple[Text, ...], *Words] = Field(
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         " name@hash alone",
     )
     keep_reloaded: int = Field(
-        1, ge=0, le=64, description="replaced by a reload and kept as former ones, the latest"
+        1, ge=0, le=64, description="replaced by a reload and kept available, the latest"
     )
     device: Device = Field(
         "auto",
@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         max_length=2,
         repr=False,
         description="secrets of signed URLs, 32 characters or more: the first signs, both are"
-        " believed; none: URLs need no signature. GAN_URL_SECRETS_FILE may name a file of them",
+        " trusted; none: URLs need no signature. GAN_URL_SECRETS_FILE may name a file of them",
     )
 
     rate_limit: float = Field(
