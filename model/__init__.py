@@ -1,1 +1,1 @@
-"""What serving and training share: networks, latents, images, the generator file, the sampler."""
+"""What serving and training share: networks, latents, images, the model folder, the sampler."""

@@ -1,4 +1,4 @@
-"""The generator file: a folder that is the only bridge between training and serving.
+"""The model folder: a folder that is the only bridge between training and serving.
 
     model.safetensors   the generator's tensors and its directions, float16 or float32
     config.json         network, prior, crop, data, images seen, metrics; SHA-256 of the weights and
@@ -50,7 +50,7 @@ CARD = "README.md"
 SAMPLES = "samples.png"
 ONNX = "model.onnx"
 DISCRIMINATOR = "discriminator.safetensors"
-FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX, DISCRIMINATOR)  # what belongs to a generator file
+FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX, DISCRIMINATOR)  # what belongs to a model folder
 DIRECTIONS_TENSOR = "directions"
 MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20  # half of it holds the names of as many classes as there may be
@@ -64,7 +64,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class GeneratorFileError(Mistake):
-    """A generator file cannot be used; the message says which file, what is wrong and what is
+    """A model folder cannot be used; the message says which file, what is wrong and what is
     expected.
     """
 
@@ -86,7 +86,7 @@ _CLASS_NAME = TypeAdapter[str](ClassName)
 
 
 def check_classes(names: Sequence[str]) -> None:
-    """Checks that a generator file can hold these classes.
+    """Checks that a model folder can hold these classes.
 
     Raises:
         ValueError: there are too many, or two of a name, or a name is too long, empty or has
@@ -161,7 +161,7 @@ class GeneratorConfig(_Fields):
 
 @dataclass(frozen=True)
 class GeneratorFile:
-    """A checked generator file."""
+    """A checked model folder."""
 
     config: GeneratorConfig
     weights: dict[str, NDArray[np.float32]]
@@ -212,7 +212,7 @@ def write_generator_file(
 
 
 def read_generator_file(folder: Path) -> GeneratorFile:
-    """Reads and checks a generator file; the weights come back as float32.
+    """Reads and checks a model folder; the weights come back as float32.
 
     Raises:
         GeneratorFileError: a file is missing, too large or damaged; the config is not valid; the
@@ -264,7 +264,7 @@ def _digest(fields: dict[str, Any]) -> str:
 def _read_config(folder: Path) -> GeneratorConfig:
     if not folder.is_dir():
         raise GeneratorFileError(
-            f"{folder}: no such folder; a generator file is a folder with {CONFIG} and {WEIGHTS}"
+            f"{folder}: no such folder; one is a folder with {CONFIG} and {WEIGHTS}"
         )
     path = folder / CONFIG
     content = read_bytes(path, MAX_CONFIG_BYTES)

@@ -1,6 +1,6 @@
 """A generator by its name: in the zoo, at a path, or at the Hugging Face Hub.
 
-name -> folder of its generator file, unchecked
+name -> folder of its model folder, unchecked
 """
 
 import importlib
@@ -13,7 +13,7 @@ DEFAULT = "avatars"  # the one of a service, and of `generate`, where none is na
 
 
 def generator_folder(name: str, *beside: str) -> Path:
-    """Returns where a generator file is: downloaded from the Hub, with the files `beside` where it
+    """Returns where a model folder is: downloaded from the Hub, with the files `beside` where it
     has them, in the zoo, or at a path of ours.
 
     Raises:

@@ -63,7 +63,7 @@ MAX_REFS_BYTES = 2**20
 
 
 def fetch(name: str, *beside: str) -> Path:
-    """Returns the folder of a generator file at the Hub, downloaded unless it is here already, with
+    """Returns the folder of a model folder at the Hub, downloaded unless it is here already, with
     the files `beside` where it has them.
 
     Raises:
@@ -98,7 +98,7 @@ def push(
     token: str | None = None,
     message: str | None = None,
 ) -> str:
-    """Uploads a generator file, as it is, to a repository, which is made where there is none;
+    """Uploads a model folder, as it is, to a repository, which is made where there is none;
     returns the commit's address. Without a token, the one of HF_TOKEN or `hf auth login` is used.
 
     Raises:

@@ -36,10 +36,10 @@ DRAWN_AT_ONCE = 64
 
 
 class PretrainedGenerator:
-    """A checked generator file and its network, on a device."""
+    """A checked model folder and its network, on a device."""
 
     def __init__(self, folder: Path, device: str = "auto", precision: Precision = "fp32") -> None:
-        """Reads a generator file's folder and loads its network.
+        """Reads a model folder and loads its network.
 
         Raises:
             GeneratorFileError: the file is not sound.
@@ -142,7 +142,7 @@ class PretrainedGenerator:
         return np.concatenate(parts)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes the generator file into a folder, byte for byte as it was read.
+        """Writes the model folder into a folder, byte for byte as it was read.
 
         Raises:
             OutputError: it cannot be written.
@@ -165,7 +165,7 @@ class PretrainedGenerator:
         token: str | None = None,
         commit_message: str | None = None,
     ) -> str:
-        """Uploads the generator file to owner/name at the Hugging Face Hub, which is made where
+        """Uploads the model folder to owner/name at the Hugging Face Hub, which is made where
         there is none; returns the commit's address.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Corrupted generator files, by the hundred: the start refuses each of them with one line."""
+"""Corrupted model folders, by the hundred: the start refuses each of them with one line."""
 
 import asyncio
 import hashlib

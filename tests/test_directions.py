@@ -1,4 +1,4 @@
-"""Directions: those that the first layer stretches most, kept in the generator file."""
+"""Directions: those that the first layer stretches most, kept in the model folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Runs that start from a generator file, and the discriminator that is kept beside it."""
+"""Runs that start from a model folder, and the discriminator that is kept beside it."""
 
 import json
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pets(run: Path, tmp_path: Path) -> Path:
-    """A generator file with its discriminator."""
+    """A model folder with its discriminator."""
     folder = write_tiny_residual(tmp_path / "pets", NETWORK)
     said = write_discriminator(run, "modern", read_generator_file(folder), folder)
     assert said == "with its discriminator, discriminator.safetensors"

@@ -1,4 +1,4 @@
-"""The generator file: what was written comes back; whatever is wrong with it is said in one
+"""The model folder: what was written comes back; whatever is wrong with it is said in one
 sentence.
 """
 

@@ -127,7 +127,7 @@ class Telemetry(Collector):
     def _of_the_process(self) -> Iterable[Metric]:
         ready = self._readiness.reason() is None
         reloads = CounterMetricFamily(
-            "ganserve_reloads", "Reloads of the generator files.", labels=["outcome"]
+            "ganserve_reloads", "Reloads of the model folders.", labels=["outcome"]
         )
         for outcome, count in self._reloader.outcomes.items():
             reloads.add_metric([outcome], count)

@@ -88,7 +88,7 @@ KINDS = {
         Kind(
             "reload-refused",
             HTTPStatus.CONFLICT,
-            "The generator files as they are now cannot take the place of those that are served. "
+            "The model folders as they are now cannot take the place of those that are served. "
             "Nothing has changed.",
         ),
         Kind(

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/admin", include_in_schema=False)
 async def reload(
     request: Request, parameters: Annotated[NoQuery, Query()], state: StateDep, response: Response
 ) -> dict[str, Any]:
-    """Reads the generator files again, as SIGHUP does, in every worker of this host."""
+    """Reads the model folders again, as SIGHUP does, in every worker of this host."""
     keys, reloader = state.admin_keys, state.reloader
     if keys is None:
         raise NotFound("This host has no admin key.")

@@ -90,7 +90,7 @@ def load(
     signer: "Signer | None" = None,
     known: Sequence[Generation] = (),
 ) -> Generation:
-    """Loads a generator file, checked, on its device and warm, or returns the one of the `known`
+    """Loads a model folder, checked, on its device and warm, or returns the one of the `known`
     that it is; its files signed, if anything signs.
 
     Raises:

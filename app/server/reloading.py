@@ -1,4 +1,4 @@
-"""Reloads generator files while the service serves: new ones are loaded next to the old, checked,
+"""Reloads model folders while the service serves: new ones are loaded next to the old, checked,
 and take their place between two requests.
 
     settings -> files that have changed -> loaded, warm -> swap -> old ones answer to name@hash
@@ -57,7 +57,7 @@ class Reloader:
             await one.batcher.stop()
 
     async def reload(self) -> list[Generation]:
-        """Reads the generator files again, from the first to the last; returns what is new.
+        """Reads the model folders again, from the first to the last; returns what is new.
 
         Raises:
             ReloadRefused: something cannot be served.

@@ -2,7 +2,7 @@
 
     SIGTERM              -> not ready, still serving -> no new connections -> all answered -> 0
     SIGINT, or SIGTERM again -> the same without the wait
-    SIGHUP               -> generator files are read again
+    SIGHUP               -> model folders are read again
     a generator is broken    -> what waits is refused, not ready for as long -> GIVEN_UP
 
 Balancers need a moment to see that a process is not ready: one that closes at once loses what is

@@ -72,7 +72,7 @@ class NetworkConfig(ABC):
         """Adds the generator, up to its last convolution; returns its output's name."""
 
     def served(self) -> Self:
-        """Returns the shape of the weights as they act, which a generator file holds."""
+        """Returns the shape of the weights as they act, which a model folder holds."""
         return self
 
     def first_layer(self, weights: Weights) -> NDArray[np.float32]:

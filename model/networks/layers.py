@@ -1,7 +1,7 @@
 """A generator's layers as arrays, for runtimes that fold batch norm: in inference it is a scale and
 a shift, and where a layer comes before it, that layer's weights can hold both.
 
-    weights by name, from the generator file  ->  layers, scales and shifts alone, in NumPy
+    weights by name, from the model folder  ->  layers, scales and shifts alone, in NumPy
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 stretches nothing.
 
 Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (2018), algorithm 1. It
-belongs to training: a generator file holds the weights as they act. PyTorch's own form changes
+belongs to training: a model folder holds the weights as they act. PyTorch's own form changes
 classes that a network shares with its copies, so it cannot be taken off a copy alone.
 """
 

@@ -1,4 +1,4 @@
-"""The CPU's runtime: a generator file's weights as an ONNX graph, run by ONNX Runtime. No torch.
+"""The CPU's runtime: a model folder's weights as an ONNX graph, run by ONNX Runtime. No torch.
 
     rows -> Gemm -> the family's layers -> centre crop -> uint8 -> (N, side, side, C)
 

@@ -14,7 +14,7 @@ OPSET, IR_VERSION = 17, 9
 
 
 def onnx_graph(file: GeneratorFile) -> bytes:
-    """Serialises the model of a checked generator file."""
+    """Serialises the model of a checked model folder."""
     config, side = file.config.network, file.config.crop
     graph = Graph(file.weights)
     x = config.build(graph)

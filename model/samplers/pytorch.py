@@ -76,7 +76,7 @@ def plain_sampler(generator: Generator, crop: int, device: torch.device) -> Torc
 def load_torch_sampler(
     file: GeneratorFile, device: str, precision: Precision, threads: int
 ) -> TorchSampler | CudaSampler:
-    """Loads a generator file in this precision.
+    """Loads a model folder in this precision.
 
     Raises:
         DeviceError: the device is unknown or not on this machine.
@@ -103,7 +103,7 @@ def load_torch_sampler(
 
 
 def load_generator(file: GeneratorFile) -> Generator:
-    """Makes the network of a checked generator file, with its weights."""
+    """Makes the network of a checked model folder, with its weights."""
     config = file.config.network
     generator = new_generator(config.served())
     tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
@@ -136,7 +136,7 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def generator_weights(generator: Generator) -> dict[str, NDArray[np.float32]]:
-    """Returns the tensors that a generator file holds, by name."""
+    """Returns the tensors that a model folder holds, by name."""
     return {
         name: value.detach().float().cpu().numpy()
         for name, value in generator.state_dict().items()

@@ -35,7 +35,7 @@ class UnequalBytesError(Exception):
 
 
 class WrongPictureError(Exception):
-    """A seed's picture is another than it was when the generator file was written."""
+    """A seed's picture is another than it was when the model folder was written."""
 
 
 class Sampler(Protocol):
@@ -50,7 +50,7 @@ class Sampler(Protocol):
 def load_sampler(
     file: GeneratorFile, device: str = "auto", precision: Precision = "fp32", threads: int = 1
 ) -> Sampler:
-    """Loads the sampler of a checked generator file.
+    """Loads the sampler of a checked model folder.
 
     `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
     those of one batch on the CPU.

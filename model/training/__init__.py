@@ -1,1 +1,1 @@
-"""Offline: real images in, a generator file out. The service never imports this package."""
+"""Offline: real images in, a model folder out. The service never imports this package."""

@@ -1,4 +1,4 @@
-"""The discriminator of a generator file, in a file of its own next to it: training that starts from
+"""The discriminator of a model folder, in a file of its own next to it: training that starts from
 the generator reads it, serving never does.
 
     checkpoint of the generator's moment -> discriminator.safetensors -> checked tensors
