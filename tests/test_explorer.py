@@ -771,7 +771,7 @@ def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_pat
         image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
     page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
     page.locator(".search canvas[data-step='40']").wait_for()
-    page.get_by_text("levels of 255 off. Done.").wait_for()
+    page.get_by_text("levels of 255 off. Done.").wait_for(timeout=120_000)
     found = here.pixels(".search canvas[data-step]")
     assert found.shape == (28, 28, 4)
     page.keyboard.press("p")

@@ -362,7 +362,7 @@ def test_the_whole_way(
         ends.append(checkpoint.newest_first(folder / "checkpoints")[0].read_bytes())
         options = json.loads((folder / "options.json").read_text())
         assert options["start"] == read_generator_file(tmp_path / "start").config.id
-        assert "starting from digits@" in (folder / "log.txt").read_text()
+        assert "starting from start@" in (folder / "log.txt").read_text()
     assert "resuming at 96 images" in (folder / "log.txt").read_text()
     assert ends[0] == ends[1]
 

@@ -139,6 +139,7 @@ def test_document_describes_every_operation_and_its_picture(client: TestClient) 
         ("/models/{model}/directions/{direction}.{extension}", "get"),
         ("/latents/{seed}.{extension}", "get"),
         ("/problems/{kind}", "get"),
+        ("/v1/images/generations", "post"),
         ("/livez", "get"),
         ("/metrics", "get"),
         ("/readyz", "get"),

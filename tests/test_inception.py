@@ -80,7 +80,7 @@ def test_missing_library_is_one_clear_line(
         raise error
 
     monkeypatch.setattr(inception, "importlib", SimpleNamespace(import_module=fail))
-    with pytest.raises(ExtractorError, match=r"install ganserve\[fidelity\]"):
+    with pytest.raises(ExtractorError, match=r"pip install .*\[fidelity\]"):
         load_inception(CPU)
 
 

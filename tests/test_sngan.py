@@ -18,7 +18,7 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.registry import network_from_dict, network_to_dict
 from model.networks.sngan import Attention, Discriminator, Generator, Norm
 from model.samplers.onnx import OnnxSampler
-from model.samplers.pytorch import generator_weights, load_generator, plain_sampler
+from model.samplers.pytorch import computes_bf16, generator_weights, load_generator, plain_sampler
 from model.samplers.sampler import check_bytes, load_sampler
 from model.training import ema
 from model.training.presets import PRESETS
@@ -263,7 +263,12 @@ def test_every_runtime_draws_what_the_network_draws(file: GeneratorFile, precisi
     assert len({picture.tobytes() for picture in found}) == 40
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+EMULATED = pytest.mark.skipif(
+    not computes_bf16(torch.device("cpu")), reason="this processor has no fast bfloat16"
+)
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=EMULATED)])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_picture_is_the_same_in_any_batch(
     file: GeneratorFile, precision: str, threads: int
