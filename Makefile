@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 PRESET ?= dcgan-mnist
-PART ?= -m "not slow"
+PART ?= -m "not slow and not long"
 JOBS ?= 2
 
 VENV := .venv
@@ -20,8 +20,8 @@ serve: $(VENV)/.serve  ## the service on PORT, with the generator that ships
 test: $(VENV)/.dev  ## what can be tried in a few minutes: each law, mostly in a short form
 	$(PYTEST) $(PART)
 
-test-slow: $(VENV)/.dev  ## all the rest that needs no GPU: the page in a browser, kills, floods, long runs
-	$(PYTEST) -m slow
+test-slow: $(VENV)/.dev  ## all the rest that needs no GPU: the page in a browser, kills, floods, long runs (up to an hour)
+	$(PYTEST) -m "slow or long"
 
 training: $(VENV)/.train  ## what training needs, beside what `make serve` installs
 

@@ -247,7 +247,7 @@ def wait_for_rows(path: Path, count: int) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_run_continues_with_the_same_command_and_ends_the_same(
     digits: Path, tmp_path: Path
 ) -> None:

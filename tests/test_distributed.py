@@ -271,7 +271,7 @@ def test_two_processes_train_what_one_trains(digits: Path, tmp_path: Path) -> No
         pytest.param("dcgan-mnist", "fp32", 0.02, id="article"),  # measured: 0.005
         # 0.006: PyTorch's batch norm rounds to bfloat16 where that of several processes does not
         pytest.param("modern-32", "bf16", 0.02, id="modern-bf16"),
-        pytest.param("sagan-64", "fp32", 0.01, id="hinge"),  # 0.002
+        pytest.param("sagan-64", "fp32", 0.01, id="hinge", marks=pytest.mark.long),  # 0.002
     ],
 )
 def test_two_processes_draw_what_one_draws_in_every_game(

@@ -253,7 +253,7 @@ def test_step_equals_the_equations_written_out() -> None:
             assert torch.allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_generator_learns_what_a_class_looks_like(tmp_path: Path) -> None:
     """Sixty steps: the colour of each class is the brightest."""
     config = replace(MODERN, learning_rate=2e-3, batch=16, augmentation=0.0, burn_in=0)

@@ -856,7 +856,7 @@ def test_client_that_takes_too_little_is_given_up_and_the_answer_is_held_until_t
                     if not server.server_state.connections:
                         break
                 assert not server.server_state.connections
-                assert ended.is_set()
+                await asyncio.wait_for(ended.wait(), TIMEOUT)
                 assert taken < 1000
 
     run(main(), loop)

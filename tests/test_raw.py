@@ -42,7 +42,7 @@ from tests.raw_requests import (
 )
 from tests.services import TIMEOUT, fetch, service
 
-MUTATIONS = int(os.environ.get("GAN_MUTATIONS", 20_000))  # the long run has 200,000
+MUTATIONS = int(os.environ.get("GAN_MUTATIONS", 200_000))
 SHORT = {"GAN_RECEIPT_SECONDS": "0.5", "GAN_KEEP_ALIVE_SECONDS": "1", "GAN_MAX_QUEUE": "4096"}
 ALLOWED = {
     *(200, 204, 206, 304, 400, 401, 404, 405, 406, 408, 413, 415, 416, 422, 429, 431, 501, 503)
@@ -130,7 +130,7 @@ def test_corpus_of_hostile_bytes(generator_folder: Path, tmp_path: Path) -> None
     assert len(list(statuses(refusals["framing-pipeline"]))) == 20
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(MUTATIONS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2_000, pytest.param(MUTATIONS, marks=pytest.mark.long)])
 def test_mutated_requests(generator_folder: Path, tmp_path: Path, count: int) -> None:
     requests = {str(seed): mutated(seed) for seed in range(count)}
     log = tmp_path / "log"

@@ -39,10 +39,17 @@ GAMES = {
 }
 
 
-def emulated(config: TrainConfig) -> pytest.MarkDecorator:
-    """Leaves out what takes minutes where bfloat16 is computed without the processor's help."""
+def marks(name: str, config: TrainConfig) -> list[pytest.MarkDecorator]:
+    """Leaves the longest to the long run, and out what takes minutes where bfloat16 is emulated."""
+    if name == "modern":
+        return []
     slow = config.bf16 and not computes_bf16(CPU)
-    return pytest.mark.skipif(slow, reason="this processor has no fast bfloat16")
+    skipped = pytest.mark.skipif(slow, reason="this processor has no fast bfloat16")
+    return [
+        pytest.mark.slow,
+        skipped,
+        *([pytest.mark.long] if name in ("hinge", "modern-unordered") else []),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +89,7 @@ def after(*counts: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name == "modern" else [pytest.mark.slow, emulated(config)])
-        for name, config in GAMES.items()
-    ],
+    [pytest.param(name, marks=marks(name, config)) for name, config in GAMES.items()],
 )
 def test_resumed_run_equals_unbroken_run_in_every_game(
     data: Dataset, tmp_path: Path, name: str
@@ -247,7 +251,7 @@ def test_killed_run_ends_with_the_bytes_of_an_unbroken_one(digits: Path, tmp_pat
     check_killed_run(digits, tmp_path, kills=3, steps=60)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_killed_many_times_ends_with_the_bytes_of_an_unbroken_one(
     digits: Path, tmp_path: Path
 ) -> None:

@@ -14,12 +14,12 @@ def warm_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAN_CACHE_MIB", "0")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mixed_requests_leave_nothing_behind() -> None:
     assert soak.soak(OURS, 40_000) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_planted_leak_is_found() -> None:
     wrong = soak.soak(soak.LEAKING, 40_000)
     assert len(wrong) == 1
