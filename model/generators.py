@@ -1,6 +1,6 @@
 """A generator by its name: in the zoo, at a path, or at the Hugging Face Hub.
 
-name -> folder of its model folder, unchecked
+name -> its model folder, unchecked
 """
 
 import importlib

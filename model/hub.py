@@ -63,7 +63,7 @@ MAX_REFS_BYTES = 2**20
 
 
 def fetch(name: str, *beside: str) -> Path:
-    """Returns the folder of a model folder at the Hub, downloaded unless it is here already, with
+    """Returns where a model folder of the Hub is, downloaded unless it is here already, with
     the files `beside` where it has them.
 
     Raises:

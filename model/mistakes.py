@@ -26,8 +26,6 @@ EXTRAS = {
 }
 ROOT = Path(__file__).parent.parent
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 SYSTEMS = (
     "ganserve runs on Linux and macOS; on Windows, run it in WSL (wsl --install) or with Docker"
 )

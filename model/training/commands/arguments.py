@@ -88,7 +88,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         "--fit",
         choices=FITS,
         default="crop",
-        help="pictures that are not square: their centre, or all of them beside white "
+        help="what becomes of pictures that are not square: crop to the centre, or pad with white "
         "(default: crop)",
     )
     parser.add_argument(
@@ -102,10 +102,8 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the device, and for where official sets come from."""
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    parser.add_argument("--base-url", help="download official files from here instead")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
+    parser.add_argument("--base-url", help="address to download official sets from instead")
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:

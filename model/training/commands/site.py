@@ -8,18 +8,16 @@ The same command again continues a folder, and adds the names that are new.
 
 import html
 import json
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tqdm import tqdm
-
 from model.files import OutputError, write_whole
 from model.latent_space.latents import has_controls, text_seed
 from model.recipes import MOST_SEEDS, RecipeError, Words
+from model.training.run.progress import counting
 
 LONGEST_NAME = 256  # characters, as a service takes them by default
 LARGEST_LIST = 2**28  # bytes of a file of names
@@ -125,12 +123,12 @@ def write_site(
     there = _prepare(folder, head)
     _write_index(folder, head, entries)
     missing = [entry for entry in entries if entry.file not in there]
-    with tqdm(total=len(missing), unit=" pictures", disable=not sys.stderr.isatty()) as bar:
+    with counting("generating", len(missing), "pictures") as count:
         for start in range(0, len(missing), batch):
             part = missing[start : start + batch]
             for entry, content in zip(part, draw([one.seed for one in part]), strict=True):
                 write_whole(folder / entry.file, content)
-            bar.update(len(part))
+            count(len(part))
     pictures = {name for name in there if name.endswith(".png")}
     return len(missing), len(pictures - {entry.file for entry in entries})
 
