@@ -7,7 +7,7 @@ is allowed. How many there may be of a thing is for the operator to set: see lim
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -215,26 +215,31 @@ class Edits:
         }
 
 
+Weighted = tuple[int, float]  # a seed and its share in a mix
+
+
 class MixText:
-    """Marks a list of portions: also a text such as 3:1,8:-1, whole numbers and their weights."""
+    """Marks seeds with weights: a list of portions, or a text such as 3:1,8:-1."""
 
     @classmethod
-    def check(cls, value: Any) -> Any:
+    def check(cls, value: Any, portions: Callable[[Any], "list[Portion]"]) -> list[Weighted]:
+        # of pairs, for many portions as objects would take ten times the memory
         if not isinstance(value, str):
-            return value
+            return [(portion.seed, portion.weight) for portion in portions(value)]
         most = bounds_in_force().max_keys
         found = [PORTION.fullmatch(part) for part in value.split(",", most)]
-        if len(found) > most or None in found:
+        mix = [(int(m[1]), float(m[2]) if m[2] else 1.0) for m in found if m]
+        if not len(found) == len(mix) <= most or max(mix)[0] >= SEED_LIMIT:
             raise refusal(
                 f"1 to {most} seeds with weights such as 3:1,8:-1,5 are wanted: each seed a whole "
-                f"number, each weight from {-WEIGHT_BOUND:g} to {WEIGHT_BOUND:g}, or none for 1"
+                f"number below {SEED_LIMIT}, each weight from {-WEIGHT_BOUND:g} to "
+                f"{WEIGHT_BOUND:g}, or none for 1"
             )
-        return [{"seed": int(m[1]), "weight": float(m[2] or 1)} for m in found if m]
+        return mix
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        portions = handler.generate_schema(Portions)
+        return core_schema.no_info_wrap_validator_function(self.check, portions)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -519,12 +524,8 @@ class Portion(_Parameters):
     weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
 
 
-Mix = Annotated[
-    list[Portion],
-    Entries(1, "max_keys"),
-    MixText(),
-    Field(examples=["3:1,8:-1,5:1"]),
-]
+Portions = Annotated[list[Portion], Entries(1, "max_keys")]
+Mix = Annotated[list[Weighted], MixText(), Field(examples=["3:1,8:-1,5:1"])]
 
 
 class Named(_Parameters):
@@ -685,9 +686,11 @@ class SeedsInAll:
 
 Recipes = Annotated[
     list[Recipe],
+    Field(
+        description="Each of one seed, z, mix or plane, with what is done to it.", fail_fast=True
+    ),
     SeedsInAll(),
     Entries(1, "max_bulk"),
-    Field(description="Each of one seed, z, mix or plane, with what is done to it."),
 ]
 Stops = Annotated[
     list[Recipe],
