@@ -69,7 +69,7 @@ def test_mix_with_a_chosen_class_has_that_class_and_is_finite(
     pets: PretrainedGenerator, mix: str
 ) -> None:
     request = from_words(pets.config, {"mix": mix, "class": "dog"})
-    rows = request.rows(pets.file)
+    rows: Any = request.rows(pets.file)
     assert np.isfinite(rows).all()
     assert rows[0, pets.config.network.z_dim :].tolist() == [
         float(name == "dog") for name in pets.config.classes
