@@ -9,7 +9,6 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
-from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from app.main import create_app
 from app.responses.caching import ENTRY_OVERHEAD, PictureCache, matches
 from app.routes import images
 from app.settings import Settings
+from app.state import Context
 from tests.conftest import write_tiny_residual
 from tests.services import TIMEOUT
 
@@ -164,9 +164,9 @@ def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = images.sheet
 
-    async def spy(request: Request, *rest: Any) -> Any:
-        seen.append(request.url.query)
-        return await real(request, *rest)
+    async def spy(context: Context, *rest: Any) -> Any:
+        seen.append(context.request.url.query)
+        return await real(context, *rest)
 
     monkeypatch.setattr(images, "sheet", spy)
     return seen

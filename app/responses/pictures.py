@@ -20,14 +20,13 @@ from app.engine.loaded_generator import Generation
 from app.engine.memory import Reservation
 from app.engine.threads import in_parallel
 from app.http.root_path import public
-from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
 from app.responses import caching, negotiation
 from app.responses.offers import STILL_OFFERS
 from app.responses.problems import InvalidRequest
 from app.responses.ranges import ranged
-from app.server.disconnection import Watch
+from app.state import Context
 from model.encoding.formats import (
     STILLS,
     Format,
@@ -163,7 +162,7 @@ class Held(Response):
                 self._reserved.release()
 
 
-async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) -> Response:
+async def still(context: Context, answer: Answer) -> Response:
     """Draws what is asked for and answers with one file; with none where the client has it.
 
     Raises:
@@ -172,7 +171,7 @@ async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) 
         ClientGoneError: the client went away first.
     """
     generation, picture, format = answer.generation, answer.picture, answer.format
-    source = picture.source
+    request, bounds, source = context.request, context.bounds, picture.source
     # what cannot be drawn is refused, also to If-None-Match: *
     columns, side = source.columns, generation.side * picture.output.scale
     lines = -(-len(source) // columns)
@@ -183,23 +182,20 @@ async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) 
         return unchanged
     if picture.is_plain and format.name == "png":
         assert source.seed is not None
-        content, timing = await generation.picture(source.seed, picture.changes.class_, watch)
+        content, timing = await generation.picture(
+            source.seed, picture.changes.class_, context.watch
+        )
         return ranged(request, answer.response(content, timing))
 
     def encode(pixels: NDArray[np.uint8]) -> bytes:
         return encode_still(pixels, format.name, answer.quality, answer.note)
 
     pixels = lines * columns * side**2
-    return await draw(request, answer, pixels, (picture.finish, encode), watch, bounds)
+    return await draw(context, answer, pixels, (picture.finish, encode))
 
 
 async def draw(
-    request: Request,
-    answer: Answer,
-    pixels: int,
-    steps: Iterable[Callable[[Any], Any]],
-    watch: Watch,
-    bounds: Bounds,
+    context: Context, answer: Answer, pixels: int, steps: Iterable[Callable[[Any], Any]]
 ) -> Response:
     """Draws the picture of an answer, which has so many `pixels` in the end, and makes a file of
     what is drawn, step by step.
@@ -208,8 +204,8 @@ async def draw(
         Problem: there is no memory for it, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
-    generation, picture = answer.generation, answer.picture
-    reserved = bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
+    generation, picture, watch = answer.generation, answer.picture, context.watch
+    reserved = context.bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
     try:
         if picture.source.seed is None and len(picture.source) > 1:
             rows = await asyncio.to_thread(picture.rows, generation.file)
@@ -219,7 +215,7 @@ async def draw(
         start = time.perf_counter()
         content = await in_parallel(watch, drawn, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
-        return ranged(request, answer.response(content, timing, reserved))
+        return ranged(context.request, answer.response(content, timing, reserved))
     except BaseException:
         reserved.release()
         raise

@@ -6,14 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
-from app.engine.loaded_generator import Generation, Generators
+from app.engine.loaded_generator import Generation
 from app.engine.threads import in_turn
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import (
     Listed,
     read_changes,
@@ -27,8 +26,7 @@ from app.responses.offers import BULK_OFFERS, STILL_OFFERS
 from app.responses.pictures import Answer, check_quality, still, still_format
 from app.responses.problems import InvalidRequest
 from app.responses.streams import Items
-from app.server.disconnection import Watch
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import Context, ContextDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
@@ -71,30 +69,19 @@ router = APIRouter(tags=["pictures"])
 
 
 @router.get("/generate", responses=STILL_RESPONSES, response_class=Response)
-async def generate(
-    request: Request,
-    parameters: Annotated[GenerateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
-) -> Response:
+async def generate(context: ContextDep, parameters: Annotated[GenerateQuery, Query()]) -> Response:
     """Draws the picture of a seed, of a mix of seeds or of a latent vector. Without any, a random
     one, which no cache may keep.
     """
-    return await sheet(request, parameters, None, generators, watch, bounds)
+    return await sheet(context, parameters, None)
 
 
 @router.get("/generate.{extension}", responses=STILL_RESPONSES, response_class=Response)
 async def generate_as(
-    request: Request,
-    extension: Extension,
-    parameters: Annotated[GenerateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, extension: Extension, parameters: Annotated[GenerateQuery, Query()]
 ) -> Response:
     """Draws the same, in the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
-    return await sheet(request, parameters, extension, generators, watch, bounds)
+    return await sheet(context, parameters, extension)
 
 
 @router.post(
@@ -104,35 +91,31 @@ async def generate_as(
     openapi_extra=body_schema(GenerateBody),
 )
 async def generate_from_json(
-    request: Request,
-    parameters: Annotated[GenerateBody, json_body(GenerateBody)],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, parameters: Annotated[GenerateBody, json_body(GenerateBody)]
 ) -> Response:
     """Draws the same from a JSON body, which may ask for many pictures: by seeds and ranges of
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
-    generation = generators.parameter(parameters.model)
+    generation, bounds = context.generators.parameter(parameters.model), context.bounds
     if parameters.recipes or parameters.z:  # as long as the list; all else is read at once
-        listed = await in_turn(watch, parameters, partial(read_list, generation.file))
+        listed = await in_turn(context.watch, parameters, partial(read_list, generation.file))
     else:
         listed = read_list(generation.file, parameters)
     name, negotiated = negotiation.choose(
         STILL_OFFERS | BULK_OFFERS,
         extension=None,
         format=parameters.format,
-        accept=", ".join(request.headers.getlist("Accept")),
+        accept=", ".join(context.request.headers.getlist("Accept")),
     )
     if listed is None and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})
-        answer = await sheet(request, chosen, None, generators, watch, bounds)
+        answer = await sheet(context, chosen, None)
         if negotiated:
             answer.headers["Vary"] = "Accept"
         return answer
     if name in BULK_OFFERS or name == "npy":
         listed = listed or _following(generation, parameters)
-        return await _many(generation, parameters, listed, name, watch, bounds)
+        return await _many(context, generation, parameters, listed, name)
     assert listed is not None
     check_quality(STILLS[name], parameters.quality)
     if listed.count > bounds.max_pictures:
@@ -145,19 +128,12 @@ async def generate_from_json(
     picture = PictureRequest(several, output=read_output(parameters))
     format = STILLS[name], negotiated
     all_of_them = Answer.of(generation, picture, format, parameters, lasting=False, located=False)
-    return await still(request, all_of_them, watch, bounds)
+    return await still(context, all_of_them)
 
 
-async def sheet(
-    request: Request,
-    parameters: SheetParameters,
-    extension: str | None,
-    generators: Generators,
-    watch: Watch,
-    bounds: Bounds,
-) -> Response:
+async def sheet(context: Context, parameters: SheetParameters, extension: str | None) -> Response:
     """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
-    generation = generators.parameter(parameters.model)
+    request, generation = context.request, context.generators.parameter(parameters.model)
     picture, named = _asked(generation, parameters)
     format = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
@@ -165,7 +141,7 @@ async def sheet(
     # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
     lasting = named and request.method == "GET"
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting)
-    return await still(request, answer, watch, bounds)
+    return await still(context, answer)
 
 
 def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
@@ -192,12 +168,7 @@ def _following(generation: Generation, parameters: GenerateBody) -> Listed:
 
 
 async def _many(
-    generation: Generation,
-    parameters: GenerateBody,
-    listed: Listed,
-    name: str,
-    watch: Watch,
-    bounds: BoundsDep,
+    context: Context, generation: Generation, parameters: GenerateBody, listed: Listed, name: str
 ) -> Response:
     if parameters.quality is not None or parameters.columns is not None:
         raise InvalidRequest(f"quality, columns: {name} has neither; a sheet has")
@@ -209,7 +180,7 @@ async def _many(
     )
     output = read_output(parameters)
     side = generation.side * output.scale
-    made = streams.pieces(generation, items, output, bounds, watch, encoded=name in BULK_OFFERS)
+    made = streams.pieces(context, generation, items, output, encoded=name in BULK_OFFERS)
     extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":

@@ -11,13 +11,12 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from numpy.typing import NDArray
 
 from app.engine.threads import in_parallel
 from app.http.root_path import public
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.limits import Bounds
 from app.parameters.openai import GenerationsBody
 from app.parameters.picture_parameters import read_changes, url
 from app.parameters.schemas import NoQuery
@@ -30,8 +29,7 @@ from app.responses.pictures import (
     permanent_url,
 )
 from app.responses.problems import NO_STORE
-from app.server.disconnection import Watch
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import Context, ContextDep
 from model.encoding.formats import STILLS, encode_still
 from model.picture_request import PictureRequest, one_seed, rows_of
 
@@ -70,17 +68,14 @@ router = APIRouter(tags=["pictures"])
     openapi_extra=body_schema(GenerationsBody),
 )
 async def image_generations(
-    request: Request,
+    context: ContextDep,
     parameters: Annotated[GenerationsBody, json_body(GenerationsBody)],
     query: Annotated[NoQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
 ) -> Response:
     """Draws the pictures of a prompt, which is a seed, as OpenAI's clients ask for them. Refusals
     have an `error` as well, which these clients show.
     """
-    generation = generators.parameter(parameters.model)
+    generation, bounds = context.generators.parameter(parameters.model), context.bounds
     output = parameters.output(generation.side)
     changes = read_changes(generation.file, parameters)
     format = STILLS[parameters.output_format or "png"]
@@ -98,24 +93,24 @@ async def image_generations(
     ]
     if parameters.response_format == "b64_json":
         check_pixels(format, len(answers), side, side, bounds.max_pixels)
-        return await _drawn(answers, side, watch, bounds)
+        return await _drawn(context, answers, side)
     check_pixels(format, 1, side, side, bounds.max_pixels)  # each URL is one request
-    host = f"{request.url.scheme}://{request.url.netloc}"
+    host = f"{context.request.url.scheme}://{context.request.url.netloc}"
     content = _content([{"url": host + _address(answer)} for answer in answers])
     return Response(content, media_type="application/json", headers=NO_STORE)
 
 
-async def _drawn(answers: Sequence[Answer], side: int, watch: Watch, bounds: Bounds) -> Response:
+async def _drawn(context: Context, answers: Sequence[Answer], side: int) -> Response:
     """Draws the pictures and answers with their files; reserves the memory that they take.
 
     Raises:
         Problem: there is no memory for them, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
-    generation, first = answers[0].generation, answers[0]
+    generation, first, watch = answers[0].generation, answers[0], context.watch
     pixels = len(answers) * side**2
     raw = TEXT_COPIES * pixels * generation.channels
-    reserved = bounds.memory.reserve(first.format.memory(pixels, generation.channels) + raw)
+    reserved = context.bounds.memory.reserve(first.format.memory(pixels, generation.channels) + raw)
     try:
         if len(answers) == 1 and first.picture.is_plain and first.format.name == "png":
             seed, class_ = first.picture.source.seed, first.picture.changes.class_

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from app.engine.batcher import Pixels
@@ -15,7 +15,7 @@ from app.parameters.schemas import ProjectQuery
 from app.responses.problems import InvalidRequest, NotFound
 from app.responses.streams import begun
 from app.routes.images import BINARY
-from app.state import GeneratorsDep, ProjectorDep, WatchDep
+from app.state import ContextDep
 from model.image_decoding import BrokenPictureError, decode, square
 from model.recipes import vector_words
 
@@ -61,19 +61,14 @@ async def is_off() -> Response:
 
 
 @router.post("/project", responses=RESPONSES, openapi_extra=BODY, response_class=Response)
-async def project(
-    request: Request,
-    parameters: Annotated[ProjectQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    projector: ProjectorDep,
-) -> Response:
+async def project(context: ContextDep, parameters: Annotated[ProjectQuery, Query()]) -> Response:
     """Projects a picture into latent space: looks for the latent whose picture is nearest to its
     centre square. Each line of the answer is better than the one before, the last one the best; the
     search ends when the client goes away.
     """
+    request, projector = context.request, context.projector
     assert projector is not None
-    generation = generators.parameter(parameters.model)
+    generation = context.generators.parameter(parameters.model)
     place = None if parameters.class_ is None else generation.class_place(parameters.class_)
     side, channels = generation.side, generation.channels
     kind = request.headers.get("Content-Type", "")
@@ -87,7 +82,7 @@ async def project(
 
     projector.take_place()  # first, so that one picture at a time is decoded
     try:
-        picture = await in_parallel(watch, await request.body(), read)
+        picture = await in_parallel(context.watch, await request.body(), read)
         reports = projector.begin(generation.file, picture, parameters.steps, place)
     except BaseException:
         projector.give_place_up()
