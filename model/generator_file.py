@@ -17,6 +17,7 @@ import shutil
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,7 +149,7 @@ class GeneratorConfig(_Fields):
         """What names the weights, short."""
         return self.weights_sha256[:HASH]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """name@hash: this generator and no other."""
         return f"{self.name}@{self.hash}"

@@ -461,6 +461,18 @@ class PictureRequest:
         one = isinstance(self.source, Seeds) and len(self.source.seeds) == 1
         return one and self.changes.is_plain and self.output.is_plain
 
+    def checked(self, file: GeneratorFile) -> "PictureRequest":
+        """Holds it against what a generator has, before anything is drawn; a class that is given
+        by number gets its name.
+
+        Raises:
+            RecipeError: it has no such class, direction or latent, a step is too long for it, or
+            the class is left open.
+        """
+        changes = self.changes.checked(file.config)
+        self.source.check(file, changes)
+        return self if changes is self.changes else dataclasses.replace(self, changes=changes)
+
     def rows(self, file: GeneratorFile) -> Rows | range:
         """Makes the generator's input (N, z_dim + classes); seeds that nothing changes stay seeds,
         whose rows are made where they are needed.

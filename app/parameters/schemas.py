@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.parameters.limits import bounds_in_force
+from app.parameters.limits import in_force
 from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
@@ -55,7 +55,7 @@ def bound(high: int | str) -> int:
     """Returns a number as it is, or the one of the bounds in force that has this name."""
     if isinstance(high, int):
         return high
-    found: int = getattr(bounds_in_force(), high)
+    found: int = getattr(in_force.get(), high)
     return found
 
 
@@ -139,7 +139,7 @@ class _SeedText:
                 return Whole(0, SEED_LIMIT - 1).check(value)
             except PydanticCustomError:
                 raise cls.refusal() from None
-        if len(value) > bounds_in_force().max_text or cls.looks_like_a_number.fullmatch(value):
+        if len(value) > in_force.get().max_text or cls.looks_like_a_number.fullmatch(value):
             raise cls.refusal()
         if has_controls(value):
             raise cls.refusal()
@@ -149,7 +149,7 @@ class _SeedText:
     def refusal(cls) -> PydanticCustomError:
         return refusal(
             f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to "
-            f"{bounds_in_force().max_text} characters that does not look like a number"
+            f"{in_force.get().max_text} characters that does not look like a number"
         )
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -167,7 +167,7 @@ class _SeedText:
             "minimum": 0,
             "maximum": SEED_LIMIT - 1,
             "minLength": 1,
-            "maxLength": bounds_in_force().max_text,
+            "maxLength": in_force.get().max_text,
             "pattern": f"{WHOLE_PATTERN}|{TEXT_PATTERN}",
         }
 
@@ -184,7 +184,7 @@ class Edits:
     def check(cls, value: Any) -> Self:
         if isinstance(value, cls):
             return value
-        most = bounds_in_force().max_edits
+        most = in_force.get().max_edits
         wanted = (
             f"up to {most} edits such as d0:1.5,d3:-2 are wanted: each direction once, a step from "
             f"{-EDIT_BOUND} to {EDIT_BOUND}"
@@ -205,7 +205,7 @@ class Edits:
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        step, most = EDIT.pattern, bounds_in_force().max_edits
+        step, most = EDIT.pattern, in_force.get().max_edits
         pattern = f"^{step}(,{step}){{0,{most - 1}}}$"
         return {
             "description": "Steps along directions of latent space, see /models/{id}/directions.",
@@ -222,7 +222,7 @@ class MixText:
     def check(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        most = bounds_in_force().max_keys
+        most = in_force.get().max_keys
         found = [PORTION.fullmatch(part) for part in value.split(",", most)]
         if len(found) > most or None in found:
             raise refusal(
@@ -239,7 +239,7 @@ class MixText:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        part, most = PORTION.pattern, bounds_in_force().max_keys
+        part, most = PORTION.pattern, in_force.get().max_keys
         text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
         return {
             "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
@@ -269,7 +269,7 @@ Seed = Annotated[
 
 
 def _name(value: Any) -> str:
-    most = bounds_in_force().max_text
+    most = in_force.get().max_text
     if not isinstance(value, str) or not 0 < len(value) <= most or has_controls(value):
         raise refusal(f"a text of 1 to {most} characters is wanted, without control characters")
     return value
@@ -284,7 +284,7 @@ class _Name:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        bounds = {"minLength": 1, "maxLength": bounds_in_force().max_text}
+        bounds = {"minLength": 1, "maxLength": in_force.get().max_text}
         return {**handler(schema), **bounds, "pattern": NAME_PATTERN}
 
 
@@ -478,7 +478,7 @@ class _Query(_Parameters):
             text = value if isinstance(value, str) else ",".join(value)
             if name == "z":
                 return [_real(part) for part in text.split(",", MAX_Z)]
-            most = max(bounds_in_force().max_keys, CORNERS)
+            most = max(in_force.get().max_keys, CORNERS)
             return [number_of(part) for part in text.split(",", most)]
         if name == "mix" and isinstance(value, list):
             return ",".join(value)
@@ -617,7 +617,7 @@ class SeedRanges:
 
     @classmethod
     def check(cls, value: Any) -> list[int]:
-        most = bounds_in_force().max_bulk
+        most = in_force.get().max_bulk
         wanted = f"1 to {most} seeds are wanted, as a list or as a text such as 1,5,10-20"
         parts = value.split(",", most) if isinstance(value, str) else value
         if not isinstance(parts, list) or not 1 <= len(parts) <= most:
@@ -646,7 +646,7 @@ class SeedRanges:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        seed, bounds = _SeedText().__get_pydantic_json_schema__(_, handler), bounds_in_force()
+        seed, bounds = _SeedText().__get_pydantic_json_schema__(_, handler), in_force.get()
         return {
             "description": "Seeds, as a list or as a text with ranges.",
             "anyOf": [
@@ -663,7 +663,7 @@ class SeedsInAll:
 
     @classmethod
     def check(cls, value: Any) -> Any:
-        most = CORNERS * bounds_in_force().max_bulk
+        most = CORNERS * in_force.get().max_bulk
         if isinstance(value, list) and sum(map(cls._seeds, value)) > most:
             raise refusal(f"up to {most} seeds in all mixes and planes together are wanted")
         return value
@@ -753,7 +753,7 @@ class _Way(LatentParameters, OutputParameters):
     @model_validator(mode="after")
     def _frames_reach_every_stop(self) -> Self:
         if self.frames is not None and self.frames < self.stops:
-            high, what = bounds_in_force().max_frames, "seed" if self.seeds else "recipe"
+            high, what = in_force.get().max_frames, "seed" if self.seeds else "recipe"
             raise refusal(
                 f"frames: a whole number from {self.stops} (one a {what}) to {high} is wanted"
             )
@@ -762,7 +762,7 @@ class _Way(LatentParameters, OutputParameters):
     def frame_count(self) -> int:
         """Returns as many as asked for, else so many from each picture to the next, as allowed."""
         ways = self.stops - (not self.loop)
-        most = bounds_in_force().max_frames
+        most = in_force.get().max_frames
         return self.frames or min(most, FRAMES_A_KEY * ways + (not self.loop))
 
 
@@ -805,7 +805,7 @@ class PlaneQuery(_Query, LatentParameters, OutputParameters):
     def _fits(self) -> Self:
         if max(self.x, self.y) + self.size > 1:
             raise refusal("x + size and y + size: 1 at most is wanted; the plane ends there")
-        most = bounds_in_force().max_pictures
+        most = in_force.get().max_pictures
         if self.columns * self.rows > most:
             raise refusal(f"columns times rows: {most} at most is wanted")
         return self

@@ -22,13 +22,11 @@ from app.engine.threads import in_parallel
 from app.http.root_path import public
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
-from app.responses import caching, negotiation
-from app.responses.offers import STILL_OFFERS
+from app.responses import caching
 from app.responses.problems import InvalidRequest
 from app.responses.ranges import ranged
 from app.state import Context
 from model.encoding.formats import (
-    STILLS,
     Format,
     PictureTooLarge,
     check_size,
@@ -166,25 +164,19 @@ async def still(context: Context, answer: Answer) -> Response:
     """Draws what is asked for and answers with one file; with none where the client has it.
 
     Raises:
-        RecipeError: the generator has no such latent, or the class is left open.
         Problem: it is too large, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
     generation, picture, format = answer.generation, answer.picture, answer.format
     request, bounds, source = context.request, context.bounds, picture.source
-    # what cannot be drawn is refused, also to If-None-Match: *
-    columns, side = source.columns, generation.side * picture.output.scale
-    lines = -(-len(source) // columns)
-    check_pixels(format, lines * columns, side, side, bounds.max_pixels)
+    columns, seed, plain = source.columns, source.seed, picture.is_plain
+    lines, side = -(-len(source) // columns), generation.side * picture.output.scale
     check_pixels(format, 1, lines * side, columns * side, bounds.max_pixels)
-    source.check(generation.file, picture.changes)
     if unchanged := answer.unchanged(request):
         return unchanged
-    if picture.is_plain and format.name == "png":
-        assert source.seed is not None
-        content, timing = await generation.picture(
-            source.seed, picture.changes.class_, context.watch
-        )
+    if plain and format.name == "png":
+        assert seed is not None
+        content, timing = await generation.picture(seed, picture.changes.class_, context.watch)
         return ranged(request, answer.response(content, timing))
 
     def encode(pixels: NDArray[np.uint8]) -> bytes:
@@ -219,28 +211,6 @@ async def draw(
     except BaseException:
         reserved.release()
         raise
-
-
-def still_format(
-    request: Request, extension: str | None, format: str | None, quality: int | None
-) -> tuple[Format, bool]:
-    """Chooses the format of a still picture; returns it and whether Accept had a say in it.
-
-    Raises:
-        Problem: there is no such format, or none that suits, or it has no quality.
-    """
-    accept = ", ".join(request.headers.getlist("Accept"))
-    name, negotiated = negotiation.choose(
-        STILL_OFFERS, extension=extension, format=format, accept=accept
-    )
-    check_quality(STILLS[name], quality)
-    return STILLS[name], negotiated
-
-
-def check_quality(format: Format, quality: int | None) -> None:
-    """Raises InvalidRequest where a quality is asked of a format that has none."""
-    if quality is not None and not format.has_quality:
-        raise InvalidRequest(f"quality: {format.name} has none; webp, avif and jpeg have")
 
 
 def check_pixels(format: Format, pictures: int, height: int, width: int, max_pixels: int) -> None:

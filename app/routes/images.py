@@ -1,6 +1,5 @@
 """/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -13,24 +12,18 @@ from pydantic import JsonValue
 from app.engine.loaded_generator import Generation
 from app.engine.threads import in_turn
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.picture_parameters import (
-    Listed,
-    read_changes,
-    read_list,
-    read_output,
-    read_source,
-)
+from app.parameters.picture_parameters import Listed, read_list, read_output, read_picture
 from app.parameters.schemas import GenerateBody, GenerateQuery, SheetParameters
 from app.responses import negotiation, streams
+from app.responses.negotiation import check_quality, still_format
 from app.responses.offers import BULK_OFFERS, STILL_OFFERS
-from app.responses.pictures import Answer, check_quality, still, still_format
+from app.responses.pictures import Answer, still
 from app.responses.problems import InvalidRequest
 from app.responses.streams import Items
 from app.state import Context, ContextDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
-RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -101,12 +94,8 @@ async def generate_from_json(
         listed = await in_turn(context.watch, parameters, partial(read_list, generation.file))
     else:
         listed = read_list(generation.file, parameters)
-    name, negotiated = negotiation.choose(
-        STILL_OFFERS | BULK_OFFERS,
-        extension=None,
-        format=parameters.format,
-        accept=", ".join(context.request.headers.getlist("Accept")),
-    )
+    offers = STILL_OFFERS | BULK_OFFERS
+    name, negotiated = negotiation.choose(context.request, offers, None, parameters.format)
     if listed is None and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})
         answer = await sheet(context, chosen, None)
@@ -134,7 +123,7 @@ async def generate_from_json(
 async def sheet(context: Context, parameters: SheetParameters, extension: str | None) -> Response:
     """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
     request, generation = context.request, context.generators.parameter(parameters.model)
-    picture, named = _asked(generation, parameters)
+    picture, named = read_picture(generation.file, parameters)
     format = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
@@ -144,26 +133,12 @@ async def sheet(context: Context, parameters: SheetParameters, extension: str | 
     return await still(context, answer)
 
 
-def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
-    """Returns the one source's picture or sheet, and whether the client has named it."""
-    source = read_source(parameters)
-    named = source is not None
-    if source is None or isinstance(source, Seeds):
-        n = parameters.n
-        first = secrets.randbelow(RANDOM_SEEDS - n + 1) if source is None else source.seed
-        source = Seeds(range(first, first + n), parameters.columns)
-    changes = read_changes(generation.file, parameters)
-    return PictureRequest(source, changes, read_output(parameters)), named
-
-
 def _following(generation: Generation, parameters: GenerateBody) -> Listed:
     """Lists the pictures of the one source, each by itself."""
-    picture, _ = _asked(generation, parameters)
-    source = picture.source
-    if not isinstance(source, Seeds):
-        source.check(generation.file, picture.changes)
+    picture, _ = read_picture(generation.file, parameters)
+    if not isinstance(picture.source, Seeds):
         return Listed(1, lambda _: picture)
-    seeds = source.seeds
+    seeds = picture.source.seeds
     return Listed(len(seeds), lambda place: replace(picture, source=one_seed(seeds[place])))
 
 

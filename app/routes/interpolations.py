@@ -14,8 +14,9 @@ from app.parameters.bodies import body_schema, json_body
 from app.parameters.picture_parameters import read_changes, read_output, read_recipes
 from app.parameters.schemas import InterpolateBody, InterpolateQuery
 from app.responses import negotiation, streams
+from app.responses.negotiation import check_quality
 from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
-from app.responses.pictures import Answer, check_pixels, check_quality, draw
+from app.responses.pictures import Answer, check_pixels, draw
 from app.responses.problems import NotInstalled
 from app.responses.streams import Items
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
@@ -76,12 +77,7 @@ async def _way(
 ) -> Response:
     request, bounds = context.request, context.bounds
     generation = context.generators.parameter(parameters.model)
-    name, negotiated = negotiation.choose(
-        PATH_OFFERS,
-        extension=extension,
-        format=parameters.format,
-        accept=", ".join(request.headers.getlist("Accept")),
-    )
+    name, negotiated = negotiation.choose(request, PATH_OFFERS, extension, parameters.format)
     format = PATH_FORMATS[name]
     check_quality(format, parameters.quality)
     picture = _path(generation, parameters)
@@ -95,9 +91,8 @@ async def _way(
         located=False,
     )
     side = generation.side * output.scale
-    width = side * frames if name == "strip" else side
-    check_pixels(format, 1, side, width, bounds.max_pixels)
-    check_pixels(format, frames, side, side, bounds.max_pixels)
+    pictures, width = (1, side * frames) if name == "strip" else (frames, side)
+    check_pixels(format, pictures, side, width, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
     if name in FRAME_FORMATS:
@@ -137,7 +132,8 @@ async def _way(
 
 def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
     """Reads the path that is asked for; what is done to latents is done to its stops."""
-    changes, output = read_changes(generation.file, parameters), read_output(parameters)
+    changes = read_changes(parameters).checked(generation.config)
+    output = read_output(parameters)
     stops: Sequence[int] | Sequence[PictureRequest]
     if parameters.seeds is not None:
         stops = parameters.seeds

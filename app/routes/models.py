@@ -7,7 +7,8 @@ from fastapi import APIRouter, Path, Query, Response
 from app.http.root_path import public
 from app.parameters.picture_parameters import read_output
 from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
-from app.responses.pictures import Answer, still, still_format
+from app.responses.negotiation import still_format
+from app.responses.pictures import Answer, still
 from app.responses.problems import NO_STORE, NotFound
 from app.routes.images import STILL_RESPONSES, Extension
 from app.state import ContextDep

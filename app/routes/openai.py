@@ -20,14 +20,8 @@ from app.parameters.bodies import body_schema, json_body
 from app.parameters.openai import GenerationsBody
 from app.parameters.picture_parameters import read_changes, url
 from app.parameters.schemas import NoQuery
-from app.responses.pictures import (
-    UNSENT_COPIES,
-    Answer,
-    Held,
-    check_pixels,
-    check_quality,
-    permanent_url,
-)
+from app.responses.negotiation import check_quality
+from app.responses.pictures import UNSENT_COPIES, Answer, Held, check_pixels, permanent_url
 from app.responses.problems import NO_STORE
 from app.state import Context, ContextDep
 from model.encoding.formats import STILLS, encode_still
@@ -77,7 +71,7 @@ async def image_generations(
     """
     generation, bounds = context.generators.parameter(parameters.model), context.bounds
     output = parameters.output(generation.side)
-    changes = read_changes(generation.file, parameters)
+    changes = read_changes(parameters).checked(generation.config)
     format = STILLS[parameters.output_format or "png"]
     check_quality(format, parameters.output_compression)
     side = generation.side * output.scale

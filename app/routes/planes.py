@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Response
 
 from app.parameters.picture_parameters import read_changes, read_output
 from app.parameters.schemas import PlaneQuery
-from app.responses.pictures import Answer, still, still_format
+from app.responses.negotiation import still_format
+from app.responses.pictures import Answer, still
 from app.routes.images import STILL_RESPONSES, Extension
 from app.state import Context, ContextDep
 from model.picture_request import PictureRequest, Plane
@@ -39,8 +40,7 @@ async def _plane(context: Context, parameters: PlaneQuery, extension: str | None
         size=parameters.size,
         mode=parameters.mode,
     )
-    changes = read_changes(generation.file, parameters)
     format = still_format(context.request, extension, parameters.format, parameters.quality)
-    picture = PictureRequest(plane, changes, read_output(parameters))
-    answer = Answer.of(generation, picture, format, parameters)
+    picture = PictureRequest(plane, read_changes(parameters), read_output(parameters))
+    answer = Answer.of(generation, picture.checked(generation.file), format, parameters)
     return await still(context, answer)
