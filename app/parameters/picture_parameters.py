@@ -53,7 +53,7 @@ def read_changes(
     return Changes(
         defaults.class_ if class_ is None else class_,
         defaults.truncation if truncation is None else truncation,
-        defaults.edits if edit is None else edit.steps,
+        defaults.edits if edit is None else edit,
     )
 
 
