@@ -614,20 +614,13 @@ def test_help_explains_every_option_and_has_an_example_that_is_right(name: str) 
 
 
 def test_official_set_is_downloaded_where_no_data_is_given(
-    monkeypatch: pytest.MonkeyPatch, digits: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, downloads: list[tuple[str, str | None]], tmp_path: Path
 ) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def fetch(name: str, base_url: str | None) -> Path:
-        asked.append((name, base_url))
-        return digits
-
-    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     monkeypatch.setattr(loop, "train", lambda run, stop: False)
     monkeypatch.chdir(tmp_path)
     arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--features", "none"]
     assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 1
-    assert asked == [("mnist", "http://127.0.0.1:9")]
+    assert downloads == [("mnist", "http://127.0.0.1:9")]
 
 
 def test_training_set_may_stand_for_the_real_pictures(

@@ -184,7 +184,8 @@ def test_slow_way_takes_few_calls_and_moves_between_files(generator_folder: Path
             return {"type": "http.request", "body": b"", "more_body": False}
 
         headers = [(b"host", b"here"), (b"accept", b"*/*")]
-        scope = {"type": "http", "method": "GET", "path": "/generate", "headers": headers}
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/generate"}
+        scope["headers"] = headers
         scope |= {"query_string": f"seed={seed}{SLOW}".encode(), "extensions": {BELL: set()}}
         await app(scope, receive, send)
         return statuses[0]
