@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.cores import usable_cores
-from model.devices import Precision
+from model.devices import Precision, usable_cores
 from model.files import whole
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import generator_folder

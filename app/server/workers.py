@@ -21,6 +21,7 @@ from types import FrameType
 
 import uvicorn
 
+from app import START_FAILED
 from app.http.root_path import under
 from app.main import create_app
 from app.monitoring.logs import configure
@@ -29,9 +30,9 @@ from app.server.process import prepare_process
 from app.server.protocol import protocol
 from app.server.readiness import Readiness
 from app.server.scoreboard import Scoreboard
-from app.server.server import GIVEN_UP, START_FAILED, Server, end_at_once
+from app.server.server import GIVEN_UP, Server, end_at_once
 from app.settings import Settings, SettingsError
-from model.cores import usable_cores
+from model.devices import usable_cores
 
 log = logging.getLogger("ganserve")
 

@@ -20,7 +20,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cores import usable_cores
+from model.devices import usable_cores
 from model.image_decoding import SUFFIXES, BrokenPictureError
 from model.training.datasets.dataset_json import INDEX, Listed, read_listed
 from model.training.datasets.file_listing import (
