@@ -30,7 +30,7 @@ from model.training.commands.report import best_or_last
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import Extractor, load_extractor
-from model.training.evaluation.figures import draw
+from model.training.evaluation.measure import draw
 
 DIGIT_SIDE, SIDE, DIGITS = 28, 32, 10
 SAMPLES = 26_000

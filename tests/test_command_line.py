@@ -23,7 +23,7 @@ from model.training.__main__ import COMMANDS, main, parser
 from model.training.commands import report, train
 from model.training.datasets.dataset import load
 from model.training.discriminators import frozen_features as frozen
-from model.training.evaluation import features, figures
+from model.training.evaluation import features, measure
 from model.training.presets import LATER, PRESETS
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
@@ -518,7 +518,7 @@ def test_what_has_been_measured_is_not_measured_again(
     """The end of the run has measured its best generator for the report, with 200 pictures, and
     other tests may have with others.
     """
-    monkeypatch.setattr(figures, "evaluate", None)
+    monkeypatch.setattr(measure, "evaluate", None)
     monkeypatch.setattr(report, "evaluate", None)
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(finished / RUN), "--output", "out"]) == 0

@@ -18,7 +18,7 @@ from model.training.datasets.layers import Layers
 from model.training.evaluation import parts as room
 from model.training.evaluation.feature_networks import find_network
 from model.training.evaluation.features import Extractor, load_extractor
-from model.training.evaluation.figures import FeatureNetwork, evaluate, reference
+from model.training.evaluation.measure import FeatureNetwork, evaluate, reference
 from model.training.evaluation.parts import ABSENT, accuracy, drawn, slots, train_parts
 
 CPU = torch.device("cpu")

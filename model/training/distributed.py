@@ -8,8 +8,8 @@ bits of its sums. The first process alone writes.
 
 Gradients are averaged right before an optimiser's step. DistributedDataParallel would do it inside
 the backward pass, but knows one pass through one module: here a discriminator is passed twice a
-step, frozen for the other player, and its gradient is itself differentiated (R1 and R2), for which
-DistributedDataParallel is not made.
+step, frozen while the other network learns, and its gradient is itself differentiated (R1 and R2),
+for which DistributedDataParallel is not made.
 """
 
 import datetime

@@ -31,7 +31,7 @@ from model.training import ema
 from model.training.datasets.batches import WEIGHTS, Batches, example_places, examples, stream
 from model.training.datasets.dataset import Dataset
 from model.training.distributed import Ranks, share_batch_norms
-from model.training.evaluation import figures as evaluate
+from model.training.evaluation import measure
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint, forecast, health
 from model.training.run.card import snapshot_card
@@ -64,7 +64,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no feature network and so no quality metric
+    real: measure.Reference | None  # None: no feature network and so no quality metric
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
@@ -285,7 +285,7 @@ class _Training:
             if forecast.differ(rate, before):
                 total = self._schedule.images
                 left = clock.left() if total is None else (total - seen) / rate
-                for line in forecast.forecast(seen, rate, left, datetime.now(), config.game):
+                for line in forecast.forecast(seen, rate, left, datetime.now(), config.objective):
                     run_log.say(line)
         self._watched.append(means)
         self._warn(health.of_stats(self._watched, config, len(self._run.data)), run_log)
@@ -349,21 +349,21 @@ class _Training:
         better = False
         if run.real is not None:
             start = time.monotonic()
-            figures = evaluate.quality(
+            found = measure.quality(
                 sampler, self._rows, run.real, run.schedule.figure_images, run_log.say
             )
-            name, figure = next(iter(figures.items()))
-            run_log.metrics(figures)
-            metrics |= figures
+            name, value = next(iter(found.items()))
+            run_log.metrics(found)
+            metrics |= found
             best = state["best"]
             # one of another protocol is no measure for this one; old checkpoints do not name theirs
-            better = best is None or best.get("name", name) != name or figure < best["figure"]
+            better = best is None or best.get("name", name) != name or value < best["figure"]
             run_log.say(
-                f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
+                f"{images_seen:,} images: {name} {value:.3f}{', best so far' if better else ''} "
                 f"(measured in {time.monotonic() - start:.1f} s)"
             )
             rows = read_rows(run.folder / METRICS)
-            self._warn(health.of_figures(rows, name, config, len(run.data)), run_log)
+            self._warn(health.of_metrics(rows, name, config, len(run.data)), run_log)
         fields = {
             "name": slug(run.data.name),
             "preset": config.preset,
@@ -384,7 +384,7 @@ class _Training:
         write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
         if better:
             write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
-            state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
+            state["best"] = {"name": name, "figure": value, "images_seen": images_seen}
         if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
             draw_plots(run.folder, run_log.say)
             self._drawn_at = time.monotonic()

@@ -6,7 +6,7 @@ Pure functions, for people: they measure nothing.
 import math
 from datetime import datetime, timedelta
 
-from model.training.presets import Game
+from model.training.presets import Objective
 
 SECONDS = 120.0  # seconds of training after which a forecast is useful
 DIFFERENT = 1.5  # times a rate, from which another forecast is made
@@ -21,7 +21,7 @@ STAGES = {
 }
 
 
-def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> list[str]:
+def forecast(seen: int, rate: float, left: float, now: datetime, objective: Objective) -> list[str]:
     """Tells how far a run will come that has seen so many images, sees `rate` a second and has so
     many seconds left, and what pictures look like then.
     """
@@ -34,7 +34,7 @@ def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> 
         f"{minutes // 60}:{minutes % 60:02d} hours (about {when}), this run will have seen about "
         f"{_round(total)}"
     ]
-    if game != "modern":
+    if objective != "modern":
         return lines
     lines.append("what this recipe draws by then; photographs take several times as many images:")
     before = 0.0
