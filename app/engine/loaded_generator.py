@@ -164,8 +164,8 @@ class Generation:
         return cast("list[bytes]", files)[0], shared.job.timing
 
     async def pixels(self, rows: Rows, watch: Watch) -> tuple[Pixels, Timing]:
-        """Draws pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them and
-        their timing.
+        """Generates pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them
+        and their timing.
 
         Raises:
             Problem: the batcher refuses.

@@ -20,7 +20,7 @@ SIZE = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")  # ASCII digits: width
 
 
 class _Size(Mark):
-    """Marks a str: width x height, or auto; the generator says which it draws."""
+    """Marks a str: width x height, or auto; the generator says which it has."""
 
     longest = len("999999x999999")
 
@@ -100,7 +100,7 @@ class GenerationsBody(LatentParameters):
         """Reads the size for a generator whose pictures have so many pixels per side.
 
         Raises:
-            RecipeError: it does not draw that size; the message says which it does.
+            RecipeError: it does not generate that size; the message says which it does.
         """
         if self.size in (None, AUTO):
             return DEFAULT_OUTPUT

@@ -78,7 +78,7 @@ def read_picture(file: GeneratorFile, parameters: SheetParameters) -> tuple[Pict
     client has named it: if not, the seed is a random one.
 
     Raises:
-        RecipeError: it cannot be drawn.
+        RecipeError: it cannot be generated.
     """
     changes, output = read_changes(parameters), read_output(parameters)
     source = read_source(parameters)
@@ -96,7 +96,7 @@ def read_recipes(
     """Reads the pictures of a body's recipes; what one leaves open is as in `defaults`.
 
     Raises:
-        RecipeError: one of them cannot be drawn.
+        RecipeError: one of them cannot be generated.
     """
     requests = []
     for index, recipe in enumerate(recipes):
@@ -120,7 +120,7 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
     """Reads the pictures that a body lists; None where it names one source for all.
 
     Raises:
-        RecipeError: one of them cannot be drawn.
+        RecipeError: one of them cannot be generated.
     """
     changes, output = read_changes(body).checked(file.config), read_output(body)
     if body.recipes is not None:

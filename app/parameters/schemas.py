@@ -534,7 +534,7 @@ def _real(text: str) -> float | str:
 
 
 class LatentParameters(_Parameters):
-    """What is done to a latent before it is drawn, and by which generator."""
+    """What is done to a latent before it is generated, and by which generator."""
 
     model: Model | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None

@@ -161,7 +161,7 @@ class Held(Response):
 
 
 async def still(context: Context, answer: Answer) -> Response:
-    """Draws what is asked for and answers with one file; with none where the client has it.
+    """Generates what is asked for and answers with one file; with none where the client has it.
 
     Raises:
         Problem: it is too large, or the batcher refuses.
@@ -183,14 +183,14 @@ async def still(context: Context, answer: Answer) -> Response:
         return encode_still(pixels, format.name, answer.quality, answer.note)
 
     pixels = lines * columns * side**2
-    return await draw(context, answer, pixels, (picture.finish, encode))
+    return await generate(context, answer, pixels, (picture.finish, encode))
 
 
-async def draw(
+async def generate(
     context: Context, answer: Answer, pixels: int, steps: Iterable[Callable[[Any], Any]]
 ) -> Response:
-    """Draws the picture of an answer, which has so many `pixels` in the end, and makes a file of
-    what is drawn, step by step.
+    """Generates the picture of an answer, which has so many `pixels` in the end, and makes a file
+    of what is generated, step by step.
 
     Raises:
         Problem: there is no memory for it, or the batcher refuses.
@@ -203,9 +203,9 @@ async def draw(
             rows = await asyncio.to_thread(picture.rows, generation.file)
         else:
             rows = picture.rows(generation.file)
-        drawn, timing = await generation.pixels(rows, watch)
+        generated, timing = await generation.pixels(rows, watch)
         start = time.perf_counter()
-        content = await in_parallel(watch, drawn, *steps, answer.signed)
+        content = await in_parallel(watch, generated, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
         return ranged(context.request, answer.response(content, timing, reserved))
     except BaseException:

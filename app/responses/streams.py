@@ -24,7 +24,7 @@ from model.recipes import Words, recipe_text, with_seed_texts
 
 PIECE = 64  # pictures that are made at once for one answer, at most
 PIECE_BYTES = 2 * 2**20  # a piece's pixels; one picture may have more
-COPIES = 8  # times that a piece is held at most: drawn, as files, encoded, unsent
+COPIES = 8  # times that a piece is held at most: generated, as files, encoded, unsent
 EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every file in a zip: the same request gives the same bytes
 
 

@@ -63,8 +63,8 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/generate", responses=STILL_RESPONSES, response_class=Response)
 async def generate(context: ContextDep, parameters: Annotated[GenerateQuery, Query()]) -> Response:
-    """Draws the picture of a seed, of a mix of seeds or of a latent vector. Without any, a random
-    one, which no cache may keep.
+    """Generates the picture of a seed, of a mix of seeds or of a latent vector. Without any, a
+    random one, which no cache may keep.
     """
     return await sheet(context, parameters, None)
 
@@ -73,7 +73,9 @@ async def generate(context: ContextDep, parameters: Annotated[GenerateQuery, Que
 async def generate_as(
     context: ContextDep, extension: Extension, parameters: Annotated[GenerateQuery, Query()]
 ) -> Response:
-    """Draws the same, in the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
+    """Generates the same, in the format that the extension names: png, webp, avif, jpg, jpeg or
+    npy.
+    """
     return await sheet(context, parameters, extension)
 
 
@@ -86,7 +88,7 @@ async def generate_as(
 async def generate_from_json(
     context: ContextDep, parameters: Annotated[GenerateBody, json_body(GenerateBody)]
 ) -> Response:
-    """Draws the same from a JSON body, which may ask for many pictures: by seeds and ranges of
+    """Generates the same from a JSON body, which may ask for many pictures: by seeds and ranges of
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
     generation, bounds = context.generators.parameter(parameters.model), context.bounds
@@ -121,7 +123,7 @@ async def generate_from_json(
 
 
 async def sheet(context: Context, parameters: SheetParameters, extension: str | None) -> Response:
-    """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
+    """Generates the picture of a seed, a sheet of it and its followers, or the one of a recipe."""
     request, generation = context.request, context.generators.parameter(parameters.model)
     picture, named = read_picture(generation.file, parameters)
     format = still_format(

@@ -16,7 +16,7 @@ from app.parameters.schemas import InterpolateBody, InterpolateQuery
 from app.responses import negotiation, streams
 from app.responses.negotiation import check_quality
 from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
-from app.responses.pictures import Answer, check_pixels, draw
+from app.responses.pictures import Answer, check_pixels, generate
 from app.responses.problems import NotInstalled
 from app.responses.streams import Items
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
@@ -41,7 +41,7 @@ router = APIRouter(tags=["pictures"])
 async def interpolate_seeds(
     context: ContextDep, parameters: Annotated[InterpolateQuery, Query()]
 ) -> Response:
-    """Draws a path through latent space; its two ends are the plain pictures of their seeds."""
+    """Generates a path through latent space; its two ends are the plain pictures of their seeds."""
     return await _way(context, parameters, None)
 
 
@@ -51,8 +51,8 @@ async def interpolate_seeds_as(
     extension: Annotated[str, extension_path(negotiation.extensions_of(PATH_FORMATS))],
     parameters: Annotated[InterpolateQuery, Query()],
 ) -> Response:
-    """Draws the same, in the format that the extension names: webp, apng, gif, mp4, png (a strip of
-    the frames side by side), zip or npy.
+    """Generates the same, in the format that the extension names: webp, apng, gif, mp4, png (a
+    strip of the frames side by side), zip or npy.
     """
     return await _way(context, parameters, extension)
 
@@ -66,7 +66,7 @@ async def interpolate_seeds_as(
 async def interpolate_from_json(
     context: ContextDep, parameters: Annotated[InterpolateBody, json_body(InterpolateBody)]
 ) -> Response:
-    """Draws the same from a JSON body, which may name recipes in place of seeds: the path leads
+    """Generates the same from a JSON body, which may name recipes in place of seeds: the path leads
     through their very pictures.
     """
     return await _way(context, parameters, None)
@@ -125,7 +125,7 @@ async def _way(
         )
 
     try:
-        return await draw(context, answer, frames * side**2, (output.finish, encode))
+        return await generate(context, answer, frames * side**2, (output.finish, encode))
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
 

@@ -43,7 +43,9 @@ async def model_card(
     parameters: Annotated[NoQuery, Query()],
     response: Response,
 ) -> dict[str, Any]:
-    """Returns the card of one generator: what it draws, from what it has learnt, how good it is."""
+    """Returns the card of one generator: what it generates, what it has learnt from, and its
+    metrics.
+    """
     response.headers.update(NO_STORE)
     generation, bounds = context.generators.path(model), context.bounds
     config = generation.config
@@ -129,7 +131,7 @@ async def direction_preview(
     extension: Extension,
     parameters: Annotated[PreviewQuery, Query()],
 ) -> Response:
-    """Draws a strip of one seed's pictures from one end of a direction to the other."""
+    """Generates a strip of one seed's pictures from one end of a direction to the other."""
     generation = context.generators.path(model)
     number = int(direction[1:])
     if number >= generation.config.directions:

@@ -1,6 +1,6 @@
-"""/v1/images/generations: OpenAI's image API, so that its client libraries draw here too.
+"""/v1/images/generations: OpenAI's image API, so that its client libraries generate here too.
 
-prompt -> seed, seed + 1, ... -> permanent URLs, or all drawn at once -> files in base64
+prompt -> seed, seed + 1, ... -> permanent URLs, or all generated at once -> files in base64
 """
 
 import base64
@@ -66,8 +66,8 @@ async def image_generations(
     parameters: Annotated[GenerationsBody, json_body(GenerationsBody)],
     query: Annotated[NoQuery, Query()],
 ) -> Response:
-    """Draws the pictures of a prompt, which is a seed, as OpenAI's clients ask for them. Refusals
-    have an `error` as well, which these clients show.
+    """Generates the pictures of a prompt, which is a seed, as OpenAI's clients ask for them.
+    Refusals have an `error` as well, which these clients show.
     """
     generation, bounds = context.generators.parameter(parameters.model), context.bounds
     output = parameters.output(generation.side)
@@ -87,15 +87,15 @@ async def image_generations(
     ]
     if parameters.response_format == "b64_json":
         check_pixels(format, len(answers), side, side, bounds.max_pixels)
-        return await _drawn(context, answers, side)
+        return await _generated(context, answers, side)
     check_pixels(format, 1, side, side, bounds.max_pixels)  # each URL is one request
     host = f"{context.request.url.scheme}://{context.request.url.netloc}"
     content = _content([{"url": host + _address(answer)} for answer in answers])
     return Response(content, media_type="application/json", headers=NO_STORE)
 
 
-async def _drawn(context: Context, answers: Sequence[Answer], side: int) -> Response:
-    """Draws the pictures and answers with their files; reserves the memory that they take.
+async def _generated(context: Context, answers: Sequence[Answer], side: int) -> Response:
+    """Generates the pictures and answers with their files; reserves the memory that they take.
 
     Raises:
         Problem: there is no memory for them, or the batcher refuses.
@@ -113,9 +113,9 @@ async def _drawn(context: Context, answers: Sequence[Answer], side: int) -> Resp
             content = await in_parallel(watch, [file], _in_base64, _content)
         else:
             rows = rows_of(generation.file, [answer.picture for answer in answers])
-            drawn, _ = await generation.pixels(rows, watch)
+            generated, _ = await generation.pixels(rows, watch)
             content = await in_parallel(
-                watch, drawn, partial(_files, answers), _in_base64, _content
+                watch, generated, partial(_files, answers), _in_base64, _content
             )
         reserved.resize(UNSENT_COPIES * len(content))
         return Held(reserved, content, media_type="application/json", headers=NO_STORE)
@@ -125,7 +125,7 @@ async def _drawn(context: Context, answers: Sequence[Answer], side: int) -> Resp
 
 
 def _files(answers: Sequence[Answer], pixels: NDArray[np.uint8]) -> list[bytes]:
-    """Makes a file of each of the pictures (N, H, W, C) as they were drawn."""
+    """Makes a file of each of the pictures (N, H, W, C) as they were generated."""
     return [
         answer.signed(
             encode_still(

@@ -17,7 +17,7 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/plane", responses=STILL_RESPONSES, response_class=Response)
 async def blend(context: ContextDep, parameters: Annotated[PlaneQuery, Query()]) -> Response:
-    """Draws the blend between four corners as a sheet; each corner is its seed's plain picture."""
+    """Generates the blend between four corners as a sheet; a corner is its seed's plain picture."""
     return await _plane(context, parameters, None)
 
 
@@ -25,7 +25,7 @@ async def blend(context: ContextDep, parameters: Annotated[PlaneQuery, Query()])
 async def blend_as(
     context: ContextDep, extension: Extension, parameters: Annotated[PlaneQuery, Query()]
 ) -> Response:
-    """Draws the same, in the format that the extension names."""
+    """Generates the same, in the format that the extension names."""
     return await _plane(context, parameters, extension)
 
 

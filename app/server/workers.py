@@ -3,8 +3,9 @@
     supervisor: bind -> start workers -> replace those that die -> SIGTERM to all -> wait
     worker:     uvicorn on the supervisor's sockets, on its device
 
-The kernel hands each connection to whichever worker accepts it. All draw the same bytes. A worker
-that cannot be replaced ends none of the others: it is tried again, after longer and longer pauses.
+The kernel hands each connection to whichever worker accepts it. All generate the same bytes. A
+worker that cannot be replaced ends none of the others: it is tried again, after longer and longer
+pauses.
 """
 
 import logging

@@ -148,10 +148,10 @@ class _Training:
         labels = data.labels if self._config.network.classes else None
         return health.spread(data.images[places], None if labels is None else labels[places])
 
-    def _grid_spread(self, drawn: NDArray[np.uint8]) -> float:
+    def _grid_spread(self, generated: NDArray[np.uint8]) -> float:
         network = self._config.network
-        rows = self._rows(range(len(drawn)))[:, network.z_dim :]
-        return health.spread(drawn, rows.argmax(1) if network.classes else None)
+        rows = self._rows(range(len(generated)))[:, network.z_dim :]
+        return health.spread(generated, rows.argmax(1) if network.classes else None)
 
     def _synchronise(self, ranks: Ranks) -> None:
         networks = self._networks
@@ -342,8 +342,8 @@ class _Training:
         weights = generator_weights(generator)
         sampler = plain_sampler(generator, config.picture_side, run.device)
         images_seen = state["images_seen"]
-        drawn = self._grid(sampler, images_seen, prefix="average-")
-        share = self._grid_spread(drawn) / max(self._spread, 1e-9)
+        generated = self._grid(sampler, images_seen, prefix="average-")
+        share = self._grid_spread(generated) / max(self._spread, 1e-9)
         self._warn(health.of_pictures(share, images_seen, config), run_log)
         metrics: dict[str, float | int | list[int]] = {}
         better = False

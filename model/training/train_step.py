@@ -177,7 +177,7 @@ def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: in
     discriminator.requires_grad_(False)
     for update in range(config.generator_updates):
         with autocast:
-            if update > 0:  # before, the images drawn above still hold: the generator has not moved
+            if update > 0:  # before, the generator has not moved: the images from above still hold
                 fake = generator(z)
             loss_g = generator_loss(discriminator(fake).float())
         _update(networks.generator_optimizer, loss_g)

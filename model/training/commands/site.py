@@ -110,7 +110,7 @@ def file_name(name: str) -> str:
 def write_site(
     entries: Sequence[Entry],
     head: Mapping[str, object],
-    draw: Callable[[Sequence[int]], list[bytes]],
+    generate: Callable[[Sequence[int]], list[bytes]],
     folder: Path,
     batch: int = 64,
 ) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def write_site(
     with counting("generating", len(missing), "pictures") as count:
         for start in range(0, len(missing), batch):
             part = missing[start : start + batch]
-            for entry, content in zip(part, draw([one.seed for one in part]), strict=True):
+            for entry, content in zip(part, generate([one.seed for one in part]), strict=True):
                 write_whole(folder / entry.file, content)
             count(len(part))
     pictures = {name for name in there if name.endswith(".png")}

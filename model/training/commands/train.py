@@ -499,7 +499,7 @@ def _suited(config: TrainConfig, path: Path, start: Start | None, unseen: bool) 
         return config
     known = OFFICIAL_SETS[path.name] if unseen else None
     side, channels = (known.side, known.channels) if known else own_form(path)
-    if start:  # in the size and, where it draws in colour, the colour of what it starts from
+    if start:  # in the size and, where it generates in colour, the colour of what it starts from
         channels = max(channels, start.file.config.network.channels)
         return replace(config, network=replace(config.network, channels=channels))
     resolution = config.network.resolution

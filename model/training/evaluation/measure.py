@@ -27,9 +27,9 @@ from model.samplers.sampler import Sampler
 from model.training.datasets.dataset import Dataset, Split
 from model.training.run.progress import Progress, Say, silent
 
-FIRST_SEED = 1_000_000  # evaluation draws these seeds and the ones after it
+FIRST_SEED = 1_000_000  # evaluation takes these seeds and the ones after them
 CONFIDENT = 0.9
-DRAWN_AT_ONCE = 256
+GENERATED_AT_ONCE = 256
 TIMED = 32  # pictures whose time is taken for a forecast
 LOOKED_AT_ONCE = 2048  # pictures that a feature network is given
 NEIGHBOUR_IMAGES = 5000  # real and generated pictures in precision, recall, density and coverage
@@ -175,7 +175,7 @@ def evaluate(
     """Computes all metrics of `count` generated pictures; each one's name says how it was taken.
 
     `train` are features of the training pictures, for the nearness to them; `classes` are those
-    that the generator draws.
+    that the generator has.
     """
     network = real.network
     features, probabilities = _of_generated(network, sampler, rows, count, say)
@@ -201,8 +201,8 @@ def least_seconds(
         times.append(time.monotonic())
         network(pixels)
         times.append(time.monotonic())
-    drawing, looking = times[1] - times[0], times[2] - times[1]
-    return (generated * drawing + (generated + real) * looking) / TIMED
+    generating, looking = times[1] - times[0], times[2] - times[1]
+    return (generated * generating + (generated + real) * looking) / TIMED
 
 
 def compare(
@@ -219,7 +219,7 @@ def compare(
 def _of_generated(
     network: FeatureNetwork, sampler: Sampler, rows: Rows, count: int, say: Say
 ) -> tuple[Features, NDArray[np.float32]]:
-    return look(network, draw(sampler, rows, count, say), "features of generated pictures", say)
+    return look(network, generate(sampler, rows, count, say), "features of generated pictures", say)
 
 
 def explain(name: str) -> str:
@@ -301,13 +301,13 @@ def _asked(
     return np.array([known.index(classes[class_]) for class_ in drawn], np.int64)
 
 
-def draw(sampler: Sampler, rows: Rows, count: int, say: Say = silent) -> NDArray[np.uint8]:
+def generate(sampler: Sampler, rows: Rows, count: int, say: Say = silent) -> NDArray[np.uint8]:
     """Generates the pictures of a measurement: of the seeds from FIRST_SEED on."""
     seeds, pixels = range(FIRST_SEED, FIRST_SEED + count), []
     progress = Progress(f"generating {count:,} pictures to measure", count, say)
-    for start in range(0, count, DRAWN_AT_ONCE):
-        pixels.append(sampler(rows(seeds[start : start + DRAWN_AT_ONCE])))
-        progress.done(DRAWN_AT_ONCE)
+    for start in range(0, count, GENERATED_AT_ONCE):
+        pixels.append(sampler(rows(seeds[start : start + GENERATED_AT_ONCE])))
+        progress.done(GENERATED_AT_ONCE)
     return np.concatenate(pixels)
 
 

@@ -11,7 +11,7 @@ from model.training.presets import Objective
 SECONDS = 120.0  # seconds of training after which a forecast is useful
 DIFFERENT = 1.5  # times a rate, from which another forecast is made
 
-# images seen, up to which the modern presets draw so
+# images seen, up to which the modern presets generate so
 STAGES = {
     5_000: "patches of colour",
     15_000: "shapes and colours",
@@ -36,7 +36,9 @@ def forecast(seen: int, rate: float, left: float, now: datetime, objective: Obje
     ]
     if objective != "modern":
         return lines
-    lines.append("what this recipe draws by then; photographs take several times as many images:")
+    lines.append(
+        "what this recipe generates by then; photographs take several times as many images:"
+    )
     before = 0.0
     for most, what in STAGES.items():
         bounds = f"up to {most:,}" if most < math.inf else f"beyond {before:,}"
