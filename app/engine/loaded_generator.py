@@ -210,12 +210,12 @@ class Generators:
     """
 
     loaded: list[Generation]
-    former: list[Generation] = field(default_factory=list)
+    previous: list[Generation] = field(default_factory=list)
 
     @property
     def all(self) -> list[Generation]:
-        """The served ones, then the former ones."""
-        return [*self.loaded, *self.former]
+        """The served ones, then the previous ones."""
+        return [*self.loaded, *self.previous]
 
     @property
     def default(self) -> Generation:
@@ -229,7 +229,7 @@ class Generators:
         for one in self.loaded:
             if name in (one.name, one.id):
                 return one
-        return next((one for one in self.former if name == one.id), None)
+        return next((one for one in self.previous if name == one.id), None)
 
     def parameter(self, name: str | None) -> Generation:
         """Returns the one that a `model` parameter names.

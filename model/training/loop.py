@@ -169,7 +169,7 @@ class _Training:
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
         first = run.ranks.first
         step, snapshot_steps = state["images_seen"] // config.batch, self._snapshot_steps()
-        with self._journal() as run_log:
+        with self._new_log() as run_log:
             clock = self._clock = self._new_clock()
             last = self._is_end(*run.ranks.any(first and clock.is_over()))
             self._plan_cooldown(*run.ranks.any(first and clock.has_passed(1.0 - config.cooldown)))
@@ -315,7 +315,7 @@ class _Training:
             seen = self._state["images_seen"]
             raise DivergedError(f"a weight is not finite after {seen:,} images")
 
-    def _journal(self) -> RunLog:
+    def _new_log(self) -> RunLog:
         run = self._run
         if not run.ranks.first:
             return NullLog()

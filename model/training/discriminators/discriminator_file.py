@@ -43,7 +43,7 @@ HEADER = "discriminator"  # field of the file's metadata
 class Header(BaseModel):
     """The header: which generator the tensors belong to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
     format: Literal[1] = 1
     network: Network
@@ -85,7 +85,7 @@ def write_discriminator(run: Path, objective: str, file: GeneratorFile, folder: 
     }
     header = Header(
         network=config.network,
-        game=objective,
+        objective=objective,
         frozen_features=any(name.startswith("heads.") for name in tensors),
         images_seen=config.images_seen,
         generator_sha256=config.weights_sha256,
