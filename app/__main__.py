@@ -6,6 +6,7 @@ import signal
 import sys
 from types import FrameType
 
+from app import START_FAILED
 from app.probe import ready
 from model.mistakes import check_system, told
 
@@ -16,7 +17,6 @@ COMMANDS = {
     "new-key": "print a random API key, and its hash",
 }
 PROGRAM = f"python -m {__package__}"
-START_FAILED = 3  # as app.server.server has it, whose import takes seconds
 
 
 def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:

@@ -3,16 +3,17 @@
 import argparse
 import sys
 import textwrap
-from typing import Any, NoReturn
+from typing import Any
 
+from app import START_FAILED
 from app.__main__ import COMMANDS, PROGRAM
 from app.access.keys import key_hash, new_key
 from app.access.signing import SignedUrls
 from app.probe import ready
-from app.server.server import START_FAILED
 from app.server.workers import serve
 from app.settings import SettingsError, described, read_settings
 from ganserve import __version__
+from model.command_parser import Parser
 
 HELP_WIDTH = 100  # characters
 MAX_SECONDS = 10**9  # 31 years, of a signed URL's life
@@ -64,18 +65,12 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; --help tells what is known\n")
-
-
 def _parser(program: str) -> argparse.ArgumentParser:
     settings: dict[str, Any] = {
         "epilog": f"settings, from the environment:\n\n{_settings_table()}",
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
         "allow_abbrev": False,
     }
-    parser = _Parser(
+    parser = Parser(
         prog=program,
         description="Without a command: serves pictures until it is told to stop.",
         **settings,

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.access import ports
 from app.access.control import AccessControl, access_control
@@ -22,7 +22,7 @@ from app.http.root_path import under, without
 from app.monitoring.logs import CONTROL, log_answer
 from app.monitoring.request_context import Facts, current, facts_of
 from app.monitoring.telemetry import Telemetry
-from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, enforced
+from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, enforced, in_force
 from app.responses import problems
 from app.responses.problems import NotFound, Problem
 from app.routes import (
@@ -74,45 +74,56 @@ class Service(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI scope; counts each HTTP request, and logs and traces it if asked to."""
         if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+            await self._start(scope, receive, send)
             return
-        scope = without(self.shown_under, scope)
+        if self.shown_under:
+            scope = without(self.shown_under, scope)
         facts = facts_of(scope)
-        token = current.set(facts)
+        token, bounds = current.set(facts), in_force.set(self.state.bounds)
         start = time.perf_counter()
         self.telemetry.in_flight += 1
         try:
-            shown = under(self.shown_under) if self.shown_under else AT_THE_ROOT
-            with enforced(self.state.bounds), shown:
+            with under(self.shown_under) if self.shown_under else AT_THE_ROOT:
                 route, status = await self._serve(scope, receive, send, facts)
             self._tell(scope, facts, route, status, time.perf_counter() - start)
         finally:
             self.telemetry.in_flight -= 1
+            in_force.reset(bounds)
             current.reset(token)
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starts the application and ends it; tells the server in one line, without a traceback,
+        why a generator cannot be loaded.
+        """
+        failure: Message = {}
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failure.update(message)
+            else:
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, hold)
+        except (*START_ERRORS, ProjectionError) as error:
+            await send({**failure, "message": f"cannot start: {error}"})
+        except BaseException:
+            await send(failure)
+            raise
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, facts: Facts
     ) -> tuple[str, int]:
         """Answers a request; returns the route and the status of the answer."""
+        refusal = None
+        try:
+            scope, send = self._admitted(scope, send)
+        except Problem as problem:
+            refusal = problem.response()
         constant = [(b"x-request-id", facts.id.encode()), *self.sharing.headers(scope["headers"])]
-        path = scope["path"]
-        # whatever reads the path after this, a pattern's time and its $ are safe from it
-        if len(path) > LONGEST_PATH or (not path.isprintable() and CONTROL.search(path)):
-            refusal = NotFound("No path here is so long, or has control characters.").response()
+        if refusal is not None:
             await refusal(scope, receive, cors.with_headers(send, constant))
             return "door", refusal.status_code
-        on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
-        if self.admin_port and not ports.answers(path, on_admin_port):
-            refusal = NotFound("This path is not on this port.").response()
-            await refusal(scope, receive, cors.with_headers(send, constant))
-            return "door", refusal.status_code
-        if self.access and not on_admin_port:
-            try:
-                scope, send = self.access.admit(scope, send)
-            except Problem as problem:
-                refusal = problem.response()
-                await refusal(scope, receive, cors.with_headers(send, constant))
-                return "door", refusal.status_code
         status = await hot_path.answered(self.state.generation, constant, scope, receive, send)
         if status:
             return hot_path.ROUTE, status
@@ -128,6 +139,23 @@ class Service(FastAPI):
         await super().__call__(scope, receive, send)
         route = getattr(scope.get("route"), "path", "unknown")
         return route, statuses[-1] if statuses else problems.CLIENT_GONE
+
+    def _admitted(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
+        """Returns the scope and send to go on with.
+
+        Raises:
+            Problem: nothing here has such a path, or the client may not ask.
+        """
+        path = scope["path"]
+        # whatever reads the path after this, a pattern's time and its $ are safe from it
+        if len(path) > LONGEST_PATH or (not path.isprintable() and CONTROL.search(path)):
+            raise NotFound("No path here is so long, or has control characters.")
+        on_admin_port = bool(self.admin_port) and scope["server"][1] == self.admin_port
+        if self.admin_port and not ports.answers(path, on_admin_port):
+            raise NotFound("This path is not on this port.")
+        if self.access and not on_admin_port:
+            return self.access.admit(scope, send)
+        return scope, send
 
     def _tell(self, scope: Scope, facts: Facts, route: str, status: int, seconds: float) -> None:
         self.telemetry.answered(route, status, seconds)
@@ -215,7 +243,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(page.router)
     app.include_router(docs.router)
     app.add_middleware(BodyLimit, bounds=state.bounds)
-    app.add_middleware(OneLineStart)
 
     return app
 
@@ -232,31 +259,3 @@ def tracer(settings: Settings) -> Trace | None:
     trace: Trace
     trace, _ = importlib.import_module(".monitoring.tracing", __package__).tracer()
     return trace
-
-
-class OneLineStart:
-    """Tells the server in one line, without a traceback, why the generator cannot be loaded."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-
-        failure: Message = {}
-
-        async def hold(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                failure.update(message)
-            else:
-                await send(message)
-
-        try:
-            await self._app(scope, receive, hold)
-        except (*START_ERRORS, ProjectionError) as error:
-            await send({**failure, "message": f"cannot start: {error}"})
-        except BaseException:
-            await send(failure)
-            raise

@@ -45,33 +45,28 @@ async def get_state(request: Request) -> State:
 StateDep = Annotated[State, Depends(get_state)]
 
 
-async def get_bounds(state: StateDep) -> Bounds:
-    """Returns the application's bounds."""
-    return state.bounds
+@dataclass(frozen=True)
+class Context:
+    """One request, and what its route needs of the application while it is ready."""
+
+    request: Request
+    generators: Generators
+    bounds: Bounds
+    projector: Projector | None  # where the operator has turned it on
+    watch: Watch  # tells when the request's client goes away
 
 
-async def get_projector(state: StateDep) -> Projector | None:
-    """Returns the application's projector, where the operator has turned it on."""
-    return state.projector
-
-
-async def get_generators(state: StateDep) -> Generators:
-    """Returns the application's generators.
+async def get_context(request: Request) -> Context:
+    """Returns the context of a request.
 
     Raises:
-        NotReady: they are not loaded yet, or the service is shutting down.
+        NotReady: the generators are not loaded yet, or the service is shutting down.
     """
+    state: State = request.app.state
     if state.generators is None:
         raise NotReady("The service is not ready, or is shutting down.")
-    return state.generators
+    watch = watching(request.scope, request.receive)
+    return Context(request, state.generators, state.bounds, state.projector, watch)
 
 
-async def get_watch(request: Request) -> Watch:
-    """Returns what tells when this request's client goes away."""
-    return watching(request.scope, request.receive)
-
-
-BoundsDep = Annotated[Bounds, Depends(get_bounds)]
-ProjectorDep = Annotated[Projector | None, Depends(get_projector)]
-GeneratorsDep = Annotated[Generators, Depends(get_generators)]
-WatchDep = Annotated[Watch, Depends(get_watch)]
+ContextDep = Annotated[Context, Depends(get_context)]

@@ -35,7 +35,7 @@ from model.training.datasets.dataset import Dataset
 from model.training.discriminators.frozen_features import FrozenError
 from model.training.evaluation.feature_networks import AUTO, find_network
 from model.training.evaluation.features import load_extractor
-from model.training.evaluation.figures import FIRST_SEED, reference
+from model.training.evaluation.measure import FIRST_SEED, reference
 from model.training.presets import PRESETS
 from model.training.run.checkpoint import (
     Checkpoint,

@@ -30,7 +30,7 @@ from model.training.commands.report import best_or_last
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import Extractor, load_extractor
-from model.training.evaluation.figures import draw
+from model.training.evaluation.measure import generate
 
 DIGIT_SIDE, SIDE, DIGITS = 28, 32, 10
 SAMPLES = 26_000
@@ -98,7 +98,7 @@ def sampled(folder: Path, count: int, device: str) -> Pixels:
     file = read_generator_file(folder)
     if (file.config.crop, file.config.network.channels) != (SIDE, 3):
         raise SystemExit(f"error: {folder}: it does not draw {SIDE}x{SIDE} RGB pictures")
-    return draw(load_sampler(file, device), file.config.rows, count)
+    return generate(load_sampler(file, device), file.config.rows, count)
 
 
 def counted(classifier: Extractor, pixels: Pixels) -> dict[str, float | int]:

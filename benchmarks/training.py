@@ -1,7 +1,7 @@
 """Training beside the plain loop: `python -m benchmarks.training`.
 
-The article's networks, batch and game, once as the DCGAN example of PyTorch writes a loop (pictures
-through a DataLoader, float32, each loss by its own backward pass, all gradients of the
+The article's networks, batch and objective, once as the DCGAN example of PyTorch writes a loop
+(pictures through a DataLoader, float32, each loss by its own backward pass, all gradients of the
 discriminator computed in the generator's update too, Adam) and once as ours. Pictures are noise, of
 the set's size: what they show changes no time. Both are measured in turns.
 """

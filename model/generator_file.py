@@ -17,6 +17,7 @@ import shutil
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,7 +149,7 @@ class GeneratorConfig(_Fields):
         """What names the weights, short."""
         return self.weights_sha256[:HASH]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """name@hash: this generator and no other."""
         return f"{self.name}@{self.hash}"
@@ -168,18 +169,18 @@ class GeneratorFile:
     directions: NDArray[np.float32]  # (D, z_dim), unit vectors
 
 
-Draw = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # rows to pictures (N, side, side, C)
+Generate = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # rows to pictures (N, side, side, C)
 
 
 def write_generator_file(
     folder: Path,
     weights: dict[str, NDArray[np.float32]],
     card: str,
-    load: Callable[[GeneratorFile], Draw] | None = None,
+    load: Callable[[GeneratorFile], Generate] | None = None,
     **fields: Any,
 ) -> GeneratorConfig:
     """Writes the folder next to its place and moves it there, with the directions of the weights
-    and the golden pictures that what `load` makes of it draws; `fields` are those of
+    and the golden pictures that what `load` makes of it generates; `fields` are those of
     GeneratorConfig, less the COMPUTED.
     """
     network, dtype = fields["network"], fields.get("weights_dtype", "float16")
@@ -198,8 +199,8 @@ def write_generator_file(
         weights_sha256=hashlib.sha256(content).hexdigest(),
     )
     if load:
-        draw = load(GeneratorFile(config, rounded, directions))
-        config = config.model_copy(update={"golden": golden(draw, config).tobytes().hex()})
+        generate = load(GeneratorFile(config, rounded, directions))
+        config = config.model_copy(update={"golden": golden(generate, config).tobytes().hex()})
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -237,11 +238,11 @@ def read_generator_file(folder: Path) -> GeneratorFile:
     return GeneratorFile(config, tensors, directions)
 
 
-def golden(draw: Draw, config: GeneratorConfig) -> NDArray[np.uint8]:
+def golden(generate: Generate, config: GeneratorConfig) -> NDArray[np.uint8]:
     """Reduces the pictures of the first seeds to 4 x 4 pixels each, (GOLDEN_SEEDS, 4, 4, C): what
     survives a change in the last bits of arithmetic, and little else.
     """
-    sums = draw(config.rows(range(GOLDEN_SEEDS))).astype(np.float64)
+    sums = generate(config.rows(range(GOLDEN_SEEDS))).astype(np.float64)
     edges = np.linspace(0, config.crop, 5).astype(int)
     for axis in (1, 2):
         sums = np.add.reduceat(sums, edges[:-1], axis)

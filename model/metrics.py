@@ -1,7 +1,7 @@
 """How near generated pictures are to real ones: pure functions of feature vectors, (N, D) float
 arrays.
 
-They do not know what made the features. A figure means something only together with its
+They do not know what made the features. A metric means something only together with its
 extractor and counts.
 """
 

@@ -40,7 +40,7 @@ LEAST_SHARE = 1e-3  # least sum of the weights of a mix's classes, of either sig
 
 @dataclass(frozen=True)
 class Changes:
-    """Alters latents before they are drawn; the defaults leave them as they are."""
+    """Alters latents before they are generated; the defaults leave them as they are."""
 
     class_: str | None = None  # its name; none: each seed has its own
     truncation: float = 1.0
@@ -108,7 +108,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Output:
-    """Finishes drawn pixels; the defaults leave them as they are."""
+    """Finishes generated pixels; the defaults leave them as they are."""
 
     scale: int = 1
     resample: Resample = "nearest"
@@ -167,7 +167,7 @@ class Source(ABC):
         """
 
     def check(self, file: GeneratorFile, changes: Changes) -> None:  # noqa: B027 most always can
-        """Finds out, before anything is drawn, whether `rows` would raise.
+        """Finds out, before anything is generated, whether `rows` would raise.
 
         Raises:
             RecipeError: the generator has no such latent, or the class is left open.
@@ -463,6 +463,18 @@ class PictureRequest:
         one = isinstance(self.source, Seeds) and len(self.source.seeds) == 1
         return one and self.changes.is_plain and self.output.is_plain
 
+    def checked(self, file: GeneratorFile) -> "PictureRequest":
+        """Holds it against what a generator has, before anything is generated; a class that is
+        given by number gets its name.
+
+        Raises:
+            RecipeError: it has no such class, direction or latent, a step is too long for it, or
+            the class is left open.
+        """
+        changes = self.changes.checked(file.config)
+        self.source.check(file, changes)
+        return self if changes is self.changes else dataclasses.replace(self, changes=changes)
+
     def rows(self, file: GeneratorFile) -> Rows | range:
         """Makes the generator's input (N, z_dim + classes); seeds that nothing changes stay seeds,
         whose rows are made where they are needed.
@@ -486,7 +498,7 @@ class PictureRequest:
         return words | self.output.words()
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """Makes one picture (H, W, C) of what was drawn (N, H, W, C): enlarged, on a sheet."""
+        """Makes one picture (H, W, C) of what was generated (N, H, W, C): enlarged, on a sheet."""
         return tile(self.output.finish(pixels), self.source.columns)
 
 
@@ -494,7 +506,7 @@ def rows_of(file: GeneratorFile, requests: Sequence[PictureRequest]) -> Rows:
     """Makes the rows (N, z_dim + classes) of pictures, each by itself.
 
     Raises:
-        RecipeError: one of them cannot be drawn.
+        RecipeError: one of them cannot be generated.
     """
     changes = requests[0].changes
     seeds = [

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.cores import usable_cores
-from model.devices import Precision
+from model.devices import Precision, usable_cores
 from model.files import whole
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
@@ -32,7 +31,7 @@ from model.recipes import RecipeError, class_place
 from model.samplers.pytorch import load_generator, resolve_device
 from model.samplers.sampler import Sampler, load_sampler
 
-DRAWN_AT_ONCE = 64
+GENERATED_AT_ONCE = 64
 
 
 class PretrainedGenerator:
@@ -88,8 +87,8 @@ class PretrainedGenerator:
         return f"PretrainedGenerator({self.config.id}, {self.device})"
 
     def __call__(self, z: Tensor, class_: str | int | None = None) -> Tensor:
-        """Draws images (N, C, side, side), about [-1, 1], of latents (N, z_dim) of one class, or of
-        whole rows (N, z_dim + classes).
+        """Generates images (N, C, side, side), about [-1, 1], of latents (N, z_dim) of one class,
+        or of whole rows (N, z_dim + classes).
 
         Raises:
             RecipeError: the rows have another length, or the class is not there, or not said.
@@ -115,7 +114,7 @@ class PretrainedGenerator:
         *,
         truncation: float = 1.0,
     ) -> NDArray[np.uint8]:
-        """Draws the pictures (N, side, side, C) that a service serves for these seeds.
+        """Generates the pictures (N, side, side, C) that a service serves for these seeds.
 
         Raises:
             RecipeError: the class is not there.
@@ -124,8 +123,8 @@ class PretrainedGenerator:
         return self._pixels(Changes(name, truncation).rows(self.file, seeds))
 
     def draw(self, recipe: Mapping[str, Any]) -> NDArray[np.uint8]:
-        """Draws the picture (H, W, C) of a recipe, such as `model.encoding.marking.read_recipe`
-        finds in a file: what the service drew.
+        """Generates the picture (H, W, C) of a recipe, such as `model.encoding.marking.read_recipe`
+        finds in a file: what the service generated.
 
         Raises:
             RecipeError: it is of another generator, or not of one picture or of a sheet of seeds.
@@ -136,8 +135,8 @@ class PretrainedGenerator:
 
     def _pixels(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
         parts = [
-            self._sampler(rows[start : start + DRAWN_AT_ONCE])
-            for start in range(0, max(1, len(rows)), DRAWN_AT_ONCE)
+            self._sampler(rows[start : start + GENERATED_AT_ONCE])
+            for start in range(0, max(1, len(rows)), GENERATED_AT_ONCE)
         ]
         return np.concatenate(parts)
 

@@ -30,7 +30,7 @@ SPAN = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
 class RecipeError(Mistake):
-    """What is asked of a generator cannot be drawn; the message says what can."""
+    """What is asked of a generator cannot be generated; the message says what can."""
 
 
 def check_edits(config: GeneratorConfig, edits: Mapping[int, float]) -> None:

@@ -149,3 +149,16 @@ def edit_json(path: Path, **changes: object) -> None:
     """Changes fields of a JSON file on purpose; a value of None removes the field."""
     fields = json.loads(path.read_text()) | {"config_sha256": None} | changes
     path.write_text(json.dumps({k: v for k, v in fields.items() if v is not None}))
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch, digits: Path) -> list[tuple[str, str | None]]:
+    """The official sets that were asked for, and from which address; the digits stand for each."""
+    asked: list[tuple[str, str | None]] = []
+
+    def fetch(name: str, base_url: str | None) -> Path:
+        asked.append((name, base_url))
+        return digits
+
+    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
+    return asked

@@ -23,7 +23,7 @@ from model.training.__main__ import COMMANDS, main, parser
 from model.training.commands import report, train
 from model.training.datasets.dataset import load
 from model.training.discriminators import frozen_features as frozen
-from model.training.evaluation import features, figures
+from model.training.evaluation import features, measure
 from model.training.presets import LATER, PRESETS
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
@@ -518,7 +518,7 @@ def test_what_has_been_measured_is_not_measured_again(
     """The end of the run has measured its best generator for the report, with 200 pictures, and
     other tests may have with others.
     """
-    monkeypatch.setattr(figures, "evaluate", None)
+    monkeypatch.setattr(measure, "evaluate", None)
     monkeypatch.setattr(report, "evaluate", None)
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(finished / RUN), "--output", "out"]) == 0
@@ -614,20 +614,13 @@ def test_help_explains_every_option_and_has_an_example_that_is_right(name: str) 
 
 
 def test_official_set_is_downloaded_where_no_data_is_given(
-    monkeypatch: pytest.MonkeyPatch, digits: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, downloads: list[tuple[str, str | None]], tmp_path: Path
 ) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def fetch(name: str, base_url: str | None) -> Path:
-        asked.append((name, base_url))
-        return digits
-
-    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     monkeypatch.setattr(loop, "train", lambda run, stop: False)
     monkeypatch.chdir(tmp_path)
     arguments = ["train", "--preset", "dcgan-mnist", "--batch", "32", "--features", "none"]
     assert main([*arguments, "--base-url", "http://127.0.0.1:9"]) == 1
-    assert asked == [("mnist", "http://127.0.0.1:9")]
+    assert downloads == [("mnist", "http://127.0.0.1:9")]
 
 
 def test_training_set_may_stand_for_the_real_pictures(

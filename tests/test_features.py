@@ -26,7 +26,7 @@ from model.training.evaluation.features import (
     train_extractor,
     train_selfsup,
 )
-from model.training.evaluation.figures import FEW_TEST_IMAGES, evaluate, reference
+from model.training.evaluation.measure import FEW_TEST_IMAGES, evaluate, reference
 from model.training.evaluation.self_supervised import DAMAGES, clusters, damage
 from tests.conftest import edit_json
 

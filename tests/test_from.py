@@ -88,7 +88,7 @@ def test_file_holds_discriminator_and_heads_of_the_generators_moment(run: Path, 
     found = read_discriminator(pets, file.config)
     assert found is not None
     assert found.header.generator_sha256 == file.config.weights_sha256
-    assert (found.header.game, found.header.frozen_features) == ("modern", True)
+    assert (found.header.objective, found.header.frozen_features) == ("modern", True)
     (path,) = checkpoint.newest_first(run / "checkpoints")
     tensors = checkpoint.read_checkpoint(path).tensors
     names = {name for name in tensors if name.split(".")[0] in ("discriminator", "heads")}

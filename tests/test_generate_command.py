@@ -364,7 +364,7 @@ def test_site_holds_what_the_service_sends_for_each_name(
         assert entry["file"] == (ODD_NAMES[entry["name"]] or f"seed-{entry['seed']}.png")
         assert f'src="{entry["url"]}"' in page
     assert "what? &quot;it&quot; &lt;is&gt;" in page
-    assert f"16 of {len(ODD_NAMES)} pictures drawn now" in capsys.readouterr().out
+    assert f"16 of {len(ODD_NAMES)} pictures generated now" in capsys.readouterr().out
 
 
 def test_site_has_the_looks_that_the_service_has(place: Path, service: TestClient) -> None:
@@ -385,7 +385,7 @@ def test_same_command_goes_on_with_a_site_and_adds_new_names(
     assert make_site(place, "bob\nada\ncem\n", out) == 0
     assert (out / "ada.png").stat().st_mtime_ns == kept
     assert (out / "bob.png").read_bytes() == whole_one
-    assert "2 of 3 pictures drawn now" in capsys.readouterr().out
+    assert "2 of 3 pictures generated now" in capsys.readouterr().out
     assert make_site(place, "cem\n", out) == 0
     assert "2 pictures of names that are no longer listed stay there" in capsys.readouterr().out
     assert names(out)[-5:] == ["ada.png", "bob.png", "cem.png", "index.html", "index.json"]

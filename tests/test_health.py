@@ -88,16 +88,16 @@ def snapshots(*figures: float) -> list[dict[str, float]]:
 
 def test_run_that_gets_no_better_is_told_at_every_tenth_snapshot() -> None:
     better = snapshots(*range(30, 0, -1))
-    assert health.of_figures(better, "f", CONFIG, 20_000) == {}
+    assert health.of_metrics(better, "f", CONFIG, 20_000) == {}
     told = [
         len(rows) - 2
         for rows in (snapshots(9, 5, *[6] * count) for count in range(25))
-        if health.of_figures(rows, "f", CONFIG, 20_000)
+        if health.of_metrics(rows, "f", CONFIG, 20_000)
     ]
     assert told == [10, 20]
-    found = health.of_figures(snapshots(9, 5, *[6] * 10), "f", CONFIG, 20_000)
+    found = health.of_metrics(snapshots(9, 5, *[6] * 10), "f", CONFIG, 20_000)
     assert found == {"stuck": "not better for 10,000 images, 10 snapshots; ship `best`, or stop"}
-    small = health.of_figures(snapshots(9, 5, *[6] * 10), "f", CONFIG, 100)["stuck"]
+    small = health.of_metrics(snapshots(9, 5, *[6] * 10), "f", CONFIG, 100)["stuck"]
     assert "Each of the 100 pictures has been seen 120 times" in small
     assert "--augment 0.3" in small
 

@@ -1,4 +1,4 @@
-"""The games beyond the article's, step by step."""
+"""The objectives beyond the article's, step by step."""
 
 import copy
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_sequels_presets_have_their_numbers(name: str) -> None:
     assert isinstance(config.network, SNGANConfig)
     assert (config.learning_rate, config.discriminator_learning_rate) == (1e-4, 4e-4)
     assert (config.betas, config.final_beta2, config.final_rate_share) == ((0.0, 0.9), 0.9, 1.0)
-    assert (config.game, config.batch, config.prior) == ("hinge", 64, "normal")
+    assert (config.objective, config.batch, config.prior) == ("hinge", 64, "normal")
     assert 0.5 ** (config.batch / config.ema_half_life) == pytest.approx(0.999, abs=1e-6)
     assert config.network.resolution == int(name[-2:])
     assert (config.network.attention, config.network.generator_spectral) == (

@@ -2,23 +2,27 @@
 
 import asyncio
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx2 as httpx
 import numpy as np
 import pytest
-from fastapi import Request
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.engine.loaded_generator import Generation
+from app.engine.loaded_generator import ENTRY_OVERHEAD, Generation, PictureCache
 from app.http import hot_path
 from app.main import create_app
-from app.responses.caching import ENTRY_OVERHEAD, PictureCache, matches
+from app.responses.caching import matches
 from app.routes import images
+from app.server.disconnection import BELL
 from app.settings import Settings
+from app.state import Context
 from tests.conftest import write_tiny_residual
 from tests.services import TIMEOUT
 
@@ -158,15 +162,59 @@ def test_short_way_fails_as_its_slow_twin(
     assert caplog.text.count("GET /generate failed") == 2
 
 
+ROOT = Path(__file__).parent.parent
+OURS = (str(ROOT / "app"), str(ROOT / "model"))
+
+
+def test_slow_way_takes_few_calls_and_moves_between_files(generator_folder: Path) -> None:
+    """Who follows a request through the code has to look into as many files."""
+    files: list[str] = []
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(OURS):
+            files.append(frame.f_code.co_filename)
+
+    async def ask(app: Any, seed: int) -> int:
+        statuses: list[int] = []
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status", 0))
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        headers = [(b"host", b"here"), (b"accept", b"*/*")]
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/generate"}
+        scope["headers"] = headers
+        scope |= {"query_string": f"seed={seed}{SLOW}".encode(), "extensions": {BELL: set()}}
+        await app(scope, receive, send)
+        return statuses[0]
+
+    async def measure() -> int:
+        app = create_app(Settings(generator=str(generator_folder), device="cpu"))
+        async with app.router.lifespan_context(app):
+            await ask(app, 1)  # what is read once for all
+            sys.setprofile(profile)
+            try:
+                return await ask(app, 2)
+            finally:
+                sys.setprofile(None)
+
+    assert asyncio.run(measure()) == 200
+    assert str(ROOT / "app" / "routes" / "images.py") in files
+    assert len(files) <= 140
+    assert sum(one != other for one, other in itertools.pairwise(files)) <= 50
+
+
 @pytest.fixture
 def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The query strings that the slow twin has answered or refused."""
     seen: list[str] = []
     real = images.sheet
 
-    async def spy(request: Request, *rest: Any) -> Any:
-        seen.append(request.url.query)
-        return await real(request, *rest)
+    async def spy(context: Context, *rest: Any) -> Any:
+        seen.append(context.request.url.query)
+        return await real(context, *rest)
 
     monkeypatch.setattr(images, "sheet", spy)
     return seen

@@ -14,7 +14,7 @@ from model.generator_file import read_generator_file
 from model.training import loop
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.features import to_input, train_extractor
-from model.training.evaluation.figures import Reference, reference
+from model.training.evaluation.measure import Reference, reference
 from model.training.losses import discriminator_loss, generator_loss
 from model.training.presets import PRESETS, Schedule, TrainConfig
 from model.training.run import checkpoint
@@ -103,7 +103,7 @@ def test_real_and_generated_images_are_separate_batches() -> None:
 
 
 def test_step_equals_the_notebooks_written_out() -> None:
-    """The same game with every forward pass made anew, as the notebook's graph does."""
+    """The same steps with every forward pass made anew, as the notebook's graph does."""
     ours, plain = new_networks(CONFIG, CPU, 0), new_networks(CONFIG, CPU, 0)
     batch = batch_of()
     real, z = batch.real, batch.rows

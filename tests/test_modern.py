@@ -1,5 +1,5 @@
-"""The modern game: one batch of generated images for both updates, and a projected discriminator
-that looks through a frozen network.
+"""The modern objective: one batch of generated images for both updates, and a projected
+discriminator that looks through a frozen network.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_presets_are_complete() -> None:
     for side in (32, 64, 128):
         preset = PRESETS[f"modern-{side}"]
         config = preset.config
-        assert (config.prior, config.game, config.batch) == ("normal", "modern", 16)
+        assert (config.prior, config.objective, config.batch) == ("normal", "modern", 16)
         assert config.rates == {
             "generator_optimizer": 6e-4,
             "discriminator_optimizer": 4e-4,

@@ -73,7 +73,9 @@ def test_file_that_draws_something_else_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(onnx_file, "draw", lambda session, rows: np.zeros((16, 1, 1, 1), np.uint8))
+    monkeypatch.setattr(
+        onnx_file, "generate", lambda session, rows: np.zeros((16, 1, 1, 1), np.uint8)
+    )
     output = tmp_path / "new" / "x.onnx"
     assert main(["onnx", str(folder), "--output", str(output)]) == 2
     assert "not kept" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from model.training.__main__ import main
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.held_out import every_tenth
 from model.training.datasets.layers import Layers
-from model.training.evaluation import parts as room
+from model.training.evaluation import parts as parts_module
 from model.training.evaluation.feature_networks import find_network
 from model.training.evaluation.features import Extractor, load_extractor
-from model.training.evaluation.figures import FeatureNetwork, evaluate, reference
+from model.training.evaluation.measure import FeatureNetwork, evaluate, reference
 from model.training.evaluation.parts import ABSENT, accuracy, drawn, slots, train_parts
 
 CPU = torch.device("cpu")
@@ -146,7 +146,7 @@ def test_figures_are_named_after_it(
 def test_command_trains_saves_and_says_how_well(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "BATCH", 8)
+    monkeypatch.setattr(parts_module, "BATCH", 8)
     arguments = ["--side", "16", "--pictures", "100", "--epochs", "2", "--device", "cpu"]
     assert main(["parts", str(toy), "--output", str(tmp_path), "--name", "bars", *arguments]) == 0
     made = load_extractor(tmp_path, CPU)

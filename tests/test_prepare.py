@@ -427,17 +427,10 @@ def test_index_that_names_a_file_twice_comes_to_an_end(tmp_path: Path) -> None:
 
 
 def test_official_set_goes_by_its_name(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    downloads: list[tuple[str, str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def fetch(name: str, base_url: str | None) -> Path:
-        asked.append((name, base_url))
-        return digits
-
-    monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     output = ["--output", "small.zip", "--side", "28", "--base-url", "http://127.0.0.1:9"]
     assert main(["data", "fashion-mnist", *output]) == 0
-    assert asked == [("fashion-mnist", "http://127.0.0.1:9")]
+    assert downloads == [("fashion-mnist", "http://127.0.0.1:9")]
     assert load(tmp_path / "small.zip", "test", side=28, channels=1).images.shape[0] == 240

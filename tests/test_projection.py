@@ -104,7 +104,7 @@ def test_work_is_bounded_and_done_only_as_it_is_asked_for(tiny: GeneratorFile) -
 def test_what_is_out_of_bounds_is_refused_at_once(
     tiny: GeneratorFile, options: dict[str, int], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ValueError, match=r"the generator draws \(28, 28, 1\)|allowed: 1 to"):
+    with pytest.raises(ValueError, match=r"the generator's are \(28, 28, 1\)|allowed: 1 to"):
         project(tiny, np.zeros(shape, np.uint8), **options)  # type: ignore[arg-type]
 
 

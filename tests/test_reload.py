@@ -133,9 +133,9 @@ def test_replaced_generators_beyond_the_setting_are_dropped_and_leave_nothing(fo
             return alive() is None
 
         wait_until(gone, "the replaced generator is gone")
-        # one is of the former generator that is kept
+        # one is of the previous generator that is kept
         wait_until(lambda: device_threads() <= before + 1, "its thread is gone")
-        assert len(reloader.generators.former) == 1
+        assert len(reloader.generators.previous) == 1
 
 
 def test_old_file_again_is_the_old_generator_again(

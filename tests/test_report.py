@@ -17,7 +17,7 @@ from model.networks.families.residual import ResidualConfig
 from model.training.commands import report
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.features import train_extractor, train_selfsup
-from model.training.evaluation.figures import Reference, reference
+from model.training.evaluation.measure import Reference, reference
 from model.training.run.run_folder import RunError
 from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
 
@@ -169,8 +169,8 @@ def test_copies_are_shown_beside_what_they_are_copies_of(tmp_path: Path) -> None
         sampler=Copying(),
         train=train,
         record=RECORD,
-        figures={},
-        real_figures={},
+        metrics={},
+        real_metrics={},
         network=real.network,
         train_features=real.network(train.images)[0],
     )

@@ -17,7 +17,7 @@ import torch
 from model.samplers.pytorch import computes_bf16
 from model.training import loop
 from model.training.datasets.dataset import Dataset, load
-from model.training.evaluation import figures as evaluate
+from model.training.evaluation import measure
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint
 from model.training.train_step import Batch, Networks, Stats
@@ -30,7 +30,7 @@ STEPS = 24
 SCHEDULE = Schedule(images=STEPS * 32, log_steps=3, grid_steps=10**6, snapshot_images=320)
 ARTICLE = replace(TINY_PRESET.config, batch=32)
 MODERN, SEQUEL = TINY_MODERN.config, TINY_SEQUEL.config
-GAMES = {
+CONFIGS = {
     "modern": MODERN,
     "modern-bf16": replace(MODERN, bf16=True, mirror=True),
     "modern-unordered": replace(MODERN, channels_last=False, penalty_interval=1),
@@ -89,13 +89,13 @@ def after(*counts: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=marks(name, config)) for name, config in GAMES.items()],
+    [pytest.param(name, marks=marks(name, config)) for name, config in CONFIGS.items()],
 )
 def test_resumed_run_equals_unbroken_run_in_every_game(
     data: Dataset, tmp_path: Path, name: str
 ) -> None:
     """Schedules move, penalties come every fourth step: the stops lie between them."""
-    config, seldom = GAMES[name], {"snapshot_images": 10**6}  # snapshots of many parts are slow
+    config, seldom = CONFIGS[name], {"snapshot_images": 10**6}  # snapshots of many parts are slow
     plain = run_in(tmp_path / "plain", data, config, **seldom)
     assert loop.train(plain, never)
     run = run_in(tmp_path / "run", data, config, **seldom)
@@ -185,7 +185,7 @@ def test_newest_checkpoints_and_that_of_the_best_snapshot_are_kept(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(evaluate, "quality", lambda *_: {"figure": next(figures)})
+    monkeypatch.setattr(measure, "quality", lambda *_: {"figure": next(figures)})
     run = run_in(tmp_path / "run", data, ARTICLE, snapshot_images=192, keep=1)
     assert loop.train(replace(run, real=object()), never)  # type: ignore[arg-type]
     names = [path.name for path in checkpoint.newest_first(run.folder / "checkpoints")]

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from model import images
-from model.cores import usable_cores
-from model.devices import DeviceError, Precision
+from model.devices import DeviceError, Precision, usable_cores
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import ZOO
 from model.latent_space.latents import sample_latents

@@ -20,6 +20,20 @@ NO_VERBS = {
     *("Weights", "Years"),
 }
 IDLE_COMMENT = re.compile(r"#\s+of ")
+# what the code does not say, and what it says instead
+DIALECT = {
+    "album": "image folder",
+    "figures": "metrics",
+    "former": "previous",
+    "game": "objective",
+    "games": "objectives",
+    "journal": "run log",
+    "player": "network",
+    "players": "networks",
+}
+# names that operators, files and libraries know
+KNOWN = {"former", "matplotlib.figure", "figure_images"}
+WORD = re.compile(r"[A-Z]?[a-z]+")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,11 +59,28 @@ def idle_comments(source: str) -> list[str]:
     return [comment for comment in comments if IDLE_COMMENT.match(comment)]
 
 
+def dialect(source: str) -> list[str]:
+    """Finds names, docstrings and comments with words that the field does not use. Other texts may
+    be keys of files.
+    """
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        documents = token.type == tokenize.STRING and token.string.startswith('"""')
+        if token.type not in (tokenize.NAME, tokenize.COMMENT) and not documents:
+            continue
+        # what stands between backquotes is a name, such as a key's
+        text = re.sub("`[^`]*`", "", token.string)
+        if text not in KNOWN and any(word.lower() in DIALECT for word in WORD.findall(text)):
+            found.append(f"{token.start[0]}: {text}")
+    return found
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_docstrings_open_with_a_verb_and_comments_name_what_stands_there(file: Path) -> None:
     source = file.read_text()
     assert verbless(source) == []
     assert idle_comments(source) == []
+    assert dialect(source) == []
 
 
 @pytest.mark.parametrize("text", ["Of one request.", "A client has come.", "Pictures of seeds."])
@@ -63,3 +94,12 @@ def test_comment_that_does_not_say_what_is_found() -> None:
     assert idle_comments('x = 1  # of both\ny = "# of no comment"  # pixels of both\n') == [
         "# of both"
     ]
+
+
+@pytest.mark.parametrize("source", ["best_game = 1", "x = 1  # two games", '"""Two players."""'])
+def test_word_that_the_field_does_not_use_is_found(source: str) -> None:
+    assert dialect(source) != []
+
+
+def test_key_of_a_file_may_be_any_word() -> None:
+    assert dialect('x["game"] = settings.former  # its key is `game`') == []

@@ -18,7 +18,7 @@ from model.generators import ZOO
 from model.networks.families.dcgan import DCGANConfig
 from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import load_extractor
-from model.training.evaluation.figures import CONFIDENT
+from model.training.evaluation.measure import CONFIDENT
 from model.training.start import read_start
 
 SIDE = 28  # of the digits

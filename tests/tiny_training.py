@@ -9,7 +9,7 @@ import torch
 
 from model.networks.families.modulated import ModulatedConfig
 from model.networks.families.sngan import SNGANConfig
-from model.training import train_step as games
+from model.training import train_step
 from model.training.__main__ import main
 from model.training.presets import PRESETS, Preset
 from tests.conftest import TINY
@@ -64,7 +64,7 @@ def tiny_main(arguments: list[str] | None = None) -> int:
     PRESETS.update(TINY_PRESETS)
     # without the kink at the range of pixels, where one rounding decides between two gradients:
     # runs of several processes could be held to no figure
-    games.BEYOND = 1.0
+    train_step.BEYOND = 1.0
     return main(arguments)
 
 

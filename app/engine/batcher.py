@@ -78,7 +78,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Pieces that were drawn together, and how long it took."""
+    """Pieces that were generated together, and how long it took."""
 
     pieces: list[Piece]
     pixels: Pixels
@@ -117,7 +117,7 @@ class Batcher:
         self._holders = 0  # answers of several requests
         self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
-        self.pictures = self.batches = 0  # drawn so far; written by the device thread
+        self.pictures = self.batches = 0  # generated so far; written by the device thread
         # the loop's: where time went, and what was given up by those who waited
         self.queue_seconds, self.generate_seconds, self.encode_seconds = Tally(), Tally(), Tally()
         self.batch_pictures = Tally(PICTURES)

@@ -6,6 +6,7 @@ most.
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,16 +17,50 @@ import numpy as np
 
 from app.engine.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.monitoring.request_context import current
-from app.responses.caching import ENCODING, PictureCache, PictureKey
+from app.responses.caching import ENCODING
 from app.responses.problems import InvalidRequest, NotFound
 from app.server.disconnection import Watch
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.recipes import class_place
 
+ENTRY_OVERHEAD = 200  # bytes that a kept picture costs besides its own
+
 
 class ClientGoneError(Exception):
     """No client waits for the answer any more."""
+
+
+PictureKey = int | tuple[int, str]  # a seed, or a seed and the class that was asked for
+
+
+class PictureCache:
+    """The last pictures asked for, up to so many bytes. Lives on the event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._files: OrderedDict[PictureKey, bytes] = OrderedDict()
+        self.hits = 0
+
+    def get(self, key: PictureKey) -> bytes | None:
+        """Returns the file of a picture, if it is still here."""
+        file = self._files.get(key)
+        if file is not None:
+            self._files.move_to_end(key)
+            self.hits += 1
+        return file
+
+    def put(self, key: PictureKey, file: bytes) -> None:
+        """Keeps a file, and drops the least recently used where there is no room."""
+        size = len(file) + ENTRY_OVERHEAD
+        if key in self._files or size > self._max_bytes:
+            return
+        self._files[key] = file
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, dropped = self._files.popitem(last=False)
+            self._bytes -= len(dropped) + ENTRY_OVERHEAD
 
 
 @dataclass(eq=False)
@@ -129,8 +164,8 @@ class Generation:
         return cast("list[bytes]", files)[0], shared.job.timing
 
     async def pixels(self, rows: Rows, watch: Watch) -> tuple[Pixels, Timing]:
-        """Draws pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them and
-        their timing.
+        """Generates pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them
+        and their timing.
 
         Raises:
             Problem: the batcher refuses.
@@ -175,12 +210,12 @@ class Generators:
     """
 
     loaded: list[Generation]
-    former: list[Generation] = field(default_factory=list)
+    previous: list[Generation] = field(default_factory=list)
 
     @property
     def all(self) -> list[Generation]:
-        """The served ones, then the former ones."""
-        return [*self.loaded, *self.former]
+        """The served ones, then the previous ones."""
+        return [*self.loaded, *self.previous]
 
     @property
     def default(self) -> Generation:
@@ -194,7 +229,7 @@ class Generators:
         for one in self.loaded:
             if name in (one.name, one.id):
                 return one
-        return next((one for one in self.former if name == one.id), None)
+        return next((one for one in self.previous if name == one.id), None)
 
     def parameter(self, name: str | None) -> Generation:
         """Returns the one that a `model` parameter names.

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from app.access.control import AccessControl, is_open
 from app.access.signing import EXPIRES, SIGNATURE
 from app.http.root_path import public
-from app.parameters.limits import bounds_in_force
+from app.parameters.limits import in_force
 from app.parameters.openai import GenerationsBody
 from app.parameters.schemas import GenerateBody, InterpolateBody
 from app.responses.problems import KINDS, MEDIA_TYPE, OPENAI
@@ -175,7 +175,7 @@ LINKS: dict[str, Json] = {
 
 def described(document: Json, access: AccessControl | None = None) -> Json:
     """Completes FastAPI's document in place and returns it; with access control, if any."""
-    bounds = bounds_in_force()
+    bounds = in_force.get()
     document["info"]["description"] = TEXT + HERE.format(bounds.max_body, bounds.max_pixels)
     _, schemas = models_json_schema(
         [(body, "validation") for body in BODIES.values()],

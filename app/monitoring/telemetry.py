@@ -89,7 +89,7 @@ class Telemetry(Collector):
             yield from _of_devices(generators.all)
             info = InfoMetricFamily("ganserve_model", "The generators that are served.")
             for one in generators.all:
-                place = "former" if one in generators.former else "served"
+                place = "former" if one in generators.previous else "served"
                 told = {"model": one.id, "sampler": one.sampler, "place": place}
                 info.add_metric([], told)
             yield info

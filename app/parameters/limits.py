@@ -103,24 +103,19 @@ class Bounds:
         return min(self.max_keys, self.max_frames)
 
 
-# in force where no application is at work: every setting's default, whatever the environment says
+# every setting's default, whatever the environment says
 DEFAULT = Bounds.of(Settings.model_construct())
-_in_force = ContextVar("bounds", default=DEFAULT)
-
-
-def bounds_in_force() -> Bounds:
-    """Returns the bounds of the application that is at work here."""
-    return _in_force.get()
+in_force = ContextVar("bounds", default=DEFAULT)  # those of the application that is at work
 
 
 @contextmanager
 def enforced(bounds: Bounds) -> Iterator[None]:
     """Puts these bounds in force meanwhile, here and in the tasks that start here."""
-    token = _in_force.set(bounds)
+    token = in_force.set(bounds)
     try:
         yield
     finally:
-        _in_force.reset(token)
+        in_force.reset(token)
 
 
 def body_memory(size: int, objects: int, max_bulk: int) -> int:

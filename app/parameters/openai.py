@@ -7,10 +7,9 @@ no effect, where a client loses nothing by it: see docs/api.md.
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, model_validator
 
-from app.parameters.schemas import Count, LatentParameters, Quality, Seed, refusal
+from app.parameters.schemas import Count, Json, LatentParameters, Mark, Quality, Seed, refusal
 from model.encoding.formats import LARGEST_SCALE
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import DEFAULT_OUTPUT, Output
@@ -20,24 +19,18 @@ AUTO = "auto"
 SIZE = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")  # ASCII digits: width x height
 
 
-class _Size:
-    """Marks a str: width x height, or auto; the generator says which it draws."""
+class _Size(Mark):
+    """Marks a str: width x height, or auto; the generator says which it has."""
 
     longest = len("999999x999999")
 
-    @classmethod
-    def check(cls, value: Any) -> str:
-        if not isinstance(value, str) or len(value) > cls.longest:
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > self.longest:
             raise refusal(f"{AUTO} or a text such as 256x256 is wanted")
         return value
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, core_schema.str_schema())
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^(?:{AUTO}|{SIZE.pattern})$"}
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "pattern": f"^(?:{AUTO}|{SIZE.pattern})$"}
 
 
 Size = Annotated[str, _Size(), Field(examples=["256x256"])]
@@ -107,7 +100,7 @@ class GenerationsBody(LatentParameters):
         """Reads the size for a generator whose pictures have so many pixels per side.
 
         Raises:
-            RecipeError: it does not draw that size; the message says which it does.
+            RecipeError: it does not generate that size; the message says which it does.
         """
         if self.size in (None, AUTO):
             return DEFAULT_OUTPUT

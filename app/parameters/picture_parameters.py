@@ -3,6 +3,7 @@
 query string | body -> source, changes, output -> PictureRequest, held against the generator
 """
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +26,14 @@ from model.picture_request import (
     Output,
     PictureRequest,
     Place,
+    Seeds,
     Source,
     Vector,
     one_seed,
 )
 from model.recipes import RecipeError
+
+RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 
 
 @contextmanager
@@ -42,20 +46,15 @@ def located(where: str) -> Iterator[None]:
 
 
 def read_changes(
-    file: GeneratorFile, parameters: LatentParameters | Recipe, defaults: Changes = DEFAULT_CHANGES
+    parameters: LatentParameters | Recipe, defaults: Changes = DEFAULT_CHANGES
 ) -> Changes:
-    """Reads what parameters do to latents; what a recipe leaves open is as in `defaults`.
-
-    Raises:
-        RecipeError: the generator has no such class or direction, or a step is too long for it.
-    """
+    """Reads what parameters do to latents; what a recipe leaves open is as in `defaults`."""
     class_, truncation, edit = parameters.class_, parameters.truncation, parameters.edit
-    changes = Changes(
+    return Changes(
         defaults.class_ if class_ is None else class_,
         defaults.truncation if truncation is None else truncation,
-        defaults.edits if edit is None else edit.steps,
+        defaults.edits if edit is None else edit,
     )
-    return changes.checked(file.config)
 
 
 def read_output(parameters: OutputParameters) -> Output:
@@ -74,21 +73,38 @@ def read_source(named: SheetParameters | Recipe) -> Source | None:
     return None if named.first_seed is None else one_seed(named.first_seed)
 
 
+def read_picture(file: GeneratorFile, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
+    """Reads the picture of one source, or a sheet of a seed and those that follow, and whether the
+    client has named it: if not, the seed is a random one.
+
+    Raises:
+        RecipeError: it cannot be generated.
+    """
+    changes, output = read_changes(parameters), read_output(parameters)
+    source = read_source(parameters)
+    named = source is not None
+    if source is None or isinstance(source, Seeds):
+        n = parameters.n
+        first = secrets.randbelow(RANDOM_SEEDS - n + 1) if source is None else source.seed
+        source = Seeds(range(first, first + n), parameters.columns)
+    return PictureRequest(source, changes, output).checked(file), named
+
+
 def read_recipes(
     file: GeneratorFile, recipes: Sequence[Recipe], defaults: Changes, output: Output
 ) -> list[PictureRequest]:
     """Reads the pictures of a body's recipes; what one leaves open is as in `defaults`.
 
     Raises:
-        RecipeError: one of them cannot be drawn.
+        RecipeError: one of them cannot be generated.
     """
     requests = []
     for index, recipe in enumerate(recipes):
-        source, changes = read_source(recipe), read_changes(file, recipe, defaults)
+        source = read_source(recipe)
         assert source is not None
         with located(f"recipes.{index}."):
-            source.check(file, changes)
-        requests.append(PictureRequest(source, changes, output))
+            picture = PictureRequest(source, read_changes(recipe, defaults), output)
+            requests.append(picture.checked(file))
     return requests
 
 
@@ -104,9 +120,9 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
     """Reads the pictures that a body lists; None where it names one source for all.
 
     Raises:
-        RecipeError: one of them cannot be drawn.
+        RecipeError: one of them cannot be generated.
     """
-    changes, output = read_changes(file, body), read_output(body)
+    changes, output = read_changes(body).checked(file.config), read_output(body)
     if body.recipes is not None:
         recipes = read_recipes(file, body.recipes, changes, output)
         return Listed(len(recipes), recipes.__getitem__)

@@ -7,12 +7,15 @@ is allowed. How many there may be of a thing is for the operator to set: see lim
 
 import difflib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -21,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.parameters.limits import bounds_in_force
+from app.parameters.limits import in_force
 from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
@@ -30,6 +33,8 @@ from model.latent_space.latents import SEED_LIMIT, has_controls, text_seed
 from model.latent_space.paths import Ease, Mode
 from model.recipes import EDIT, PORTION
 
+Json = dict[str, Any]
+
 MAX_Z = 4096  # values in a latent; the generator says how many it takes
 CORNERS = 4  # corners of a plane
 FRAMES_A_KEY = 20  # frames from each seed to the next, where an interpolation does not say how many
@@ -37,13 +42,14 @@ Z_BOUND = 10.0
 WEIGHT_BOUND = 10.0
 MOST_STEPS = 1000  # steps of a search for a picture
 EDIT_BOUND = 100  # each generator says how far its own directions go
+LONGEST_EDIT = len("d99:-99.999999,")  # characters of a step
 
 # as JSON Schema has it: no control character, and one that is neither space nor part of a number
 TEXT_PATTERN = r"^[^{0}]*[^{0}\s\p{{Nd}}+\-_.,][^{0}]*$".format(r"\u0000-\u001f\u007f-\u009f\ufffd")
-
-
 WHOLE_PATTERN = "^(?:0|[1-9][0-9]{0,17})$"
 NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"
+LOOKS_LIKE_A_NUMBER = re.compile(r"[\s\d+\-_.,]*")
+SPAN = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")  # seeds from one to another
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -55,12 +61,40 @@ def bound(high: int | str) -> int:
     """Returns a number as it is, or the one of the bounds in force that has this name."""
     if isinstance(high, int):
         return high
-    found: int = getattr(bounds_in_force(), high)
+    found: int = getattr(in_force.get(), high)
     return found
 
 
+class Mark(ABC):
+    """Marks a type: its values are checked before pydantic looks at them, and the document says
+    more of it than pydantic knows.
+    """
+
+    @abstractmethod
+    def check(self, value: Any) -> Any:
+        """Returns the value to go on with.
+
+        Raises:
+            PydanticCustomError: it is not allowed; the message says what is.
+        """
+
+    @abstractmethod
+    def describe(self, schema: Json) -> Json:
+        """Completes pydantic's own JSON schema of the type."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Json:
+        return self.describe(handler(schema))
+
+
 @dataclass(frozen=True)
-class Whole:
+class Whole(Mark):
     """Marks an int: a whole number from `low` to `high`, both allowed."""
 
     low: int
@@ -73,17 +107,12 @@ class Whole:
             raise refusal(f"a whole number from {self.low} to {high} is wanted")
         return int(value)
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, core_schema.int_schema())
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "minimum": self.low, "maximum": bound(self.high)}
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "minimum": self.low, "maximum": bound(self.high)}
 
 
 @dataclass(frozen=True)
-class Entries:
+class Entries(Mark):
     """Marks a list: from `low` to `high` entries, counted before any of them is looked at."""
 
     low: int
@@ -95,19 +124,12 @@ class Entries:
             raise refusal(f"{self.low} to {high} entries are wanted")
         return value
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "minItems": self.low, "maxItems": bound(self.high)}
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "minItems": self.low, "maxItems": bound(self.high)}
 
 
 @dataclass(frozen=True)
-class OneOf:
+class OneOf(Mark):
     """Marks a str: one of these names."""
 
     names: tuple[str, ...]
@@ -117,49 +139,20 @@ class OneOf:
             raise refusal(f"one of {', '.join(self.names)} is wanted")
         return value
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, core_schema.str_schema())
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "enum": list(self.names)}
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "enum": list(self.names)}
 
 
-class _SeedText:
+WHOLE_SEED = Whole(0, SEED_LIMIT - 1)
+
+
+class SeedOrText(Mark):
     """Marks an int: a seed, or the seed that a text stands for."""
 
-    looks_like_a_number = re.compile(r"[\s\d+\-_.,]*")
+    def check(self, value: Any) -> int:
+        return seed_of(value)
 
-    @classmethod
-    def check(cls, value: Any) -> int:
-        value = number_of(value)
-        if not isinstance(value, str):
-            try:
-                return Whole(0, SEED_LIMIT - 1).check(value)
-            except PydanticCustomError:
-                raise cls.refusal() from None
-        if len(value) > bounds_in_force().max_text or cls.looks_like_a_number.fullmatch(value):
-            raise cls.refusal()
-        if has_controls(value):
-            raise cls.refusal()
-        return text_seed(value)
-
-    @classmethod
-    def refusal(cls) -> PydanticCustomError:
-        return refusal(
-            f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to "
-            f"{bounds_in_force().max_text} characters that does not look like a number"
-        )
-
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(
-            self.check, core_schema.int_schema(ge=0, lt=SEED_LIMIT)
-        )
-
-    def __get_pydantic_json_schema__(
-        self, _: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def describe(self, schema: Json) -> Json:
         return {
             "description": "Names the picture: the same seed gives the same picture for ever. "
             "Text, such as a user name, stands for the number that its SHA-256 begins with.",
@@ -167,51 +160,51 @@ class _SeedText:
             "minimum": 0,
             "maximum": SEED_LIMIT - 1,
             "minLength": 1,
-            "maxLength": bounds_in_force().max_text,
+            "maxLength": in_force.get().max_text,
             "pattern": f"{WHOLE_PATTERN}|{TEXT_PATTERN}",
         }
 
 
-class Edits:
-    """Steps along directions of latent space, by the direction's number: {0: 1.5, 3: -2.0}."""
+class AnyText(Mark):
+    """Marks a str: any text, also one that looks like a number."""
 
-    longest = len("d99:-99.999999,")
+    def check(self, value: Any) -> str:
+        most = in_force.get().max_text
+        if not isinstance(value, str) or not 0 < len(value) <= most or has_controls(value):
+            raise refusal(f"a text of 1 to {most} characters is wanted, without control characters")
+        return value
 
-    def __init__(self, steps: Mapping[int, float]) -> None:
-        self.steps = dict(sorted(steps.items()))
+    def describe(self, schema: Json) -> Json:
+        longest = in_force.get().max_text
+        return {**schema, "minLength": 1, "maxLength": longest, "pattern": NAME_PATTERN}
 
-    @classmethod
-    def check(cls, value: Any) -> Self:
-        if isinstance(value, cls):
-            return value
-        most = bounds_in_force().max_edits
+
+class EditText(Mark):
+    """Marks steps along directions of latent space, by the direction's number: in a text such as
+    d0:1.5,d3:-2.
+    """
+
+    def check(self, value: Any) -> dict[int, float]:
+        most = in_force.get().max_edits
         wanted = (
             f"up to {most} edits such as d0:1.5,d3:-2 are wanted: each direction once, a step from "
             f"{-EDIT_BOUND} to {EDIT_BOUND}"
         )
-        if not isinstance(value, str) or not 0 < len(value) < most * cls.longest:
+        if not isinstance(value, str) or not 0 < len(value) < most * LONGEST_EDIT:
             raise refusal(wanted)
         found = [EDIT.fullmatch(part) for part in value.split(",", most - 1)]
         steps = {int(match[1]): float(match[2]) for match in found if match}
         if len(steps) < len(found):
             raise refusal(wanted)
-        return cls(steps)
+        return dict(sorted(steps.items()))
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.check)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, _: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        step, most = EDIT.pattern, bounds_in_force().max_edits
-        pattern = f"^{step}(,{step}){{0,{most - 1}}}$"
+    def describe(self, schema: Json) -> Json:
+        step, most = EDIT.pattern, in_force.get().max_edits
         return {
             "description": "Steps along directions of latent space, see /models/{id}/directions.",
             "type": "string",
-            "pattern": pattern,
-            "maxLength": most * cls.longest - 1,
+            "pattern": f"^{step}(,{step}){{0,{most - 1}}}$",
+            "maxLength": most * LONGEST_EDIT - 1,
         }
 
 
@@ -226,7 +219,7 @@ class MixText:
         # of pairs, for many portions as objects would take ten times the memory
         if not isinstance(value, str):
             return [(portion.seed, portion.weight) for portion in portions(value)]
-        most = bounds_in_force().max_keys
+        most = in_force.get().max_keys
         found = [PORTION.fullmatch(part) for part in value.split(",", most)]
         mix = [(int(m[1]), float(m[2]) if m[2] else 1.0) for m in found if m]
         if not len(found) == len(mix) <= most or max(mix)[0] >= SEED_LIMIT:
@@ -244,7 +237,7 @@ class MixText:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        part, most = PORTION.pattern, bounds_in_force().max_keys
+        part, most = PORTION.pattern, in_force.get().max_keys
         text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
         return {
             "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
@@ -253,49 +246,100 @@ class MixText:
         }
 
 
+class SeedRanges(Mark):
+    """Marks a list of seeds: a list, or a text such as 1,5,10-20."""
+
+    def check(self, value: Any) -> list[int]:
+        most = in_force.get().max_bulk
+        wanted = f"1 to {most} seeds are wanted, as a list or as a text such as 1,5,10-20"
+        parts = value.split(",", most) if isinstance(value, str) else value
+        if not isinstance(parts, list) or not 1 <= len(parts) <= most:
+            raise refusal(wanted)
+        if isinstance(value, str):
+            parts = [part if SPAN.fullmatch(part) else number_of(part) for part in parts]
+        seeds: list[int] = []
+        for entry in parts:
+            span = SPAN.fullmatch(entry) if isinstance(entry, str) else None
+            if span is None:
+                seeds.append(seed_of(entry))
+                continue
+            first, last = int(span[1]), int(span[2])
+            if first > last or last >= SEED_LIMIT:
+                raise refusal(f"a range from a lower to a higher seed below {SEED_LIMIT} is wanted")
+            if last - first >= most - len(seeds):
+                raise refusal(wanted)
+            seeds.extend(range(first, last + 1))
+        if len(seeds) > most:
+            raise refusal(wanted)
+        return seeds
+
+    def describe(self, schema: Json) -> Json:
+        bounds = in_force.get()
+        seed = SeedOrText().describe({})
+        return {
+            "description": "Seeds, as a list or as a text with ranges.",
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": bounds.max_body},
+                {"type": "array", "items": seed, "minItems": 1, "maxItems": bounds.max_bulk},
+            ],
+        }
+
+
+def seeds_in_all(value: Any) -> Any:
+    """Counts the seeds of all mixes and planes of a list of recipes, before any of them is looked
+    at. There may be as many as planes of four corners need.
+    """
+    most = CORNERS * in_force.get().max_bulk
+    if isinstance(value, list) and sum(map(_seeds, value)) > most:
+        raise refusal(f"up to {most} seeds in all mixes and planes together are wanted")
+    return value
+
+
+def _seeds(recipe: Any) -> int:
+    if not isinstance(recipe, dict):
+        return 1
+    mix = recipe.get("mix")
+    if isinstance(mix, str):
+        return mix.count(",") + 1
+    return len(mix) if isinstance(mix, list) else CORNERS if "plane" in recipe else 1
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise refusal("true or false is wanted")
     return value
 
 
-class _Flag:
-    """Marks a bool: true or false, and nothing that stands for them."""
+def seed_of(value: Any) -> int:
+    """Returns the seed that a whole number or a text stands for.
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(_flag, core_schema.bool_schema())
-
-
-Seed = Annotated[
-    int,
-    _SeedText(),
-    Field(examples=[42]),
-]
-
-
-def _name(value: Any) -> str:
-    most = bounds_in_force().max_text
-    if not isinstance(value, str) or not 0 < len(value) <= most or has_controls(value):
-        raise refusal(f"a text of 1 to {most} characters is wanted, without control characters")
-    return value
-
-
-class _Name:
-    """Marks a str: any text, also one that looks like a number."""
-
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(_name, core_schema.str_schema())
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        bounds = {"minLength": 1, "maxLength": bounds_in_force().max_text}
-        return {**handler(schema), **bounds, "pattern": NAME_PATTERN}
+    Raises:
+        PydanticCustomError: it is neither; the message says what is allowed.
+    """
+    value, longest = number_of(value), in_force.get().max_text
+    if isinstance(value, str):
+        wrong = len(value) > longest or LOOKS_LIKE_A_NUMBER.fullmatch(value)
+        if not (wrong or has_controls(value)):
+            return text_seed(value)
+    else:
+        with suppress(PydanticCustomError):
+            return WHOLE_SEED.check(value)
+    raise refusal(
+        f"a whole number from 0 to {SEED_LIMIT - 1} is wanted, or a text of 1 to {longest} "
+        "characters that does not look like a number"
+    )
 
 
+def number_of(value: Any) -> Any:
+    """Returns the number that plain digits stand for, all else as it is for the field to refuse."""
+    short = isinstance(value, str) and len(value) <= 20 and value.isascii()
+    return int(value) if short and value.removeprefix("-").isdigit() else value
+
+
+Seed = Annotated[int, SeedOrText(), Field(examples=[42])]
 Name = Annotated[
     str,
-    _Name(),
+    AnyText(),
     Field(
         description="Names the picture by any text, such as a user's id: as `seed` does with a "
         "text, and digits are text here too.",
@@ -327,10 +371,7 @@ Truncation = Annotated[
         "picture for every seed.",
     ),
 ]
-EditText = Annotated[
-    Edits,
-    Field(examples=["d0:1.5,d3:-2"]),
-]
+Steps = Annotated[dict[int, float], EditText(), Field(examples=["d0:1.5,d3:-2"])]
 Scale = Annotated[
     int, Whole(1, LARGEST_SCALE), Field(description="How many times as long each side becomes.")
 ]
@@ -344,7 +385,9 @@ Quality = Annotated[
     Field(description="Of WebP (by default every pixel is kept), AVIF (75) and JPEG (90)."),
 ]
 Download = Annotated[
-    bool, _Flag(), Field(description="Asks the browser to save the picture, not to show it.")
+    bool,
+    BeforeValidator(_flag),
+    Field(description="Asks the browser to save the picture, not to show it."),
 ]
 StillFormat = Annotated[
     str,
@@ -389,7 +432,7 @@ WayMode = Annotated[
 Fps = Annotated[int, Whole(1, LARGEST_FPS), Field(description="Frames a second.")]
 Loop = Annotated[
     bool,
-    _Flag(),
+    BeforeValidator(_flag),
     Field(description="Leads back to the first seed, and plays for ever; else it plays once."),
 ]
 EaseName = Annotated[
@@ -483,7 +526,7 @@ class _Query(_Parameters):
             text = value if isinstance(value, str) else ",".join(value)
             if name == "z":
                 return [_real(part) for part in text.split(",", MAX_Z)]
-            most = max(bounds_in_force().max_keys, CORNERS)
+            most = max(in_force.get().max_keys, CORNERS)
             return [number_of(part) for part in text.split(",", most)]
         if name == "mix" and isinstance(value, list):
             return ",".join(value)
@@ -494,18 +537,22 @@ class _Query(_Parameters):
         return value if name in cls.texts else number_of(value)
 
 
+# as JSON writes numbers: the shortest text of a float64 may be 1e-05
+DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
+
+
 def _real(text: str) -> float | str:
     """Returns the number that a decimal stands for, all else as it is for the field to refuse."""
     return float(text) if DECIMAL.fullmatch(text) else text
 
 
 class LatentParameters(_Parameters):
-    """What is done to a latent before it is drawn, and by which generator."""
+    """What is done to a latent before it is generated, and by which generator."""
 
     model: Model | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None
     truncation: Truncation = 1.0
-    edit: EditText | None = None
+    edit: Steps | None = None
 
 
 class OutputParameters(_Parameters):
@@ -601,7 +648,7 @@ class Recipe(Named):
     plane: Place | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None
     truncation: Truncation | None = None
-    edit: EditText | None = None
+    edit: Steps | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -611,85 +658,12 @@ class Recipe(Named):
         return self
 
 
-class SeedRanges:
-    """Marks a list of seeds: a list, or a text such as 1,5,10-20."""
-
-    span = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
-
-    @classmethod
-    def check(cls, value: Any) -> list[int]:
-        most = bounds_in_force().max_bulk
-        wanted = f"1 to {most} seeds are wanted, as a list or as a text such as 1,5,10-20"
-        parts = value.split(",", most) if isinstance(value, str) else value
-        if not isinstance(parts, list) or not 1 <= len(parts) <= most:
-            raise refusal(wanted)
-        if isinstance(value, str):
-            parts = [part if cls.span.fullmatch(part) else number_of(part) for part in parts]
-        seeds: list[int] = []
-        for entry in parts:
-            span = cls.span.fullmatch(entry) if isinstance(entry, str) else None
-            if span is None:
-                seeds.append(_SeedText.check(entry))
-                continue
-            first, last = int(span[1]), int(span[2])
-            if first > last or last >= SEED_LIMIT:
-                raise refusal(f"a range from a lower to a higher seed below {SEED_LIMIT} is wanted")
-            if last - first >= most - len(seeds):
-                raise refusal(wanted)
-            seeds.extend(range(first, last + 1))
-        if len(seeds) > most:
-            raise refusal(wanted)
-        return seeds
-
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.check)
-
-    def __get_pydantic_json_schema__(
-        self, _: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        seed, bounds = _SeedText().__get_pydantic_json_schema__(_, handler), bounds_in_force()
-        return {
-            "description": "Seeds, as a list or as a text with ranges.",
-            "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": bounds.max_body},
-                {"type": "array", "items": seed, "minItems": 1, "maxItems": bounds.max_bulk},
-            ],
-        }
-
-
-class SeedsInAll:
-    """Marks a list of recipes: the seeds of all their mixes and planes are counted before any of
-    them is looked at. There may be as many as planes of four corners need.
-    """
-
-    @classmethod
-    def check(cls, value: Any) -> Any:
-        most = CORNERS * bounds_in_force().max_bulk
-        if isinstance(value, list) and sum(map(cls._seeds, value)) > most:
-            raise refusal(f"up to {most} seeds in all mixes and planes together are wanted")
-        return value
-
-    @staticmethod
-    def _seeds(recipe: Any) -> int:
-        if not isinstance(recipe, dict):
-            return 1
-        mix = recipe.get("mix")
-        if isinstance(mix, str):
-            return mix.count(",") + 1
-        return len(mix) if isinstance(mix, list) else CORNERS if "plane" in recipe else 1
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
-
 Recipes = Annotated[
     list[Recipe],
     Field(
         description="Each of one seed, z, mix or plane, with what is done to it.", fail_fast=True
     ),
-    SeedsInAll(),
+    BeforeValidator(seeds_in_all),
     Entries(1, "max_bulk"),
 ]
 Stops = Annotated[
@@ -704,14 +678,7 @@ class GenerateBody(SheetParameters):
     or of recipes.
     """
 
-    seeds: (
-        Annotated[
-            list[int],
-            SeedRanges(),
-            Field(examples=["1,5,10-20"]),
-        ]
-        | None
-    ) = None  # fmt: skip
+    seeds: Annotated[list[int], SeedRanges(), Field(examples=["1,5,10-20"])] | None = None
     z: Latents | None = None
     recipes: Recipes | None = None
     format: AnyFormat | None = None
@@ -756,7 +723,7 @@ class _Way(LatentParameters, OutputParameters):
     @model_validator(mode="after")
     def _frames_reach_every_stop(self) -> Self:
         if self.frames is not None and self.frames < self.stops:
-            high, what = bounds_in_force().max_frames, "seed" if self.seeds else "recipe"
+            high, what = in_force.get().max_frames, "seed" if self.seeds else "recipe"
             raise refusal(
                 f"frames: a whole number from {self.stops} (one a {what}) to {high} is wanted"
             )
@@ -765,7 +732,7 @@ class _Way(LatentParameters, OutputParameters):
     def frame_count(self) -> int:
         """Returns as many as asked for, else so many from each picture to the next, as allowed."""
         ways = self.stops - (not self.loop)
-        most = bounds_in_force().max_frames
+        most = in_force.get().max_frames
         return self.frames or min(most, FRAMES_A_KEY * ways + (not self.loop))
 
 
@@ -808,7 +775,7 @@ class PlaneQuery(_Query, LatentParameters, OutputParameters):
     def _fits(self) -> Self:
         if max(self.x, self.y) + self.size > 1:
             raise refusal("x + size and y + size: 1 at most is wanted; the plane ends there")
-        most = bounds_in_force().max_pictures
+        most = in_force.get().max_pictures
         if self.columns * self.rows > most:
             raise refusal(f"columns times rows: {most} at most is wanted")
         return self
@@ -836,22 +803,3 @@ class ProjectQuery(ModelQuery):
 
 class NoQuery(_Query):
     """The query string of what has no parameters."""
-
-
-# as JSON writes numbers: the shortest text of a float64 may be 1e-05
-DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?")
-
-
-def seed_of(value: Any) -> int:
-    """Returns the seed that a whole number or a text stands for.
-
-    Raises:
-        PydanticCustomError: it is neither; the message says what is allowed.
-    """
-    return _SeedText.check(value)
-
-
-def number_of(value: Any) -> Any:
-    """Returns the number that plain digits stand for, all else as it is for the field to refuse."""
-    short = isinstance(value, str) and len(value) <= 20 and value.isascii()
-    return int(value) if short and value.removeprefix("-").isdigit() else value

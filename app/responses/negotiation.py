@@ -6,7 +6,11 @@ RFC 9110, section 12.5.1: the highest weight wins; among equals, the order of th
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from fastapi import Request
+
+from app.responses.offers import STILL_OFFERS
 from app.responses.problems import InvalidRequest, NotAcceptable, NotFound
+from model.encoding.formats import STILLS, Format
 
 LONGEST_ACCEPT = 2048  # characters that are read
 MOST_RANGES = 64
@@ -14,10 +18,30 @@ MOST_RANGES = 64
 Offers = Mapping[str, str]  # formats and their media types, the one preferred first
 
 
+def still_format(
+    request: Request, extension: str | None, format: str | None, quality: int | None
+) -> tuple[Format, bool]:
+    """Chooses the format of a still picture; returns it and whether Accept had a say in it.
+
+    Raises:
+        Problem: there is no such format, or none that suits, or it has no quality.
+    """
+    name, negotiated = choose(request, STILL_OFFERS, extension, format)
+    check_quality(STILLS[name], quality)
+    return STILLS[name], negotiated
+
+
+def check_quality(format: Format, quality: int | None) -> None:
+    """Raises InvalidRequest where a quality is asked of a format that has none."""
+    if quality is not None and not format.has_quality:
+        raise InvalidRequest(f"quality: {format.name} has none; webp, avif and jpeg have")
+
+
 def choose(
-    offers: Offers, *, extension: str | None, format: str | None, accept: str | None
+    request: Request, offers: Offers, extension: str | None, format: str | None
 ) -> tuple[str, bool]:
-    """Chooses the format; returns it and whether Accept had a say in it.
+    """Chooses the format by extension and parameter, else by Accept; returns it and whether Accept
+    had a say in it.
 
     Raises:
         NotFound: no such extension.
@@ -34,6 +58,7 @@ def choose(
         return named, False
     if format is not None:
         return format, False
+    accept = ", ".join(request.headers.getlist("Accept"))
     return best(tuple(offers.items()), accept or "*/*"), True
 
 

@@ -20,16 +20,13 @@ from app.engine.loaded_generator import Generation
 from app.engine.memory import Reservation
 from app.engine.threads import in_parallel
 from app.http.root_path import public
-from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import url
 from app.parameters.schemas import OutputParameters
-from app.responses import caching, negotiation
-from app.responses.offers import STILL_OFFERS
+from app.responses import caching
 from app.responses.problems import InvalidRequest
 from app.responses.ranges import ranged
-from app.server.disconnection import Watch
+from app.state import Context
 from model.encoding.formats import (
-    STILLS,
     Format,
     PictureTooLarge,
     check_size,
@@ -163,88 +160,57 @@ class Held(Response):
                 self._reserved.release()
 
 
-async def still(request: Request, answer: Answer, watch: Watch, bounds: Bounds) -> Response:
-    """Draws what is asked for and answers with one file; with none where the client has it.
+async def still(context: Context, answer: Answer) -> Response:
+    """Generates what is asked for and answers with one file; with none where the client has it.
 
     Raises:
-        RecipeError: the generator has no such latent, or the class is left open.
         Problem: it is too large, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
     generation, picture, format = answer.generation, answer.picture, answer.format
-    source = picture.source
-    # what cannot be drawn is refused, also to If-None-Match: *
-    columns, side = source.columns, generation.side * picture.output.scale
-    lines = -(-len(source) // columns)
-    check_pixels(format, lines * columns, side, side, bounds.max_pixels)
+    request, bounds, source = context.request, context.bounds, picture.source
+    columns, seed, plain = source.columns, source.seed, picture.is_plain
+    lines, side = -(-len(source) // columns), generation.side * picture.output.scale
     check_pixels(format, 1, lines * side, columns * side, bounds.max_pixels)
-    source.check(generation.file, picture.changes)
     if unchanged := answer.unchanged(request):
         return unchanged
-    if picture.is_plain and format.name == "png":
-        assert source.seed is not None
-        content, timing = await generation.picture(source.seed, picture.changes.class_, watch)
+    if plain and format.name == "png":
+        assert seed is not None
+        content, timing = await generation.picture(seed, picture.changes.class_, context.watch)
         return ranged(request, answer.response(content, timing))
 
     def encode(pixels: NDArray[np.uint8]) -> bytes:
         return encode_still(pixels, format.name, answer.quality, answer.note)
 
     pixels = lines * columns * side**2
-    return await draw(request, answer, pixels, (picture.finish, encode), watch, bounds)
+    return await generate(context, answer, pixels, (picture.finish, encode))
 
 
-async def draw(
-    request: Request,
-    answer: Answer,
-    pixels: int,
-    steps: Iterable[Callable[[Any], Any]],
-    watch: Watch,
-    bounds: Bounds,
+async def generate(
+    context: Context, answer: Answer, pixels: int, steps: Iterable[Callable[[Any], Any]]
 ) -> Response:
-    """Draws the picture of an answer, which has so many `pixels` in the end, and makes a file of
-    what is drawn, step by step.
+    """Generates the picture of an answer, which has so many `pixels` in the end, and makes a file
+    of what is generated, step by step.
 
     Raises:
         Problem: there is no memory for it, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
-    generation, picture = answer.generation, answer.picture
-    reserved = bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
+    generation, picture, watch = answer.generation, answer.picture, context.watch
+    reserved = context.bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
     try:
         if picture.source.seed is None and len(picture.source) > 1:
             rows = await asyncio.to_thread(picture.rows, generation.file)
         else:
             rows = picture.rows(generation.file)
-        drawn, timing = await generation.pixels(rows, watch)
+        generated, timing = await generation.pixels(rows, watch)
         start = time.perf_counter()
-        content = await in_parallel(watch, drawn, *steps, answer.signed)
+        content = await in_parallel(watch, generated, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
-        return ranged(request, answer.response(content, timing, reserved))
+        return ranged(context.request, answer.response(content, timing, reserved))
     except BaseException:
         reserved.release()
         raise
-
-
-def still_format(
-    request: Request, extension: str | None, format: str | None, quality: int | None
-) -> tuple[Format, bool]:
-    """Chooses the format of a still picture; returns it and whether Accept had a say in it.
-
-    Raises:
-        Problem: there is no such format, or none that suits, or it has no quality.
-    """
-    accept = ", ".join(request.headers.getlist("Accept"))
-    name, negotiated = negotiation.choose(
-        STILL_OFFERS, extension=extension, format=format, accept=accept
-    )
-    check_quality(STILLS[name], quality)
-    return STILLS[name], negotiated
-
-
-def check_quality(format: Format, quality: int | None) -> None:
-    """Raises InvalidRequest where a quality is asked of a format that has none."""
-    if quality is not None and not format.has_quality:
-        raise InvalidRequest(f"quality: {format.name} has none; webp, avif and jpeg have")
 
 
 def check_pixels(format: Format, pictures: int, height: int, width: int, max_pixels: int) -> None:

@@ -1,4 +1,4 @@
-"""Parts of answers that are whole in memory: what players of video and broken downloads ask for.
+"""Parts of answers that are whole in memory: what video programs and broken downloads ask for.
 
 Source: RFC 9110, section 14. Several ranges at once are answered with the whole, as it allows.
 """

@@ -21,14 +21,13 @@ from starlette.types import Receive, Scope, Send
 
 from app.engine.batcher import Job, Latents, Note, Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
-from app.parameters.limits import Bounds
-from app.server.disconnection import Watch
+from app.state import Context
 from model.picture_request import Output
 from model.recipes import Words, recipe_text, with_seed_texts
 
 PIECE = 64  # pictures that are made at once for one answer, at most
 PIECE_BYTES = 2 * 2**20  # a piece's pixels; one picture may have more
-COPIES = 8  # times that a piece is held at most: drawn, as files, encoded, unsent
+COPIES = 8  # times that a piece is held at most: generated, as files, encoded, unsent
 EPOCH = (1980, 1, 1, 0, 0, 0)  # date of every file in a zip: the same request gives the same bytes
 
 
@@ -42,13 +41,7 @@ class Items:
 
 
 async def pieces(
-    generation: Generation,
-    items: Items,
-    output: Output,
-    bounds: Bounds,
-    watch: Watch,
-    *,
-    encoded: bool,
+    context: Context, generation: Generation, items: Items, output: Output, *, encoded: bool
 ) -> AsyncIterator[tuple[int, Pixels | list[bytes]]]:
     """Yields first index and pictures of one piece after another, as PNG files or as pixels.
 
@@ -91,9 +84,10 @@ async def pieces(
         whole = output.finish(pixels)
         return generation.encode(whole, notes(start)) if encoded else whole
 
+    bounds = context.bounds
     with bounds.streams.place(), bounds.memory.reserve(COPIES * step * size):
         try:
-            with generation.batcher.held(), watch(give_up):
+            with generation.batcher.held(), context.watch(give_up):
                 await submit(0)
                 for start in range(0, items.count, step):
                     if start + step < items.count:

@@ -33,5 +33,5 @@ async def reload(
     return {
         "loaded": [one.id for one in fresh],
         "served": [one.id for one in reloader.generators.loaded],
-        "former": [one.id for one in reloader.generators.former],
+        "former": [one.id for one in reloader.generators.previous],
     }

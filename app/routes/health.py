@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from app.monitoring.telemetry import MEDIA_TYPE
 from app.parameters.schemas import NoQuery
 from app.responses.problems import NO_STORE, NotReady
-from app.state import GeneratorsDep, StateDep
+from app.state import ContextDep, StateDep
 
 TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
@@ -26,9 +26,9 @@ async def livez(parameters: Annotated[NoQuery, Query()], response: Response) -> 
 
 @router.get("/readyz")
 async def readyz(
+    context: ContextDep,
     parameters: Annotated[NoQuery, Query()],
     response: Response,
-    generators: GeneratorsDep,
     state: StateDep,
 ) -> dict[str, str]:
     """Returns 200 once every generator is loaded and warm; 503 before that, while shutting down,
@@ -39,7 +39,7 @@ async def readyz(
     response.headers.update(NO_STORE)
     missing = state.readiness.scoreboard.missing
     workers = {"workers": missing} if missing else {}
-    return {"status": "ready", "generator": generators.default.name, **workers}
+    return {"status": "ready", "generator": context.generators.default.name, **workers}
 
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})

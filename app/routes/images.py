@@ -1,37 +1,28 @@
 """/generate: seeds, latents or recipes in; one picture, one sheet or many files back."""
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import JsonValue
 
-from app.engine.loaded_generator import Generation, Generators
+from app.engine.loaded_generator import Generation
 from app.engine.threads import in_turn
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.limits import Bounds
-from app.parameters.picture_parameters import (
-    Listed,
-    read_changes,
-    read_list,
-    read_output,
-    read_source,
-)
+from app.parameters.picture_parameters import Listed, read_list, read_output, read_picture
 from app.parameters.schemas import GenerateBody, GenerateQuery, SheetParameters
 from app.responses import negotiation, streams
+from app.responses.negotiation import check_quality, still_format
 from app.responses.offers import BULK_OFFERS, STILL_OFFERS
-from app.responses.pictures import Answer, check_quality, still, still_format
+from app.responses.pictures import Answer, still
 from app.responses.problems import InvalidRequest
 from app.responses.streams import Items
-from app.server.disconnection import Watch
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import Context, ContextDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
-RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -70,30 +61,21 @@ router = APIRouter(tags=["pictures"])
 
 
 @router.get("/generate", responses=STILL_RESPONSES, response_class=Response)
-async def generate(
-    request: Request,
-    parameters: Annotated[GenerateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
-) -> Response:
-    """Draws the picture of a seed, of a mix of seeds or of a latent vector. Without any, a random
-    one, which no cache may keep.
+async def generate(context: ContextDep, parameters: Annotated[GenerateQuery, Query()]) -> Response:
+    """Generates the picture of a seed, of a mix of seeds or of a latent vector. Without any, a
+    random one, which no cache may keep.
     """
-    return await sheet(request, parameters, None, generators, watch, bounds)
+    return await sheet(context, parameters, None)
 
 
 @router.get("/generate.{extension}", responses=STILL_RESPONSES, response_class=Response)
 async def generate_as(
-    request: Request,
-    extension: Extension,
-    parameters: Annotated[GenerateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, extension: Extension, parameters: Annotated[GenerateQuery, Query()]
 ) -> Response:
-    """Draws the same, in the format that the extension names: png, webp, avif, jpg, jpeg or npy."""
-    return await sheet(request, parameters, extension, generators, watch, bounds)
+    """Generates the same, in the format that the extension names: png, webp, avif, jpg, jpeg or
+    npy.
+    """
+    return await sheet(context, parameters, extension)
 
 
 @router.post(
@@ -103,35 +85,27 @@ async def generate_as(
     openapi_extra=body_schema(GenerateBody),
 )
 async def generate_from_json(
-    request: Request,
-    parameters: Annotated[GenerateBody, json_body(GenerateBody)],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, parameters: Annotated[GenerateBody, json_body(GenerateBody)]
 ) -> Response:
-    """Draws the same from a JSON body, which may ask for many pictures: by seeds and ranges of
+    """Generates the same from a JSON body, which may ask for many pictures: by seeds and ranges of
     seeds, by latent vectors, or by recipes. One sheet, or every picture by itself.
     """
-    generation = generators.parameter(parameters.model)
+    generation, bounds = context.generators.parameter(parameters.model), context.bounds
     if parameters.recipes or parameters.z:  # as long as the list; all else is read at once
-        listed = await in_turn(watch, parameters, partial(read_list, generation.file))
+        listed = await in_turn(context.watch, parameters, partial(read_list, generation.file))
     else:
         listed = read_list(generation.file, parameters)
-    name, negotiated = negotiation.choose(
-        STILL_OFFERS | BULK_OFFERS,
-        extension=None,
-        format=parameters.format,
-        accept=", ".join(request.headers.getlist("Accept")),
-    )
+    offers = STILL_OFFERS | BULK_OFFERS
+    name, negotiated = negotiation.choose(context.request, offers, None, parameters.format)
     if listed is None and name in STILLS:
         chosen = parameters.model_copy(update={"format": name})
-        answer = await sheet(request, chosen, None, generators, watch, bounds)
+        answer = await sheet(context, chosen, None)
         if negotiated:
             answer.headers["Vary"] = "Accept"
         return answer
     if name in BULK_OFFERS or name == "npy":
         listed = listed or _following(generation, parameters)
-        return await _many(generation, parameters, listed, name, watch, bounds)
+        return await _many(context, generation, parameters, listed, name)
     assert listed is not None
     check_quality(STILLS[name], parameters.quality)
     if listed.count > bounds.max_pictures:
@@ -144,59 +118,33 @@ async def generate_from_json(
     picture = PictureRequest(several, output=read_output(parameters))
     format = STILLS[name], negotiated
     all_of_them = Answer.of(generation, picture, format, parameters, lasting=False, located=False)
-    return await still(request, all_of_them, watch, bounds)
+    return await still(context, all_of_them)
 
 
-async def sheet(
-    request: Request,
-    parameters: SheetParameters,
-    extension: str | None,
-    generators: Generators,
-    watch: Watch,
-    bounds: Bounds,
-) -> Response:
-    """Draws the picture of a seed, a sheet of it and those that follow, or the one of a recipe."""
-    generation = generators.parameter(parameters.model)
-    picture, named = _asked(generation, parameters)
+async def sheet(context: Context, parameters: SheetParameters, extension: str | None) -> Response:
+    """Generates the picture of a seed, a sheet of it and its followers, or the one of a recipe."""
+    request, generation = context.request, context.generators.parameter(parameters.model)
+    picture, named = read_picture(generation.file, parameters)
     format = still_format(
         request, extension, getattr(parameters, "format", None), parameters.quality
     )
     # RFC 9110, section 9.3.3: to keep the answer to a POST, a client asks for it by GET
     lasting = named and request.method == "GET"
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting)
-    return await still(request, answer, watch, bounds)
-
-
-def _asked(generation: Generation, parameters: SheetParameters) -> tuple[PictureRequest, bool]:
-    """Returns the one source's picture or sheet, and whether the client has named it."""
-    source = read_source(parameters)
-    named = source is not None
-    if source is None or isinstance(source, Seeds):
-        n = parameters.n
-        first = secrets.randbelow(RANDOM_SEEDS - n + 1) if source is None else source.seed
-        source = Seeds(range(first, first + n), parameters.columns)
-    changes = read_changes(generation.file, parameters)
-    return PictureRequest(source, changes, read_output(parameters)), named
+    return await still(context, answer)
 
 
 def _following(generation: Generation, parameters: GenerateBody) -> Listed:
     """Lists the pictures of the one source, each by itself."""
-    picture, _ = _asked(generation, parameters)
-    source = picture.source
-    if not isinstance(source, Seeds):
-        source.check(generation.file, picture.changes)
+    picture, _ = read_picture(generation.file, parameters)
+    if not isinstance(picture.source, Seeds):
         return Listed(1, lambda _: picture)
-    seeds = source.seeds
+    seeds = picture.source.seeds
     return Listed(len(seeds), lambda place: replace(picture, source=one_seed(seeds[place])))
 
 
 async def _many(
-    generation: Generation,
-    parameters: GenerateBody,
-    listed: Listed,
-    name: str,
-    watch: Watch,
-    bounds: BoundsDep,
+    context: Context, generation: Generation, parameters: GenerateBody, listed: Listed, name: str
 ) -> Response:
     if parameters.quality is not None or parameters.columns is not None:
         raise InvalidRequest(f"quality, columns: {name} has neither; a sheet has")
@@ -208,7 +156,7 @@ async def _many(
     )
     output = read_output(parameters)
     side = generation.side * output.scale
-    made = streams.pieces(generation, items, output, bounds, watch, encoded=name in BULK_OFFERS)
+    made = streams.pieces(context, generation, items, output, encoded=name in BULK_OFFERS)
     extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":

@@ -4,23 +4,22 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from app.engine.batcher import Pixels
-from app.engine.loaded_generator import Generation, Generators
+from app.engine.loaded_generator import Generation
 from app.http.cors import HEAD
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.limits import Bounds
 from app.parameters.picture_parameters import read_changes, read_output, read_recipes
 from app.parameters.schemas import InterpolateBody, InterpolateQuery
 from app.responses import negotiation, streams
+from app.responses.negotiation import check_quality
 from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
-from app.responses.pictures import Answer, check_pixels, check_quality, draw
+from app.responses.pictures import Answer, check_pixels, generate
 from app.responses.problems import NotInstalled
 from app.responses.streams import Items
 from app.routes.images import BINARY, STILL_RESPONSES, extension_path
-from app.server.disconnection import Watch
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import Context, ContextDep
 from model.encoding.animations import VideoNotInstalled, encode_animation
 from model.picture_request import DEFAULT_CHANGES, Path, PictureRequest
 
@@ -39,29 +38,22 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/interpolate", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds(
-    request: Request,
-    parameters: Annotated[InterpolateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, parameters: Annotated[InterpolateQuery, Query()]
 ) -> Response:
-    """Draws a path through latent space; its two ends are the plain pictures of their seeds."""
-    return await _way(request, parameters, None, generators, watch, bounds)
+    """Generates a path through latent space; its two ends are the plain pictures of their seeds."""
+    return await _way(context, parameters, None)
 
 
 @router.get("/interpolate.{extension}", responses=MOTION_RESPONSES, response_class=Response)
 async def interpolate_seeds_as(
-    request: Request,
+    context: ContextDep,
     extension: Annotated[str, extension_path(negotiation.extensions_of(PATH_FORMATS))],
     parameters: Annotated[InterpolateQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
 ) -> Response:
-    """Draws the same, in the format that the extension names: webp, apng, gif, mp4, png (a strip of
-    the frames side by side), zip or npy.
+    """Generates the same, in the format that the extension names: webp, apng, gif, mp4, png (a
+    strip of the frames side by side), zip or npy.
     """
-    return await _way(request, parameters, extension, generators, watch, bounds)
+    return await _way(context, parameters, extension)
 
 
 @router.post(
@@ -71,33 +63,20 @@ async def interpolate_seeds_as(
     openapi_extra=body_schema(InterpolateBody),
 )
 async def interpolate_from_json(
-    request: Request,
-    parameters: Annotated[InterpolateBody, json_body(InterpolateBody)],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
+    context: ContextDep, parameters: Annotated[InterpolateBody, json_body(InterpolateBody)]
 ) -> Response:
-    """Draws the same from a JSON body, which may name recipes in place of seeds: the path leads
+    """Generates the same from a JSON body, which may name recipes in place of seeds: the path leads
     through their very pictures.
     """
-    return await _way(request, parameters, None, generators, watch, bounds)
+    return await _way(context, parameters, None)
 
 
 async def _way(
-    request: Request,
-    parameters: InterpolateQuery | InterpolateBody,
-    extension: str | None,
-    generators: Generators,
-    watch: Watch,
-    bounds: Bounds,
+    context: Context, parameters: InterpolateQuery | InterpolateBody, extension: str | None
 ) -> Response:
-    generation = generators.parameter(parameters.model)
-    name, negotiated = negotiation.choose(
-        PATH_OFFERS,
-        extension=extension,
-        format=parameters.format,
-        accept=", ".join(request.headers.getlist("Accept")),
-    )
+    request, bounds = context.request, context.bounds
+    generation = context.generators.parameter(parameters.model)
+    name, negotiated = negotiation.choose(request, PATH_OFFERS, extension, parameters.format)
     format = PATH_FORMATS[name]
     check_quality(format, parameters.quality)
     picture = _path(generation, parameters)
@@ -111,9 +90,8 @@ async def _way(
         located=False,
     )
     side = generation.side * output.scale
-    width = side * frames if name == "strip" else side
-    check_pixels(format, 1, side, width, bounds.max_pixels)
-    check_pixels(format, frames, side, side, bounds.max_pixels)
+    pictures, width = (1, side * frames) if name == "strip" else (frames, side)
+    check_pixels(format, pictures, side, width, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
     if name in FRAME_FORMATS:
@@ -123,7 +101,7 @@ async def _way(
             lambda start, end: path[start:end],
             lambda index: answer.words | {"frame": index},
         )
-        made = streams.pieces(generation, items, output, bounds, watch, encoded=name == "zip")
+        made = streams.pieces(context, generation, items, output, encoded=name == "zip")
         shape = (frames, side, side, generation.channels)
         content = (
             streams.as_zip(generation, items, made)
@@ -146,14 +124,15 @@ async def _way(
         )
 
     try:
-        return await draw(request, answer, frames * side**2, (output.finish, encode), watch, bounds)
+        return await generate(context, answer, frames * side**2, (output.finish, encode))
     except VideoNotInstalled as error:
         raise NotInstalled(str(error)) from None
 
 
 def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
     """Reads the path that is asked for; what is done to latents is done to its stops."""
-    changes, output = read_changes(generation.file, parameters), read_output(parameters)
+    changes = read_changes(parameters).checked(generation.config)
+    output = read_output(parameters)
     stops: Sequence[int] | Sequence[PictureRequest]
     if parameters.seeds is not None:
         stops = parameters.seeds

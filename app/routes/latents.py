@@ -4,7 +4,7 @@ import io
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from app.engine.batcher import Latents
@@ -14,7 +14,7 @@ from app.responses import caching
 from app.responses.problems import InvalidRequest, NotFound
 from app.responses.ranges import ranged
 from app.routes.images import BINARY, UNCHANGED, extension_path
-from app.state import GeneratorsDep
+from app.state import ContextDep
 from model.latent_space.latents import SEED_LIMIT
 from model.recipes import vector_words
 
@@ -36,14 +36,13 @@ router = APIRouter(tags=["models"])
 
 @router.get("/latents/{seed}.{extension}", responses=RESPONSES, response_class=Response)
 async def latent(
-    request: Request,
+    context: ContextDep,
     seed: Annotated[str, Path(pattern="^[0-9]{1,19}$", examples=["42"])],
     extension: Annotated[str, extension_path(EXTENSIONS)],
     parameters: Annotated[ModelQuery, Query()],
-    generators: GeneratorsDep,
 ) -> Response:
     """Returns the latent of a seed (a whole number), float32: as JSON, or a NumPy file (z_dim,)."""
-    generation = generators.parameter(parameters.model)
+    request, generation = context.request, context.generators.parameter(parameters.model)
     if extension not in EXTENSIONS:
         raise NotFound(f"No such extension here; known: {', '.join(EXTENSIONS)}.")
     number = int(seed)

@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from app.http.root_path import public
 from app.parameters.picture_parameters import read_output
 from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
-from app.responses.pictures import Answer, still, still_format
+from app.responses.negotiation import still_format
+from app.responses.pictures import Answer, still
 from app.responses.problems import NO_STORE, NotFound
 from app.routes.images import STILL_RESPONSES, Extension
-from app.state import BoundsDep, GeneratorsDep, ProjectorDep, WatchDep
+from app.state import ContextDep
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import PictureRequest, Strip
 
@@ -21,10 +22,11 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 @router.get("")
 async def models(
-    parameters: Annotated[NoQuery, Query()], generators: GeneratorsDep, response: Response
+    context: ContextDep, parameters: Annotated[NoQuery, Query()], response: Response
 ) -> dict[str, Any]:
     """Lists every generator that is served, the default first."""
     response.headers.update(NO_STORE)
+    generators = context.generators
     return {
         "default": generators.default.id,
         "models": [
@@ -36,16 +38,16 @@ async def models(
 
 @router.get("/{model}")
 async def model_card(
+    context: ContextDep,
     model: ModelPath,
     parameters: Annotated[NoQuery, Query()],
-    generators: GeneratorsDep,
-    bounds: BoundsDep,
-    projector: ProjectorDep,
     response: Response,
 ) -> dict[str, Any]:
-    """Returns the card of one generator: what it draws, from what it has learnt, how good it is."""
+    """Returns the card of one generator: what it generates, what it has learnt from, and its
+    metrics.
+    """
     response.headers.update(NO_STORE)
-    generation = generators.path(model)
+    generation, bounds = context.generators.path(model), context.bounds
     config = generation.config
     query = f"?model={generation.id}"
     return {
@@ -83,7 +85,7 @@ async def model_card(
             "edits": bounds.max_edits,
         },
         "directions": public(f"/models/{generation.id}/directions"),
-        "projection": public(f"/project{query}") if projector else None,
+        "projection": public(f"/project{query}") if context.projector else None,
         "samples": [
             public(f"/i/{generation.id}/42@4x.png"),
             public(f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}"),
@@ -94,14 +96,14 @@ async def model_card(
 
 @router.get("/{model}/directions")
 async def directions(
+    context: ContextDep,
     model: ModelPath,
     parameters: Annotated[NoQuery, Query()],
-    generators: GeneratorsDep,
     response: Response,
 ) -> dict[str, Any]:
     """Lists the directions of latent space along which pictures change most, strongest first."""
     response.headers.update(NO_STORE)
-    generation = generators.path(model)
+    generation = context.generators.path(model)
     reach = generation.config.direction_range
     return {
         "model": generation.id,
@@ -123,23 +125,20 @@ async def directions(
     response_class=Response,
 )
 async def direction_preview(
-    request: Request,
+    context: ContextDep,
     model: ModelPath,
     direction: Annotated[str, Path(pattern="^d[0-9]{1,2}$")],
     extension: Extension,
     parameters: Annotated[PreviewQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
 ) -> Response:
-    """Draws a strip of one seed's pictures from one end of a direction to the other."""
-    generation = generators.path(model)
+    """Generates a strip of one seed's pictures from one end of a direction to the other."""
+    generation = context.generators.path(model)
     number = int(direction[1:])
     if number >= generation.config.directions:
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
-    format = still_format(request, extension, None, parameters.quality)
+    format = still_format(context.request, extension, None, parameters.quality)
     strip = Strip(parameters.seed, number, parameters.steps)
     picture = PictureRequest(strip, output=read_output(parameters))
     lasting = model == generation.id
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting, located=False)
-    return await still(request, answer, watch, bounds)
+    return await still(context, answer)

@@ -1,6 +1,6 @@
-"""/v1/images/generations: OpenAI's image API, so that its client libraries draw here too.
+"""/v1/images/generations: OpenAI's image API, so that its client libraries generate here too.
 
-prompt -> seed, seed + 1, ... -> permanent URLs, or all drawn at once -> files in base64
+prompt -> seed, seed + 1, ... -> permanent URLs, or all generated at once -> files in base64
 """
 
 import base64
@@ -11,27 +11,19 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from numpy.typing import NDArray
 
 from app.engine.threads import in_parallel
 from app.http.root_path import public
 from app.parameters.bodies import body_schema, json_body
-from app.parameters.limits import Bounds
 from app.parameters.openai import GenerationsBody
 from app.parameters.picture_parameters import read_changes, url
 from app.parameters.schemas import NoQuery
-from app.responses.pictures import (
-    UNSENT_COPIES,
-    Answer,
-    Held,
-    check_pixels,
-    check_quality,
-    permanent_url,
-)
+from app.responses.negotiation import check_quality
+from app.responses.pictures import UNSENT_COPIES, Answer, Held, check_pixels, permanent_url
 from app.responses.problems import NO_STORE
-from app.server.disconnection import Watch
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import Context, ContextDep
 from model.encoding.formats import STILLS, encode_still
 from model.picture_request import PictureRequest, one_seed, rows_of
 
@@ -70,19 +62,16 @@ router = APIRouter(tags=["pictures"])
     openapi_extra=body_schema(GenerationsBody),
 )
 async def image_generations(
-    request: Request,
+    context: ContextDep,
     parameters: Annotated[GenerationsBody, json_body(GenerationsBody)],
     query: Annotated[NoQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
 ) -> Response:
-    """Draws the pictures of a prompt, which is a seed, as OpenAI's clients ask for them. Refusals
-    have an `error` as well, which these clients show.
+    """Generates the pictures of a prompt, which is a seed, as OpenAI's clients ask for them.
+    Refusals have an `error` as well, which these clients show.
     """
-    generation = generators.parameter(parameters.model)
+    generation, bounds = context.generators.parameter(parameters.model), context.bounds
     output = parameters.output(generation.side)
-    changes = read_changes(generation.file, parameters)
+    changes = read_changes(parameters).checked(generation.config)
     format = STILLS[parameters.output_format or "png"]
     check_quality(format, parameters.output_compression)
     side = generation.side * output.scale
@@ -98,24 +87,24 @@ async def image_generations(
     ]
     if parameters.response_format == "b64_json":
         check_pixels(format, len(answers), side, side, bounds.max_pixels)
-        return await _drawn(answers, side, watch, bounds)
+        return await _generated(context, answers, side)
     check_pixels(format, 1, side, side, bounds.max_pixels)  # each URL is one request
-    host = f"{request.url.scheme}://{request.url.netloc}"
+    host = f"{context.request.url.scheme}://{context.request.url.netloc}"
     content = _content([{"url": host + _address(answer)} for answer in answers])
     return Response(content, media_type="application/json", headers=NO_STORE)
 
 
-async def _drawn(answers: Sequence[Answer], side: int, watch: Watch, bounds: Bounds) -> Response:
-    """Draws the pictures and answers with their files; reserves the memory that they take.
+async def _generated(context: Context, answers: Sequence[Answer], side: int) -> Response:
+    """Generates the pictures and answers with their files; reserves the memory that they take.
 
     Raises:
         Problem: there is no memory for them, or the batcher refuses.
         ClientGoneError: the client went away first.
     """
-    generation, first = answers[0].generation, answers[0]
+    generation, first, watch = answers[0].generation, answers[0], context.watch
     pixels = len(answers) * side**2
     raw = TEXT_COPIES * pixels * generation.channels
-    reserved = bounds.memory.reserve(first.format.memory(pixels, generation.channels) + raw)
+    reserved = context.bounds.memory.reserve(first.format.memory(pixels, generation.channels) + raw)
     try:
         if len(answers) == 1 and first.picture.is_plain and first.format.name == "png":
             seed, class_ = first.picture.source.seed, first.picture.changes.class_
@@ -124,9 +113,9 @@ async def _drawn(answers: Sequence[Answer], side: int, watch: Watch, bounds: Bou
             content = await in_parallel(watch, [file], _in_base64, _content)
         else:
             rows = rows_of(generation.file, [answer.picture for answer in answers])
-            drawn, _ = await generation.pixels(rows, watch)
+            generated, _ = await generation.pixels(rows, watch)
             content = await in_parallel(
-                watch, drawn, partial(_files, answers), _in_base64, _content
+                watch, generated, partial(_files, answers), _in_base64, _content
             )
         reserved.resize(UNSENT_COPIES * len(content))
         return Held(reserved, content, media_type="application/json", headers=NO_STORE)
@@ -136,7 +125,7 @@ async def _drawn(answers: Sequence[Answer], side: int, watch: Watch, bounds: Bou
 
 
 def _files(answers: Sequence[Answer], pixels: NDArray[np.uint8]) -> list[bytes]:
-    """Makes a file of each of the pictures (N, H, W, C) as they were drawn."""
+    """Makes a file of each of the pictures (N, H, W, C) as they were generated."""
     return [
         answer.signed(
             encode_still(

@@ -1,4 +1,4 @@
-"""/: the explorer, a page that steers what the service draws, and speaks only the public API.
+"""/: the explorer, a page that steers what the service generates, and speaks only the public API.
 
 Its files lie under /page/: plain modules, nothing from elsewhere, no build. They travel without
 their doc comments. The page takes any query string: that is its own, and the service ignores it.

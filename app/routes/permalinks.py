@@ -15,7 +15,7 @@ from app.responses.pictures import permanent_url
 from app.responses.problems import NotFound
 from app.responses.ranges import ranged
 from app.routes.images import STILL_RESPONSES, sheet
-from app.state import BoundsDep, GeneratorsDep, WatchDep
+from app.state import ContextDep
 from model.encoding.formats import STILLS
 from model.latent_space.latents import SEED_LIMIT
 from model.recipes import Words
@@ -39,7 +39,7 @@ router = APIRouter(tags=["pictures"])
 
 @router.get("/i/{model}/{file}", responses=RESPONSES, response_class=Response)
 async def permanent(
-    request: Request,
+    context: ContextDep,
     model: Annotated[str, Path(max_length=80, examples=["mnist@0123456789ab"])],
     file: Annotated[
         str,
@@ -50,12 +50,9 @@ async def permanent(
         ),
     ],
     parameters: Annotated[NoQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    bounds: BoundsDep,
 ) -> Response:
     """Returns the picture of a seed (a whole number) by path alone, or its recipe (.json)."""
-    generation = generators.path(model)
+    generation = context.generators.path(model)
     match = FILE.fullmatch(file)
     if match is None or int(match[1]) >= SEED_LIMIT or match[1] != str(int(match[1])):
         raise NotFound("A seed, perhaps a scale, and an extension are wanted: 42.png, 42@4x.webp.")
@@ -65,9 +62,9 @@ async def permanent(
     if scale is not None and (scale.startswith("0") or not 2 <= int(scale) <= 16):
         raise NotFound("A scale is wanted from @2x to @16x.")
     if extension == "json":
-        return _recipe(request, generation, seed, int(scale or 1))
+        return _recipe(context.request, generation, seed, int(scale or 1))
     picture = GenerateQuery(model=model, seed=seed, scale=int(scale or 1))
-    return await sheet(request, picture, extension, generators, watch, bounds)
+    return await sheet(context, picture, extension)
 
 
 def _recipe(request: Request, generation: Generation, seed: int, scale: int) -> Response:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
@@ -16,7 +16,7 @@ from app.responses.problems import InvalidRequest, NotFound
 from app.responses.streams import Stream, begun
 from app.routes.images import BINARY
 from app.server.disconnection import Watch
-from app.state import GeneratorsDep, ProjectorDep, WatchDep
+from app.state import ContextDep
 from model.image_decoding import BrokenPictureError, decode, square
 from model.recipes import vector_words
 
@@ -62,19 +62,14 @@ async def is_off() -> Response:
 
 
 @router.post("/project", responses=RESPONSES, openapi_extra=BODY, response_class=Response)
-async def project(
-    request: Request,
-    parameters: Annotated[ProjectQuery, Query()],
-    generators: GeneratorsDep,
-    watch: WatchDep,
-    projector: ProjectorDep,
-) -> Response:
+async def project(context: ContextDep, parameters: Annotated[ProjectQuery, Query()]) -> Response:
     """Projects a picture into latent space: looks for the latent whose picture is nearest to its
     centre square. Each line of the answer is better than the one before, the last one the best; the
     search ends when the client goes away.
     """
+    request, projector = context.request, context.projector
     assert projector is not None
-    generation = generators.parameter(parameters.model)
+    generation = context.generators.parameter(parameters.model)
     place = None if parameters.class_ is None else generation.class_place(parameters.class_)
     side, channels = generation.side, generation.channels
     kind = request.headers.get("Content-Type", "")
@@ -88,13 +83,13 @@ async def project(
 
     projector.take_place()  # first, so that one picture at a time is decoded
     try:
-        picture = await in_parallel(watch, await request.body(), read)
+        picture = await in_parallel(context.watch, await request.body(), read)
         reports = projector.begin(generation.file, picture, parameters.steps, place)
     except BaseException:
         projector.give_place_up()
         raise
     headers = {"Cache-Control": "no-store", "Image-Model": generation.id}
-    lines = await begun(_lines(generation, reports, watch))
+    lines = await begun(_lines(generation, reports, context.watch))
     return Stream(lines, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.engine.batcher import Batcher
-from app.engine.loaded_generator import Generation, Generators, gather_rows
-from app.responses.caching import PictureCache
+from app.engine.loaded_generator import Generation, Generators, PictureCache, gather_rows
 from app.settings import Settings
-from model.cores import usable_cores
-from model.devices import DeviceError
+from model.devices import DeviceError, usable_cores
 from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFileError, read_generator_file

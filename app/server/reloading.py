@@ -103,7 +103,7 @@ class Reloader:
             if one not in self.generators.all:
                 one.batcher.start()
         self.generators.loaded = new.loaded
-        self.generators.former = [*new.former, *kept]
+        self.generators.previous = [*new.previous, *kept]
         self._swapped(self.generators)
         for one in old:
             if one not in kept:

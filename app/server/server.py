@@ -25,13 +25,13 @@ from typing import cast
 
 import uvicorn
 
+from app import START_FAILED
 from app.responses.problems import Problem
 from app.server.readiness import Readiness
 from app.settings import Settings
 
 log = logging.getLogger("ganserve")
 
-START_FAILED = 3  # uvicorn's exit status where the application did not start
 GIVEN_UP = 4  # the watchdog has ended the process, or the grace time has
 END_SECONDS = 0.2  # between looks at whether it is over
 LAST_SECONDS = 1.0  # the last part of the grace time, to end in good order

@@ -105,7 +105,7 @@ class WatchedTransport:
         """Ends the connection as soon as the client is not there, while nothing of it is read.
 
         A client that has closed its socket and one that has only said that it sends no more look
-        alike, until something is sent to them: the kernel of the former refuses it. So the first
+        alike, until something is sent to them: the kernel of the first refuses it. So the first
         byte of the answer, which is the same for all, goes ahead, unless the answer has begun.
         """
         if self._gone is not None or self.is_closing():

@@ -3,8 +3,9 @@
     supervisor: bind -> start workers -> replace those that die -> SIGTERM to all -> wait
     worker:     uvicorn on the supervisor's sockets, on its device
 
-The kernel hands each connection to whichever worker accepts it. All draw the same bytes. A worker
-that cannot be replaced ends none of the others: it is tried again, after longer and longer pauses.
+The kernel hands each connection to whichever worker accepts it. All generate the same bytes. A
+worker that cannot be replaced ends none of the others: it is tried again, after longer and longer
+pauses.
 """
 
 import logging
@@ -21,6 +22,7 @@ from types import FrameType
 
 import uvicorn
 
+from app import START_FAILED
 from app.http.root_path import under
 from app.main import create_app
 from app.monitoring.logs import configure
@@ -29,9 +31,9 @@ from app.server.process import prepare_process
 from app.server.protocol import protocol
 from app.server.readiness import Readiness
 from app.server.scoreboard import Scoreboard
-from app.server.server import GIVEN_UP, START_FAILED, Server, end_at_once
+from app.server.server import GIVEN_UP, Server, end_at_once
 from app.settings import Settings, SettingsError
-from model.cores import usable_cores
+from model.devices import usable_cores
 
 log = logging.getLogger("ganserve")
 

@@ -30,7 +30,7 @@ from model.samplers.pytorch import load_generator
 STEPS, STARTS = 400, 8
 MOST_STEPS, MOST_STARTS = 10_000, 64
 CANDIDATES = 256  # seeds that are looked at for starts
-DRAWN_AT_ONCE = 32
+GENERATED_AT_ONCE = 32
 REPORT_STEPS = 20
 RATE = 0.25  # the first step's length, in deviations of the prior
 MOMENTUM, SQUARES = 0.9, 0.99  # Adam's
@@ -71,7 +71,7 @@ def project(
     config = file.config
     shape = (config.crop, config.crop, config.network.channels)
     if picture.shape != shape:
-        raise ValueError(f"the picture is {picture.shape}; the generator draws {shape}")
+        raise ValueError(f"the picture is {picture.shape}; the generator's are {shape}")
     if not (1 <= steps <= MOST_STEPS and 1 <= starts <= MOST_STARTS):
         raise ValueError(f"allowed: 1 to {MOST_STEPS} steps, 1 to {MOST_STARTS} starts")
     return _descend(file, picture, steps, starts, seed, class_, device or torch.device("cpu"))
@@ -92,7 +92,7 @@ def _descend(
     first = text_seed(f"projection {seed}") % (SEED_LIMIT - CANDIDATES)
     rows = torch.from_numpy(config.rows(range(first, first + CANDIDATES), class_)).to(device)
     errors = torch.cat(
-        [_errors(network, part, target) for part in torch.split(rows, DRAWN_AT_ONCE)]
+        [_errors(network, part, target) for part in torch.split(rows, GENERATED_AT_ONCE)]
     )
     nearest = errors.argsort(stable=True)[:starts]
     rows = rows[nearest]
@@ -130,9 +130,9 @@ def _to_target(picture: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))[None]
 
 
-def _draw(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
-    """Draws images as far as they can be seen: where the target is white, what is beyond white is
-    white, and likewise for black.
+def _generate(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
+    """Generates images as far as they can be seen: where the target is white, what is beyond white
+    is white, and likewise for black.
     """
     images = network(rows)
     side = target.shape[-1]
@@ -146,7 +146,7 @@ def _draw(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
 def _errors(network: Generator, rows: Tensor, target: Tensor) -> Tensor:
     """Computes the root mean squares of the differences (N,), in levels of 255."""
     with torch.inference_mode(), _steady():
-        images = _draw(network, rows, target).clamp(-1, 1)
+        images = _generate(network, rows, target).clamp(-1, 1)
         return HALF_RANGE * (images - target).square().mean((1, 2, 3)).sqrt()
 
 
@@ -154,7 +154,7 @@ def _gradient(network: Generator, rows: Tensor, target: Tensor, z_dim: int, prio
     """Computes the gradient of the loss with respect to the latents (N, z_dim)."""
     with torch.enable_grad(), _steady():
         z = rows[:, :z_dim].clone().requires_grad_()
-        images = _draw(network, torch.cat([z, rows[:, z_dim:]], dim=1), target)
+        images = _generate(network, torch.cat([z, rows[:, z_dim:]], dim=1), target)
         loss = (images - target).square().mean((1, 2, 3)) + _pyramid(images, target)
         if prior == "normal":
             loss = loss + LENGTH_WEIGHT * functional.relu(z.square().mean(1) - 1).square()

@@ -22,7 +22,7 @@ class NetworkConfig(ABC):
 
     z_dim: int
     classes: int = 0  # 0: unconditional
-    resolution: int  # pixels per side that the generator draws: 4 times a power of two
+    resolution: int  # pixels per side of the generator's output: 4 times a power of two
     channels: int = 3  # 3: RGB, 1: grey
 
     family: ClassVar[str]

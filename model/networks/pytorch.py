@@ -16,7 +16,7 @@ class Generator(nn.Module):
         self.config = config
 
     def folded(self) -> nn.Module:
-        """Returns what draws the same, without batch norms where other layers can hold them."""
+        """Returns what generates the same, without batch norms where other layers can hold them."""
         return self
 
     def prepare(self, examples: Tensor) -> None:

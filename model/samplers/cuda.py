@@ -2,8 +2,8 @@
 
     rows (pinned) -> device -> graph: network, crop, uint8, NHWC -> copy stream -> pinned -> pixels
 
-A library may choose another kernel for another batch shape, and with it other last bits. Only
-the shapes that draw exactly the floats of the largest are used, found at load time; a batch is cut
+A library may choose another kernel for another batch shape, and with it other last bits. Only the
+shapes that generate exactly the floats of the largest are used, found at load time; a batch is cut
 into them, and the last one filled up with zeros.
 """
 
@@ -24,11 +24,11 @@ WARM_UP_RUNS = 3  # before a capture, so that every library has chosen and alloc
 
 
 class CudaSampler:
-    """A generator on a CUDA device. `draw` takes rows (N, input_dim) to images (N, C, H, W)."""
+    """A generator on a CUDA device. `generate` takes rows (N, input_dim) to images (N, C, H, W)."""
 
     def __init__(
         self,
-        draw: Callable[[Tensor], Tensor],
+        generate: Callable[[Tensor], Tensor],
         *,
         input_dim: int,
         shape: tuple[int, int, int],
@@ -41,11 +41,11 @@ class CudaSampler:
         self.input_dim = input_dim
         self._shape, self._device = shape, device
         with torch.inference_mode(), torch.cuda.device(device):
-            self._shapes = agreeing_shapes(draw, input_dim, device, SHAPES)
+            self._shapes = agreeing_shapes(generate, input_dim, device, SHAPES)
             self._compute = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._graphs = {
-                count: _Graph(draw, count, input_dim, shape, self._compute)
+                count: _Graph(generate, count, input_dim, shape, self._compute)
                 for count in self._shapes
             }
 
@@ -57,7 +57,7 @@ class CudaSampler:
         return str(self._device), torch.cuda.memory_reserved(self._device)
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Generates pictures (N, side, side, C) of rows (N, input_dim); N is any number from 0."""
         pixels = np.empty((len(rows), *self._shape), np.uint8)
         start = 0
         with torch.inference_mode(), torch.cuda.device(self._device):
@@ -74,19 +74,22 @@ class CudaSampler:
 
 
 def agreeing_shapes(
-    draw: Callable[[Tensor], Tensor], input_dim: int, device: torch.device, shapes: Sequence[int]
+    generate: Callable[[Tensor], Tensor],
+    input_dim: int,
+    device: torch.device,
+    shapes: Sequence[int],
 ) -> tuple[int, ...]:
-    """Finds the shapes, in ascending order, in which every row is drawn to exactly the floats that
-    it is drawn to in the largest.
+    """Finds the shapes, in ascending order, in which every row is generated to exactly the floats
+    that it is generated to in the largest.
     """
     largest = max(shapes)
     rows = torch.from_numpy(sample_latents(range(largest), input_dim, "normal")).to(device)
-    wanted = draw(rows)
+    wanted = generate(rows)
     agree = [
         shape
         for shape in sorted(shapes)
         if all(
-            torch.equal(draw(part), wanted[start : start + len(part)])
+            torch.equal(generate(part), wanted[start : start + len(part)])
             for start, part in zip(range(0, largest, shape), torch.split(rows, shape), strict=True)
             if len(part) == shape
         )
@@ -112,7 +115,7 @@ class _Slot:
 
     graph: "_Graph"
     rows: Tensor  # pinned
-    drawn: Tensor  # on the device
+    generated: Tensor  # on the device
     host: Tensor  # pinned
     computed: torch.cuda.Event
     copied: torch.cuda.Event
@@ -131,11 +134,11 @@ class _Slot:
         with torch.cuda.stream(compute):
             self.graph.rows.copy_(self.rows, non_blocking=True)
             self.graph.graph.replay()
-            self.drawn.copy_(self.graph.pixels)
+            self.generated.copy_(self.graph.pixels)
             self.computed.record(compute)
         with torch.cuda.stream(copies):
             copies.wait_event(self.computed)
-            self.host.copy_(self.drawn, non_blocking=True)
+            self.host.copy_(self.generated, non_blocking=True)
             self.copied.record(copies)
 
     def collect(self) -> None:
@@ -151,7 +154,7 @@ class _Graph:
 
     def __init__(
         self,
-        draw: Callable[[Tensor], Tensor],
+        generate: Callable[[Tensor], Tensor],
         count: int,
         input_dim: int,
         shape: tuple[int, int, int],
@@ -161,12 +164,12 @@ class _Graph:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_RUNS):
-                to_pixels(draw(self.rows), shape[0])
+                to_pixels(generate(self.rows), shape[0])
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        # another generator may be drawing meanwhile, in a thread of its own
+        # another generator may be generating meanwhile, in a thread of its own
         with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
-            self.pixels = to_pixels(draw(self.rows), shape[0])
+            self.pixels = to_pixels(generate(self.rows), shape[0])
         self.slots = [self._slot() for _ in range(SLOTS)]
         self._turn = 0
 
@@ -178,7 +181,7 @@ class _Graph:
         return _Slot(
             self,
             rows=torch.empty(self.rows.shape, pin_memory=True),
-            drawn=torch.empty_like(self.pixels),
+            generated=torch.empty_like(self.pixels),
             host=torch.empty(self.pixels.shape, dtype=torch.uint8, pin_memory=True),
             computed=torch.cuda.Event(),  # type: ignore[no-untyped-call]
             copied=torch.cuda.Event(),  # type: ignore[no-untyped-call]

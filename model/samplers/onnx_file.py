@@ -1,6 +1,6 @@
 """A generator as one ONNX file, for programs that know nothing of ours.
 
-model folder -> graph with what a user must know -> checked, drawn with -> model.onnx
+model folder -> graph with what a user must know -> checked, generated with -> model.onnx
 
 rows (N, z_dim + classes) float32 -> pixels (N, side, side, C) uint8
 """
@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.files import OutputError, whole
 from model.generator_file import GeneratorFile
-from model.samplers.onnx import OnnxSampler, draw, session
+from model.samplers.onnx import OnnxSampler, generate, session
 from model.samplers.onnx_graph import onnx_graph
 
 CHECKED_SEEDS = range(16)
@@ -30,7 +30,7 @@ def write_onnx(file: GeneratorFile, path: Path) -> None:
     with whole(path) as temporary:
         temporary.write_bytes(onnx_bytes(file))
         rows = file.config.rows(CHECKED_SEEDS)
-        if not np.array_equal(draw(session(temporary, 1), rows), OnnxSampler(file)(rows)):
+        if not np.array_equal(generate(session(temporary, 1), rows), OnnxSampler(file)(rows)):
             raise OutputError(f"{path}: not kept, for it does not generate what the generator does")
 
 

@@ -26,7 +26,7 @@ class TorchSampler:
 
     def __init__(
         self,
-        draw: Callable[[Tensor], Tensor],
+        generate: Callable[[Tensor], Tensor],
         *,
         input_dim: int,
         shape: tuple[int, int, int],
@@ -34,7 +34,7 @@ class TorchSampler:
         fixed_batch: int | None,
     ) -> None:
         self.input_dim = input_dim
-        self._draw = draw
+        self._generate = generate
         self._shape = shape
         self._device = device
         self._fixed_batch = fixed_batch
@@ -43,7 +43,7 @@ class TorchSampler:
         return f"{self._device} (PyTorch)"
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Generates pictures (N, side, side, C) of rows (N, input_dim); N is any number from 0."""
         pixels = np.empty((len(rows), *self._shape), np.uint8)
         size = self._fixed_batch or max(1, len(rows))
         for start in range(0, len(rows), size):
@@ -55,7 +55,7 @@ class TorchSampler:
         batch = np.zeros((size, self.input_dim), np.float32)
         batch[: len(part)] = part
         with torch.inference_mode():
-            floats = self._draw(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
+            floats = self._generate(torch.from_numpy(batch).to(self._device)).float().cpu().numpy()
         return images.crop_center(images.to_pixels(floats), self._shape[0])
 
 
@@ -89,16 +89,16 @@ def load_torch_sampler(
     shape = (file.config.crop, file.config.crop, config.channels)
     generator = load_generator(file).folded().to(place, dtype).eval().requires_grad_(False)
 
-    def draw(rows: Tensor) -> Tensor:
+    def generate(rows: Tensor) -> Tensor:
         images: Tensor = generator(rows.to(dtype)).float()
         return images
 
     if place.type == "cuda":
-        return CudaSampler(draw, input_dim=config.input_dim, shape=shape, device=place)
-    # on the CPU, bfloat16 draws the same bits in any batch
+        return CudaSampler(generate, input_dim=config.input_dim, shape=shape, device=place)
+    # on the CPU, bfloat16 generates the same bits in any batch
     fixed = CPU_BATCH if precision == "fp32" else None
     return TorchSampler(
-        draw, input_dim=config.input_dim, shape=shape, device=place, fixed_batch=fixed
+        generate, input_dim=config.input_dim, shape=shape, device=place, fixed_batch=fixed
     )
 
 

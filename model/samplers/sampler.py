@@ -27,11 +27,11 @@ from model.samplers.onnx import OnnxSampler
 log = logging.getLogger("ganserve")
 
 GOLDEN_LEVELS = {"fp32": 2, "bf16": 16}  # levels of 255 that a sixteenth of a picture may be off
-ALONE = 16  # latents that `check_bytes` also draws one by one
+ALONE = 16  # latents that `check_bytes` also generates one by one
 
 
 class UnequalBytesError(Exception):
-    """The runtime draws a latent differently alone and in a batch: it must not serve."""
+    """The runtime generates a latent differently alone and in a batch: it must not serve."""
 
 
 class WrongPictureError(Exception):
@@ -44,7 +44,7 @@ class Sampler(Protocol):
     input_dim: int
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Draws pictures (N, side, side, C) of rows (N, input_dim); N may be any number from 0."""
+        """Generates pictures (N, side, side, C) of rows (N, input_dim); N is any number from 0."""
 
 
 def load_sampler(
@@ -91,7 +91,7 @@ def cuda_devices() -> int:
 
 
 def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) -> bool:
-    """Draws the pictures that the file remembers; returns whether it remembers any.
+    """Generates the pictures that the file remembers; returns whether it remembers any.
 
     Raises:
         WrongPictureError: they are others.
@@ -114,7 +114,7 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
 
 
 def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
-    """Draws some latents alone and in batches of each of these sizes, and compares.
+    """Generates some latents alone and in batches of each of these sizes, and compares.
 
     Raises:
         UnequalBytesError: a picture's bytes depend on its batch.
@@ -130,6 +130,6 @@ def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
                 for picture, wanted in zip(part, alone[start : start + size], strict=False)
             ):
                 raise UnequalBytesError(
-                    f"a picture drawn in a batch of {size} differs from the same drawn alone; "
-                    "this runtime cannot keep the promise of a seed"
+                    f"a picture generated in a batch of {size} differs from the same one generated "
+                    "alone; this runtime cannot keep the promise of a seed"
                 )

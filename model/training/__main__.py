@@ -8,8 +8,8 @@ import importlib
 import shlex
 import sys
 
+from model.command_parser import Parser
 from model.mistakes import check_system, told
-from model.training.commands.command_parser import Parser
 
 COMMANDS = {  # name: the module that adds it, and what it does
     "train": (".commands.train", "train a generator; the same command again resumes"),

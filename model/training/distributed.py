@@ -2,14 +2,14 @@
 
     torchrun --nproc-per-node 2 -m model.training train ...
 
-Each process draws the whole batch and trains on its share; gradients, losses and what batch norm
-sees are averaged over all. So it is the same run with any number of processes, but for the last
-bits of its sums. The first process alone writes.
+Each process samples the whole batch and trains on its share; gradients, losses and what batch
+norm sees are averaged over all. So it is the same run with any number of processes, but for the
+last bits of its sums. The first process alone writes.
 
 Gradients are averaged right before an optimiser's step. DistributedDataParallel would do it inside
 the backward pass, but knows one pass through one module: here a discriminator is passed twice a
-step, frozen for the other player, and its gradient is itself differentiated (R1 and R2), for which
-DistributedDataParallel is not made.
+step, frozen while the other network learns, and its gradient is itself differentiated (R1 and R2),
+for which DistributedDataParallel is not made.
 """
 
 import datetime

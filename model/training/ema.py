@@ -1,5 +1,5 @@
-"""A slow copy of the generator: the exponential moving average of its weights, which draws better
-pictures.
+"""A slow copy of the generator: the exponential moving average of its weights, which generates
+better pictures.
 """
 
 import copy
@@ -13,7 +13,7 @@ from model.networks.pytorch import Generator
 
 BATCH_NORM_LATENTS = 2048  # latents that re-estimate batch-norm statistics
 BATCH_NORM_BATCH = 256
-FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else draws
+FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else uses
 
 
 def slow_copy(generator: Generator) -> Generator:

@@ -31,7 +31,7 @@ from model.training import ema
 from model.training.datasets.batches import WEIGHTS, Batches, example_places, examples, stream
 from model.training.datasets.dataset import Dataset
 from model.training.distributed import Ranks, share_batch_norms
-from model.training.evaluation import figures as evaluate
+from model.training.evaluation import measure
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint, forecast, health
 from model.training.run.card import snapshot_card
@@ -64,7 +64,7 @@ class Run:
     schedule: Schedule
     data: Dataset
     data_sha256: str
-    real: evaluate.Reference | None  # None: no feature network and so no quality metric
+    real: measure.Reference | None  # None: no feature network and so no quality metric
     folder: Path
     device: torch.device
     notes: tuple[str, ...] = ()  # on the data, for the log
@@ -148,10 +148,10 @@ class _Training:
         labels = data.labels if self._config.network.classes else None
         return health.spread(data.images[places], None if labels is None else labels[places])
 
-    def _grid_spread(self, drawn: NDArray[np.uint8]) -> float:
+    def _grid_spread(self, generated: NDArray[np.uint8]) -> float:
         network = self._config.network
-        rows = self._rows(range(len(drawn)))[:, network.z_dim :]
-        return health.spread(drawn, rows.argmax(1) if network.classes else None)
+        rows = self._rows(range(len(generated)))[:, network.z_dim :]
+        return health.spread(generated, rows.argmax(1) if network.classes else None)
 
     def _synchronise(self, ranks: Ranks) -> None:
         networks = self._networks
@@ -169,7 +169,7 @@ class _Training:
         run, config, schedule, state = self._run, self._config, self._schedule, self._state
         first = run.ranks.first
         step, snapshot_steps = state["images_seen"] // config.batch, self._snapshot_steps()
-        with self._journal() as run_log:
+        with self._new_log() as run_log:
             clock = self._clock = self._new_clock()
             last = self._is_end(*run.ranks.any(first and clock.is_over()))
             self._plan_cooldown(*run.ranks.any(first and clock.has_passed(1.0 - config.cooldown)))
@@ -285,7 +285,7 @@ class _Training:
             if forecast.differ(rate, before):
                 total = self._schedule.images
                 left = clock.left() if total is None else (total - seen) / rate
-                for line in forecast.forecast(seen, rate, left, datetime.now(), config.game):
+                for line in forecast.forecast(seen, rate, left, datetime.now(), config.objective):
                     run_log.say(line)
         self._watched.append(means)
         self._warn(health.of_stats(self._watched, config, len(self._run.data)), run_log)
@@ -315,7 +315,7 @@ class _Training:
             seen = self._state["images_seen"]
             raise DivergedError(f"a weight is not finite after {seen:,} images")
 
-    def _journal(self) -> RunLog:
+    def _new_log(self) -> RunLog:
         run = self._run
         if not run.ranks.first:
             return NullLog()
@@ -342,28 +342,28 @@ class _Training:
         weights = generator_weights(generator)
         sampler = plain_sampler(generator, config.picture_side, run.device)
         images_seen = state["images_seen"]
-        drawn = self._grid(sampler, images_seen, prefix="average-")
-        share = self._grid_spread(drawn) / max(self._spread, 1e-9)
+        generated = self._grid(sampler, images_seen, prefix="average-")
+        share = self._grid_spread(generated) / max(self._spread, 1e-9)
         self._warn(health.of_pictures(share, images_seen, config), run_log)
         metrics: dict[str, float | int | list[int]] = {}
         better = False
         if run.real is not None:
             start = time.monotonic()
-            figures = evaluate.quality(
+            found = measure.quality(
                 sampler, self._rows, run.real, run.schedule.figure_images, run_log.say
             )
-            name, figure = next(iter(figures.items()))
-            run_log.metrics(figures)
-            metrics |= figures
+            name, value = next(iter(found.items()))
+            run_log.metrics(found)
+            metrics |= found
             best = state["best"]
             # one of another protocol is no measure for this one; old checkpoints do not name theirs
-            better = best is None or best.get("name", name) != name or figure < best["figure"]
+            better = best is None or best.get("name", name) != name or value < best["figure"]
             run_log.say(
-                f"{images_seen:,} images: {name} {figure:.3f}{', best so far' if better else ''} "
+                f"{images_seen:,} images: {name} {value:.3f}{', best so far' if better else ''} "
                 f"(measured in {time.monotonic() - start:.1f} s)"
             )
             rows = read_rows(run.folder / METRICS)
-            self._warn(health.of_figures(rows, name, config, len(run.data)), run_log)
+            self._warn(health.of_metrics(rows, name, config, len(run.data)), run_log)
         fields = {
             "name": slug(run.data.name),
             "preset": config.preset,
@@ -384,7 +384,7 @@ class _Training:
         write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
         if better:
             write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
-            state["best"] = {"name": name, "figure": figure, "images_seen": images_seen}
+            state["best"] = {"name": name, "figure": value, "images_seen": images_seen}
         if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
             draw_plots(run.folder, run_log.say)
             self._drawn_at = time.monotonic()

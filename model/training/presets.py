@@ -15,7 +15,7 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.registry import network_to_dict
 from model.training.datasets.dataset import Split
 
-Game = Literal["article", "relativistic", "modern", "hinge"]
+Objective = Literal["article", "relativistic", "modern", "hinge"]
 FIRST_VERSION = "-v1"  # ends the names of presets whose plain names mean another recipe now
 # fields that came later, with what held before: older runs can go on
 LATER: dict[str, object] = {
@@ -48,12 +48,12 @@ class TrainConfig:
     split: Split = "train"
     fit: Fit = "crop"  # for pictures that are not square
     bits: int = 0  # that count of 16-bit values; 0: as many as the set's values fill
-    game: Game = "article"  # see `games`
+    objective: Objective = "article"  # what both networks learn by, see `train_step`
     batch: int = 128
     learning_rate: float = 2e-4
     discriminator_learning_rate: float | None = None  # None: the generator's
     betas: tuple[float, float] = (0.5, 0.999)
-    # what follows is not for the game `article`
+    # what follows is not for the objective `article`
     burn_in: float = 0.0  # images after which all that changes has come to its end
     final_rate_share: float = 1.0  # factor of both learning rates at the end of the burn-in
     final_beta2: float = 0.999
@@ -62,7 +62,7 @@ class TrainConfig:
     penalty_interval: int = 1  # steps
     augmentation: float = 0.0  # probability at the end of the burn-in, from 0
     mirror: bool = False  # half of the real pictures, left to right
-    # these are for the game `modern` alone
+    # these are for the objective `modern` alone
     generator_betas: tuple[float, float] | None = None  # None: as the discriminator's
     steady: float = 0.0  # images for which the rates stay, to fall with the root of those seen
     cooldown: float = 0.0  # last share of a run, over which the rates fall to a tenth
@@ -72,7 +72,7 @@ class TrainConfig:
     heads_gamma: float = 0.0  # weight of R1 and R2 at the maps
     heads_interval: int = 1  # steps from one look through the frozen features to the next
     heads_penalty_interval: int = 1  # steps, a multiple of `heads_interval`
-    # these two are for the game `article` alone
+    # these two are for the objective `article` alone
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
     start: str = ""  # SHA-256 of what training starts from, see `start.Start`; "": from scratch
@@ -84,12 +84,13 @@ class TrainConfig:
     channels_last: bool = False  # memory order of pictures and kernels: quicker for residual ones
 
     def record(self) -> dict[str, object]:
-        """Returns all of it as JSON has it."""
-        return {**asdict(self), "network": network_to_dict(self.network)}
+        """Returns all of it as JSON has it, where the objective has its first name, `game`."""
+        fields = {**asdict(self), "network": network_to_dict(self.network)}
+        return {"game" if name == "objective" else name: value for name, value in fields.items()}
 
     @property
     def rates(self) -> dict[str, float]:
-        """The learning rate of each optimiser at the start, by its name in `games.Networks`."""
+        """The learning rate of each optimiser at the start, by its name in `Networks`."""
         return {
             "generator_optimizer": self.learning_rate,
             "discriminator_optimizer": self.discriminator_learning_rate or self.learning_rate,
@@ -152,7 +153,7 @@ def _modern(resolution: int, *, gamma: float) -> tuple[str, Preset]:
         data="",
         picture_side=resolution,
         prior="normal",
-        game="modern",
+        objective="modern",
         batch=16,
         learning_rate=6e-4,
         discriminator_learning_rate=4e-4,
@@ -188,7 +189,7 @@ def _modern_first(resolution: int, *, gamma: float) -> tuple[str, Preset]:
         data="",
         picture_side=resolution,
         prior="normal",
-        game="relativistic",
+        objective="relativistic",
         batch=32,
         betas=(0.0, 0.9),
         final_beta2=0.99,
@@ -217,7 +218,7 @@ def _sequel(name: str, network: SNGANConfig, *, about: str) -> tuple[str, Preset
         data="",
         picture_side=network.resolution,
         prior="normal",
-        game="hinge",
+        objective="hinge",
         batch=64,
         learning_rate=1e-4,
         discriminator_learning_rate=4e-4,

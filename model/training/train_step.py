@@ -1,4 +1,4 @@
-"""One step of each game: a batch in, both networks updated, statistics out.
+"""One step of each objective: a batch in, both networks updated, statistics out.
 
 article        one discriminator update, then two of the generator on the same z
 relativistic   paired losses with zero-centred penalties (R3GAN)
@@ -73,7 +73,7 @@ class Networks:
         return found | ({"heads_optimizer": self.projected.optimizer} if self.projected else {})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Returns every tensor of the game, by name."""
+        """Returns every tensor that training goes on from, by name."""
         tensors: dict[str, Tensor] = {}
         for name, network in self.modules().items():
             tensors |= checkpoint.pack(name, network.state_dict())
@@ -99,7 +99,7 @@ class Batch:
     generator_rows: Tensor  # the same for the generator's update, where it has its own
     augmentation: Augmentation | None = None  # for 2 N images, the real ones first
     generator_augmentation: Augmentation | None = None
-    rate_share: float = 1.0  # factor of the learning rates, where the modern game cools down
+    rate_share: float = 1.0  # factor of the learning rates, where the modern objective cools down
 
 
 def new_networks(
@@ -153,11 +153,11 @@ def new_networks(
 
 
 def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """Runs one step of the configuration's game; `step` counts from 0.
+    """Runs one step of the configuration's objective; `step` counts from 0.
 
     Returns the losses and other statistics, from before the generator's last update.
     """
-    return GAMES[config.game](networks, batch, config, step)
+    return STEPS[config.objective](networks, batch, config, step)
 
 
 def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
@@ -177,7 +177,7 @@ def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: in
     discriminator.requires_grad_(False)
     for update in range(config.generator_updates):
         with autocast:
-            if update > 0:  # before, the images drawn above still hold: the generator has not moved
+            if update > 0:  # before, the generator has not moved: the images from above still hold
                 fake = generator(z)
             loss_g = generator_loss(discriminator(fake).float())
         _update(networks.generator_optimizer, loss_g)
@@ -390,7 +390,7 @@ def hinge_step(networks: Networks, batch: Batch, config: TrainConfig, step: int)
     }
 
 
-GAMES: dict[str, Callable[[Networks, Batch, TrainConfig, int], Stats]] = {
+STEPS: dict[str, Callable[[Networks, Batch, TrainConfig, int], Stats]] = {
     "article": article_step,
     "relativistic": relativistic_step,
     "modern": modern_step,

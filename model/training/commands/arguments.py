@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from model.cores import usable_cores
-from model.devices import DeviceError
+from model.devices import DeviceError, usable_cores
 from model.encoding.formats import LARGEST_SCALE
 from model.files import OutputError
 from model.generator_file import GeneratorFile, read_generator_file

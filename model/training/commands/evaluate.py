@@ -28,7 +28,7 @@ from model.training.commands.arguments import (
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
-from model.training.evaluation import figures as evaluate
+from model.training.evaluation import measure
 from model.training.evaluation.feature_networks import (
     AUTO,
     KINDS,
@@ -44,7 +44,7 @@ from model.training.evaluation.features import (
     train_extractor,
     train_selfsup,
 )
-from model.training.evaluation.figures import FeatureNetwork, Figures
+from model.training.evaluation.measure import FeatureNetwork, Metrics
 from model.training.run import measurements
 from model.training.run.progress import duration, to_stderr
 from model.training.run.run_folder import is_run, outdir_of, read_options
@@ -59,31 +59,31 @@ class NothingHeldOutError(ExtractorError):
 
 def add_command(commands: Any) -> None:
     """Adds `evaluate` and `classifier` to the commands."""
-    measure = commands.add_parser(
+    parser = commands.add_parser(
         "evaluate",
         description="Measures a generator against real pictures; prints the metrics as JSON.",
         example="mnist --data mnist",
     )
-    measure.add_argument("generator", help=GENERATOR_HELP)
-    measure.add_argument(
+    parser.add_argument("generator", help=GENERATOR_HELP)
+    parser.add_argument(
         "--data", required=True, help="real pictures: a folder, a zip, or an official set by name"
     )
-    measure.add_argument(
+    parser.add_argument(
         "--images",
         type=Number(int, 200, 100_000),
         default=MEASURED,
         help=f"number of generated pictures (default: {MEASURED})",
     )
-    measure.add_argument(
+    parser.add_argument(
         "--outdir",
         type=Path,
         help="folder in whose classifiers/ feature networks are kept (default: the one of the run "
         "that the generator lies in, else runs)",
     )
-    add_against(measure)
-    add_fit(measure)
-    add_measuring(measure)
-    measure.set_defaults(command=_evaluate)
+    add_against(parser)
+    add_fit(parser)
+    add_measuring(parser)
+    parser.set_defaults(command=_evaluate)
 
     classifier = commands.add_parser(
         "classifier",
@@ -163,7 +163,7 @@ def measured(
     features: str,
     outdir: Path,
     instead: str = WITHOUT,
-) -> Figures:
+) -> Metrics:
     """Measures the generator of a model folder against real pictures, as the options say; without
     a number of pictures, with as many as it has been measured with before. What a run's folder says
     has been measured is taken from there.
@@ -192,31 +192,31 @@ def measured(
     protocol = measurements.Measured(
         weights_sha256=file.config.weights_sha256,
         network=network.name,
-        part=evaluate.part_of(test, train, options.against),
-        data_sha256=evaluate.data_digest(test, train),
+        part=measure.part_of(test, train, options.against),
+        data_sha256=measure.data_digest(test, train),
     )
     run = folder.parent if is_run(folder.parent) else None
     if run and (known := measurements.recall(run, protocol, options.images)):
-        images, figures = known
+        images, metrics = known
         to_stderr(
             f"measured before with {images:,} generated pictures; --images N measures with others"
         )
-        return figures
+        return metrics
     images, sampler = options.images or MEASURED, load_sampler(file, options.device)
-    seconds = evaluate.least_seconds(network, sampler, file.config.rows, images, len(train))
+    seconds = measure.least_seconds(network, sampler, file.config.rows, images, len(train))
     to_stderr(f"measuring with {images:,} generated pictures takes {duration(seconds)} or more")
-    figures = evaluate.evaluate(
+    metrics = measure.evaluate(
         sampler,
         file.config.rows,
-        evaluate.reference(network, test, train, options.against, to_stderr),
+        measure.reference(network, test, train, options.against, to_stderr),
         images,
         train=train_features(network, thinned(train), file.config.data.split, to_stderr),
         classes=file.config.classes,
         say=to_stderr,
     )
     if run:
-        measurements.keep(run, protocol, images, figures)
-    return figures
+        measurements.keep(run, protocol, images, metrics)
+    return metrics
 
 
 def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) -> list[Dataset]:

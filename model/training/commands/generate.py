@@ -64,7 +64,7 @@ TASK, UNIT = "generating", "pictures"
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Which pictures are to be drawn."""
+    """Which pictures are to be generated."""
 
     file: GeneratorFile
     seeds: Sequence[int]
@@ -92,14 +92,14 @@ class Order:
         """Returns the request for one seed's picture."""
         return PictureRequest(one_seed(seed), self.changes, self.output)
 
-    def draw(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
-        """Draws the pictures (N, H, W, C) of some of the seeds."""
+    def generate(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
+        """Generates the pictures (N, H, W, C) of some of the seeds."""
         return self.output.finish(sampler(self.changes.rows(self.file, seeds)))
 
     def files(self, sampler: Sampler, seeds: Sequence[int]) -> list[bytes]:
-        """Draws the same as PNG files, each with its recipe."""
+        """Generates the same as PNG files, each with its recipe."""
         recipes = [recipe_text(self.picture(seed).words(self.file.config)) for seed in seeds]
-        return encode_pngs(self.draw(sampler, seeds), recipes)
+        return encode_pngs(self.generate(sampler, seeds), recipes)
 
     def sheet(self, columns: int | None) -> PictureRequest:
         """Returns the request for all of them on one sheet."""
@@ -199,11 +199,11 @@ def write_sheet(
             "A folder or a .zip takes any number of pictures"
         )
     with counting(TASK, count, UNIT) as done:
-        drawn = []
+        generated = []
         for part in parts(order.seeds, batch):
-            drawn.append(order.draw(sampler, part))
+            generated.append(order.generate(sampler, part))
             done(len(part))
-    sheet = tile(np.concatenate(drawn), columns)
+    sheet = tile(np.concatenate(generated), columns)
     write_whole(path, encode_png(sheet, recipe_text(request.words(order.file.config))))
 
 
@@ -304,9 +304,9 @@ def _generate(options: argparse.Namespace) -> int:
     elif ending == ".png":
         write_sheet(order, sampler, output, options.columns, batch)
     else:
-        drawn = write_folder(order, sampler, output, batch, ranks)
+        generated = write_folder(order, sampler, output, batch, ranks)
         share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
-        print(f"{output}: {drawn:,} of {len(order.seeds):,} pictures generated now{share}")
+        print(f"{output}: {generated:,} of {len(order.seeds):,} pictures generated now{share}")
         return 0
     print(f"{output}: {len(order.seeds):,} pictures")
     return 0
@@ -319,9 +319,9 @@ def _generate_site(options: argparse.Namespace, output: Path, ranks: Ranks) -> i
         raise RecipeError("seeds: --first-seed goes with --n, not with --site")
     entries = site.read_names(options.site)
     order = _order(options, [entry.seed for entry in entries])
-    draw = partial(order.files, read_sampler(order.file, options))
-    drawn, unlisted = site.write_site(entries, order.head, draw, output, options.batch)
-    print(f"{output}: {drawn:,} of {len(entries):,} pictures drawn now")
+    generate = partial(order.files, read_sampler(order.file, options))
+    generated, unlisted = site.write_site(entries, order.head, generate, output, options.batch)
+    print(f"{output}: {generated:,} of {len(entries):,} pictures generated now")
     if unlisted:
         print(f"{output}: {unlisted:,} pictures of names that are no longer listed stay there")
     return 0

@@ -75,7 +75,7 @@ class Interpolation:
         rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
         return rows.reshape(-1, rows.shape[-1])
 
-    def draw(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
+    def generate(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
         """Generates all frames (frames, H, W, C)."""
         columns, lines = self.grid
         rows = self.rows()
@@ -105,7 +105,7 @@ def write_interpolation(
     pixels = len(interpolation.path) * interpolation.grid[0] * interpolation.grid[1] * side * side
     if pixels > MOST_PIXELS:
         raise OutputError(f"{output}: {pixels:,} pixels; allowed: up to {MOST_PIXELS:,}")
-    frames = interpolation.draw(sampler, batch)
+    frames = interpolation.generate(sampler, batch)
     recipe = recipe_text(interpolation.words())
     try:
         content = encode_animation(

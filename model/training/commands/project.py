@@ -48,7 +48,7 @@ def read_picture(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
 
 
 def row_words(file: GeneratorFile, row: NDArray[np.float32]) -> Words:
-    """Returns a row as a recipe: with it, POST /generate draws the picture again."""
+    """Returns a row as a recipe: with it, POST /generate makes the picture again."""
     z_dim, classes = file.config.network.z_dim, file.config.classes
     words: Words = {"z": vector_words(row[:z_dim])}
     return words | ({"class": classes[row[z_dim:].argmax()]} if classes else {})

@@ -36,9 +36,9 @@ from model.training.commands.evaluate import (
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import thinned, train_features
-from model.training.evaluation.figures import (
+from model.training.evaluation.measure import (
     FeatureNetwork,
-    Figures,
+    Metrics,
     Reference,
     compare,
     evaluate,
@@ -88,8 +88,8 @@ class Subject:
     sampler: Sampler
     train: Dataset
     record: dict[str, Any]  # options.json of the run
-    figures: Figures  # the generator's, by name
-    real_figures: Figures  # the same of training pictures in its place
+    metrics: Metrics  # the generator's, by name
+    real_metrics: Metrics  # the same of training pictures in its place
     network: FeatureNetwork | None  # None: no nearest neighbours
     train_features: NDArray[np.float32] | None
 
@@ -138,8 +138,8 @@ def report_run(
     network = real.network if real else None
     train = thinned(train)
     features = train_features(network, train, config.data.split, say)
-    figures: Figures = {}
-    real_figures: Figures = {}
+    metrics: Metrics = {}
+    real_metrics: Metrics = {}
     if real is not None:
         protocol = Measured(
             weights_sha256=config.weights_sha256,
@@ -148,15 +148,15 @@ def report_run(
             data_sha256=real.data_sha256,
         )
         if known := recall(run_dir, protocol, count):
-            figures = known[1]
+            metrics = known[1]
         else:
-            figures = evaluate(
+            metrics = evaluate(
                 sampler, config.rows, real, count, train=features, classes=config.classes, say=say
             )
-            keep(run_dir, protocol, count, figures)
+            keep(run_dir, protocol, count, metrics)
     if real is not None and features is not None and real.part == "test":
         some = np.random.default_rng(0).permutation(len(features))[:count]
-        real_figures = {**compare(real, features[some], say=say)}
+        real_metrics = {**compare(real, features[some], say=say)}
     return write_report(
         run_dir,
         Subject(
@@ -165,8 +165,8 @@ def report_run(
             sampler=sampler,
             train=train,
             record=read_options(run_dir),
-            figures=figures,
-            real_figures=real_figures,
+            metrics=metrics,
+            real_metrics=real_metrics,
             network=network,
             train_features=features,
         ),
@@ -274,12 +274,12 @@ def _neighbours(subject: Subject) -> str:
     median = float(np.median(distances)) or 1.0
 
     def pairs(seeds: Iterable[int]) -> str:
-        figures = []
+        found = []
         for seed in seeds:
             pair = np.concatenate([pixels[seed], subject.train.images[index[seed]]], axis=1)
             image = _image(pair, subject.config.crop, PAIR_SIDE)
-            figures.append(_figure(image, f"seed {seed}: {distances[seed] / median:.2f}"))
-        return "".join(figures)
+            found.append(_figure(image, f"seed {seed}: {distances[seed] / median:.2f}"))
+        return "".join(found)
 
     return f"""<h2>Nearest training pictures</h2>
 <p>Left a sample, right the training picture nearest to it in the features of
@@ -303,13 +303,13 @@ def _plots(run_dir: Path) -> str:
 
 
 def _metrics(subject: Subject) -> str:
-    if not subject.figures:
+    if not subject.metrics:
         return ""
     rows = [
         f"<tr><td>{html.escape(explain(name))}<br><small>{html.escape(name)}</small></td>"
         f'<td class="number">{_value(value)}</td>'
-        f'<td class="number">{_value(subject.real_figures.get(name))}</td></tr>'
-        for name, value in subject.figures.items()
+        f'<td class="number">{_value(subject.real_metrics.get(name))}</td></tr>'
+        for name, value in subject.metrics.items()
     ]
     return f"""<h2>Metrics</h2>
 <p>Each name holds its protocol: the metric, the number of samples, the real pictures that they are

@@ -110,7 +110,7 @@ def file_name(name: str) -> str:
 def write_site(
     entries: Sequence[Entry],
     head: Mapping[str, object],
-    draw: Callable[[Sequence[int]], list[bytes]],
+    generate: Callable[[Sequence[int]], list[bytes]],
     folder: Path,
     batch: int = 64,
 ) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def write_site(
     with counting("generating", len(missing), "pictures") as count:
         for start in range(0, len(missing), batch):
             part = missing[start : start + batch]
-            for entry, content in zip(part, draw([one.seed for one in part]), strict=True):
+            for entry, content in zip(part, generate([one.seed for one in part]), strict=True):
                 write_whole(folder / entry.file, content)
             count(len(part))
     pictures = {name for name in there if name.endswith(".png")}
@@ -160,7 +160,7 @@ def _write_index(folder: Path, head: Mapping[str, object], entries: Sequence[Ent
     lines = ",\n".join(json.dumps(entry.words()) for entry in entries)
     index = f'{_opening(head)}{len(entries)}, "files": [\n{lines}\n]}}\n'
     write_whole(folder / INDEX, index.encode())
-    figures = "\n".join(
+    pictures = "\n".join(
         f'<figure><img src="{quote(entry.file)}" alt="" loading="lazy">'
         f"<figcaption>{html.escape(entry.name)}</figcaption></figure>"
         for entry in entries[:SHOWN]
@@ -171,6 +171,6 @@ def _write_index(folder: Path, head: Mapping[str, object], entries: Sequence[Ent
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n<title>Pictures by name</title>\n'
         "<style>figure { display: inline-block; margin: 8px; text-align: center; }</style>\n"
-        f"{figures}\n{rest}</html>\n"
+        f"{pictures}\n{rest}</html>\n"
     )
     write_whole(folder / PAGE, page.encode())

@@ -30,8 +30,8 @@ from model.training.datasets.downloads import CACHE, OFFICIAL, data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
 from model.training.discriminators.frozen_features import weights_path
 from model.training.distributed import Ranks, joined
-from model.training.evaluation import figures as evaluate
-from model.training.presets import PRESETS, Game, Schedule, TrainConfig
+from model.training.evaluation import measure
+from model.training.presets import PRESETS, Objective, Schedule, TrainConfig
 from model.training.run import run_folder
 from model.training.run.progress import to_stderr
 from model.training.start import Start, check_agrees, read_start, suited
@@ -44,7 +44,7 @@ WITHOUT_BF16 = "in float32, for this processor has no fast bfloat16"
 SNAPSHOTS = 15  # in a run by hours
 LEAST_PAUSE = 60.0  # seconds between them
 # which options of the modern presets each loss uses
-PARTS: dict[Game, tuple[str, ...]] = {
+PARTS: dict[Objective, tuple[str, ...]] = {
     "article": (),
     "hinge": ("learning_rate", "mirror", "width", "discriminator_width"),
 }
@@ -363,7 +363,7 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
                 *broken_notes(broken),
                 *seen_through,
             ),
-            real=evaluate.reference(network, test, train_part, say=to_stderr) if network else None,
+            real=measure.reference(network, test, train_part, say=to_stderr) if network else None,
             folder=folder,
         )
         if not loop.train(run, _Stop()):
@@ -464,13 +464,13 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     widths = {"width": options.width, "discriminator_width": options.discriminator_width}
     widths = {name: value for name, value in widths.items() if value is not None}
-    known = PARTS[config.game]
+    known = PARTS[config.objective]
     turned = [name for name in (*modern, *widths) if name in {**changes, **widths}]
     wrong = [name for name in turned if name not in known]
     if wrong:
         option = wrong[0].replace("_", "-")
         raise loop.TrainingError(
-            f"--{option} is no option of preset {config.preset}, whose loss is {config.game}"
+            f"--{option} is no option of preset {config.preset}, whose loss is {config.objective}"
         )
     if options.learning_rate:
         ratio = options.learning_rate / config.learning_rate
@@ -499,7 +499,7 @@ def _suited(config: TrainConfig, path: Path, start: Start | None, unseen: bool) 
         return config
     known = OFFICIAL_SETS[path.name] if unseen else None
     side, channels = (known.side, known.channels) if known else own_form(path)
-    if start:  # in the size and, where it draws in colour, the colour of what it starts from
+    if start:  # in the size and, where it generates in colour, the colour of what it starts from
         channels = max(channels, start.file.config.network.channels)
         return replace(config, network=replace(config.network, channels=channels))
     resolution = config.network.resolution

@@ -18,7 +18,7 @@ from model.training.train_step import Batch
 # streams of random numbers
 LATENTS, ORDER, WEIGHTS, GENERATOR_LATENTS, AUGMENTATION, GENERATOR_AUGMENTATION, MIRROR = range(7)
 
-SHARING = ("article", "modern")  # games whose updates share one batch of latents
+SHARING = ("article", "modern")  # objectives whose updates share one batch of latents
 EXAMPLES = 256  # real images that the networks are fitted to before their first step
 
 
@@ -75,7 +75,7 @@ class Batches:
             assert self._labels is not None
             classes[np.arange(len(chosen)), self._labels[chosen]] = 1.0
         rows = self._rows(LATENTS, step, classes)
-        shared = config.game in SHARING
+        shared = config.objective in SHARING
         return Batch(
             real=real,
             classes=torch.from_numpy(classes).to(device),

@@ -122,7 +122,7 @@ def load(
     """
     dataset = read_official(path, split)
     if dataset is None:
-        dataset = _read_album(path, split, side, channels, fit, bits)
+        dataset = _read_image_folder(path, split, side, channels, fit, bits)
     if len(dataset) == 0 and not may_be_empty:
         raise DataError(f"{path}: the {split} part holds no pictures")
     if dataset.images.shape[1:] != (side, side, channels):
@@ -331,7 +331,9 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
 # --- a folder or a zip of pictures ---
 
 
-def _read_album(path: Path, split: Split, side: int, channels: int, fit: Fit, bits: int) -> Dataset:
+def _read_image_folder(
+    path: Path, split: Split, side: int, channels: int, fit: Fit, bits: int
+) -> Dataset:
     with open_image_folder(path) as image_folder:
         dataset, found = _pixels(image_folder, split, (side, channels), fit, bits or DEEP)
         notes = list(image_folder.remarks)
@@ -358,7 +360,7 @@ def _pixels(
         return square(image, side, channels, fit), held
 
     path, places = image_folder.path, image_folder.places(split)
-    images = _room(path, (len(places), side, side, channels))
+    images = _allocated(path, (len(places), side, side, channels))
     kept: list[int] = []
     broken: list[Broken] = []
     found: Counter[Found] = Counter()
@@ -383,7 +385,7 @@ def _pixels(
     return dataset, found
 
 
-def _room(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _allocated(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     try:
         return np.empty(shape, np.uint8)
     except MemoryError:

@@ -20,7 +20,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cores import usable_cores
+from model.devices import usable_cores
 from model.image_decoding import SUFFIXES, BrokenPictureError
 from model.training.datasets.dataset_json import INDEX, Listed, read_listed
 from model.training.datasets.file_listing import (
@@ -171,17 +171,17 @@ def open_image_folder(path: Path) -> Iterator[ImageFolder]:
         DataError: it is not a zip, has no pictures, or its classes cannot be determined.
     """
     if path.is_dir():
-        yield _album(path, list_folder(path), lambda name: _read_file(path / name))
+        yield _image_folder(path, list_folder(path), lambda name: _read_file(path / name))
         return
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path}: damaged or unreadable zip file ({error})") from None
     with archive:
-        yield _album(path, list_zip(archive), lambda name: _read_member(archive, name))
+        yield _image_folder(path, list_zip(archive), lambda name: _read_member(archive, name))
 
 
-def _album(path: Path, listing: Listing, read: Callable[[str], bytes]) -> ImageFolder:
+def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) -> ImageFolder:
     members = listing.members
     if LAYERS in members:
         raise DataError(f"{path}: layers, not pictures; make a set of them with the data command")

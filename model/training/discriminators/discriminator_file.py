@@ -43,11 +43,11 @@ HEADER = "discriminator"  # field of the file's metadata
 class Header(BaseModel):
     """The header: which generator the tensors belong to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
     format: Literal[1] = 1
     network: Network
-    game: str
+    objective: str = Field(alias="game")  # its first name, which the files keep
     frozen_features: bool  # whether there are heads, which look through them
     images_seen: int = Field(ge=0)
     generator_sha256: Sha256  # hash of the generator's weights of the same moment
@@ -62,7 +62,7 @@ class DiscriminatorFile:
     tensors: dict[str, Tensor]  # float32
 
 
-def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path) -> str:
+def write_discriminator(run: Path, objective: str, file: GeneratorFile, folder: Path) -> str:
     """Writes the discriminator of the moment at which the run had the generator `file` into the
     folder of that generator. Returns a phrase that says what was done.
     """
@@ -85,13 +85,15 @@ def write_discriminator(run: Path, game: str, file: GeneratorFile, folder: Path)
     }
     header = Header(
         network=config.network,
-        game=game,
+        objective=objective,
         frozen_features=any(name.startswith("heads.") for name in tensors),
         images_seen=config.images_seen,
         generator_sha256=config.weights_sha256,
         tensors_sha256=checkpoint.digest(tensors),
     )
-    write_whole(folder / DISCRIMINATOR, save(tensors, {HEADER: header.model_dump_json()}))
+    write_whole(
+        folder / DISCRIMINATOR, save(tensors, {HEADER: header.model_dump_json(by_alias=True)})
+    )
     return f"with its discriminator, {DISCRIMINATOR}"
 
 

@@ -19,8 +19,8 @@ from model.training.evaluation.features import (
     train_extractor,
     train_selfsup,
 )
-from model.training.evaluation.figures import FeatureNetwork, look
 from model.training.evaluation.inception import load_inception
+from model.training.evaluation.measure import FeatureNetwork, look
 from model.training.run.progress import Say, silent
 
 WITHOUT = "--features none does without"

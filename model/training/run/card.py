@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from model.generator_file import SAMPLES, GeneratorConfig
 
-Figures = Mapping[str, float | int | list[int]]
+Metrics = Mapping[str, float | int | list[int]]
 
 # those of the Hub's identifiers that data is likely to have
 LICENCES = (
@@ -95,7 +95,7 @@ It generates what it has seen and nothing else; now and then a shape that belong
 """
 
 
-def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
+def snapshot_card(preset: str, images_seen: int, metrics: Metrics) -> str:
     """Returns Markdown for a generator of a run that still goes on."""
     return (
         f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"
@@ -103,7 +103,7 @@ def snapshot_card(preset: str, images_seen: int, metrics: Figures) -> str:
     )
 
 
-def _quality(metrics: Figures) -> str:
+def _quality(metrics: Metrics) -> str:
     if not metrics:
         return "## Quality\n\nNot measured.\n"
     rows = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in metrics.items())

@@ -6,12 +6,12 @@ Pure functions, for people: they measure nothing.
 import math
 from datetime import datetime, timedelta
 
-from model.training.presets import Game
+from model.training.presets import Objective
 
 SECONDS = 120.0  # seconds of training after which a forecast is useful
 DIFFERENT = 1.5  # times a rate, from which another forecast is made
 
-# images seen, up to which the modern presets draw so
+# images seen, up to which the modern presets generate so
 STAGES = {
     5_000: "patches of colour",
     15_000: "shapes and colours",
@@ -21,7 +21,7 @@ STAGES = {
 }
 
 
-def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> list[str]:
+def forecast(seen: int, rate: float, left: float, now: datetime, objective: Objective) -> list[str]:
     """Tells how far a run will come that has seen so many images, sees `rate` a second and has so
     many seconds left, and what pictures look like then.
     """
@@ -34,9 +34,11 @@ def forecast(seen: int, rate: float, left: float, now: datetime, game: Game) -> 
         f"{minutes // 60}:{minutes % 60:02d} hours (about {when}), this run will have seen about "
         f"{_round(total)}"
     ]
-    if game != "modern":
+    if objective != "modern":
         return lines
-    lines.append("what this recipe draws by then; photographs take several times as many images:")
+    lines.append(
+        "what this recipe generates by then; photographs take several times as many images:"
+    )
     before = 0.0
     for most, what in STAGES.items():
         bounds = f"up to {most:,}" if most < math.inf else f"beyond {before:,}"

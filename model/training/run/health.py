@@ -32,7 +32,7 @@ Faults = dict[str, str]
 
 def of_stats(rows: Sequence[Mapping[str, float]], config: TrainConfig, pictures: int) -> Faults:
     """Judges the losses of the last steps, once there are WINDOW rows of them."""
-    if config.game != "modern" or len(rows) < WINDOW:
+    if config.objective != "modern" or len(rows) < WINDOW:
         return {}
     loss_d, loss_g, real, fake = (
         float(np.median([row[name] for row in rows]))
@@ -80,7 +80,7 @@ def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
     """Judges the spread of generated pictures, as a share of that of real ones."""
     if seen < EARLY or share >= ALIKE:
         return {}
-    gamma = ["a larger --gamma"] if config.game in PENALISED else []
+    gamma = ["a larger --gamma"] if config.objective in PENALISED else []
     return {
         "alike": f"the generated pictures are alike ({share:.0%} of the distance between real "
         "ones): the generator is collapsing. Ship `best`, or start anew with "
@@ -88,15 +88,15 @@ def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
     }
 
 
-def of_figures(
+def of_metrics(
     rows: Sequence[Mapping[str, float]], name: str, config: TrainConfig, pictures: int
 ) -> Faults:
     """Judges the quality metric of that name, at every STUCK-th snapshot after the best."""
-    figures = [(row[name], row["images_seen"]) for row in rows if name in row]
-    since = len(figures) - 1 - min(range(len(figures)), key=lambda at: figures[at])
+    found = [(row[name], row["images_seen"]) for row in rows if name in row]
+    since = len(found) - 1 - min(range(len(found)), key=lambda at: found[at])
     if not since or since % STUCK:
         return {}
-    images, passes = figures[-1][1] - min(figures)[1], figures[-1][1] / pictures
+    images, passes = found[-1][1] - min(found)[1], found[-1][1] / pictures
     text = f"not better for {images:,.0f} images, {since} snapshots; ship `best`, or stop"
     if passes > MEMORISED and _few(config, pictures):
         text += (
@@ -109,9 +109,9 @@ def of_figures(
 def _slower(config: TrainConfig) -> list[str]:
     """Returns options for smaller steps; with the loss `article` only the batch can change."""
     rate = f"--learning-rate {config.learning_rate / 2:g} (now {config.learning_rate:g})"
-    return [rate] * (config.game != "article") + [f"--batch {2 * config.batch}"]
+    return [rate] * (config.objective != "article") + [f"--batch {2 * config.batch}"]
 
 
 def _few(config: TrainConfig, pictures: int) -> bool:
     """Returns whether a set is small, and could be augmented more."""
-    return config.game in PENALISED and pictures < FEW and config.augmentation < AUGMENT
+    return config.objective in PENALISED and pictures < FEW and config.augmentation < AUGMENT

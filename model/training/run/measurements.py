@@ -10,7 +10,7 @@ from typing import Any
 
 MEASUREMENTS = "measurements.jsonl"
 
-Figures = dict[str, float | int | list[int]]
+Metrics = dict[str, float | int | list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Measured:
     data_sha256: str  # all real pictures
 
 
-def recall(run_dir: Path, measured: Measured, images: int | None) -> tuple[int, Figures] | None:
+def recall(run_dir: Path, measured: Measured, images: int | None) -> tuple[int, Metrics] | None:
     """Returns the metrics of an earlier measurement with so many generated pictures, or with the
     most where `images` is None, and that number; None where there is none.
     """
@@ -38,7 +38,7 @@ def recall(run_dir: Path, measured: Measured, images: int | None) -> tuple[int, 
     return row["images"], row["metrics"]
 
 
-def keep(run_dir: Path, measured: Measured, images: int, metrics: Figures) -> None:
+def keep(run_dir: Path, measured: Measured, images: int, metrics: Metrics) -> None:
     """Keeps a measurement in the run's folder, where that can be written."""
     row = {"measured": asdict(measured), "images": images, "metrics": metrics}
     with suppress(OSError), (run_dir / MEASUREMENTS).open("a") as stream:

@@ -1,4 +1,4 @@
-"""The house: who may import whom, and that importing does no work."""
+"""The structure of the code: who may import whom, and that importing does no work."""
 
 import ast
 import os

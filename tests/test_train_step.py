@@ -1,5 +1,5 @@
-"""The modern game, piece by piece: losses in closed form, penalties by hand, augmentation as the
-linear map it is, schedules and batches as functions of the step alone.
+"""The modern objective, piece by piece: losses in closed form, penalties by hand, augmentation as
+the linear map it is, schedules and batches as functions of the step alone.
 """
 
 import math
@@ -191,7 +191,7 @@ def test_pictures_are_mirrored_only_where_asked() -> None:
     assert 0 < left[1].sum() < len(turned)
 
 
-# --- the game ---
+# --- the steps ---
 
 
 def moved(networks: Networks, before: Networks) -> tuple[bool, bool]:
@@ -205,9 +205,9 @@ def moved(networks: Networks, before: Networks) -> tuple[bool, bool]:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("game", ["relativistic", "hinge"])
-def test_step_moves_both_players(game: str, bf16: bool) -> None:
-    config = replace(MODERN, game=game, bf16=bf16)  # type: ignore[arg-type]
+@pytest.mark.parametrize("objective", ["relativistic", "hinge"])
+def test_step_moves_both_networks(objective: str, bf16: bool) -> None:
+    config = replace(MODERN, objective=objective, bf16=bf16)  # type: ignore[arg-type]
     networks, before = new_networks(config, CPU, 0), new_networks(config, CPU, 0)
     batches = Batches(config, colours(), CPU)
     stats = train_step(networks, batches(0), config, 0)
@@ -281,7 +281,11 @@ def test_first_modern_presets_are_what_they_were() -> None:
     for side in (32, 64, 128):
         preset = PRESETS[f"modern-{side}-v1"]
         config = preset.config
-        assert (config.prior, config.game, config.betas) == ("normal", "relativistic", (0.0, 0.9))
+        assert (config.prior, config.objective, config.betas) == (
+            "normal",
+            "relativistic",
+            (0.0, 0.9),
+        )
         assert (config.learning_rate, config.final_rate_share) == (2e-4, 0.25)
         assert (config.final_beta2, config.ema_half_life, config.ema_ramp) == (0.99, 5e5, 0.05)
         assert config.final_gamma == pytest.approx(config.gamma / 10)

@@ -27,9 +27,9 @@ from model.samplers.sampler import Sampler
 from model.training.datasets.dataset import Dataset, Split
 from model.training.run.progress import Progress, Say, silent
 
-FIRST_SEED = 1_000_000  # evaluation draws these seeds and the ones after it
+FIRST_SEED = 1_000_000  # evaluation takes these seeds and the ones after them
 CONFIDENT = 0.9
-DRAWN_AT_ONCE = 256
+GENERATED_AT_ONCE = 256
 TIMED = 32  # pictures whose time is taken for a forecast
 LOOKED_AT_ONCE = 2048  # pictures that a feature network is given
 NEIGHBOUR_IMAGES = 5000  # real and generated pictures in precision, recall, density and coverage
@@ -58,7 +58,7 @@ EXPLANATIONS = {
 }
 
 Rows = Callable[[range], NDArray[np.float32]]  # seeds to rows of a generator's input
-Figures = dict[str, float | int | list[int]]
+Metrics = dict[str, float | int | list[int]]
 
 
 class FeatureNetwork(Protocol):
@@ -171,21 +171,21 @@ def evaluate(
     train: Features | None = None,
     classes: tuple[str, ...] = (),
     say: Say = silent,
-) -> Figures:
+) -> Metrics:
     """Computes all metrics of `count` generated pictures; each one's name says how it was taken.
 
     `train` are features of the training pictures, for the nearness to them; `classes` are those
-    that the generator draws.
+    that the generator has.
     """
     network = real.network
     features, probabilities = _of_generated(network, sampler, rows, count, say)
-    figures: Figures = {**compare(real, features, say=say)}
+    metrics: Metrics = {**compare(real, features, say=say)}
     if train is not None and real.held_out is not None:
-        figures |= _nearness(network, features, train, real.held_out, say)
+        metrics |= _nearness(network, features, train, real.held_out, say)
     if network.classes:
         asked = _asked(rows, count, classes, network.classes)
-        figures |= _of_classes(network, probabilities, asked)
-    return figures
+        metrics |= _of_classes(network, probabilities, asked)
+    return metrics
 
 
 def least_seconds(
@@ -201,8 +201,8 @@ def least_seconds(
         times.append(time.monotonic())
         network(pixels)
         times.append(time.monotonic())
-    drawing, looking = times[1] - times[0], times[2] - times[1]
-    return (generated * drawing + (generated + real) * looking) / TIMED
+    generating, looking = times[1] - times[0], times[2] - times[1]
+    return (generated * generating + (generated + real) * looking) / TIMED
 
 
 def compare(
@@ -219,7 +219,7 @@ def compare(
 def _of_generated(
     network: FeatureNetwork, sampler: Sampler, rows: Rows, count: int, say: Say
 ) -> tuple[Features, NDArray[np.float32]]:
-    return look(network, draw(sampler, rows, count, say), "features of generated pictures", say)
+    return look(network, generate(sampler, rows, count, say), "features of generated pictures", say)
 
 
 def explain(name: str) -> str:
@@ -264,29 +264,29 @@ def _nearness(
     progress = Progress("nearest training pictures", blocks, say)
     near = nearness(train, held_out, few, progress.done)
     counts = f"{_thousands(len(few))}_test{_thousands(len(held_out))}_train{_thousands(len(train))}"
-    figures = {f"nearest_ratio_{counts}_{network.name}": round(near.ratio, 4)}
+    metrics = {f"nearest_ratio_{counts}_{network.name}": round(near.ratio, 4)}
     if len(held_out) >= FEW_TEST_IMAGES:  # fewer have no percentiles
         close = f"nearest_below{CLOSE * 100:.0f}pc_{counts}_{network.name}"
-        figures[close] = round(near.close, 4)
-    return figures
+        metrics[close] = round(near.close, 4)
+    return metrics
 
 
 def _of_classes(
     network: FeatureNetwork, probabilities: NDArray[np.float32], asked: NDArray[np.int64] | None
-) -> Figures:
+) -> Metrics:
     through = f"{_thousands(len(probabilities))}_{network.name}"
     called, count = probabilities.argmax(1), len(network.classes)
-    figures: Figures = {
+    metrics: Metrics = {
         f"confident{through}": round(float((probabilities.max(1) > CONFIDENT).mean()), 4),
     }
     if asked is not None:
         right = called == asked
         shares = np.bincount(asked, right, count) / np.bincount(asked, minlength=count).clip(1)
-        figures[f"class_right{through}"] = round(float(right.mean()), 4)
-        figures[f"class_right_percent{through}"] = [round(100 * share) for share in shares]
-    figures[f"class_histogram{through}"] = np.bincount(called, minlength=count).tolist()
-    figures[f"classifier_test_accuracy_{network.name}"] = round(network.test_accuracy, 4)
-    return figures
+        metrics[f"class_right{through}"] = round(float(right.mean()), 4)
+        metrics[f"class_right_percent{through}"] = [round(100 * share) for share in shares]
+    metrics[f"class_histogram{through}"] = np.bincount(called, minlength=count).tolist()
+    metrics[f"classifier_test_accuracy_{network.name}"] = round(network.test_accuracy, 4)
+    return metrics
 
 
 def _asked(
@@ -301,13 +301,13 @@ def _asked(
     return np.array([known.index(classes[class_]) for class_ in drawn], np.int64)
 
 
-def draw(sampler: Sampler, rows: Rows, count: int, say: Say = silent) -> NDArray[np.uint8]:
+def generate(sampler: Sampler, rows: Rows, count: int, say: Say = silent) -> NDArray[np.uint8]:
     """Generates the pictures of a measurement: of the seeds from FIRST_SEED on."""
     seeds, pixels = range(FIRST_SEED, FIRST_SEED + count), []
     progress = Progress(f"generating {count:,} pictures to measure", count, say)
-    for start in range(0, count, DRAWN_AT_ONCE):
-        pixels.append(sampler(rows(seeds[start : start + DRAWN_AT_ONCE])))
-        progress.done(DRAWN_AT_ONCE)
+    for start in range(0, count, GENERATED_AT_ONCE):
+        pixels.append(sampler(rows(seeds[start : start + GENERATED_AT_ONCE])))
+        progress.done(GENERATED_AT_ONCE)
     return np.concatenate(pixels)
 
 
