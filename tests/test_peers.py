@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks import servers
+from benchmarks.load import Cell
 from benchmarks.peers.kinds import DEFAULT, KINDS, RUNTIMES, choose, title
+from benchmarks.results import Results, ServingPart, this_machine
 from benchmarks.servers import CHECKED_SEEDS, LEVELS, Kind, ServerFailed, levels_off, running
+from benchmarks.serving import Measured
+from benchmarks.tables import text_of
 from model.encoding.png import encode_png
 
 
@@ -79,3 +83,25 @@ def test_every_runtime_has_a_title_and_a_file() -> None:
 def test_absent_peer_is_known_by_its_package() -> None:
     assert not replace(KINDS["naive"], package="no_such_package").installed
     assert not replace(KINDS["naive"], probe=("no-such-program",)).installed
+
+
+@pytest.fixture
+def measured() -> Results:
+    def of(server: str, speed: float) -> Measured:
+        cell = Cell(64, 100, 0, speed, 9.44, 9.9, 31.6, 40.0, 0.5, 1.0)
+        return Measured(
+            server=server, noop=False, ready_seconds=1.26, idle_cores=0.0, memory=2**28,
+            processes=1, cells=[cell],
+        )  # fmt: skip
+
+    part = ServingPart(
+        machine=this_machine(), seconds=1, rounds=1, skipped=[],
+        servers=[of("ours:1", 800.4), of("mosec@onnx", 900.0)],
+    )  # fmt: skip
+    return Results(serving=part)
+
+
+def test_rows_for_the_documentation_say_who_is_best(measured: Results) -> None:
+    rows = text_of(measured, ["serving"]).splitlines()
+    assert "| **ganserve**, 1 thread | 800 (9.4 / 32) | 256 | 1.3 |" in rows
+    assert "| mosec, ONNX Runtime on our file | **900** (9.4 / 32) | 256 | 1.3 |" in rows
