@@ -57,15 +57,16 @@ def test_levels_off_is_the_greatest_difference() -> None:
 
 
 def test_words_choose_threads_and_runtime() -> None:
-    kinds = choose("ours:1, mosec@onnx, mosec:2@ours")
+    kinds = choose("ours:1, mosec@onnx, mosec:2@ours,node")
     assert [(kind.name, kind.threads, kind.runtime) for kind in kinds] == [
         ("ours:1", 1, "ours"),
         ("mosec@onnx", 1, "onnx"),
         ("mosec:2@ours", 2, "ours"),
+        ("node", 1, "onnx"),
     ]
 
 
-@pytest.mark.parametrize("word", ["other", "mosec:two", "mosec@other", "ours@onnx"])
+@pytest.mark.parametrize("word", ["other", "mosec:two", "mosec@other", "node@torch", "ours@onnx"])
 def test_word_of_no_server_is_refused(word: str) -> None:
     with pytest.raises(ArgumentTypeError, match=word):
         choose(f"naive,{word}")
@@ -82,7 +83,7 @@ def test_every_runtime_has_a_title_and_a_file() -> None:
 
 def test_absent_peer_is_known_by_its_package() -> None:
     assert not replace(KINDS["naive"], package="no_such_package").installed
-    assert not replace(KINDS["naive"], probe=("no-such-program",)).installed
+    assert not replace(KINDS["node"], probe=("no-such-program",)).installed
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from benchmarks.servers import OURS, Kind
 
+NODE = "benchmarks/peers/node"
 RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime on our file", "ours": "our sampler"}
 BENTOML = ("-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}")
 
@@ -56,6 +57,28 @@ KINDS = {
             path="/",
             post=True,
             package="ray",
+        ),
+        Kind(
+            name="ray-haproxy",
+            title="Ray Serve behind HAProxy",
+            command=("-m", "benchmarks.peers.ray_server"),
+            path="/",
+            post=True,
+            package="ray_haproxy",
+            environment={
+                "RAY_SERVE_ENABLE_HA_PROXY": "1",
+                "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            },
+        ),
+        Kind(
+            name="node",
+            title="Node (fastify)",
+            command=(f"{NODE}/server.js",),
+            program="node",
+            package="fastify or onnxruntime-node",
+            probe=("npm", "ls", "--prefix", NODE),
+            runtimes=("onnx",),
+            runtime="onnx",
         ),
     )
 }
