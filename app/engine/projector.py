@@ -65,10 +65,16 @@ class Projector:
         loop = asyncio.get_running_loop()
         try:
             while report := await loop.run_in_executor(self._thread, next, found, None):
+                if report.step == report.steps:
+                    break
                 yield report
         finally:
             # after the step that is under way, if one is
-            loop.run_in_executor(self._thread, _end, found).add_done_callback(self.give_place_up)
+            ended = loop.run_in_executor(self._thread, _end, found)
+            ended.add_done_callback(self.give_place_up)
+        await ended  # whoever has the last report finds the place free
+        if report:
+            yield report
 
     def stop(self) -> None:
         """Lets the thread end after its step."""
