@@ -139,20 +139,10 @@ class NullLog(RunLog):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def _nothing(self, *_: Any, **__: Any) -> None:
         """Writes nothing."""
 
-    def warn(self, kind: str, text: str) -> None:
-        """Writes nothing."""
-
-    def progress(self, images_seen: int) -> None:
-        """Writes nothing."""
-
-    def stats(self, row: Row) -> None:
-        """Writes nothing."""
-
-    def metrics(self, row: Mapping[str, float | int]) -> None:
-        """Writes nothing."""
+    say = warn = progress = stats = metrics = _nothing
 
 
 def seconds_spent(run_dir: Path, images_seen: int) -> float:
