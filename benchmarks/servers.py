@@ -2,11 +2,14 @@
 
     Kind (how to start it, how to ask it) -> Server (a running one) -> Usage (CPU seconds, bytes)
 
+None is measured before it has answered the right pictures, which our sampler draws here.
+
 A server may be many processes, some of which leave the family tree; each carries a mark in its
 environment, and all that carry it are counted and, in the end, stopped.
 """
 
 import contextlib
+import functools
 import http.client
 import io
 import json
@@ -22,11 +25,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 from PIL import Image
 
-from model.generator_file import CONFIG
+from benchmarks.noop import NoopGenerator, shipped_digits
+from model.generator_file import read_generator_file
 from model.generators import ZOO
+from model.samplers.onnx_file import write_onnx
+from model.samplers.sampler import GOLDEN_LEVELS, load_sampler
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
@@ -34,6 +42,8 @@ MARK = "BENCHMARKED_SERVER"
 START_SECONDS = 300.0
 STOP_SECONDS = 15.0  # to end by itself
 ORPHAN_SECONDS = 2.0  # for what is left when the first process has ended
+CHECKED_SEEDS = (1, 2)
+LEVELS = 1  # of 255 that runtimes may differ by in float32, whose sums end in other last bits
 
 
 class ServerFailed(Exception):
@@ -45,21 +55,27 @@ class Kind:
     """One serving system: how it is started and asked."""
 
     name: str
-    command: tuple[str, ...]  # after the interpreter
+    title: str  # in the tables of the documentation
+    command: tuple[str, ...]  # after the program
     noop_command: tuple[str, ...] = ()  # where NOOP=1 is not enough
     path: str = "/generate"
     post: bool = False  # {"seed": N} as a JSON body, else ?seed=N
     package: str = "fastapi"  # what must be installed
-    python: str = sys.executable
+    program: str = sys.executable
+    probe: tuple[str, ...] = ()  # succeeds where it is installed; () asks Python for the package
+    environment: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = 1  # of one batch; None leaves it to the server
-    runtime: str = "torch"  # of a peer; "ours" is the service's own sampler
+    runtimes: tuple[str, ...] = ("torch", "onnx", "ours")  # see peers/generator.py
+    runtime: str = "torch"  # one of them
 
     @property
     def installed(self) -> bool:
-        """Whether its interpreter finds its package."""
-        probe = f"import importlib.util as u, sys; sys.exit(u.find_spec({self.package!r}) is None)"
+        """Whether its program finds its package."""
+        find = f"import importlib.util as u, sys; sys.exit(u.find_spec({self.package!r}) is None)"
+        probe = self.probe or (self.program, "-c", find)
         with contextlib.suppress(OSError):
-            return subprocess.run([self.python, "-c", probe], check=False).returncode == 0
+            done = subprocess.run(probe, cwd=ROOT, capture_output=True, check=False)
+            return done.returncode == 0
         return False
 
     def request(self, seed: int) -> tuple[str, str, str | None]:
@@ -71,9 +87,12 @@ class Kind:
 
 OURS = Kind(
     name="ours",
+    title="**ganserve**",
     command=("-m", "app"),
     noop_command=("-m", "benchmarks.ours_noop"),
     threads=None,
+    runtimes=("ours",),
+    runtime="ours",
 )
 
 
@@ -95,10 +114,15 @@ class Server:
     """A running server; made by `running`."""
 
     def __init__(
-        self, kind: Kind, port: int, process: "subprocess.Popen[bytes]", mark: str, side: int
+        self,
+        kind: Kind,
+        port: int,
+        process: "subprocess.Popen[bytes]",
+        mark: str,
+        right: NDArray[np.uint8],
     ):
         self.kind, self.port, self.process, self._mark = kind, port, process, mark
-        self._side = side  # pixels of a picture's
+        self._right = right  # pictures (N, side, side, C) of CHECKED_SEEDS
         self.ready_seconds = 0.0
 
     @property
@@ -160,15 +184,15 @@ class Server:
             raise ServerFailed(f"{self.kind.name}: {answer.status} {content[:200]!r}")
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             image.load()
-            if image.size != (self._side, self._side):
+            if image.size != self._right.shape[1:3]:
                 raise ServerFailed(f"{self.kind.name}: a picture of {image.size}")
         return content
 
     def wait_until_ready(self, log: Path) -> None:
-        """Until the first picture; two seeds must differ and one must repeat.
+        """Until the first picture; it must repeat, and show what our sampler draws of its seed.
 
         Raises:
-            ServerFailed: it ended, took too long, or its pictures break that law.
+            ServerFailed: it ended, took too long, or its pictures are others.
         """
         begin = time.monotonic()
         while True:
@@ -179,12 +203,20 @@ class Server:
                 tail = log.read_text(errors="replace")[-1500:]
                 raise ServerFailed(f"{self.kind.name}: no picture in {START_SECONDS} s\n{tail}")
             with contextlib.suppress(OSError, ServerFailed):
-                first = self.picture(1)
+                first = self.picture(CHECKED_SEEDS[0])
                 break
             time.sleep(0.05)
         self.ready_seconds = time.monotonic() - begin
-        if self.picture(1) != first or self.picture(2) == first:
-            raise ServerFailed(f"{self.kind.name}: pictures do not follow their seeds")
+        if self.picture(CHECKED_SEEDS[0]) != first:
+            raise ServerFailed(f"{self.kind.name}: a seed has two pictures")
+        precision = os.environ.get("GAN_PRECISION", "fp32") if self.kind.runtime == "ours" else ""
+        allowed = GOLDEN_LEVELS["bf16"] if precision == "bf16" else LEVELS
+        for seed, right in zip(CHECKED_SEEDS, self._right, strict=True):
+            off = levels_off(self.picture(seed), right)
+            if off > allowed:
+                raise ServerFailed(
+                    f"{self.kind.name}: the picture of seed {seed} is {off} of 255 levels off"
+                )
 
     def stop(self) -> None:
         """Asks it to end, then makes sure that nothing of it is left."""
@@ -210,9 +242,8 @@ def running(
     shown should it not start. The peers draw digits alone.
 
     Raises:
-        ServerFailed: it does not become ready.
+        ServerFailed: it does not become ready, or answers the wrong pictures.
     """
-    side = json.loads((ZOO / generator / CONFIG).read_text())["crop"]
     port, mark = free_port(), secrets.token_hex(8)
     environment = os.environ | {
         MARK: mark,
@@ -225,6 +256,7 @@ def running(
         "DO_NOT_TRACK": "1",
         "BENTOML_DO_NOT_TRACK": "True",
         "RAY_USAGE_STATS_ENABLED": "0",
+        **kind.environment,
     }
     if kind.threads is not None:
         for name in ("THREADS", "OMP_NUM_THREADS", "GAN_THREADS"):
@@ -232,11 +264,13 @@ def running(
     command = kind.noop_command if noop and kind.noop_command else kind.command
     words = [word.replace("{port}", str(port)) for word in command]
     with tempfile.TemporaryDirectory() as folder:
+        if kind.runtime == "onnx":
+            environment |= onnx_files(generator, Path(folder))
         log = log or Path(folder) / "log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [kind.python, *words],
+                [kind.program, *words],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -244,12 +278,37 @@ def running(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(kind, port, process, mark, side)
+        server = Server(kind, port, process, mark, right_pictures(generator, noop))
         try:
             server.wait_until_ready(log)
             yield server
         finally:
             server.stop()
+
+
+@functools.cache
+def right_pictures(generator: str, noop: bool) -> NDArray[np.uint8]:
+    """The pictures (N, side, side, C) of CHECKED_SEEDS, with or without the network."""
+    file = read_generator_file(ZOO / generator)
+    draw = NoopGenerator() if noop else load_sampler(file, "cpu")
+    return draw(file.config.rows(CHECKED_SEEDS))
+
+
+def levels_off(content: bytes, right: NDArray[np.uint8]) -> int:
+    """The greatest difference of a PNG file from a picture (side, side, C), of 255 levels."""
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        pixels = np.asarray(image).reshape(right.shape)
+    return int(np.abs(pixels.astype(int) - right).max())
+
+
+def onnx_files(generator: str, folder: Path) -> dict[str, str]:
+    """Writes what a peer needs that runs the ONNX file; returns the variables that name it. DIGITS
+    are raw pixels to answer without the network, for peers that cannot import `noop.py`.
+    """
+    model, digits = folder / "model.onnx", folder / "digits"
+    write_onnx(read_generator_file(ZOO / generator), model)
+    digits.write_bytes(shipped_digits().tobytes())
+    return {"ONNX_FILE": str(model), "DIGITS": str(digits)}
 
 
 def free_port() -> int:

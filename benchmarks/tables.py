@@ -1,8 +1,9 @@
-"""Results as Markdown: one table a part, the ratios at the end."""
+"""Results as Markdown: one table a part, rows for `docs/figures.md`, the ratios at the end."""
 
 from collections.abc import Sequence
 
 from benchmarks.generator import best_raw
+from benchmarks.peers import kinds
 from benchmarks.ratios import ratios
 from benchmarks.results import EncodersPart, GeneratorPart, Machine, OverloadPart, Results
 
@@ -24,6 +25,8 @@ def text_of(results: Results, wanted: Sequence[str]) -> str:
         parts.append(_serving(results))
     if results.overload and "overload" in wanted:
         parts.append(_overload(results.overload))
+    if results.serving and "serving" in wanted:
+        parts.append(_figures(results))
     found = ratios(results)
     if found:
         rows = [[ratio.name, f"{ratio.value:.2f}", ratio.how] for ratio in found]
@@ -72,6 +75,43 @@ def _serving(results: Results) -> str:
                     f"({row.runtime}, {row.precision}, {row.threads} thread(s))."
                 )
     return "\n\n".join([*lines, *_skipped(part.skipped)])
+
+
+def _figures(results: Results) -> str:
+    """The serving part as `docs/figures.md` shows it; the best of each column is bold."""
+    assert results.serving is not None
+    lines = ["## Rows for docs/figures.md"]
+    for noop, what in ((False, "requests/s"), (True, "without the network: requests/s")):
+        servers = [measured for measured in results.serving.servers if measured.noop == noop]
+        if not servers:
+            continue
+        best = [
+            max(cell.requests_per_second for cell in column)
+            for column in zip(*(measured.cells for measured in servers), strict=True)
+        ]
+        rows = []
+        for measured in servers:
+            cells = []
+            for cell, most in zip(measured.cells, best, strict=True):
+                speed = f"{cell.requests_per_second:.0f}"
+                speed = f"**{speed}**" if cell.requests_per_second == most else speed
+                cells.append(f"{speed} ({_short(cell.p50_ms)} / {_short(cell.p99_ms)})")
+            memory = f"{measured.memory / 2**20:.0f}"
+            ready = f"{measured.ready_seconds:.1f}"
+            rows.append([kinds.title(measured.server), *cells, memory, ready])
+        clients = [cell.clients for cell in servers[0].cells]
+        head = [
+            f"{what} (p50 / p99 ms)",
+            *(f"{count} client{'s' * (count > 1)}" for count in clients),
+            "MiB",
+            "ready s",
+        ]
+        lines.append(table(head, rows))
+    return "\n\n".join(lines)
+
+
+def _short(ms: float) -> str:
+    return f"{ms:.1f}" if ms < 10 else f"{ms:.0f}"
 
 
 def _generator(part: GeneratorPart) -> str:

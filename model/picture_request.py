@@ -258,16 +258,18 @@ class Mix(Source):
         rows = config.rows([seed for seed, _ in self.parts], changes.place(config))
         shares = np.array([weight for _, weight in self.parts], np.float32)
         total: Rows = (shares[:, None] * rows).sum(axis=0, dtype=np.float32)[None]
-        classes = total[:, config.network.z_dim :]
-        if classes.size:
-            whole = float(classes.sum())
-            if changes.class_ is None and abs(whole) < LEAST_SHARE:
-                raise _open_class("mix", config)
-            classes /= np.float32(whole)
+        own = slice(config.network.z_dim, None)
+        if changes.class_ is not None:
+            total[:, own] = rows[:1, own]
+        elif config.network.classes:
+            self.check(file, changes)
+            total[:, own] /= total[:, own].sum()
         return changes.apply(file, total)
 
     def check(self, file: GeneratorFile, changes: Changes) -> None:
-        self.rows(file, changes)
+        whole = sum(weight for _, weight in self.parts)
+        if file.config.network.classes and changes.class_ is None and abs(whole) < LEAST_SHARE:
+            raise _open_class("mix", file.config)
 
     def words(self, config: GeneratorConfig) -> Words:
         """Returns its words in a recipe, such as 3:1,8:-1."""

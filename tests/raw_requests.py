@@ -3,6 +3,7 @@ any number of mutations of them; and what they may be answered with.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterable, Iterator
 
@@ -257,7 +258,8 @@ async def answer(port: int, request: bytes, ends: bool = False) -> bytes:
         try:
             writer.write(request)
             if ends:
-                writer.write_eof()
+                with contextlib.suppress(OSError):  # the server has ended the connection already
+                    writer.write_eof()
             while part := await reader.read(2**16):
                 parts.append(part)
         except (ConnectionResetError, BrokenPipeError):

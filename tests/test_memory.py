@@ -3,25 +3,37 @@ the event loop.
 """
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from app.engine.memory import MIB, MemoryBudget
 from app.main import create_app
 from app.monitoring.request_context import current, facts_of
-from app.parameters.limits import Streams
+from app.parameters.bodies import parse
+from app.parameters.limits import DEFAULT, Streams, body_memory
+from app.parameters.picture_parameters import read_list
+from app.parameters.schemas import GenerateBody
 from app.responses.problems import InvalidRequest, QueueFull
+from app.server.disconnection import BELL, Bell
 from app.settings import Settings
 from model.encoding.animations import ANIMATIONS, HAS_VIDEO
 from model.encoding.formats import STILLS
+from model.generator_file import read_generator_file
+from model.recipes import RecipeError
 from tests.services import problem_of
 
 HELD_CPU_SECONDS = 0.25  # the loop's thread in one callback; a slow machine takes a tenth
@@ -70,6 +82,49 @@ def test_one_client_takes_no_more_than_its_share_but_with_its_first_request() ->
 def test_request_that_could_never_have_its_memory_is_refused_for_good() -> None:
     with pytest.raises(InvalidRequest, match="allowed: up to 1 MiB"):
         MemoryBudget(MIB).reserve(MIB + 1)
+
+
+MANY = 2000  # recipes; bodies of all that are allowed take as much a recipe
+BODIES: dict[str, dict[str, Any]] = {
+    "seeds": {"recipes": [{"seed": 1}] * MANY},
+    "large-seeds": {"recipes": [{"seed": 2**62 + number} for number in range(MANY)]},
+    "names": {"recipes": [{"name": "a"}] * MANY},
+    "edits": {"recipes": [{"seed": 1, "edit": "d0:1"}] * MANY},
+    "mixes-of-one": {"recipes": [{"mix": "1"}] * MANY},
+    "mixes-of-four": {"recipes": [{"mix": "1,1,1,1"}] * MANY},
+    "mixes-of-many": {"recipes": [{"mix": ",".join(["1"] * 32)}] * (MANY // 8)},
+    "mixes-of-large-seeds": {"recipes": [{"mix": f"{2**62}:0.25,{2**62}:1"}] * MANY},
+    "mixes-as-lists": {"recipes": [{"mix": [{"seed": 1}] * 4}] * MANY},
+    "planes": {"recipes": [{"plane": {"seeds": [1, 2, 3, 4], "x": 0, "y": 1}}] * MANY},
+    "latents": {"z": [[0] * 8] * MANY},
+    "recipes-of-latents": {"recipes": [{"z": [0] * 8}] * MANY},
+    "list-of-seeds": {"seeds": [2**62] * MANY},
+    "text-of-seeds": {"seeds": ",".join(["1"] * MANY)},
+    "refused": {"recipes": [{}] * MANY},
+    "refused-mixes": {"recipes": [{"mix": [{"a": 0}] * 4}] * MANY},
+    "refused-latents": {"z": [[]] * 30 * MANY},
+    "unknown": {"a": [{"": 0}] * 14 * MANY},
+    "names-of-one-object": {str(number): 0 for number in range(8 * MANY)},
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_body_takes_no_more_memory_than_is_reserved_for_it(
+    kind: str, generator_folder: Path
+) -> None:
+    file = read_generator_file(generator_folder)
+    content = json.dumps(BODIES[kind], separators=(",", ":")).encode()
+    assert len(content) <= DEFAULT.max_body
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with suppress(RequestValidationError, RecipeError):
+            parameters = parse(GenerateBody, content)
+            _ = parameters, read_list(file, parameters)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= body_memory(len(content), content.count(b"{"), MANY)
 
 
 def test_streams_are_shared_among_clients() -> None:
@@ -128,6 +183,60 @@ def test_every_road_gives_back_what_it_has_taken(
         client.post("/generate", json=ask)
     assert budget.taken == 0
     assert most > 0 or road == "refused-early"
+
+
+def leave(client: TestClient, ask: Any) -> None:
+    """Asks, and goes away with the answer's first part."""
+    bell, gone = Bell(), asyncio.Event()
+    path, _, query = (ask if isinstance(ask, str) else "/generate").partition("?")
+    content = b"" if isinstance(ask, str) else json.dumps(ask).encode()
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST" if content else "GET",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("192.0.2.1", 1),
+        "extensions": {BELL: bell},
+    }
+    messages = [{"type": "http.request", "body": content}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message.get("body"):
+            gone.set()
+            bell.ring()
+
+    assert client.portal is not None
+    client.portal.call(client.app, scope, receive, send)
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_client_that_leaves_leaves_no_pictures_to_the_garbage_collector(
+    client: TestClient, road: str
+) -> None:
+    ask = ROADS[road]
+    if isinstance(ask, str):
+        ask = ask.format(id=client.get("/models").json()["default"])
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        leave(client, ask)
+        gc.collect()
+        held = gc.get_referents(*gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    budget: MemoryBudget = client.app.state.bounds.memory  # type: ignore[attr-defined]
+    assert budget.taken == 0
+    kept = [(type(entry), sys.getsizeof(entry)) for entry in held]
+    assert not [size for kind, size in kept if kind in (bytes, np.ndarray) and size > 500]
 
 
 def test_full_memory_is_429_and_told_when_to_come_again(client: TestClient) -> None:

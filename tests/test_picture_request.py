@@ -64,6 +64,18 @@ def test_python_draws_what_the_service_drew(
         assert np.array_equal(drawn[..., 0], np.asarray(image))
 
 
+@pytest.mark.parametrize("mix", ["1:1,2:-1", "1:0", "1:2,2:-1,3:-1", "1:1,2:1", "5:-10"])
+def test_mix_with_a_chosen_class_has_that_class_and_is_finite(
+    pets: PretrainedGenerator, mix: str
+) -> None:
+    request = from_words(pets.config, {"mix": mix, "class": "dog"})
+    rows: Any = request.rows(pets.file)
+    assert np.isfinite(rows).all()
+    assert rows[0, pets.config.network.z_dim :].tolist() == [
+        float(name == "dog") for name in pets.config.classes
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -220,6 +220,28 @@ def test_bell_rings_for_every_request_of_a_lost_connection_and_for_no_other() ->
     asyncio.run(main())
 
 
+def test_bell_is_heard_by_who_begins_to_listen_after_the_connection_was_lost() -> None:
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        watch = watching(scope, receive)
+        with watch(lambda: heard.append("first")):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)  # the connection is lost, and nobody listens
+        with watch(lambda: heard.append("later")):
+            pass
+
+    async def main() -> None:
+        async with connection(app) as (line, _):
+            line.data_received(GET)
+            await asyncio.sleep(0.01)
+        while "later" not in heard:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT))
+    assert heard == ["later"]
+
+
 def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
     async def main() -> bool:
         asked, gone = asyncio.Event(), asyncio.Event()

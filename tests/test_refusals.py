@@ -53,7 +53,7 @@ QUERIES = {
     "mix-and-columns": ("/generate?mix=1,2&columns=2", "from 1 to n (1)"),
     "mix-of-names": ("/generate?mix=ada:1,bob:-1", "each seed a whole number"),
     "mix-heavy": ("/generate?mix=1:10.5", "each weight from -10 to 10"),
-    "mix-of-a-seed-too-large": (f"/generate?mix=1,{2**63}:1", f"mix.1.seed: {SEEDS}"),
+    "mix-of-a-seed-too-large": (f"/generate?mix=1,{2**63}:1", f"number below {2**63}"),
     "mix-gap": ("/generate?mix=1,,2", "such as 3:1,8:-1,5"),
     "mix-empty": ("/generate?mix=", "1 to 32 seeds with weights"),
     "mix-of-33": ("/generate?mix=" + ",".join(["1:1"] * 33), "1 to 32 seeds with weights"),

@@ -22,8 +22,10 @@ from app.monitoring.request_context import client_in_progress
 from app.responses.problems import InvalidRequest, QueueFull
 from app.settings import Settings
 
-SMALL_BODY = 16 * 2**10  # bytes for which nothing is reserved
-BODY_FACTOR = 32  # bytes that a byte of a body becomes as Python's objects, at most
+SMALL_BODY = 2 * 2**10  # bytes for which nothing is reserved
+# bytes that a body becomes as Python's objects, at most: each of its bytes, and each of its recipes
+BODY_FACTOR = 32
+RECIPE_BYTES = 1024
 
 
 class Streams:
@@ -116,6 +118,13 @@ def enforced(bounds: Bounds) -> Iterator[None]:
         in_force.reset(token)
 
 
+def body_memory(size: int, objects: int, max_bulk: int) -> int:
+    """Returns the bytes that a body takes at most until it is answered: as bytes, JSON, parameters
+    and picture requests.
+    """
+    return BODY_FACTOR * size + RECIPE_BYTES * min(objects, max_bulk)
+
+
 class BodyLimit:
     """Stops reading a body at its limit, whatever its Content-Length says, and reserves memory for
     what is made of a large one.
@@ -123,24 +132,26 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self._app = app
-        self._limit, self._memory = bounds.max_body, bounds.memory
+        self._limit, self._memory, self._bulk = bounds.max_body, bounds.memory, bounds.max_bulk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seen = 0
+        seen = objects = 0
         reserved: Reservation | None = None
 
         async def counted() -> Message:
-            nonlocal seen, reserved
+            nonlocal seen, objects, reserved
             message = await receive()
-            seen += len(message.get("body", b""))
+            part = message.get("body", b"")
+            seen += len(part)
+            objects += part.count(b"{")
             if seen > self._limit:
                 raise HTTPException(413, f"the body is larger than the {self._limit} bytes allowed")
             if seen > SMALL_BODY:
                 reserved = reserved or self._memory.reserve(0)
-                reserved.resize(BODY_FACTOR * seen)
+                reserved.resize(body_memory(seen, objects, self._bulk))
             return message
 
         try:

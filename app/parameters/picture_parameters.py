@@ -65,7 +65,7 @@ def read_output(parameters: OutputParameters) -> Output:
 def read_source(named: SheetParameters | Recipe) -> Source | None:
     """Reads where a single picture comes from; None where no seed or the like is given."""
     if (mix := named.mix) is not None:
-        return Mix([(part.seed, part.weight) for part in mix])
+        return Mix(mix)
     if (z := getattr(named, "z", None)) is not None:
         return Vector(z)
     if (place := getattr(named, "plane", None)) is not None:

@@ -8,7 +8,7 @@ is allowed. How many there may be of a thing is for the operator to set: see lim
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -208,28 +208,41 @@ class EditText(Mark):
         }
 
 
-class MixText(Mark):
-    """Marks a list of portions: also a text such as 3:1,8:-1, whole numbers and their weights."""
+Weighted = tuple[int, float]  # a seed and its share in a mix
 
-    def check(self, value: Any) -> Any:
+
+class MixText:
+    """Marks seeds with weights: a list of portions, or a text such as 3:1,8:-1."""
+
+    @classmethod
+    def check(cls, value: Any, portions: Callable[[Any], "list[Portion]"]) -> list[Weighted]:
+        # of pairs, for many portions as objects would take ten times the memory
         if not isinstance(value, str):
-            return value
+            return [(portion.seed, portion.weight) for portion in portions(value)]
         most = in_force.get().max_keys
         found = [PORTION.fullmatch(part) for part in value.split(",", most)]
-        if len(found) > most or None in found:
+        mix = [(int(m[1]), float(m[2]) if m[2] else 1.0) for m in found if m]
+        if not len(found) == len(mix) <= most or max(mix)[0] >= SEED_LIMIT:
             raise refusal(
                 f"1 to {most} seeds with weights such as 3:1,8:-1,5 are wanted: each seed a whole "
-                f"number, each weight from {-WEIGHT_BOUND:g} to {WEIGHT_BOUND:g}, or none for 1"
+                f"number below {SEED_LIMIT}, each weight from {-WEIGHT_BOUND:g} to "
+                f"{WEIGHT_BOUND:g}, or none for 1"
             )
-        return [{"seed": int(m[1]), "weight": float(m[2] or 1)} for m in found if m]
+        return mix
 
-    def describe(self, schema: Json) -> Json:
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        portions = handler.generate_schema(Portions)
+        return core_schema.no_info_wrap_validator_function(self.check, portions)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         part, most = PORTION.pattern, in_force.get().max_keys
         text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
         return {
             "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
             "3 - 8 + 5. In JSON also a list of objects.",
-            "anyOf": [text, schema],
+            "anyOf": [text, handler(schema)],
         }
 
 
@@ -558,12 +571,8 @@ class Portion(_Parameters):
     weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
 
 
-Mix = Annotated[
-    list[Portion],
-    Entries(1, "max_keys"),
-    MixText(),
-    Field(examples=["3:1,8:-1,5:1"]),
-]
+Portions = Annotated[list[Portion], Entries(1, "max_keys")]
+Mix = Annotated[list[Weighted], MixText(), Field(examples=["3:1,8:-1,5:1"])]
 
 
 class Named(_Parameters):
@@ -651,9 +660,11 @@ class Recipe(Named):
 
 Recipes = Annotated[
     list[Recipe],
+    Field(
+        description="Each of one seed, z, mix or plane, with what is done to it.", fail_fast=True
+    ),
     BeforeValidator(seeds_in_all),
     Entries(1, "max_bulk"),
-    Field(description="Each of one seed, z, mix or plane, with what is done to it."),
 ]
 Stops = Annotated[
     list[Recipe],

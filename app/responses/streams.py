@@ -1,7 +1,7 @@
 """Many pictures in one answer, sent as they are made: the memory that it takes does not grow with
 their number.
 
-    items -> pieces of latents -> batcher (one piece ahead) -> zip | multipart | JSON | npy
+    items -> pieces of latents -> batcher, one piece ahead -> zip | multipart | JSON | npy -> Stream
 """
 
 import asyncio
@@ -11,10 +11,13 @@ import json
 import secrets
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.engine.batcher import Job, Latents, Note, Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
@@ -43,6 +46,10 @@ async def pieces(
     """Yields first index and pictures of one piece after another, as PNG files or as pixels.
 
     Comes to its first piece, or is refused, before anything is sent: see `begun`.
+
+    Raises:
+        Problem: the batcher refuses, or too many large answers are on their way.
+        ClientGoneError: the client went away.
     """
     plain = output.is_plain
     size = generation.channels * (generation.side * output.scale) ** 2  # bytes of a picture
@@ -60,8 +67,7 @@ async def pieces(
 
     async def submit(start: int) -> None:
         z, files = await asyncio.to_thread(prepared, start)
-        if gone:  # once an answer has begun, nobody is to be told
-            raise asyncio.CancelledError if start else ClientGoneError
+        check_client()
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
     def give_up() -> None:
@@ -69,6 +75,10 @@ async def pieces(
         gone = True
         for job in ahead:
             job.reply.cancel()
+
+    def check_client() -> None:
+        if gone:
+            raise ClientGoneError
 
     def finished(pixels: Pixels, start: int) -> Pixels | list[bytes]:
         whole = output.finish(pixels)
@@ -86,25 +96,18 @@ async def pieces(
                     del ahead[0]
                     if not plain:
                         made = await asyncio.to_thread(finished, cast("Pixels", made), start)
+                    check_client()
                     yield start, made
+        except asyncio.CancelledError:
+            check_client()  # it was the batcher's reply that was cancelled
+            raise
         finally:
             give_up()
 
 
 async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Returns the same content once its first part is there: a refusal comes before the answer.
-
-    Raises:
-        Problem: the batcher refuses, or too many large answers are on their way.
-        ClientGoneError: the client went away first.
-    """
-    try:
-        first = await anext(content)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise ClientGoneError from None  # it was the batcher's reply that was cancelled
+    """Returns the same content once its first part is there: a refusal comes before the answer."""
+    first = await anext(content)
 
     async def whole() -> AsyncIterator[bytes]:
         yield first
@@ -118,6 +121,20 @@ async def unseen() -> AsyncIterator[bytes]:
     """Yields the content of an answer to HEAD: none, and no picture is made for it."""
     return
     yield b""
+
+
+class Stream(StreamingResponse):
+    """An answer in pieces, whose content raises ClientGoneError where its client has gone.
+
+    Starlette's cancels the content instead: while a thread still makes the next piece, what is
+    reserved for it is given back, and the exception and what it came through hold each other, with
+    megabytes of pixels, until the garbage collector's next full round.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it, for as long as the client is there."""
+        with suppress(ClientGoneError):
+            await self.stream_response(send)
 
 
 class _Drain(io.RawIOBase):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from app.engine.loaded_generator import Generation
@@ -179,4 +178,4 @@ async def _many(
     }
     if parameters.format is None:
         headers["Vary"] = "Accept"
-    return StreamingResponse(await streams.begun(content), media_type=media_type, headers=headers)
+    return streams.Stream(await streams.begun(content), media_type=media_type, headers=headers)

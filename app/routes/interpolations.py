@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation
@@ -112,7 +111,7 @@ async def _way(
         begun = streams.unseen() if HEAD in request.scope else await streams.begun(content)
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
-        return StreamingResponse(begun, media_type=format.media_type, headers=headers)
+        return streams.Stream(begun, media_type=format.media_type, headers=headers)
 
     def encode(pixels: Pixels) -> bytes:
         return encode_animation(

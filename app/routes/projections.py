@@ -1,20 +1,21 @@
 """/project: a picture in, the latent whose picture is nearest to it back, better step by step."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from app.engine.batcher import Pixels
-from app.engine.loaded_generator import Generation
+from app.engine.loaded_generator import ClientGoneError, Generation
 from app.engine.threads import in_parallel
 from app.parameters.forms import MULTIPART, uploaded
 from app.parameters.schemas import ProjectQuery
 from app.responses.problems import InvalidRequest, NotFound
-from app.responses.streams import begun
+from app.responses.streams import Stream, begun
 from app.routes.images import BINARY
+from app.server.disconnection import Watch
 from app.state import ContextDep
 from model.image_decoding import BrokenPictureError, decode, square
 from model.recipes import vector_words
@@ -88,22 +89,30 @@ async def project(context: ContextDep, parameters: Annotated[ProjectQuery, Query
         projector.give_place_up()
         raise
     headers = {"Cache-Control": "no-store", "Image-Model": generation.id}
-    lines = await begun(_lines(generation, reports))
-    return StreamingResponse(lines, media_type=MEDIA_TYPE, headers=headers)
+    lines = await begun(_lines(generation, reports, context.watch))
+    return Stream(lines, media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _lines(
-    generation: Generation, reports: AsyncIterator["Progress"]
+    generation: Generation, reports: AsyncIterator["Progress"], watch: Watch
 ) -> AsyncIterator[bytes]:
-    async for report in reports:
-        z_dim, classes = generation.config.network.z_dim, generation.config.classes
-        words: dict[str, Any] = {
-            "step": report.step,
-            "steps": report.steps,
-            "error": round(report.error, 3),
-            "model": generation.id,
-            "z": vector_words(report.row[:z_dim]),
-        }
-        if classes:
-            words["class"] = classes[int(report.row[z_dim:].argmax())]
-        yield json.dumps(words).encode() + b"\n"
+    gone = asyncio.Event()
+    with watch(gone.set):
+        async for report in reports:
+            if gone.is_set():
+                raise ClientGoneError
+            yield _line(generation, report)
+
+
+def _line(generation: Generation, report: "Progress") -> bytes:
+    z_dim, classes = generation.config.network.z_dim, generation.config.classes
+    words: dict[str, Any] = {
+        "step": report.step,
+        "steps": report.steps,
+        "error": round(report.error, 3),
+        "model": generation.id,
+        "z": vector_words(report.row[:z_dim]),
+    }
+    if classes:
+        words["class"] = classes[int(report.row[z_dim:].argmax())]
+    return json.dumps(words).encode() + b"\n"

@@ -1,7 +1,7 @@
 """Clients that go away before their answer is ready.
 
-Our protocol has a bell for it, which costs nothing to listen to; behind any other server a task
-listens to `receive`.
+Our protocol has a bell for it, which costs nothing to listen to, and which whoever comes later
+hears too; behind any other server a task listens to `receive`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from functools import partial
 from starlette.types import Receive, Scope
 
 Watch = Callable[[Callable[[], None]], AbstractContextManager[None]]
-BELL = "ganserve.disconnect"  # among the scope's extensions: a set of calls to make
+BELL = "ganserve.disconnect"  # among the scope's extensions: a Bell
 
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -25,17 +25,45 @@ def watching(scope: Scope, receive: Receive) -> Watch:
     return partial(_Listening, bell) if bell is not None else partial(_by_task, receive)
 
 
+class Bell:
+    """Rings once, when a connection is lost: calls all who listen then, and at once whoever comes
+    later, for between two watches of a request its client can go too.
+    """
+
+    __slots__ = ("_calls", "_rung")
+
+    def __init__(self) -> None:
+        self._calls: set[Callable[[], None]] = set()
+        self._rung = False
+
+    def listen(self, leave: Callable[[], None]) -> None:
+        """Calls `leave` when it rings."""
+        self._calls.add(leave)
+        if self._rung:
+            leave()
+
+    def forget(self, leave: Callable[[], None]) -> None:
+        """Calls it no more."""
+        self._calls.discard(leave)
+
+    def ring(self) -> None:
+        """Calls all who listen."""
+        self._rung = True
+        for leave in tuple(self._calls):
+            leave()
+
+
 class _Listening:  # no generator: this is the hot path
     __slots__ = ("_bell", "_leave")
 
-    def __init__(self, bell: set[Callable[[], None]], leave: Callable[[], None]) -> None:
+    def __init__(self, bell: Bell, leave: Callable[[], None]) -> None:
         self._bell, self._leave = bell, leave
 
     def __enter__(self) -> None:
-        self._bell.add(self._leave)
+        self._bell.listen(self._leave)
 
     def __exit__(self, *_: object) -> None:
-        self._bell.discard(self._leave)
+        self._bell.forget(self._leave)
 
 
 @contextmanager

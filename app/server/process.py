@@ -7,7 +7,13 @@ import sys
 C_LIBRARY = ctypes.CDLL(None)
 SWITCH_SECONDS = 0.0005
 ARENAS = 2
-M_ARENA_MAX = -8  # from glibc's malloc.h
+HEAP_BYTES = {  # names of glibc's malloc.h
+    -3: 2
+    ** 20,  # M_MMAP_THRESHOLD: what is as large comes from the system and goes back to it at once
+    -1: 16 * 2**20,  # M_TRIM_THRESHOLD: free bytes at the heap's end that are kept
+    -2: 2**20,  # M_TOP_PAD: bytes by which the heap grows
+}
+M_ARENA_MAX = -8
 
 
 def prepare_process() -> None:
@@ -15,11 +21,14 @@ def prepare_process() -> None:
 
     Whatever needs the interpreter waits for its turn, and the event loop needs it anew after each
     system call: beside a thread that checks a long body, Python's 5 ms a turn are seconds for a
-    few hundred connections. And each thread's own heap keeps what its largest request took.
+    few hundred connections. And each thread's own heap keeps what its largest request took, as does
+    one heap for all, where pictures of megabytes lie among small things.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     if hasattr(C_LIBRARY, "mallopt"):
         C_LIBRARY.mallopt(M_ARENA_MAX, ARENAS)
+        for parameter, size in HEAP_BYTES.items():
+            C_LIBRARY.mallopt(parameter, size)
 
 
 def settle_process() -> None:

@@ -18,7 +18,6 @@ next request is parsed before this one is answered:
 import asyncio
 import math
 import re
-from collections.abc import Callable
 from contextvars import Context
 from typing import Any, cast
 
@@ -32,7 +31,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from app.monitoring.telemetry import Telemetry
 from app.responses.problems import KINDS, Kind, problem_response
-from app.server.disconnection import BELL
+from app.server.disconnection import BELL, Bell
 from app.server.readiness import Readiness
 from app.server.transport import WatchedTransport
 from app.settings import Settings
@@ -59,7 +58,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.timeout_keep_alive = self.keep_alive_seconds
-        self._bell: set[Callable[[], None]] = set()
+        self._bell = Bell()
         self._extensions: dict[str, Any] = {BELL: self._bell}
         self._receipt: asyncio.TimerHandle | None = None
         self._idle_since = math.inf  # seconds of the loop's clock; a request is here, or none yet
@@ -307,8 +306,7 @@ class Protocol(HttpToolsProtocol):
         self._end_receipt()
         self._unset_keepalive_if_required()
         self._held.clear()
-        for leave in tuple(self._bell):
-            leave()
+        self._bell.ring()
         for cycle in (self._running, self.cycle):
             if cycle is not None:
                 cycle.disconnected = True

@@ -12,7 +12,7 @@ import bentoml
 from _bentoml_impl.client.proxy2 import SessionManager
 from bentoml.validators import ContentType
 
-from benchmarks.peers.generator import MAX_BATCH, SeedGenerator, png
+from benchmarks.peers.generator import MAX_BATCH, SeedGenerator
 
 SessionManager._should_refresh = lambda _self: False
 
@@ -27,7 +27,7 @@ class Pictures:
     @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=60_000)
     def pictures(self, seeds: list[int]) -> list[bytes]:
         """One batch: the PNG file of each seed."""
-        return [png(pixels) for pixels in self._generator(seeds)]
+        return self._generator.files(seeds)
 
 
 @bentoml.service(workers=1, traffic={"timeout": 60}, metrics={"enabled": False})

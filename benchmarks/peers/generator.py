@@ -1,7 +1,11 @@
-"""What every peer shares: seeds in, pixels out, and one picture to PNG. Knows no server.
+"""What every peer in Python shares: seeds in, PNG files out. Knows no server.
 
-Settings come from the environment: PORT to listen on, THREADS of one batch, RUNTIME=ours for the
-service's own sampler in place of PyTorch in eager mode, NOOP=1 to leave the network out.
+    seeds -> latents (N, 100) -> RUNTIME -> pictures (N, 28, 28, 1) -> PNG files
+
+Settings come from the environment: PORT to listen on, THREADS of one batch, and RUNTIME: `torch`
+is PyTorch in eager mode and PNG by Pillow, as one begins; `onnx` is ONNX Runtime on the file that
+`ganserve onnx` writes (ONNX_FILE), `ours` the service's own sampler, both with the service's PNG
+encoder, so that only the serving differs. NOOP=1 leaves the network out.
 """
 
 import io
@@ -10,16 +14,12 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.noop import ZOO_MNIST, NoopGenerator
-from model.generator_file import GeneratorFile, read_generator_file
-from model.images import crop_center, to_pixels
+from benchmarks.noop import Z_DIM, NoopGenerator
+from model.encoding.png import encode_pngs
 from model.latent_space.latents import sample_latents
-from model.networks.dcgan import Generator
-from model.networks.families.dcgan import DCGANConfig
 
 HOST = "127.0.0.1"
 MAX_BATCH = 64
@@ -39,48 +39,46 @@ def wait_ms(default: int) -> int:
 
 
 class SeedGenerator:
-    """Seeds -> pictures (N, 28, 28, 1) uint8; warm when made."""
+    """Seeds -> pictures (N, 28, 28, 1) uint8, or their files; warm when made."""
 
     def __init__(self) -> None:
         self._pictures = _pictures(int(os.environ.get("THREADS", "1")))
         for count in (1, MAX_BATCH):
-            png(self(range(count))[0])
+            self.files(range(count))
 
     def __call__(self, seeds: Sequence[int]) -> Pixels:
         """One picture per seed."""
-        return self._pictures(sample_latents(seeds, 100, "uniform"))
+        return self._pictures(sample_latents(seeds, Z_DIM, "uniform"))
+
+    def files(self, seeds: Sequence[int]) -> list[bytes]:
+        """One PNG file per seed."""
+        return pngs(self(seeds))
+
+
+def pngs(pixels: Pixels) -> list[bytes]:
+    """The PNG file of each picture (N, 28, 28, 1)."""
+    return [_pillow(picture) for picture in pixels] if _plain() else encode_pngs(pixels)
 
 
 def png(pixels: Pixels) -> bytes:
     """The PNG file of one picture (28, 28, 1)."""
+    return pngs(pixels[None])[0]
+
+
+def _pillow(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels[:, :, 0]).save(stream, "PNG")
     return stream.getvalue()
 
 
+def _plain() -> bool:
+    return os.environ.get("RUNTIME", "torch") == "torch"
+
+
 def _pictures(threads: int) -> Draw:
     if os.environ.get("NOOP") == "1":
         return NoopGenerator()
-    file = read_generator_file(ZOO_MNIST)
-    if os.environ.get("RUNTIME") == "ours":
-        # by name: a peer's virtual environment need not have what our runtime needs
-        draw: Draw = import_module("model.samplers.sampler").load_sampler(
-            file, "cpu", threads=threads
-        )
-        return draw
-    return _eager(file, threads)
-
-
-def _eager(file: GeneratorFile, threads: int) -> Draw:
-    torch.set_num_threads(threads)
-    assert isinstance(file.config.network, DCGANConfig)
-    generator = Generator(file.config.network)
-    state = {name: torch.from_numpy(value) for name, value in file.weights.items()}
-    generator.load_state_dict(state, strict=False)  # the file leaves out batch norm's counters
-    generator.eval().requires_grad_(False)
-
-    def pictures(z: NDArray[np.float32]) -> Pixels:
-        with torch.inference_mode():
-            return crop_center(to_pixels(generator(torch.from_numpy(z)).numpy()), file.config.crop)
-
-    return pictures
+    # by name: a peer's virtual environment need not have what the other runtimes need
+    runtime = import_module(f"benchmarks.peers.runtime_{os.environ.get('RUNTIME', 'torch')}")
+    draw: Draw = runtime.load(threads)
+    return draw

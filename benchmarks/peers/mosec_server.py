@@ -5,11 +5,11 @@ from typing import Any
 
 from mosec import Server, Worker
 
-from benchmarks.peers.generator import HOST, MAX_BATCH, Pixels, SeedGenerator, png, port, wait_ms
+from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, port, wait_ms
 
 
 class Pictures(Worker):  # type: ignore[misc]
-    """Batches of parsed JSON in, as many pictures out; the base class parses."""
+    """Batches of parsed JSON in, as many files out; the base class parses."""
 
     resp_mime_type = "image/png"
 
@@ -17,13 +17,13 @@ class Pictures(Worker):  # type: ignore[misc]
         super().__init__()
         self._generator = SeedGenerator()
 
-    def forward(self, data: list[dict[str, Any]]) -> list[Pixels]:
+    def forward(self, data: list[dict[str, Any]]) -> list[bytes]:
         """One batch."""
-        return list(self._generator([int(request["seed"]) for request in data]))
+        return self._generator.files([int(request["seed"]) for request in data])
 
-    def serialize(self, data: Pixels) -> bytes:
-        """One answer."""
-        return png(data)
+    def serialize(self, data: bytes) -> bytes:
+        """One answer, a file already."""
+        return data
 
 
 if __name__ == "__main__":

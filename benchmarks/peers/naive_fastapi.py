@@ -5,7 +5,7 @@ looks like. `GET /generate?seed=N` -> PNG.
 import uvicorn
 from fastapi import FastAPI, Response
 
-from benchmarks.peers.generator import HOST, SeedGenerator, png, port
+from benchmarks.peers.generator import HOST, SeedGenerator, port
 
 app = FastAPI()
 
@@ -13,7 +13,7 @@ app = FastAPI()
 @app.get("/generate")
 def generate(seed: int) -> Response:
     """The picture of a seed."""
-    return Response(png(app.state.generator([seed])[0]), media_type="image/png")
+    return Response(app.state.generator.files([seed])[0], media_type="image/png")
 
 
 if __name__ == "__main__":

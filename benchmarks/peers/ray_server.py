@@ -8,7 +8,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, png, port, wait_ms
+from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, port, wait_ms
 
 
 @serve.deployment(max_ongoing_requests=1024, ray_actor_options={"num_cpus": 1})
@@ -21,7 +21,7 @@ class Pictures:
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_ms(10) / 1000)
     async def pictures(self, seeds: list[int]) -> list[bytes]:
         """One batch: the PNG file of each seed."""
-        return [png(pixels) for pixels in self._generator(seeds)]
+        return self._generator.files(seeds)
 
     async def __call__(self, request: Request) -> Response:
         """One request."""

@@ -16,7 +16,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, png, port, wait_ms
+from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, port, wait_ms
 
 
 def serve() -> None:
@@ -29,7 +29,7 @@ def serve() -> None:
 
     @batch
     def infer(seed: Any) -> dict[str, Any]:
-        files = [png(pixels) for pixels in generator([int(row[0]) for row in seed])]
+        files = generator.files([int(row[0]) for row in seed])
         return {"png": np.array(files, dtype=object).reshape(-1, 1)}
 
     @asynccontextmanager
