@@ -20,7 +20,7 @@ from app.http import hot_path
 from app.main import create_app
 from app.responses.caching import matches
 from app.routes import images
-from app.server.disconnection import BELL
+from app.server.disconnection import BELL, Bell
 from app.settings import Settings
 from app.state import Context
 from tests.conftest import write_tiny_residual
@@ -186,7 +186,7 @@ def test_slow_way_takes_few_calls_and_moves_between_files(generator_folder: Path
         headers = [(b"host", b"here"), (b"accept", b"*/*")]
         scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/generate"}
         scope["headers"] = headers
-        scope |= {"query_string": f"seed={seed}{SLOW}".encode(), "extensions": {BELL: set()}}
+        scope |= {"query_string": f"seed={seed}{SLOW}".encode(), "extensions": {BELL: Bell()}}
         await app(scope, receive, send)
         return statuses[0]
 

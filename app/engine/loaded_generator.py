@@ -18,7 +18,7 @@ import numpy as np
 from app.engine.batcher import Batcher, Encoder, Job, Latents, Note, Pixels, Rows, Timing
 from app.monitoring.request_context import current
 from app.responses.caching import ENCODING
-from app.responses.problems import InvalidRequest, NotFound
+from app.responses.problems import InvalidRequest, NotFound, Problem
 from app.server.disconnection import Watch
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
@@ -237,10 +237,7 @@ class Generators:
         Raises:
             InvalidRequest: there is none.
         """
-        found = self.named(name)
-        if found is None:
-            raise InvalidRequest(f"model: no such generator here; served: {self._served()}")
-        return found
+        return self._found(name, InvalidRequest, "model: no such generator here; served: {}")
 
     def path(self, name: str) -> Generation:
         """Returns the one that a path names.
@@ -248,13 +245,12 @@ class Generators:
         Raises:
             NotFound: there is none.
         """
-        found = self.named(name)
-        if found is None:
-            raise NotFound(f"No such generator here; served: {self._served()}.")
-        return found
+        return self._found(name, NotFound, "No such generator here; served: {}.")
 
-    def _served(self) -> str:
-        return ", ".join(one.id for one in self.loaded)
+    def _found(self, name: str | None, refusal: type[Problem], wrong: str) -> Generation:
+        if (found := self.named(name)) is None:
+            raise refusal(wrong.format(", ".join(one.id for one in self.loaded)))
+        return found
 
 
 def gather_rows(parts: list[Rows], config: GeneratorConfig) -> Latents:

@@ -6,7 +6,6 @@ Nothing waits for memory: what does not fit is refused at once, and a client alo
 """
 
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 from app.monitoring.request_context import client_in_progress
@@ -84,10 +83,5 @@ class Reservation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()

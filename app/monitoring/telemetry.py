@@ -153,16 +153,12 @@ class Telemetry(Collector):
 
 
 def _of_batchers(generators: list[Generation]) -> Iterable[Metric]:
-    for name, (meaning, read) in GAUGES.items():
-        gauge = GaugeMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
-        for one in generators:
-            gauge.add_metric([one.id], read(one))
-        yield gauge
-    for name, (meaning, read) in COUNTERS.items():
-        counter = CounterMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
-        for one in generators:
-            counter.add_metric([one.id], read(one))
-        yield counter
+    for kind, metrics in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
+        for name, (meaning, read) in metrics.items():
+            family = kind(f"ganserve_{name}", meaning, labels=["model"])
+            for one in generators:
+                family.add_metric([one.id], read(one))
+            yield family
     for name, (meaning, tally_of) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
         for one in generators:

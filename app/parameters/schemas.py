@@ -216,7 +216,7 @@ class MixText:
 
     @classmethod
     def check(cls, value: Any, portions: Callable[[Any], "list[Portion]"]) -> list[Weighted]:
-        # of pairs, for many portions as objects would take ten times the memory
+        # pairs, for many portions as objects would take ten times the memory
         if not isinstance(value, str):
             return [(portion.seed, portion.weight) for portion in portions(value)]
         most = in_force.get().max_keys

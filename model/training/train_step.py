@@ -198,43 +198,33 @@ def relativistic_step(networks: Networks, batch: Batch, config: TrainConfig, ste
     images_seen = step * config.batch
     _anneal(networks, config, images_seen)
     gamma = cosine(config.gamma, config.final_gamma, images_seen, config.burn_in)
-    penalised = step % config.penalty_interval == 0
-    device = batch.real.device.type
-    both_classes = torch.cat([batch.classes, batch.classes])
+    autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=config.bf16)
+    stats: Stats = {}
 
     # the discriminator
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=config.bf16):
+    with torch.no_grad(), autocast:
         fake = generator(batch.rows).float()
-    discriminator.requires_grad_(True)
-    images = _ordered(torch.cat([batch.real, fake]), config).requires_grad_(penalised)
-    with torch.autocast(device, torch.bfloat16, enabled=config.bf16 and not penalised):
-        seen = batch.augmentation(images) if batch.augmentation else images
-        real_logits, fake_logits = discriminator(seen, both_classes).float().chunk(2)
-    loss_d = relativistic_loss(real_logits, fake_logits)
-    stats: Stats = {}
-    total = loss_d
-    if penalised:
-        # the mean over both halves is half of R1 + R2
-        penalty = 2.0 * zero_centred_penalty(torch.cat([real_logits, fake_logits]), [images])
-        total = loss_d + gamma * config.penalty_interval * penalty
-        stats["penalty"] = penalty.detach()
-    _update(networks.discriminator_optimizer, total)
+    images = torch.cat([batch.real, fake])
+    loss_d, real_logits, fake_logits = _discriminate(
+        discriminator, images, batch, config, step, stats, gamma, batch.augmentation
+    )
+    _update(networks.discriminator_optimizer, loss_d)
 
     # the generator
     discriminator.requires_grad_(False)
-    with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
+    with autocast:
         fake = generator(batch.generator_rows)
         images = _ordered(torch.cat([batch.real.to(fake.dtype), fake]), config)
         seen = batch.generator_augmentation(images) if batch.generator_augmentation else images
+        both_classes = torch.cat([batch.classes, batch.classes])
         real_again, fake_again = discriminator(seen, both_classes).float().chunk(2)
     loss_g = relativistic_loss(fake_again, real_again)
     _update(networks.generator_optimizer, loss_g)
 
     return stats | {
-        "loss_d": loss_d.detach(),
         "loss_g": loss_g.detach(),
-        "d_real": real_logits.detach().mean(),
-        "d_fake": fake_logits.detach().mean(),
+        "d_real": real_logits.mean(),
+        "d_fake": fake_logits.mean(),
     }
 
 
@@ -259,7 +249,13 @@ def modern_step(networks: Networks, batch: Batch, config: TrainConfig, step: int
 
     # the discriminators
     loss_d, real_logits, fake_logits = _discriminate(
-        discriminator, torch.cat([real, generated.detach().float()]), batch, config, step, stats
+        discriminator,
+        torch.cat([real, generated.detach().float()]),
+        batch,
+        config,
+        step,
+        stats,
+        config.gamma,
     )
     _update(networks.discriminator_optimizer, loss_d)
     heads_real: list[Tensor] = []
@@ -319,6 +315,8 @@ def _discriminate(
     config: TrainConfig,
     step: int,
     stats: Stats,
+    gamma: float,
+    augmentation: Augmentation | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Computes loss, and logits without graph, of images (2 N, C, H, W), the real ones first."""
     penalised = step % config.penalty_interval == 0
@@ -326,14 +324,15 @@ def _discriminate(
     images = _ordered(images, config).requires_grad_(penalised)
     bf16 = config.bf16 and not penalised
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        logits = discriminator(images, torch.cat([batch.classes, batch.classes])).float()
+        seen = augmentation(images) if augmentation else images
+        logits = discriminator(seen, torch.cat([batch.classes, batch.classes])).float()
     real_logits, fake_logits = logits.chunk(2)
     loss = relativistic_loss(real_logits, fake_logits)
     stats["loss_d"] = loss.detach()
     if penalised:
         # the mean over both halves is half of R1 + R2
         penalty = 2.0 * zero_centred_penalty(logits, [images])
-        loss = loss + config.gamma * config.penalty_interval * penalty
+        loss = loss + gamma * config.penalty_interval * penalty
         stats["penalty"] = penalty.detach()
     return loss, real_logits.detach(), fake_logits.detach()
 

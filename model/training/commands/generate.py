@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoding.png import encode_png, encode_pngs
-from model.files import OutputError, whole, write_whole
+from model.files import OutputError, open_folder, whole, write_whole
 from model.generator_file import GeneratorFile
 from model.generators import DEFAULT
 from model.images import tile
@@ -209,17 +209,9 @@ def write_sheet(
 
 def _prepare(folder: Path, manifest: str) -> set[str]:
     """Makes the folder, with its manifest first; returns the names of what was there already."""
-    path = folder / MANIFEST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-        found = path.read_text() if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: cannot be used as a folder ({error})") from None
-    if found is None and there - {MANIFEST}:
-        raise OutputError(f"{folder}: it holds other files; say another --output, or an empty one")
+    there, found = open_folder(folder, MANIFEST)
     if found is None:
-        write_whole(path, manifest.encode())
+        write_whole(folder / MANIFEST, manifest.encode())
     elif found != manifest:
         raise OutputError(
             f"{folder}: its {MANIFEST} tells of another generator, other seeds or other options; "

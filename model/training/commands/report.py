@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.files import write_whole
 from model.generator_file import CONFIG, GeneratorConfig, read_generator_file
 from model.image_decoding import Fit
 from model.images import tile
@@ -187,9 +188,7 @@ def write_report(run_dir: Path, subject: Subject) -> Path:
         _options(subject),
     ]
     path = run_dir / REPORT
-    temporary = path.with_name(f".{REPORT}.tmp")
-    temporary.write_text("\n".join([*parts, "</body></html>", ""]), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, "\n".join([*parts, "</body></html>", ""]).encode())
     return path
 
 

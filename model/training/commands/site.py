@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from model.files import OutputError, write_whole
+from model.files import OutputError, open_folder, write_whole
 from model.latent_space.latents import has_controls, text_seed
 from model.recipes import MOST_SEEDS, RecipeError, Words
 from model.training.run.progress import counting
@@ -135,15 +135,7 @@ def write_site(
 
 def _prepare(folder: Path, head: Mapping[str, object]) -> set[str]:
     """Makes the folder; returns the names of the files that are there already, in NFC."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = (entry.name for entry in folder.iterdir())
-        there = {unicodedata.normalize("NFC", name) for name in names if not name.startswith(".")}
-        text = (folder / INDEX).read_text(encoding="utf-8") if INDEX in there else None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: cannot be used as a folder ({error})") from None
-    if text is None and there:
-        raise OutputError(f"{folder}: it holds other files; say another --output, or an empty one")
+    there, text = open_folder(folder, INDEX)
     if text is not None and not text.startswith(_opening(head)):
         raise OutputError(
             f"{folder}: its {INDEX} tells of another generator or other options; say another "

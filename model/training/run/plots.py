@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.files import whole
 from model.training.run.run_log import METRICS, STATS, read_rows
 
 LOSSES_PLOT, METRICS_PLOT = "losses.png", "metrics.png"
@@ -107,9 +108,8 @@ def _draw(found: list[Curve], kind: Callable[[str], str], path: Path) -> None:
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     figure.supxlabel("thousand images seen", fontsize=9)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _spread(curve: Curve) -> float:

@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from model.files import write_whole
 
 STATS, METRICS, WARNINGS = "stats.jsonl", "metrics.jsonl", "warnings.jsonl"
 LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
@@ -57,12 +58,7 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         self._board.close()
         for stream in (self._log, self._stats, self._metrics, self._warnings):
@@ -143,20 +139,10 @@ class NullLog(RunLog):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def _nothing(self, *_: Any, **__: Any) -> None:
         """Writes nothing."""
 
-    def warn(self, kind: str, text: str) -> None:
-        """Writes nothing."""
-
-    def progress(self, images_seen: int) -> None:
-        """Writes nothing."""
-
-    def stats(self, row: Row) -> None:
-        """Writes nothing."""
-
-    def metrics(self, row: Mapping[str, float | int]) -> None:
-        """Writes nothing."""
+    say = warn = progress = stats = metrics = _nothing
 
 
 def seconds_spent(run_dir: Path, images_seen: int) -> float:
@@ -190,6 +176,4 @@ def _drop_rows_after(path: Path, images_seen: int) -> None:
             break
         if row["images_seen"] <= images_seen and line.endswith("\n"):
             kept.append(line)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(kept))
-    temporary.replace(path)
+    write_whole(path, "".join(kept).encode())
