@@ -3,6 +3,7 @@
 No limit here is one of speed: what takes longer hangs, on a machine ten times slower too.
 """
 
+import asyncio
 import http.client
 import json
 import os
@@ -36,6 +37,13 @@ def wait_until(holds: Callable[[], object], what: str = "what was waited for") -
     while not holds():
         assert time.monotonic() < deadline, f"not so after {TIMEOUT:.0f} s: {what}"
         time.sleep(0.02)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Lets the event loop go on until a condition holds."""
+    async with asyncio.timeout(TIMEOUT):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from app.responses.caching import ENTRY_OVERHEAD, PictureCache, matches
 from app.routes import images
 from app.settings import Settings
 from tests.conftest import write_tiny_residual
-from tests.services import TIMEOUT
+from tests.services import TIMEOUT, until
 
 fresh_seed = itertools.count(1_000_000)
 
@@ -40,13 +40,6 @@ class Watched:
         self.pictures += len(z)
         pixels: NDArray[np.uint8] = self._run(z)
         return pixels
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Lets the loop go on until a condition holds."""
-    async with asyncio.timeout(TIMEOUT):
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 def loaded(client: TestClient) -> Generation:
