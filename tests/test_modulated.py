@@ -88,14 +88,16 @@ def test_every_runtime_draws_what_the_network_draws(file: GeneratorFile, precisi
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_picture_is_the_same_in_any_batch(
     file: GeneratorFile, precision: str, threads: int
 ) -> None:
     sampler = load_sampler(file, "cpu", precision, threads)  # type: ignore[arg-type]
     check_bytes(sampler, [1, 2, 3, 4, 5, 7, 8, 16])
     rows = file.config.rows(range(23))
-    assert np.array_equal(sampler(rows), np.concatenate([sampler(row[None]) for row in rows]))
+    some = range(0, 23, 5)
+    alone = np.concatenate([sampler(rows[place : place + 1]) for place in some])
+    assert np.array_equal(sampler(rows)[some], alone)
 
 
 def test_modern_presets_network_is_the_same_in_any_batch(tmp_path: Path) -> None:
