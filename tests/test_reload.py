@@ -307,8 +307,15 @@ def until_ready(process: "subprocess.Popen[str]", workers: int) -> None:
         workers -= "ready after" in line
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("way", ["signal", "request"])
+@pytest.mark.parametrize(
+    ("workers", "way"),
+    [
+        ("1", "request"),
+        ("2", "signal"),
+        pytest.param("1", "signal", marks=pytest.mark.slow),
+        pytest.param("2", "request", marks=pytest.mark.slow),
+    ],
+)
 def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -> None:
     settings = {"GAN_WORKERS": workers, "GAN_ADMIN_KEY_HASHES": key_hash(KEY)}
     with service(folder, **settings) as (process, address):
