@@ -162,9 +162,21 @@ class RunningService:
             with closing(connection.getresponse()) as answer:
                 yield answer
 
+    @contextmanager
+    def begun(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
+        """The same, once there is a place: that of an answer that has ended is free a moment
+        later.
+        """
+        while True:
+            with self.posting(body, accept) as answer:
+                if answer.status != 429:
+                    yield answer
+                    return
+                answer.read()
+
     def post(self, body: Words, accept: str | None = None) -> tuple[int, str, bytes]:
-        """Status, media type and content."""
-        with self.posting(body, accept) as answer:
+        """Status, media type and content, once there is a place."""
+        with self.begun(body, accept) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
 
     def get(self, path: str) -> bytes:
@@ -182,6 +194,17 @@ class RunningService:
         head = f"POST /generate HTTP/1.1\r\nHost: test\r\nContent-Length: {len(content)}\r\n"
         connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{content}".encode())
         return connection
+
+    @contextmanager
+    def held(self, body: Words) -> Iterator[socket.socket]:
+        """The same when the answer has begun, once there is a place."""
+        while True:
+            with closing(self.connected(body)) as connection:
+                begin = connection.recv(15)
+                if begin != b"HTTP/1.1 429 To":
+                    assert begin == b"HTTP/1.1 200 OK"
+                    yield connection
+                    return
 
     def memory(self) -> int:
         """Bytes that the process holds in memory."""
