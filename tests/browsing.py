@@ -1,13 +1,16 @@
 """A Chromium for the tests of the page, and what each of its pages must never do."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+
+from tests.services import TIMEOUT
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAT = """canvas => {
@@ -40,7 +43,7 @@ class Visit:
         self.address = address
         self.context = browser.new_context(**{"reduced_motion": "no-preference", **options})
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(1000 * TIMEOUT)
         self.requests: list[str] = []
         self.wrong: list[str] = []
         self.underway = self.most_underway = 0
@@ -79,11 +82,19 @@ class Visit:
 
 def until(page: Any, expression: str) -> None:
     """Waits until it is true. Playwright's own way to wait needs a policy that allows eval."""
-    for _ in range(400):
-        if page.evaluate(expression):
-            return
+    wait_for(page, lambda: page.evaluate(expression), expression)
+
+
+def wait_for(page: Any, holds: Callable[[], object], what: str) -> None:
+    """Lets the page go on until a condition holds.
+
+    Raises:
+        AssertionError: it never does.
+    """
+    deadline = time.monotonic() + TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline, f"not so after {TIMEOUT:.0f} s: {what}"
         page.wait_for_timeout(50)
-    raise AssertionError(f"never true: {expression}")
 
 
 def as_shown(pixels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
@@ -21,6 +22,7 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.pytorch import new_generator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights
+from model.training.run import plots
 
 # how fast the machine is decides nothing
 hypothesis.settings.register_profile(
@@ -84,6 +86,27 @@ def write_tiny_residual(
         images_seen=0,
     )
     return folder
+
+
+def draw_one_pixel(found: list[plots.Curve], kind: object, path: Path) -> None:
+    Image.new("L", (1, 1)).save(path, "png")
+
+
+draw_curves = plots._draw  # with matplotlib, a second for each run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_plots() -> Iterator[None]:
+    """Runs leave a pixel for their curves, but in the tests of curves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_draw", draw_one_pixel)
+        yield
+
+
+@pytest.fixture
+def real_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The curves as people see them."""
+    monkeypatch.setattr(plots, "_draw", draw_curves)
 
 
 @pytest.fixture(scope="session")

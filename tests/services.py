@@ -3,6 +3,7 @@
 No limit here is one of speed: what takes longer hangs, on a machine ten times slower too.
 """
 
+import asyncio
 import http.client
 import json
 import os
@@ -36,6 +37,13 @@ def wait_until(holds: Callable[[], object], what: str = "what was waited for") -
     while not holds():
         assert time.monotonic() < deadline, f"not so after {TIMEOUT:.0f} s: {what}"
         time.sleep(0.02)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Lets the event loop go on until a condition holds."""
+    async with asyncio.timeout(TIMEOUT):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -154,9 +162,21 @@ class RunningService:
             with closing(connection.getresponse()) as answer:
                 yield answer
 
+    @contextmanager
+    def begun(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
+        """The same, once there is a place: that of an answer that has ended is free a moment
+        later.
+        """
+        while True:
+            with self.posting(body, accept) as answer:
+                if answer.status != 429:
+                    yield answer
+                    return
+                answer.read()
+
     def post(self, body: Words, accept: str | None = None) -> tuple[int, str, bytes]:
-        """Status, media type and content."""
-        with self.posting(body, accept) as answer:
+        """Status, media type and content, once there is a place."""
+        with self.begun(body, accept) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
 
     def get(self, path: str) -> bytes:
@@ -174,6 +194,17 @@ class RunningService:
         head = f"POST /generate HTTP/1.1\r\nHost: test\r\nContent-Length: {len(content)}\r\n"
         connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{content}".encode())
         return connection
+
+    @contextmanager
+    def held(self, body: Words) -> Iterator[socket.socket]:
+        """The same when the answer has begun, once there is a place."""
+        while True:
+            with closing(self.connected(body)) as connection:
+                begin = connection.recv(15)
+                if begin != b"HTTP/1.1 429 To":
+                    assert begin == b"HTTP/1.1 200 OK"
+                    yield connection
+                    return
 
     def memory(self) -> int:
         """Bytes that the process holds in memory."""

@@ -8,6 +8,7 @@ import subprocess
 import time
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -209,14 +210,20 @@ def test_strip_is_all_frames_side_by_side(channels: int) -> None:
     assert np.array_equal(np.concatenate(list(pixels), axis=1), found)
 
 
-def test_webp_of_40_frames_of_64_pixels_takes_less_than_60_ms() -> None:
+def test_webp_takes_no_longer_than_pillow_does_by_itself() -> None:
     pixels = frames(40, 3, 64, 64)
-    spent = []
-    for _ in range(3):
+    first, *rest = map(Image.fromarray, pixels)
+
+    def plain() -> None:
+        first.save(io.BytesIO(), "webp", save_all=True, append_images=rest, lossless=True)
+
+    def seconds(encode: Callable[[], object]) -> float:
         start = time.process_time()
-        encode_animation(pixels, fps=20)
-        spent.append(time.process_time() - start)
-    assert min(spent) < 0.060
+        encode()
+        return time.process_time() - start
+
+    spent = [(seconds(lambda: encode_animation(pixels, fps=20)), seconds(plain)) for _ in range(5)]
+    assert min(ours for ours, _ in spent) < 3 * min(theirs for _, theirs in spent)
 
 
 def test_frames_too_large_for_the_format_are_refused() -> None:

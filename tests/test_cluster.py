@@ -14,18 +14,33 @@ from typing import Any
 import pytest
 
 from benchmarks import slow, tenfold
-from benchmarks.chaos import trials
+from benchmarks.chaos import clients, trials
 from benchmarks.chaos.clients import PNG_BEGIN, PNG_END, Tally
 from benchmarks.chaos.cluster import HAPROXY, NGINX, Process, Replica, haproxy, nginx, started
 from benchmarks.chaos.trials import NO_RETRIES, SMALL_QUEUE, Cost, Outcome, Size
 from benchmarks.slow import Beside, Slow
 from benchmarks.tenfold import Overload
+from tests.services import TIMEOUT
 
 SHORT = Size(clients=8, seeds=200, requests=60)
 FLOOD = Size(clients=32)  # far beyond two SMALL_QUEUEs, of seeds that no cache has seen
 WHOLE = PNG_BEGIN + b"pixels" + PNG_END
 needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+
+
+# how soon HAProxy gives up is tried where that is meant; a slow machine is not
+PATIENT = {
+    f"timeout {what} {time}": f"timeout {what} {TIMEOUT:.0f}s"
+    for what, time in {
+        "connect": "500ms", "queue": "2s", "check": "750ms", "server": "5s",
+    }.items()
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "PATIENCE_SECONDS", TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +61,7 @@ def replicas(
 
 @needs_haproxy
 def test_killed_replica_costs_no_request(replicas: Sequence[Replica], tmp_path: Path) -> None:
-    with haproxy(replicas, tmp_path) as balancer:
+    with haproxy(replicas, tmp_path, PATIENT) as balancer:
         outcome = asyncio.run(trials.kill(replicas, balancer, SHORT, blows=2))
     assert outcome.losses() == []
     assert outcome.tally.answered > 2 * SHORT.requests
@@ -75,7 +90,7 @@ def test_killed_replica_costs_no_request_behind_nginx(
 @pytest.mark.slow
 @needs_haproxy
 def test_rolling_restart_needs_no_retry(replicas: Sequence[Replica], tmp_path: Path) -> None:
-    with haproxy(replicas, tmp_path, NO_RETRIES) as balancer:
+    with haproxy(replicas, tmp_path, {**NO_RETRIES, **PATIENT}) as balancer:
         outcome = asyncio.run(trials.roll(replicas, balancer, SHORT, rounds=1))
     assert outcome.losses() == []
     assert outcome.statuses == [0, 0]
@@ -107,7 +122,7 @@ def test_frozen_replica_is_noticed_where_the_balancer_never_asks_twice(
 @pytest.mark.slow
 @needs_haproxy
 def test_refused_request_is_tried_once(replicas: Sequence[Replica], tmp_path: Path) -> None:
-    with haproxy(replicas, tmp_path) as balancer:
+    with haproxy(replicas, tmp_path, PATIENT) as balancer:
         cost = asyncio.run(trials.refuse(replicas, balancer, FLOOD, requests=200))
     assert cost.losses() == []
 

@@ -38,7 +38,7 @@ RUN = "00000-digits-dcgan-mnist-batch32"
 def tiny_preset() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "dcgan-mnist", TINY_PRESET)
-        patch.setattr(features, "MOST_PASSES", 4)
+        patch.setattr(features, "MOST_PASSES", 1)
         yield
 
 
@@ -653,6 +653,16 @@ def test_report_is_written_again_on_demand(
     assert main(["report", str(finished / RUN), *more]) == 0
     assert str(page) in capsys.readouterr().out
     assert "frechet200_test240" in page.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_plots")
+def test_curves_of_a_run_are_drawn(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(finished / RUN), "--images", "200"]) == 0
+    assert "no plots" not in capsys.readouterr().out
+    for name in ("losses.png", "metrics.png"):
+        with Image.open(finished / RUN / name) as picture:
+            assert min(picture.size) > 100
 
 
 @pytest.fixture

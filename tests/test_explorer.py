@@ -19,7 +19,7 @@ from app.access.keys import key_hash
 from model.encoding.animations import HAS_VIDEO
 from model.encoding.marking import read_recipe
 from model.generators import ZOO
-from tests.browsing import Visit, as_shown, chromium, until
+from tests.browsing import Visit, as_shown, chromium, until, wait_for
 from tests.conftest import write_tiny_generator, write_tiny_residual
 from tests.services import fetch, service
 
@@ -93,12 +93,7 @@ def drawn(address: str, path: str, body: Any = None) -> np.ndarray:
 
 def shows(visit: Visit, wanted: np.ndarray, canvas: str = ".stage canvas.large") -> None:
     """Waits until a canvas shows the pixels."""
-    for _ in range(200):
-        found = visit.pixels(canvas)
-        if found.shape == wanted.shape and np.array_equal(found, wanted):
-            return
-        visit.page.wait_for_timeout(50)
-    raise AssertionError(f"{canvas} shows something else")
+    wait_for(visit.page, lambda: np.array_equal(visit.pixels(canvas), wanted), f"{canvas} is it")
 
 
 def slide(page: Any, label: str, value: float) -> None:
@@ -244,11 +239,7 @@ def test_shuffle_of_an_unfinished_grid_is_undone(visit: Open) -> None:
 
 def until_held(page: Any, held: list[Any], count: int) -> None:
     """Waits until so many requests wait for their answer."""
-    for _ in range(400):
-        if len(held) >= count:
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"{len(held)} requests")
+    wait_for(page, lambda: len(held) >= count, f"{count} requests are held")
 
 
 def test_shuffle_shows_others_and_back_the_same_again(visit: Open) -> None:
@@ -771,7 +762,7 @@ def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_pat
         image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
     page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
     page.locator(".search canvas[data-step='40']").wait_for()
-    page.get_by_text("levels of 255 off. Done.").wait_for(timeout=120_000)
+    page.get_by_text("levels of 255 off. Done.").wait_for()
     found = here.pixels(".search canvas[data-step]")
     assert found.shape == (28, 28, 4)
     page.keyboard.press("p")

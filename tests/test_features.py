@@ -224,7 +224,7 @@ def test_worse_pictures_are_farther_away(
 
 
 def test_same_seed_same_network() -> None:
-    train, test = scenes(150, 0), scenes(50, 1)
+    train, test = scenes(60, 0), scenes(20, 1)
     names = {
         train_selfsup(train, test, epochs=1, seed=seed, device=CPU, say=print).name
         for seed in (0, 0, 1)
@@ -268,7 +268,7 @@ def test_number_of_passes_suits_the_number_of_pictures() -> None:
 def test_network_is_found_by_its_kind_and_kept(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "MOST_PASSES", 2)
+    monkeypatch.setattr(features, "MOST_PASSES", 1)
     train, test = (load(digits, part, side=28, channels=1) for part in ("train", "test"))
     said: list[str] = []
     find = (tmp_path, train, test, CPU, said.append)
@@ -371,7 +371,7 @@ def test_learning_ends_where_nothing_is_left_to_learn(monkeypatch: pytest.Monkey
     found = train_extractor(plain, plain, epochs=60, seed=0, device=CPU, say=said.append)
     assert found.config.epochs < 40
     assert found.test_accuracy == 1
-    assert re.fullmatch(r"classifier: up to 60 epochs of 200 pictures, about \d+ s .*", said[0])
+    assert re.fullmatch(r"classifier: up to 60 epochs of 200 pictures, about \d+ .*", said[0])
     assert f"nothing left to learn, ending with epoch {found.config.epochs}" in " ".join(said)
 
 

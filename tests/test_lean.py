@@ -24,7 +24,7 @@ from app.server.disconnection import BELL, Bell
 from app.settings import Settings
 from app.state import Context
 from tests.conftest import write_tiny_residual
-from tests.services import TIMEOUT
+from tests.services import TIMEOUT, until
 
 fresh_seed = itertools.count(1_000_000)
 
@@ -44,13 +44,6 @@ class Watched:
         self.pictures += len(z)
         pixels: NDArray[np.uint8] = self._run(z)
         return pixels
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Lets the loop go on until a condition holds."""
-    async with asyncio.timeout(TIMEOUT):
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 def loaded(client: TestClient) -> Generation:

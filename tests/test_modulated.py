@@ -17,14 +17,14 @@ from model.samplers.pytorch import generator_weights, load_generator, plain_samp
 from model.samplers.sampler import check_bytes, load_sampler
 from tests.conftest import write_tiny_residual
 
-CPU = torch.device("cpu")
+CPU, SIZES = torch.device("cpu"), torch.device("meta")  # there nothing is computed
 TINY = ModulatedConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)
 
 
 @pytest.mark.parametrize(("resolution", "most"), [(32, 0.2e9), (64, 0.3e9), (128, 0.5e9)])
 def test_picture_costs_no_more_than_is_promised(resolution: int, most: float) -> None:
-    generator = Generator(ModulatedConfig(resolution=resolution, classes=4)).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), SIZES, FlopCounterMode(display=False) as counter:
+        generator = Generator(ModulatedConfig(resolution=resolution, classes=4)).eval()
         images = generator(torch.zeros(1, 68))
     assert images.shape == (1, 3, resolution, resolution)
     assert 0.5 * most < counter.get_total_flops() / 2 <= most
@@ -88,24 +88,26 @@ def test_every_runtime_draws_what_the_network_draws(file: GeneratorFile, precisi
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_picture_is_the_same_in_any_batch(
     file: GeneratorFile, precision: str, threads: int
 ) -> None:
     sampler = load_sampler(file, "cpu", precision, threads)  # type: ignore[arg-type]
     check_bytes(sampler, [1, 2, 3, 4, 5, 7, 8, 16])
     rows = file.config.rows(range(23))
-    assert np.array_equal(sampler(rows), np.concatenate([sampler(row[None]) for row in rows]))
+    some = range(0, 23, 5)
+    alone = np.concatenate([sampler(rows[place : place + 1]) for place in some])
+    assert np.array_equal(sampler(rows)[some], alone)
 
 
 def test_modern_presets_network_is_the_same_in_any_batch(tmp_path: Path) -> None:
     """Kernels are chosen by size, so the tiny network shows too little."""
     network = ModulatedConfig(resolution=64, classes=4)
     file = read_generator_file(write_tiny_residual(tmp_path / "full", network, crop=64))
-    rows = file.config.rows(range(9))
+    rows = file.config.rows(range(5))
     one, two = (load_sampler(file, "cpu", "fp32", threads) for threads in (1, 2))
     whole = two(rows)
     for sampler in (one, two):
-        for size in (1, 2, 3, 5):
-            parts = [sampler(rows[start : start + size]) for start in range(0, 9, size)]
+        for size in (1, 2, 3):
+            parts = [sampler(rows[start : start + size]) for start in range(0, 5, size)]
             assert np.array_equal(whole, np.concatenate(parts))

@@ -362,6 +362,7 @@ def test_refusal_of_what_is_no_request_leads_there_too(under_a_path: Host) -> No
     assert b'"type": "/gan/problems/' in answer
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_explorer_under_a_path_shows_pictures_and_asks_for_nothing_outside_it(
     under_a_path: Host,

@@ -15,6 +15,7 @@ from PIL import Image
 from app.main import create_app
 from app.routes.page import FOLDER, TYPES
 from app.settings import Settings
+from tests.services import TIMEOUT
 
 ROOT = Path(__file__).parent.parent
 LARGEST = 100 * 1024  # bytes of all parts, as they travel
@@ -109,7 +110,7 @@ def test_modules_keep_their_laws() -> None:
     if node is None:
         pytest.skip("no node is installed, neither Playwright's nor another")
     command = [node, "--test", *sorted(map(str, (ROOT / "tests" / "page").glob("*.test.mjs")))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^. (?:pass|tests) [1-9]", done.stdout, re.M), done.stdout
 

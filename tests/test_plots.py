@@ -36,6 +36,7 @@ def write_run(folder: Path, count: int = 300) -> Path:
 
 
 @needs_matplotlib
+@pytest.mark.usefixtures("real_plots")
 def test_losses_and_metrics_are_drawn(tmp_path: Path) -> None:
     said: list[str] = []
     draw_plots(write_run(tmp_path), said.append)

@@ -24,6 +24,7 @@ import app.server.reloading
 from app.access.keys import key_hash
 from app.main import create_app
 from app.server.loading import load_all
+from app.server.reloading import Reloader
 from app.settings import Settings
 from tests.conftest import TINY, edit_json, write_tiny_generator
 from tests.services import TIMEOUT, fetch, problem_of, service, wait_until
@@ -165,12 +166,13 @@ class Reading:
     def __init__(self, load_all: Any) -> None:
         self._load_all = load_all
         self.begun = 0
-        self.may_end = threading.Event()
+        self.has_read, self.may_end = threading.Event(), threading.Event()
 
     def __call__(self, *arguments: Any) -> Any:
         self.begun += 1
         found = self._load_all(*arguments)
-        assert self.may_end.wait(20)
+        self.has_read.set()
+        assert self.may_end.wait(TIMEOUT)
         return found
 
 
@@ -181,13 +183,20 @@ def test_whoever_asks_while_files_are_read_has_them_read_once_more(
         (old,) = reload(client)["served"]
         reading = Reading(load_all)
         monkeypatch.setattr(app.server.reloading, "load_all", reading)
+        asked: list[None] = []
+        answer = Reloader.reload
+
+        async def counted(reloader: Reloader) -> Any:
+            asked.append(None)
+            return await answer(reloader)
+
+        monkeypatch.setattr(Reloader, "reload", counted)
         with ThreadPoolExecutor() as askers:
             first = askers.submit(reload, client)
-            wait_until(lambda: reading.begun == 1)
-            time.sleep(0.3)  # by now it has read the file that there was
+            assert reading.has_read.wait(TIMEOUT)  # the file that there was
             renew(folder, 9)
             others = [askers.submit(reload, client) for _ in range(3)]
-            time.sleep(0.3)
+            wait_until(lambda: len(asked) == 4)
             reading.may_end.set()
             assert first.result()["served"] == [old]
             found = [other.result() for other in others]
@@ -203,7 +212,7 @@ def test_sighup_while_it_starts_is_a_reload_when_it_has_started(
     with service(folder, command) as (process, address):
         fetch(f"{address}/livez")
         process.send_signal(signal.SIGTERM)
-        _, lines = process.communicate(timeout=20)
+        _, lines = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "reloaded in" in lines
 
@@ -298,8 +307,15 @@ def until_ready(process: "subprocess.Popen[str]", workers: int) -> None:
         workers -= "ready after" in line
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("way", ["signal", "request"])
+@pytest.mark.parametrize(
+    ("workers", "way"),
+    [
+        ("1", "request"),
+        ("2", "signal"),
+        pytest.param("1", "signal", marks=pytest.mark.slow),
+        pytest.param("2", "request", marks=pytest.mark.slow),
+    ],
+)
 def test_reload_under_load_loses_nothing(folder: Path, workers: str, way: str) -> None:
     settings = {"GAN_WORKERS": workers, "GAN_ADMIN_KEY_HASHES": key_hash(KEY)}
     with service(folder, **settings) as (process, address):

@@ -51,9 +51,9 @@ def sampler(request: pytest.FixtureRequest) -> Sampler:
 @pytest.mark.parametrize("count", [2, 3, 5, 8, 13, 64])
 def test_picture_is_the_same_in_any_batch(sampler: Sampler, count: int) -> None:
     z = sample_latents(range(count), 100, "uniform")
-    together = sampler(z)
-    alone = np.concatenate([sampler(row[None]) for row in z])
-    assert np.array_equal(together, alone)
+    some = range(0, count, 1 + count // 16)
+    alone = np.concatenate([sampler(z[place : place + 1]) for place in some])
+    assert np.array_equal(sampler(z)[some], alone)
 
 
 def test_picture_is_the_same_at_any_place_in_the_batch(sampler: Sampler) -> None:

@@ -236,7 +236,7 @@ def first_process(parent: int) -> int:
 
 
 @needs_namespaces
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["2", pytest.param("1", marks=pytest.mark.slow)])
 def test_process_1_ends_on_sigterm(generator_folder: Path, workers: str) -> None:
     command = in_namespace(sys.executable, "-m", "app")
     with service(generator_folder, command, GAN_WORKERS=workers) as (process, address):
@@ -253,7 +253,9 @@ def minds_sigterm(pid: int) -> bool:
 
 
 @needs_namespaces
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "seconds", [0.3, *(pytest.param(other, marks=pytest.mark.slow) for other in (0.0, 1.0))]
+)
 def test_process_1_ends_on_sigterm_while_it_starts(generator_folder: Path, seconds: float) -> None:
     settings = environment(GAN_GENERATOR=str(generator_folder), PORT=str(free_port()))
     process = subprocess.Popen(in_namespace(sys.executable, "-m", "app"), env=settings)

@@ -336,9 +336,17 @@ def test_host_of_time_stamps_that_does_not_answer_is_refused(folder: Path) -> No
 @pytest.mark.parametrize(
     ("chain", "key", "reason"),
     [
-        pytest.param("chain.pem", "", "GAN_C2PA_KEY is not set", id="no-key"),
-        pytest.param("", "key.pem", "GAN_C2PA_CERTIFICATE is not set", id="no-certificate"),
         pytest.param("chain.pem", "none.pem", "GAN_C2PA_KEY: cannot be read", id="no-such-file"),
+        pytest.param(
+            "chain.pem", "", "GAN_C2PA_KEY is not set", id="no-key", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "",
+            "key.pem",
+            "GAN_C2PA_CERTIFICATE is not set",
+            id="no-certificate",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_half_of_the_settings_ends_the_start_with_one_line(

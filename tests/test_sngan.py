@@ -24,7 +24,7 @@ from model.training import ema
 from model.training.presets import PRESETS
 from tests.conftest import SHA, TINY_SNGAN
 
-CPU = torch.device("cpu")
+CPU, SIZES = torch.device("cpu"), torch.device("meta")  # there nothing is computed
 
 
 def network_of(preset: str) -> SNGANConfig:
@@ -42,11 +42,11 @@ def parameters(network: nn.Module) -> int:
 
 def test_networks_for_32_have_the_papers_size() -> None:
     """4.28 million parameters and 1.6 billion multiply-adds: Miyato et al., appendix B.4."""
-    generator = Generator(SNGAN)
-    assert parameters(generator) == pytest.approx(4.28e6, rel=0.01)
-    assert parameters(Discriminator(SNGAN)) == pytest.approx(1.05e6, rel=0.01)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), SIZES, FlopCounterMode(display=False) as counter:
+        generator = Generator(SNGAN)
         assert generator(torch.zeros(1, 128)).shape == (1, 3, 32, 32)
+        assert parameters(Discriminator(SNGAN)) == pytest.approx(1.05e6, rel=0.01)
+    assert parameters(generator) == pytest.approx(4.28e6, rel=0.01)
     assert counter.get_total_flops() / 2 == pytest.approx(1.6e9, rel=0.05)
 
 
@@ -269,25 +269,27 @@ EMULATED = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=EMULATED)])
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_picture_is_the_same_in_any_batch(
     file: GeneratorFile, precision: str, threads: int
 ) -> None:
     sampler = load_sampler(file, "cpu", precision, threads)  # type: ignore[arg-type]
     check_bytes(sampler, [1, 2, 3, 4, 5, 7, 8, 16])
     rows = file.config.rows(range(35))
-    assert np.array_equal(sampler(rows), np.concatenate([sampler(row[None]) for row in rows]))
+    some = range(0, 35, 5)
+    alone = np.concatenate([sampler(rows[place : place + 1]) for place in some])
+    assert np.array_equal(sampler(rows)[some], alone)
 
 
 def test_presets_own_network_is_the_same_in_any_batch(tmp_path: Path) -> None:
     """Kernels are chosen by size, so the tiny network shows too little."""
     file = write(tmp_path / "full", replace(SAGAN, classes=4))
     one, two = (OnnxSampler(file, threads) for threads in (1, 2))
-    rows = file.config.rows(range(9))
+    rows = file.config.rows(range(5))
     whole = two(rows)
     plain = plain_sampler(load_generator(file), 64, CPU)(rows)
     assert np.abs(whole.astype(int) - plain).max() <= 1
     for sampler in (one, two):
-        for size in (1, 2, 3, 5):
-            parts = [sampler(rows[start : start + size]) for start in range(0, 9, size)]
+        for size in (1, 2, 3):
+            parts = [sampler(rows[start : start + size]) for start in range(0, 5, size)]
             assert np.array_equal(whole, np.concatenate(parts))

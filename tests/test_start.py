@@ -34,11 +34,16 @@ from tests.services import (
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        pytest.param(shutil.rmtree, "no such folder", id="missing"),
+        pytest.param(shutil.rmtree, "no such folder", id="missing", marks=pytest.mark.slow),
         pytest.param(
             lambda f: os.truncate(f / "model.safetensors", 500), "SHA-256", id="truncated"
         ),
-        pytest.param(lambda f: edit_json(f / "config.json", format=9), "format", id="future"),
+        pytest.param(
+            lambda f: edit_json(f / "config.json", format=9),
+            "format",
+            id="future",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_broken_generator_file_ends_the_start_with_one_line(
@@ -55,15 +60,6 @@ def test_broken_generator_file_ends_the_start_with_one_line(
 def test_device_that_is_not_there_ends_the_start_with_one_line(generator_folder: Path) -> None:
     lines = start_and_fail(GAN_GENERATOR=str(generator_folder), GAN_DEVICE="cuda:99")
     assert sum("device 'cuda:99' is not on this machine" in line for line in lines) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("GAN_PORT", "0"), ("GAN_MAX_BATCH", "many"), ("GAN_DEVICE", "tpu"), ("GAN_MAX_QUEUE", "-1")],
-)
-def test_wrong_setting_is_named(name: str, value: str) -> None:
-    (line,) = start_and_fail(**{name: value})
-    assert line.startswith(f"error: setting {name}: ")
 
 
 @pytest.fixture
@@ -85,6 +81,15 @@ def refused(
         return capsys.readouterr().err.splitlines()
 
     return lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GAN_PORT", "0"), ("GAN_MAX_BATCH", "many"), ("GAN_DEVICE", "tpu"), ("GAN_MAX_QUEUE", "-1")],
+)
+def test_wrong_setting_is_named(refused: Callable[..., list[str]], name: str, value: str) -> None:
+    (line,) = refused(**{name: value})
+    assert line.startswith(f"error: setting {name}: ")
 
 
 @pytest.fixture
