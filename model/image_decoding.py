@@ -6,6 +6,7 @@ Knows no folders, no classes and no training.
 """
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from PIL.ExifTags import Base
 
 Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white around it
 FITS: tuple[Fit, ...] = get_args(Fit)
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
 GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 MAX_PIXELS = 89_478_485  # in one picture; Pillow itself begins to warn of bombs here
 DEEP = 16  # bits a value, of which 8 are kept
@@ -28,6 +32,8 @@ PNG_DEEP_COLOURS = {2: "RGB", 6: "RGBA"}  # Pillow's modes, by the colour type o
 PNG_METADATA = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks that say nothing about pixels
 
 T = TypeVar("T")
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS refuses it
 
 
 class BrokenPictureError(Exception):
@@ -44,6 +50,7 @@ class Found:
     turned: bool = False  # by its EXIF orientation; TIFF files turn on their own
     transparent: bool = False  # anywhere
     deep: bool = False  # 16 bits a value
+    frames: bool = False  # more than one, of which the first is taken
 
 
 def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image.Image, Found]:
@@ -65,7 +72,8 @@ def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image
         image.load()
         upright, turned = _upright(image)
         plain, transparent = _on_white(upright)
-        return plain, Found(plain.width, plain.height, mode, turned, transparent, deep)
+        frames = _has_frames(image, content)
+        return plain, Found(plain.width, plain.height, mode, turned, transparent, deep, frames)
 
     try:
         return _opened(content, decoded)
@@ -150,6 +158,7 @@ def what_was_done(found: Counter[Found], side: int, fit: Fit) -> str:
         f"reduced to {side}x{side}": count([f for f in found if measure(f.width, f.height) > side]),
         "turned upright by their EXIF": count([f for f in found if f.turned]),
         "laid on white where transparent": count([f for f in found if f.transparent]),
+        "taken by their first frame alone": count([f for f in found if f.frames]),
     }
     some = [f"{number:,} {what}" for what, number in done.items() if number]
     return f"of {found.total():,} pictures: {', '.join(some)}" if some else ""
@@ -177,6 +186,14 @@ def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
             raise
         with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
             return work(image)
+
+
+def _has_frames(image: Image.Image, content: bytes) -> bool:
+    """Checks whether a file holds more than one frame; a photo's previews and maps are none."""
+    if image.format != "GIF":
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    with Image.open(io.BytesIO(content), formats=("GIF",)) as other:  # it has to look for the next
+        return bool(getattr(other, "is_animated", False))
 
 
 def _without_metadata(content: bytes) -> bytes:
