@@ -19,7 +19,8 @@ from PIL.ExifTags import Base
 
 Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white around it
 FITS: tuple[Fit, ...] = get_args(Fit)
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")
+UPLOADED = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # whoever they come from
+FORMATS = (*UPLOADED, "AVIF", "PPM")  # of one's own files
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
@@ -53,7 +54,12 @@ class Found:
     frames: bool = False  # more than one, of which the first is taken
 
 
-def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image.Image, Found]:
+def decode(
+    content: bytes,
+    max_pixels: int = 0,
+    bits: int = DEEP,
+    formats: tuple[str, ...] = FORMATS,
+) -> tuple[Image.Image, Found]:
     """Decodes the first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most
     where `max_pixels` is 0. Of values with 16 bits the lowest `bits` count, and the upper 8 of
     those are kept.
@@ -76,7 +82,7 @@ def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image
         return plain, Found(plain.width, plain.height, mode, turned, transparent, deep, frames)
 
     try:
-        return _opened(content, decoded)
+        return _opened(content, decoded, formats)
     except BrokenPictureError:
         raise
     except UnidentifiedImageError:
@@ -171,12 +177,14 @@ def _of_header(content: bytes, read: Callable[[Image.Image], T]) -> T:
         raise BrokenPictureError(type(error).__name__) from None
 
 
-def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
+def _opened(
+    content: bytes, work: Callable[[Image.Image], T], formats: tuple[str, ...] = FORMATS
+) -> T:
     """Calls `work` with an open file; where Pillow refuses the metadata of a PNG file, with one
     that has none.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             return work(image)
     except BrokenPictureError:
         raise
@@ -184,7 +192,7 @@ def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
         bare = _without_metadata(content)
         if len(bare) == len(content):
             raise
-        with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(bare), formats=formats) as image:
             return work(image)
 
 

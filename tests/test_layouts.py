@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.image_decoding import MAX_PIXELS, SUFFIXES, decode
+from model.image_decoding import MAX_PIXELS, SUFFIXES, UPLOADED, BrokenPictureError, decode
 from model.training.__main__ import main
 from model.training.datasets.dataset import Dataset, load
 from model.training.datasets.image_folder import ARCHIVES, OTHER_PICTURES
@@ -398,3 +398,11 @@ def test_lists_of_endings_do_not_overlap() -> None:
     lists = (SUFFIXES, ARCHIVES, OTHER_PICTURES)
     everything = [ending for one in lists for ending in one]
     assert len(everything) == len(set(everything))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "PPM"])
+def test_service_decodes_fewer_formats_than_training(kind: str) -> None:
+    content = coded(9, kind)
+    assert decode(content)[0].size == (32, 32)
+    with pytest.raises(BrokenPictureError, match="no picture in a known format"):
+        decode(content, formats=UPLOADED)

@@ -16,7 +16,7 @@ from app.responses.problems import InvalidRequest, NotFound
 from app.responses.streams import begun
 from app.routes.images import BINARY
 from app.state import GeneratorsDep, ProjectorDep, WatchDep
-from model.image_decoding import BrokenPictureError, decode, square
+from model.image_decoding import UPLOADED, BrokenPictureError, decode, square
 from model.recipes import vector_words
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def project(
 
     def read(content: bytes) -> Pixels:
         try:
-            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD)
+            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD, formats=UPLOADED)
         except BrokenPictureError as error:
             raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
         return square(image, side, channels, "crop")
