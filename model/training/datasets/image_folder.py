@@ -229,7 +229,7 @@ def _album(path: Path, listing: Listing, read: Callable[[str], bytes]) -> ImageF
     )
 
 
-def _not_read(files: Sequence[str]) -> list[str]:
+def _not_read(files: Iterable[str]) -> list[str]:
     """Says which files are left out by the endings of their names, a line a kind."""
     kinds: dict[str, list[str]] = {}
     for file in files:
