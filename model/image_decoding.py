@@ -20,7 +20,7 @@ from PIL.ExifTags import Base
 Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white around it
 FITS: tuple[Fit, ...] = get_args(Fit)
 UPLOADED = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # whoever they come from
-FORMATS = (*UPLOADED, "AVIF", "PPM")  # of one's own files
+FORMATS = (*UPLOADED, "AVIF", "PPM")  # what training reads: one's own files
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),

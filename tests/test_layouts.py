@@ -6,10 +6,12 @@ and by `train`.
 import errno
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
 import tarfile
+import textwrap
 import warnings
 import zipfile
 from pathlib import Path
@@ -406,3 +408,18 @@ def test_service_decodes_fewer_formats_than_training(kind: str) -> None:
     assert decode(content)[0].size == (32, 32)
     with pytest.raises(BrokenPictureError, match="no picture in a known format"):
         decode(content, formats=UPLOADED)
+
+
+def test_document_makes_an_index_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+    code = re.search(r'^  python -c "\n(.*?)"\n', text, re.DOTALL | re.MULTILINE)[1]
+    folder = put(tmp_path / "set", *some("{}.png"))
+    rows = [f"{index}.png,{'cat' if index % 2 else 'dog'}" for index in range(12)]
+    put(folder, "labels.csv", content="\n".join(["file,label", *rows, ""]).encode())
+    monkeypatch.chdir(folder)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], check=True)
+    dataset = read(folder)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.labels.sum() == 6

@@ -21,7 +21,7 @@ FEW = 5000  # pictures; fewer are learnt by heart
 VERY_FEW = 1000
 PASSES = 150  # over 200 pictures brought all that they can teach (docs/training.md)
 LEAST_KIMG = 10
-DARK = 64  # of 255; a set whose values are all below a quarter of the light is hardly meant so
+DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
 NAMED = 20  # classes that are named in a log
 LEAST = 2  # pictures in a batch
 

@@ -19,7 +19,7 @@ from model.samplers.sampler import Sampler, cuda_devices, load_sampler
 
 GENERATOR_HELP = "a model folder, a name in model/zoo, or hf:owner/name@revision"
 
-ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # of a single letter are Windows' drives
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter is a drive of Windows
 DEVICE_HELP = "auto, cpu, cuda or cuda:N (default: auto)"
 
 
