@@ -414,7 +414,7 @@ def test_document_makes_an_index_of_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
-    code = re.search(r'^  python -c "\n(.*?)"\n', text, re.DOTALL | re.MULTILINE)[1]
+    (code,) = re.findall(r'^  python -c "\n(.*?)"\n', text, re.DOTALL | re.MULTILINE)
     folder = put(tmp_path / "set", *some("{}.png"))
     rows = [f"{index}.png,{'cat' if index % 2 else 'dog'}" for index in range(12)]
     put(folder, "labels.csv", content="\n".join(["file,label", *rows, ""]).encode())
