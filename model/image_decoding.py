@@ -6,6 +6,7 @@ Knows no folders, no classes and no training.
 """
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,12 @@ from PIL.ExifTags import Base
 
 Fit = Literal["crop", "pad"]  # the centre square, or the whole picture with white around it
 FITS: tuple[Fit, ...] = get_args(Fit)
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+UPLOADED = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # whoever they come from
+FORMATS = (*UPLOADED, "AVIF", "PPM")  # what training reads: one's own files
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
 GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 MAX_PIXELS = 89_478_485  # in one picture; Pillow itself begins to warn of bombs here
 DEEP = 16  # bits a value, of which 8 are kept
@@ -28,6 +33,8 @@ PNG_DEEP_COLOURS = {2: "RGB", 6: "RGBA"}  # Pillow's modes, by the colour type o
 PNG_METADATA = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks that say nothing about pixels
 
 T = TypeVar("T")
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS refuses it
 
 
 class BrokenPictureError(Exception):
@@ -44,9 +51,15 @@ class Found:
     turned: bool = False  # by its EXIF orientation; TIFF files turn on their own
     transparent: bool = False  # anywhere
     deep: bool = False  # 16 bits a value
+    frames: bool = False  # more than one, of which the first is taken
 
 
-def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image.Image, Found]:
+def decode(
+    content: bytes,
+    max_pixels: int = 0,
+    bits: int = DEEP,
+    formats: tuple[str, ...] = FORMATS,
+) -> tuple[Image.Image, Found]:
     """Decodes the first picture of a file, upright and on white, L or RGB; of MAX_PIXELS at most
     where `max_pixels` is 0. Of values with 16 bits the lowest `bits` count, and the upper 8 of
     those are kept.
@@ -65,10 +78,11 @@ def decode(content: bytes, max_pixels: int = 0, bits: int = DEEP) -> tuple[Image
         image.load()
         upright, turned = _upright(image)
         plain, transparent = _on_white(upright)
-        return plain, Found(plain.width, plain.height, mode, turned, transparent, deep)
+        frames = _has_frames(image, content)
+        return plain, Found(plain.width, plain.height, mode, turned, transparent, deep, frames)
 
     try:
-        return _opened(content, decoded)
+        return _opened(content, decoded, formats)
     except BrokenPictureError:
         raise
     except UnidentifiedImageError:
@@ -150,6 +164,7 @@ def what_was_done(found: Counter[Found], side: int, fit: Fit) -> str:
         f"reduced to {side}x{side}": count([f for f in found if measure(f.width, f.height) > side]),
         "turned upright by their EXIF": count([f for f in found if f.turned]),
         "laid on white where transparent": count([f for f in found if f.transparent]),
+        "taken by their first frame alone": count([f for f in found if f.frames]),
     }
     some = [f"{number:,} {what}" for what, number in done.items() if number]
     return f"of {found.total():,} pictures: {', '.join(some)}" if some else ""
@@ -162,12 +177,14 @@ def _of_header(content: bytes, read: Callable[[Image.Image], T]) -> T:
         raise BrokenPictureError(type(error).__name__) from None
 
 
-def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
+def _opened(
+    content: bytes, work: Callable[[Image.Image], T], formats: tuple[str, ...] = FORMATS
+) -> T:
     """Calls `work` with an open file; where Pillow refuses the metadata of a PNG file, with one
     that has none.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             return work(image)
     except BrokenPictureError:
         raise
@@ -175,8 +192,16 @@ def _opened(content: bytes, work: Callable[[Image.Image], T]) -> T:
         bare = _without_metadata(content)
         if len(bare) == len(content):
             raise
-        with Image.open(io.BytesIO(bare), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(bare), formats=formats) as image:
             return work(image)
+
+
+def _has_frames(image: Image.Image, content: bytes) -> bool:
+    """Checks whether a file holds more than one frame; a photo's previews and maps are none."""
+    if image.format != "GIF":
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    with Image.open(io.BytesIO(content), formats=("GIF",)) as other:  # it has to look for the next
+        return bool(getattr(other, "is_animated", False))
 
 
 def _without_metadata(content: bytes) -> bytes:

@@ -1,8 +1,13 @@
-"""Generators from the Hub, by a server on this machine that imitates the little of it we need."""
+"""Generators from and to the Hub, by its own library and a server on this machine that imitates
+the little of it we need.
+"""
 
+import base64
 import hashlib
 import importlib.util
 import json
+import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -27,8 +32,9 @@ from model.generator_file import (
 )
 from model.mistakes import install
 from model.pretrained import PretrainedGenerator
-from tests.services import fetch, service, start_and_fail
+from tests.services import TIMEOUT, fetch, service, start_and_fail
 
+WRITER = "hf_writer"  # the token that may upload
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
 FILE = re.compile(r"/owner/tiny/resolve/(\w+)/([\w.]+)")
 
@@ -44,6 +50,8 @@ class Hub:
     files: dict[str, bytes]
     address: str = ""
     told: dict[str, int] = field(default_factory=dict)  # a size that is not true
+    large: dict[str, bytes] = field(default_factory=dict)  # what was uploaded, by its SHA-256
+    pushed: dict[str, bytes] | None = None  # the files of the last commit
     asked: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
 
@@ -77,13 +85,82 @@ class Handler(BaseHTTPRequestHandler):
                 head["X-Linked-Size"] = str(self.hub.told[match[2]])
             self.answer(200, content, head)
 
+    def do_PUT(self) -> None:
+        self.hub.asked.append(f"PUT {self.path}")
+        content = self.body()
+        if self.path != f"/large/{hashlib.sha256(content).hexdigest()}":
+            return self.answer(400, b"")
+        self.hub.large[self.path.rpartition("/")[2]] = content
+        return self.answer(200, b"")
+
+    def do_POST(self) -> None:
+        self.hub.asked.append(f"POST {self.path}")
+        self.hub.tokens.add(self.headers.get("Authorization"))
+        body = self.body()
+        if self.headers.get("Authorization") != f"Bearer {WRITER}":
+            return self.answer(401, b'{"error": "Invalid credentials"}')
+        if self.path == "/api/models/owner/tiny/commit/main":
+            lines = [json.loads(line) for line in body.splitlines()]
+            files = [line["value"] for line in lines if line["key"] in ("file", "lfsFile")]
+            self.hub.pushed = {
+                file["path"]: self.hub.large[file["oid"]]
+                if "oid" in file
+                else base64.b64decode(file["content"])
+                for file in files
+            }
+            place = {"commitUrl": f"{self.hub.address}/owner/tiny/commit/{COMMIT}"}
+            return self.answer(200, json.dumps({**place, "commitOid": COMMIT}).encode())
+        asked = json.loads(body)
+        match self.path:
+            case "/api/repos/create":
+                found: object = {"url": f"{self.hub.address}/{asked['organization']}/tiny"}
+            case "/api/validate-yaml":
+                found = {"errors": [], "warnings": []}
+            case "/api/models/owner/tiny/preupload/main":
+                found = {
+                    "files": [
+                        {
+                            "path": file["path"],
+                            "uploadMode": "lfs" if file["path"] == WEIGHTS else "regular",
+                            "shouldIgnore": False,
+                        }
+                        for file in asked["files"]
+                    ]
+                }
+            case "/owner/tiny.git/info/lfs/objects/batch":
+                found = {
+                    "objects": [
+                        {
+                            **one,
+                            "actions": {
+                                "upload": {"href": f"{self.hub.address}/large/{one['oid']}"}
+                            },
+                        }
+                        for one in asked["objects"]
+                    ]
+                }
+            case _:
+                return self.answer(404, b"")
+        return self.answer(200, json.dumps(found).encode())
+
+    def body(self) -> bytes:
+        """Reads what was sent, in chunks or with its length."""
+        if (length := self.headers.get("Content-Length")) is not None:
+            return self.rfile.read(int(length))
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return content
+
     def answer(self, status: int, content: bytes, head: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in (head or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -275,6 +352,69 @@ def test_service_draws_by_a_generator_of_the_hub(server: Hub, tmp_path: Path) ->
     lines = start_and_fail(GAN_GENERATOR="hf:owner/tiny@main", **settings)
     (why,) = [line for line in lines if "cannot start" in line]
     assert "never a branch" in why
+
+
+def pushed(
+    server: Hub, folder: Path, place: Path, token: str | None
+) -> subprocess.CompletedProcess[str]:
+    """Uploads a folder by the command, as somebody with this token; `place` is the Hub's cache."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {**plain, "HF_ENDPOINT": server.address, "HF_HOME": str(place)}
+    if token:
+        environment["HF_TOKEN"] = token
+    return subprocess.run(
+        [sys.executable, "-m", "model.training", "push", str(folder), "owner/tiny"],
+        env=environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+@needs_hub
+def test_what_is_pushed_is_what_is_served_at_its_commit(
+    here: Hub, generator_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(generator_folder, tmp_path / "tiny"))
+    for name in ("pytorch_model.bin", "weights.pkl", "checkpoint.pt", ".env"):
+        (folder / name).write_bytes(pickle.dumps("never to be uploaded"))
+    done = pushed(here, folder, tmp_path / "cache", WRITER)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{here.address}/owner/tiny/commit/{COMMIT}\n"
+    assert here.pushed is not None
+    kept = {CONFIG, WEIGHTS, CARD}
+    assert here.pushed == {name: (generator_folder / name).read_bytes() for name in kept}
+    here.files = here.pushed | {"pytorch_model.bin": pickle.dumps("never to be fetched")}
+    here.asked.clear()
+    served = PretrainedGenerator.from_pretrained("owner/tiny", revision=COMMIT, device="cpu")
+    own = PretrainedGenerator.from_pretrained(generator_folder, device="cpu")
+    assert (served.generate([7]) == own.generate([7])).all()
+    assert {path.name for path in served.folder.iterdir()} == kept
+    assert not any("pytorch_model" in line for line in here.asked)
+
+
+@needs_hub
+@pytest.mark.parametrize("token", [None, "hf_reader"])
+def test_who_may_not_write_uploads_nothing(
+    server: Hub, generator_folder: Path, tmp_path: Path, token: str | None
+) -> None:
+    done = pushed(server, generator_folder, tmp_path, token)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: owner/tiny: cannot be uploaded (")
+    assert "a token that may write there is wanted" in line
+    assert server.pushed is None
+    assert server.large == {}
+
+
+@needs_hub
+def test_weights_of_the_hub_that_are_a_pickle_are_refused(here: Hub) -> None:
+    here.files[WEIGHTS] = pickle.dumps({"layer": [0.0]})
+    with pytest.raises(GeneratorFileError) as error:
+        PretrainedGenerator.from_pretrained("owner/tiny", revision=COMMIT)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_library_is_not_loaded_where_no_such_name_is_given() -> None:

@@ -249,7 +249,7 @@ def test_nothing_is_left_out_without_a_word(
     (folder / "again").symlink_to(folder / "cat")
     (folder / ".hidden").mkdir()
     for text in said(folder, capsys):
-        assert "no pictures, left alone: .heic 1, such as dog/raw.HEIC" in text
+        assert "to be converted to PNG or JPEG first: .heic 1, such as dog/raw.HEIC" in text
         assert "left out: links that lead nowhere: 1, such as bird" in text
         assert "left out: links to folders that are read already: 1, such as again" in text
         assert "left out: hidden ones: 1, such as .hidden" in text

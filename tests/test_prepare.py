@@ -234,7 +234,9 @@ def test_description_tells_what_a_set_holds(
         "turned by their EXIF: 1",
         "transparent: 1",
         "copies of another: 17",
-        "no pictures, left alone: .heic 1, .txt 1, such as notes.txt",
+        "left out: files whose names do not end like those of pictures: .txt 1, such as notes.txt",
+        "left out: pictures in formats that are not read, to be converted to PNG or JPEG first: "
+        ".heic 1, such as red/raw.HEIC",
         "broken files, skipped: 1",
         "  red/0.png: no picture in a known format",
         "  (2 of 22 files may be broken)",

@@ -17,7 +17,7 @@ from app.responses.streams import Stream, begun
 from app.routes.images import BINARY
 from app.server.disconnection import Watch
 from app.state import ContextDep
-from model.image_decoding import BrokenPictureError, decode, square
+from model.image_decoding import UPLOADED, BrokenPictureError, decode, square
 from model.recipes import vector_words
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def project(context: ContextDep, parameters: Annotated[ProjectQuery, Query
 
     def read(content: bytes) -> Pixels:
         try:
-            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD)
+            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD, formats=UPLOADED)
         except BrokenPictureError as error:
             raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
         return square(image, side, channels, "crop")

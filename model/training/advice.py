@@ -21,6 +21,7 @@ FEW = 5000  # pictures; fewer are learnt by heart
 VERY_FEW = 1000
 PASSES = 150  # over 200 pictures brought all that they can teach (docs/training.md)
 LEAST_KIMG = 10
+DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
 NAMED = 20  # classes that are named in a log
 LEAST = 2  # pictures in a batch
 
@@ -52,7 +53,6 @@ def check_names(classes: Sequence[str]) -> None:
 
 def plan(found: Extent, cuda: bool) -> list[str]:
     """Says what `train` does with a set, and advises on a small one."""
-    lines = []
     if found.train < LEAST:
         return [
             f"training refuses this set: {found.train} to train with; at least {LEAST} are wanted"
@@ -60,17 +60,17 @@ def plan(found: Extent, cuda: bool) -> list[str]:
     try:
         check_names(found.classes)
     except DataError as error:
-        lines.append(f"training refuses this set: {error}")
+        return [f"training refuses this set: {error}"]
     chosen = choose(side=found.side, count=found.train, hours=HOURS, cuda=cuda)
     resolution = PRESETS[chosen.preset].config.network.resolution
     side = found.side if found.fixed and resolution // 2 < found.side < resolution else resolution
     kind = "grey" if found.channels == 1 else "RGB"
     learnt = _number(len(found.classes), "class", "classes") if found.classes else "unconditional"
-    lines.append(
+    lines = [
         f"train, if nothing else is said: --preset {chosen.preset} --batch {chosen.batch} --hours "
         f"{HOURS:g}, {side}x{side} {kind}, {learnt}; {found.train:,} to train with, "
         f"{f'{found.held_out:,}' if found.held_out else 'none'} held out to measure with"
-    )
+    ]
     if found.train < FEW:
         lines += _advice(found)
     return lines
@@ -96,6 +96,16 @@ def _number(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def dark(brightest: int) -> list[str]:
+    """Warns of a set that is nearly black; `brightest` is its largest value, 0 to 255."""
+    if brightest >= DARK:
+        return []
+    return [
+        f"warning: no value is above {brightest} of 255: the pictures are nearly black; where "
+        "their files have more bits than their values, as of 12-bit scans, scale the values first"
+    ]
+
+
 def taken(data: Dataset, test: Dataset | None, classes: int, why: str) -> list[str]:
     """Says what a run is trained on and measured with, for its log; `classes` is how many the
     network has, and `why` it leaves those of the pictures out.
@@ -103,6 +113,7 @@ def taken(data: Dataset, test: Dataset | None, classes: int, why: str) -> list[s
     values = f"values {data.images.min()} to {data.images.max()}"
     held_out = "" if test is None else f", {len(test):,} held out to measure with"
     lines = [f"pictures: {len(data):,} to train with{held_out}; {values}"]
+    lines += dark(int(data.images.max()))
     if data.labels is None:
         return [*lines, "no classes: trained unconditionally"]
     if not classes:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -17,6 +18,7 @@ from model.samplers.sampler import Sampler, cuda_devices, load_sampler
 
 GENERATOR_HELP = "a model folder, a name in model/zoo, or hf:owner/name@revision"
 
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter is a drive of Windows
 DEVICE_HELP = "auto, cpu, cuda or cuda:N (default: auto)"
 
 
@@ -67,6 +69,21 @@ def read_ranks() -> Ranks:
             return ranks
     shown = ", ".join(f"{name} {text!a}" for name, text in zip(names, texts, strict=True))
     raise DeviceError(f"{shown}: these are not a process's place among others; see torchrun")
+
+
+def source(text: str) -> str:
+    """Checks the name of a set of pictures, as far as nobody can mean it.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, or an address of something that is elsewhere.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; a folder or a .zip file is wanted")
+    if ADDRESS.match(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is an address; download it, and name the folder or .zip file that is here"
+        )
+    return text
 
 
 def add_generator(parser: argparse.ArgumentParser, default: str | None = None) -> None:

@@ -24,6 +24,7 @@ from model.training.commands.arguments import (
     add_fit,
     add_force,
     check_output_folder,
+    source,
 )
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
@@ -66,7 +67,10 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("generator", help=GENERATOR_HELP)
     parser.add_argument(
-        "--data", required=True, help="real pictures: a folder, a zip, or an official set by name"
+        "--data",
+        type=source,
+        required=True,
+        help="real pictures: a folder, a zip, or an official set by name",
     )
     parser.add_argument(
         "--images",
@@ -91,7 +95,10 @@ def add_command(commands: Any) -> None:
         example="--data my-pictures --output my-features --side 64 --channels 3",
     )
     classifier.add_argument(
-        "--data", required=True, help="labelled pictures: a folder, a zip, or an official set"
+        "--data",
+        type=source,
+        required=True,
+        help="labelled pictures: a folder, a zip, or an official set",
     )
     classifier.add_argument("--output", type=Path, required=True, help="folder for the network")
     add_force(classifier)

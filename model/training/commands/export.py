@@ -31,7 +31,7 @@ from model.image_decoding import Fit
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
 from model.samplers.sampler import load_sampler
-from model.training.commands.arguments import Number, check_output_folder
+from model.training.commands.arguments import Number, check_output_folder, source
 from model.training.commands.evaluate import (
     MEASURED,
     NothingHeldOutError,
@@ -87,7 +87,9 @@ def add_command(commands: Any) -> None:
         "official set)",
     )
     export.add_argument("--description", help="text for the model card")
-    export.add_argument("--data", help="real pictures to measure with (default: those of the run)")
+    export.add_argument(
+        "--data", type=source, help="real pictures to measure with (default: those of the run)"
+    )
     export.add_argument(
         "--images",
         type=Number(int, 200, 100_000),

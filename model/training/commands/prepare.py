@@ -30,8 +30,8 @@ from tqdm import tqdm
 from model.devices import may_have_cuda
 from model.image_decoding import DEEP, GREY_MODES, Fit, Found, decode, square, what_was_done
 from model.images import tile
-from model.training.advice import Extent, plan
-from model.training.commands.arguments import Number, add_fit
+from model.training.advice import Extent, dark, plan
+from model.training.commands.arguments import Number, add_fit, source
 from model.training.datasets.dataset import (
     Dataset,
     channels_of,
@@ -39,9 +39,8 @@ from model.training.datasets.dataset import (
     median_side,
     read_official,
 )
-from model.training.datasets.dataset_json import INDEX
 from model.training.datasets.downloads import data_path
-from model.training.datasets.file_listing import DataError, printable
+from model.training.datasets.file_listing import INDEX, DataError, printable
 from model.training.datasets.held_out import deal
 from model.training.datasets.image_folder import (
     LAYERS,
@@ -229,7 +228,7 @@ class Description:
         """Says what `train` will do with the set, or with what was made of it."""
         material = self._material
         total = self.found.total()
-        if total == 0:
+        if total == 0 or len(self.broken) > allowed_broken(len(material.held_out)):
             return []
         if output is None and _has_layers(material.path):
             return ["training takes no layers: --output makes pictures of them"]
@@ -248,7 +247,7 @@ class Description:
     def _range(self, bits: int) -> list[str]:
         """Says which values there are, of 16 bits and of the 8 that are kept of them."""
         if not any(found.deep for found in self.found):
-            return ["values: {} to {}".format(*self._values)]
+            return ["values: {} to {}".format(*self._values), *dark(self._values[1])]
         note = (
             f"16-bit values are read as {bits} bits, as asked" if bits else self._material.bits()[1]
         )
@@ -488,7 +487,9 @@ def add_command(commands: Any) -> None:
         "training\nwill do with it. With --output it writes the set as it is trained on.",
         example="my-pictures --output my-set.zip --side 64",
     )
-    data.add_argument("source", help="a folder, a zip, an official set, or a zip of layers")
+    data.add_argument(
+        "source", type=source, help="a folder, a zip, an official set, or a zip of layers"
+    )
     data.add_argument(
         "--output", type=Path, help="zip file to write, with a list of what was found"
     )

@@ -27,7 +27,7 @@ from model.latent_space.paths import default_mode, interpolate_rows
 from model.metrics import nearest
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import Sampler, load_sampler
-from model.training.commands.arguments import Number
+from model.training.commands.arguments import Number, source
 from model.training.commands.evaluate import (
     add_measuring,
     read_network,
@@ -395,7 +395,7 @@ def add_command(commands: Any) -> None:
         example="runs/00000-mnist-dcgan-mnist-batch128",
     )
     page.add_argument("run", type=Path, help="run folder")
-    page.add_argument("--data", help="real pictures (default: those of the run)")
+    page.add_argument("--data", type=source, help="real pictures (default: those of the run)")
     page.add_argument(
         "--images",
         type=Number(int, 200, 100_000),

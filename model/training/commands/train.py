@@ -23,7 +23,7 @@ from model.training import loop
 from model.training.advice import LEAST, check_names, taken
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
-from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit
+from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit, source
 from model.training.commands.evaluate import add_measuring, read_network
 from model.training.datasets.dataset import DataError, Dataset, Split, extent, load, own_form
 from model.training.datasets.downloads import CACHE, OFFICIAL, data_path
@@ -99,6 +99,7 @@ def add_command(commands: Any) -> None:
     )
     train.add_argument(
         "--data",
+        type=source,
         help="training pictures: a folder, a zip, or an official set by name "
         f"({', '.join(OFFICIAL)}). Default: the preset's own set",
     )
@@ -310,7 +311,8 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     left_out = "as asked" if options.unconditional else f"{config.preset} takes none"
     if options.dry_run:
         if ranks.first:
-            for line in (*taken(data, None, config.network.classes, left_out), *data.notes):
+            lines = taken(data, None, config.network.classes, left_out)
+            for line in (*lines, *data.notes, *broken_notes(data.broken)):
                 print(line, file=sys.stderr)
             print(json.dumps(record, indent=2))
             if unseen:

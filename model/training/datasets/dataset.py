@@ -12,11 +12,14 @@ that).
 import gzip
 import hashlib
 import importlib
+import os
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISDIR
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,7 @@ from tqdm import tqdm
 
 from model.image_decoding import (
     DEEP,
+    SUFFIXES,
     Fit,
     Found,
     decode,
@@ -33,8 +37,9 @@ from model.image_decoding import (
     square,
     what_was_done,
 )
-from model.training.datasets.file_listing import DataError
+from model.training.datasets.file_listing import DataError, example
 from model.training.datasets.image_folder import (
+    ARCHIVES,
     Broken,
     ImageFolder,
     Split,
@@ -141,18 +146,33 @@ def read_official(path: Path, split: Split) -> Dataset | None:
     Raises:
         DataError: the path is missing, neither folder nor zip, or the set is damaged.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    if path.is_file() and path.suffix.lower() == ".zip":
-        return None
-    if not path.is_dir():
-        raise DataError(f"{path}: a folder or a .zip file is wanted")
-    names = {entry.name.removesuffix(".gz") for entry in path.iterdir()}
+    try:
+        if not S_ISDIR(path.stat().st_mode):
+            _check_zip(path)
+            return None
+        names = {name.removesuffix(".gz") for name in os.listdir(path)}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise DataError(f"{example(str(path))}: cannot be read ({error.strerror})") from None
     if names & {name for pair in IDX_FILES.values() for name in pair}:
         return _join(split, lambda part: _read_idx(path, part))
     if names & set(SVHN_FILES.values()):
         return _join(split, lambda part: _read_svhn(path, part))
     return None
+
+
+def _check_zip(path: Path) -> None:
+    """Checks that a file is a zip, by its name or by what it holds."""
+    ending = path.suffix.lower()
+    if path.is_file() and (ending == ".zip" or zipfile.is_zipfile(path)):
+        return
+    why = ""
+    if ending in SUFFIXES:
+        why = "is one picture; "
+    elif ending in ARCHIVES:
+        why = "is not unpacked here: unpack it first; "
+    raise DataError(f"{path}: {why}a folder or a .zip file is wanted")
 
 
 def own_form(path: Path) -> tuple[int | None, int]:

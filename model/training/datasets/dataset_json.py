@@ -14,8 +14,6 @@ from unicodedata import normalize
 from model.networks.config import MAX_CLASSES
 from model.training.datasets.file_listing import DataError, printable
 
-INDEX = "dataset.json"
-
 
 @dataclass(frozen=True)
 class Listed:

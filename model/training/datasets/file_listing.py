@@ -11,7 +11,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -50,10 +50,26 @@ HIDDEN = "hidden ones"
 ONCE = "links to folders that are read already"
 AROUND = "links to a folder that the set lies in"
 NOWHERE = "links that lead nowhere"
+EMPTY = "folders that hold nothing"
+OUTSIDE = "names that lead out of the zip"
+MASKS = "masks and labels beside the images that they belong to"
 ZIP_LINKS = "links in the zip, which holds only where they lead"
 EQUAL_NAMES = "files in the zip that another one of the same name replaces"
 UNIX = 3  # a zip member's system
 WINDOWS = (0, 10, 14)  # DOS and Windows, NTFS, VFAT
+SHOWN = 200  # characters of an example, most of which are folders
+# what segmentation and detection sets call their pictures and what was drawn on them; no capitals
+IMAGES_OF_MASKS = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "rgb"}
+)
+MASKS_OF_IMAGES = frozenset(
+    {
+        *("masks", "mask", "segmentation", "segmentations", "segmentationclass"),
+        *("segmentationobject", "annotations", "annotation", "labels", "label"),
+        *("groundtruth", "ground_truth", "gt", "trimaps"),
+    }
+)
+INDEX = "dataset.json"  # it alone says what a set is, see dataset_json.py
 
 
 class DataError(Mistake):
@@ -75,7 +91,7 @@ class LeftOut:
     def lines(self) -> list[str]:
         """Returns a line a reason, for people."""
         return [
-            f"left out: {reason}: {count:,}, such as {printable(self.examples[reason])}"
+            f"left out: {reason}: {count:,}, such as {example(self.examples[reason])}"
             for reason, count in sorted(self.counts.items())
         ]
 
@@ -124,7 +140,9 @@ def _listing(files: list[tuple[str, bool]], left_out: LeftOut) -> Listing:
             name = name[2:]
         if not name or name.endswith("/"):
             continue
-        if (reason := _foreign(name)) is not None:
+        if ".." in name.split("/"):
+            left_out.add(OUTSIDE, name)
+        elif (reason := _foreign(name)) is not None:
             ignored.add(reason)
         else:
             if name in members:
@@ -132,12 +150,44 @@ def _listing(files: list[tuple[str, bool]], left_out: LeftOut) -> Listing:
             members[name] = file
     for why, name in sorted(ignored):
         left_out.add(why, name)
+    for name in _masks(members):
+        del members[name]
+        left_out.add(MASKS, name)
     return Listing(members, left_out)
+
+
+def _masks(names: Iterable[str]) -> list[str]:
+    """Returns the files in folders of masks or labels that lie beside a folder of images; none
+    where an index says what each picture is.
+    """
+    paths = {name: name.casefold().split("/") for name in names}
+    if any(path[-1] == INDEX for path in paths.values()):
+        return []
+    beside = {
+        "/".join(path[:place])
+        for path in paths.values()
+        for place, folder in enumerate(path[:-1])
+        if folder in IMAGES_OF_MASKS
+    }
+    return [
+        name
+        for name, path in paths.items()
+        if any(
+            folder in MASKS_OF_IMAGES and "/".join(path[:place]) in beside
+            for place, folder in enumerate(path[:-1])
+        )
+    ]
 
 
 def printable(text: str) -> str:
     """Escapes a file's name, so that it fits on one line of any terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def example(name: str) -> str:
+    """Escapes a file's name and leaves out the middle of a long one, for a line among others."""
+    text = printable(name)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} ... {text[-SHOWN // 2 :]}"
 
 
 def _foreign(name: str) -> tuple[str, str] | None:
@@ -170,13 +220,16 @@ def _walk(folder: Path, left_out: LeftOut) -> Iterator[str]:
             left_out.add(ONCE if real in seen else AROUND, place)
             continue
         seen.add(real)
-        for entry in _entries(folder / place):
+        entries = _entries(folder / place)
+        if not entries and place:
+            left_out.add(EMPTY, place)
+        for entry in entries:
             name = f"{place}/{entry.name}" if place else entry.name
             if reason := _maker(entry.name):
                 left_out.add(reason, name)
-            elif os.path.isdir(entry.path):
+            elif _is_folder(entry):
                 (links if entry.is_symlink() else waiting).append(name)
-            elif not _is_picture(name) and not os.path.exists(entry.path):
+            elif entry.is_symlink() and not _is_picture(name) and not os.path.exists(entry.path):
                 left_out.add(NOWHERE, name)
             else:
                 yield name
@@ -191,9 +244,16 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
     return info.create_system == UNIX and stat.S_ISLNK(info.external_attr >> 16)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads around in a circle
+        return False
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{example(str(folder))}: cannot be read ({error.strerror})") from None

@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from model.devices import usable_cores
 from model.image_decoding import SUFFIXES, BrokenPictureError
-from model.training.datasets.dataset_json import INDEX, Listed, read_listed
+from model.training.datasets.dataset_json import Listed, read_listed
 from model.training.datasets.file_listing import (
+    INDEX,
     DataError,
     Listing,
+    example,
     list_folder,
     list_zip,
     printable,
@@ -45,8 +47,16 @@ LAYERS = "layers.json"
 BROKEN_SHARE = 100  # one broken file in so many is skipped,
 BROKEN_FILES = 10  # or so many of a smaller set,
 BROKEN_MOST = 10  # but never more than one in so many
+ENDINGS = 10  # endings that a line counts of the files that are left out
 NAMED = 10  # broken files that are named in a log; a file has them all
 MAX_FILE_BYTES = 2**28
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".xlsx", ".parquet", ".mat")
+# pictures that are not read here: a converter makes PNG or JPEG of them
+OTHER_PICTURES = (
+    *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".svg", ".tga", ".exr", ".hdr", ".dds"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm", ".ico", ".eps"),
+)
 CHUNK = 16  # files that a thread takes at a time
 
 T = TypeVar("T")
@@ -72,7 +82,6 @@ class ImageFolder:
     labels: NDArray[np.int64] | None  # (N,), positions in `classes`
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_]  # (N,), the test part
-    others: Counter[str]  # number of ignored files, by suffix
     read: Callable[[str], bytes]
     remarks: tuple[str, ...] = ()  # what was left out, and how the rest was understood
 
@@ -187,8 +196,10 @@ def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) ->
         raise DataError(f"{path}: layers, not pictures; make a set of them with the data command")
     names = sorted(file for file in members if file.lower().endswith(SUFFIXES))
     if not names:
+        lines = [*_not_read(members), *listing.left_out.lines()]
         raise DataError(
             f"{path}: neither idx files, nor SVHN .mat files, nor pictures ({', '.join(SUFFIXES)})"
+            f"; {'; '.join(lines) or 'it is empty'}"
         )
     root = _root(names, members)
     used = {*names, root + INDEX}
@@ -201,11 +212,11 @@ def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) ->
         except Exception as error:
             raise DataError(f"{path / root / INDEX}: cannot be read ({error})") from None
         sorted_in = _by_index(path, names, read_listed(content, path / root / INDEX, names))
-    left_out = listing.left_out.lines()
-    suffixes = Counter(PurePosixPath(file).suffix.lower() or "no ending" for file in others)
-    if others:
+    left_out = [*listing.left_out.lines(), *_not_read(others)]
+    if sorted_in.labels is None and (tables := [f for f in others if _ending(f) in TABLES]):
         left_out.append(
-            f"no pictures, left alone: {counted(suffixes)}, such as {printable(min(others))}"
+            "classes are read from folders or a dataset.json, not from other files, such as "
+            f"{example(min(tables))}"
         )
     return ImageFolder(
         path=path,
@@ -213,10 +224,35 @@ def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) ->
         labels=sorted_in.labels,
         classes=sorted_in.classes,
         held_out=sorted_in.held_out,
-        others=suffixes,
         read=lambda name: read(members[root + name]),
         remarks=(*left_out, *sorted_in.remarks, *_held_out_remarks(sorted_in.held_out)),
     )
+
+
+def _not_read(files: Iterable[str]) -> list[str]:
+    """Says which files are left out by the endings of their names, a line a kind."""
+    kinds: dict[str, list[str]] = {}
+    for file in files:
+        kinds.setdefault(_kind(_ending(file)), []).append(file)
+    lines = []
+    for kind, found in sorted(kinds.items()):
+        endings = Counter(_ending(file) or "no ending" for file in found)
+        most = dict(endings.most_common(ENDINGS))
+        more = f" and {len(endings) - ENDINGS:,} other endings" if len(endings) > ENDINGS else ""
+        lines.append(f"left out: {kind}: {counted(most)}{more}, such as {example(min(found))}")
+    return lines
+
+
+def _ending(file: str) -> str:
+    return PurePosixPath(file).suffix.lower()[:20]
+
+
+def _kind(ending: str) -> str:
+    if ending in ARCHIVES:
+        return "archives in the set, which are to be unpacked first"
+    if ending in OTHER_PICTURES:
+        return "pictures in formats that are not read, to be converted to PNG or JPEG first"
+    return "files whose names do not end like those of pictures"
 
 
 def counted(counts: Mapping[str, int]) -> str:
