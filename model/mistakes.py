@@ -5,10 +5,12 @@ one line, without a traceback.
 """
 
 import errno
+import json
 import os
 import shlex
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 # packages that not every copy has, and the extra that brings each
@@ -37,17 +39,28 @@ class Mistake(Exception):
 
 def install(extra: str = "") -> str:
     """Returns the command that installs an extra, or what every copy needs: a checkout in its own
-    folder, another copy by its name.
+    folder, another copy from where it was installed.
     """
+    python = shlex.quote(sys.executable)
     if not (ROOT / "pyproject.toml").is_file():
-        return f"pip install 'ganserve[{extra}]'" if extra else "pip install ganserve"
+        named = f"ganserve[{extra}]" if extra else "ganserve"
+        return f"{python} -m pip install {shlex.quote(named + _origin())}"
     make = f"make -C {shlex.quote(str(ROOT))}"
     if not extra:
         return f"{make} serve"
     if extra in ("gpu", "train") and Path(sys.prefix) == ROOT / ".venv":
         return f"{make} training"  # it knows which build of PyTorch suits this machine
     place = shlex.quote(f"{ROOT}[{extra}]")
-    return f"{shlex.quote(sys.executable)} -m pip install -e {place}"
+    return f"{python} -m pip install -e {place}"
+
+
+def _origin() -> str:
+    """Returns where this copy was installed from, where that is no index (PEP 610)."""
+    try:
+        text = metadata.distribution("ganserve").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return ""
+    return f" @ {json.loads(text)['url']}" if text else ""
 
 
 def told(run: Callable[[], int], extra: str = "") -> int:

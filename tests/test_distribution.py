@@ -237,7 +237,10 @@ def test_install_line_suits_where_this_copy_is(
     assert install("hub") == f"'/a b/python' -m pip install -e '{ROOT}[hub]'"
     assert install() == f"make -C {ROOT} serve"
     monkeypatch.setattr(mistakes, "ROOT", tmp_path)  # without a pyproject.toml: not a checkout
-    assert install("train") == "pip install 'ganserve[train]'"
+    assert install("train").startswith("'/a b/python' -m pip install 'ganserve[train] @ file://")
+    monkeypatch.setattr(mistakes, "_origin", str)  # from an index
+    assert install("train") == "'/a b/python' -m pip install 'ganserve[train]'"
+    assert install() == "'/a b/python' -m pip install ganserve"
     assert set(mistakes.EXTRAS.values()) <= PROJECT["optional-dependencies"].keys()
 
 

@@ -24,6 +24,8 @@ LEAST_KIMG = 10
 DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
 NAMED = 20  # classes that are named in a log
 LEAST = 2  # pictures in a batch
+INSTALLED = __name__.startswith("ganserve.")  # and no checkout: see hatch_build.py
+PROGRAM = "ganserve" if INSTALLED else f"python -m {__package__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def plan(found: Extent, cuda: bool) -> list[str]:
 
 
 def _advice(found: Extent) -> list[str]:
-    command = shlex.join(["python", "-m", str(__package__), "train", "--data", str(found.path)])
+    command = f"{PROGRAM} train --data {shlex.quote(str(found.path))}"
     kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
     lines = [
         f"advice: {found.train:,} pictures are few, and a GAN memorises few. --augment slows that, "
