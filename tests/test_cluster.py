@@ -59,6 +59,7 @@ def replicas(
         yield ready
 
 
+@pytest.mark.slow
 @needs_haproxy
 def test_killed_replica_costs_no_request(replicas: Sequence[Replica], tmp_path: Path) -> None:
     with haproxy(replicas, tmp_path, PATIENT) as balancer:

@@ -130,6 +130,7 @@ def _talk(folder: Path) -> None:
         assert torch.equal(weight, torch.full((2, 3), 1 - 1.5))
 
 
+@pytest.mark.slow
 def test_processes_agree(tmp_path: Path) -> None:
     together(_talk, tmp_path)
 
@@ -192,6 +193,7 @@ def _play_in_double(config: Any, data: Dataset, folder: Path) -> None:
             save_file(networks.generator.state_dict(), folder / f"{ranks.size}.safetensors")
 
 
+@pytest.mark.slow
 def test_two_processes_play_the_articles_game_as_one_does(data: Dataset, tmp_path: Path) -> None:
     """In float64. In float32 Adam makes whole steps of the rounding errors in biases that batch
     norm takes out again.
@@ -324,6 +326,7 @@ def _train_with_one_poisoned(data: Dataset, folder: Path) -> None:
         assert bool(poisoned) == (ranks.rank == 1)
 
 
+@pytest.mark.slow
 def test_all_go_back_where_one_diverges(data: Dataset, tmp_path: Path) -> None:
     together(_train_with_one_poisoned, data, tmp_path)
     end = read_checkpoint(newest_first(tmp_path / "checkpoints")[0])

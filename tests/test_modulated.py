@@ -100,6 +100,7 @@ def test_picture_is_the_same_in_any_batch(
     assert np.array_equal(sampler(rows)[some], alone)
 
 
+@pytest.mark.slow
 def test_modern_presets_network_is_the_same_in_any_batch(tmp_path: Path) -> None:
     """Kernels are chosen by size, so the tiny network shows too little."""
     network = ModulatedConfig(resolution=64, classes=4)

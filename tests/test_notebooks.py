@@ -64,6 +64,7 @@ def test_notebook_holds_no_outputs_and_has_one_cell_of_parameters(name: str) -> 
     assert sum("parameters" in cell["metadata"].get("tags", ()) for cell in cells(name)) == 1
 
 
+@pytest.mark.slow
 def test_article_takes_60_lines_and_draws_digits(tmp_path: Path) -> None:
     assert sum(len(cell["source"]) for cell in cells(ARTICLE)) <= 60
     printed = run(ARTICLE, tmp_path, "STEPS, BATCH, WIDTH = 3, 16, 32", SAME_NETWORKS)

@@ -221,6 +221,7 @@ def test_form_without_one_picture_is_refused(
     assert reason in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @needs_proc
 def test_client_that_goes_away_ends_the_search() -> None:
     """All its steps would take fifty times as much work as a search of twenty."""

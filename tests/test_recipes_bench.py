@@ -48,6 +48,7 @@ def tick() -> Callable[[], float]:
     return lambda: float(next(seconds))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -85,6 +86,7 @@ def test_resumed_recipe_equals_unbroken_one(
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_table_has_a_row_a_recipe_and_nothing_is_trained_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def test_diverged_run_goes_back_once_and_on_with_other_batches(
     assert all(first[seen] != second[seen] for seen in range(10, step))
 
 
+@pytest.mark.slow
 def test_other_batches_are_the_same_for_everyone_who_goes_back(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +248,7 @@ def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None
     assert ends[0].read_bytes() == ends[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_bytes_of_an_unbroken_one(digits: Path, tmp_path: Path) -> None:
     check_killed_run(digits, tmp_path, kills=3, steps=60)
 
@@ -305,6 +307,7 @@ def test_run_by_hours_ends_with_them(data: Dataset, tmp_path: Path, minutes: Min
     assert minutes.now == 720.0
 
 
+@pytest.mark.slow
 def test_hours_count_over_all_starts(data: Dataset, tmp_path: Path, minutes: Minutes) -> None:
     plain = by_hours(tmp_path / "plain", data, minutes, 0.2)
     assert loop.train(plain, never)
@@ -318,6 +321,7 @@ def test_hours_count_over_all_starts(data: Dataset, tmp_path: Path, minutes: Min
     assert (run.folder / "log.txt").read_text().count("forecast: ") == 1  # at the same rate
 
 
+@pytest.mark.slow
 def test_more_hours_go_on_with_a_finished_run(
     data: Dataset, tmp_path: Path, minutes: Minutes
 ) -> None:
@@ -364,6 +368,7 @@ def falling(steps: int) -> list[float]:
     return [10 ** (-step / steps) for step in range(steps)]
 
 
+@pytest.mark.slow
 def test_rates_fall_over_the_last_share_of_the_images(
     data: Dataset, tmp_path: Path, shares: list[float]
 ) -> None:
@@ -376,6 +381,7 @@ def test_rates_fall_over_the_last_share_of_the_images(
     assert shares == pytest.approx(falling(12))
 
 
+@pytest.mark.slow
 def test_rates_fall_over_the_last_share_of_the_hours(
     data: Dataset, tmp_path: Path, minutes: Minutes, shares: list[float]
 ) -> None:

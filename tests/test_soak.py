@@ -26,6 +26,7 @@ def test_planted_leak_is_found() -> None:
     assert "memory has grown" in wrong[0]
 
 
+@pytest.mark.slow
 def test_mixed_requests_are_answered_as_they_should_be() -> None:
     wrong = soak.soak(OURS, 3_000)
     assert [one for one in wrong if "memory" not in one] == []  # too few to tell of that

@@ -59,6 +59,7 @@ def test_set_is_the_same_for_the_same_seed(squares: Dataset) -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_modes_are_those_that_were_stacked(classifier: Extractor, squares: Dataset) -> None:
     assert squares.labels is not None
     ones, twos = (squares.images[squares.labels == digit, ..., 0] for digit in (1, 2))
@@ -70,6 +71,7 @@ def test_modes_are_those_that_were_stacked(classifier: Extractor, squares: Datas
     assert divergence == pytest.approx(np.log(500), abs=0.001)
 
 
+@pytest.mark.slow
 def test_real_pictures_have_all_modes_evenly(classifier: Extractor, squares: Dataset) -> None:
     figures = counted(classifier, stacked(squares, 3000, seed=0))
     name = f"3000_{classifier.name}"
@@ -78,6 +80,7 @@ def test_real_pictures_have_all_modes_evenly(classifier: Extractor, squares: Dat
     assert figures[f"modes_kl_{name}"] == pytest.approx(1 / 6, abs=0.05)
 
 
+@pytest.mark.slow
 def test_one_command_makes_the_set_trains_and_counts(
     tiny_preset: None,
     digits: Path,

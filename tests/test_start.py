@@ -182,6 +182,7 @@ def test_broken_generator_file_ends_the_workers_too(tmp_path: Path) -> None:
     assert any("cannot start" in line and "no such folder" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
     generator_folder: Path, tmp_path: Path
 ) -> None:
