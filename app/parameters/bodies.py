@@ -23,9 +23,9 @@ from app.server.disconnection import watching
 
 Body = TypeVar("Body", bound=BaseModel)
 SMALL = 4096  # bytes that are checked at once
-MOST_NAMES = 100  # of one object, in a body
-LISTS = 4  # in a body for each of its pictures, at most
-FEWEST_PICTURES = 10_000  # for which there may be lists, whatever the operator allows
+MOST_NAMES = 100  # names of one object, in a body
+LISTS = 4  # lists in a body for each of its pictures, at most
+FEWEST_PICTURES = 10_000  # pictures for which there may be lists, whatever the operator allows
 JSON = "application/json"
 
 
