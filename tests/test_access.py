@@ -207,6 +207,30 @@ def test_signed_answer_is_the_same_picture(door: Door, path: str, expires_in: in
     assert signed.headers["ETag"] == plain.headers["ETag"]
 
 
+@pytest.mark.parametrize("added", ["fbclid=1", "utm_source=x&utm_medium=y", "_"])
+@pytest.mark.parametrize("expires_in", [None, 60])
+def test_signed_link_stays_valid_with_what_others_add_to_it(
+    door: Door, added: str, expires_in: int | None
+) -> None:
+    plain = door().get("/generate?seed=7")
+    host = door(url_secrets=SECRET)
+    signed = SIGNER.sign("/generate?seed=7", expires_in)
+    for link in (f"{signed}&{added}", signed.replace("?", f"?{added}&")):
+        assert host.get(link).content == plain.content
+    # signed with the rest, it counts: without it the signature is of another URL
+    whole = SIGNER.sign(f"/generate?seed=7&{added}", expires_in)
+    assert host.get(whole).status_code == 200
+    problem_of(host.get(whole.replace(f"&{added}", "")), 403)
+
+
+def test_signed_permanent_path_takes_any_query_but_another_end(door: Door) -> None:
+    signed = SIGNER.sign(f"/i/{door().get('/models').json()['default']}/7.png")
+    host = door(url_secrets=SECRET)
+    assert host.get(f"{signed}&anything=at&all").status_code == 200
+    problem_of(host.get(f"{signed}&expires=9999999999"), 403)
+    problem_of(host.get(signed.replace("/7.png", "/8.png")), 403)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [

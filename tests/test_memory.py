@@ -5,8 +5,10 @@ the event loop.
 import asyncio
 import gc
 import json
+import re
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -312,6 +314,71 @@ def test_no_body_holds_the_event_loop(
     answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 422)
     assert 0 < longest < HELD * unit
+
+
+def of_a_megabyte(unit: str, head: str, tail: str) -> bytes:
+    return (head + ",".join([unit] * ((2**20 - 100) // (len(unit) + 1))) + tail).encode()
+
+
+# what the reader of JSON, or pydantic, could go through without calling anything of ours
+IN_ONE_GO = {
+    "numbers": of_a_megabyte("1", '{"z": [[', "]]}"),
+    "reals": of_a_megabyte("0.5", '{"z": [[', "]]}"),
+    "vectors": of_a_megabyte(f"[{','.join(['0'] * 50)}]", '{"z": [', "]}"),
+}
+
+
+@pytest.mark.parametrize("kind", IN_ONE_GO)
+def test_others_have_their_turn_while_a_body_is_read(kind: str) -> None:
+    turns, over = 0, False
+
+    def take_turns() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other = threading.Thread(target=take_turns)
+    other.start()
+    try:
+        before = turns
+        with suppress(RequestValidationError):
+            parse(GenerateBody, IN_ONE_GO[kind])
+        during = turns - before
+    finally:
+        over = True
+        other.join()
+        sys.setswitchinterval(interval)
+    assert during > 50  # of a reader that calls nothing of ours, 5
+
+
+TOO_MANY = {
+    "lists": of_a_megabyte("[]", '{"z": [', "]}"),
+    "lists-of-nothing": of_a_megabyte("[[null]]", '{"seed": 1, "truncation": [', "]}"),
+    "lists-beside-texts": of_a_megabyte(r'"\"[[\\", []', '{"seeds": [', "]}"),
+    "names": json.dumps({f"name{number}": "" for number in range(40_000)}).encode(),
+    "names-below": json.dumps({"model": {str(number): "" for number in range(200)}}).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_MANY)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_more_lists_or_names_than_any_request_has_are_refused(kind: str, encoding: str) -> None:
+    with pytest.raises(RequestValidationError) as refusal:
+        parse(GenerateBody, TOO_MANY[kind].decode().encode(encoding))
+    assert re.fullmatch(
+        r"(up to 40000 lists|objects of up to 100 names) are wanted",
+        refusal.value.errors()[0]["msg"],
+    )
+
+
+def test_brackets_of_texts_are_no_lists() -> None:
+    texts = ["[[[[[[[[\\", '"[[[[[[[[', "[[[[[[[["] * 3000
+    body = parse(GenerateBody, json.dumps({"seeds": texts}).encode())
+    assert body.seeds is not None
+    assert len(body.seeds) == 9000
 
 
 ENCODED = """

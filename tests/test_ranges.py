@@ -69,6 +69,12 @@ def test_what_is_no_single_range_is_answered_with_the_whole(
         assert (answer.status_code, answer.content) == (200, client.get(path).content)
 
 
+def test_two_lines_of_ranges_are_two_ranges(client: TestClient) -> None:
+    lines = [("Range", "bytes=0-1"), ("Range", "bytes=5-6")]
+    answer = client.get("/generate?seed=7", headers=lines)
+    assert (answer.status_code, answer.content) == (200, client.get("/generate?seed=7").content)
+
+
 def test_part_of_another_answer_is_the_whole(client: TestClient) -> None:
     for condition in ('"other"', 'W/"x"', "Wed, 21 Oct 2015 07:28:00 GMT"):
         headers = {"Range": "bytes=0-1", "If-Range": condition}

@@ -5,7 +5,8 @@
 Path and query are those that the application reads, written in one way: parameters sorted by name,
 all but A-Z a-z 0-9 - . _ ~ percent-encoded (and / left alone in the path), without `signature` and
 with `expires` (Unix seconds), if the URL has it. What reads the same has the same signature, so
-order and ways of encoding do not matter, and nothing else can be changed.
+order and ways of encoding do not matter, and nothing else can be changed. Decorations may be added,
+for they are left out of what is read; signed with the rest, they count.
 """
 
 import hmac
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from app.http.decorations import is_decoration
 from app.responses.problems import Forbidden
 
 SIGNATURE, EXPIRES = "signature", "expires"
@@ -40,10 +42,14 @@ class SignedUrls:
         expires = _only(parameters, EXPIRES)
         if signature is None:
             raise Forbidden("this URL is not signed: the parameter signature is missing")
-        text = canonical(path, parameters)
+        texts = {canonical(path, parameters), canonical(path, _undecorated(path, parameters))}
         given = signature.encode()
-        # both are compared, whether or not the first was right
-        rights = [hmac.compare_digest(given, _signature(s, text).encode()) for s in self._secrets]
+        # all are compared, whether or not the first was right
+        rights = [
+            hmac.compare_digest(given, _signature(secret, text).encode())
+            for secret in self._secrets
+            for text in texts
+        ]
         if True not in rights:
             raise Forbidden("the signature is wrong: it is of another URL, or of another secret")
         if expires is None:
@@ -98,6 +104,11 @@ def canonical(path: str, parameters: Parameters) -> str:
     signed = sorted((p for p in parameters if p[0] != SIGNATURE), key=lambda p: p[0])
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in signed)
     return f"{quote(path)}?{query}"
+
+
+def _undecorated(path: str, parameters: Parameters) -> Parameters:
+    """Returns the parameters without what others may have added to a link that was signed."""
+    return [p for p in parameters if p[0] == EXPIRES or not is_decoration(path, p[0])]
 
 
 def _signature(secret: bytes, text: str) -> str:

@@ -14,7 +14,13 @@ NAMES = (
     *("igshid", "li_fat_id", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "_"),
 )
 DECORATION = re.compile(rf"(?:^|&)(?:{'|'.join(NAMES)})(?:=[^&]*)?(?=&|\Z)".encode())
+NAME = re.compile("|".join(NAMES))
 PERMANENT = "/i/"
+
+
+def is_decoration(path: str, name: str) -> bool:
+    """Returns whether a parameter of this name says nothing under this path."""
+    return path.startswith(PERMANENT) or NAME.fullmatch(name) is not None
 
 
 def without(scope: Scope) -> Scope:

@@ -126,8 +126,9 @@ def body_memory(size: int, objects: int, max_bulk: int) -> int:
 
 
 class BodyLimit:
-    """Stops reading a body at its limit, whatever its Content-Length says, and reserves memory for
-    what is made of a large one.
+    """Reads no body that is beyond its limit by its Content-Length, whose client may wait for our
+    100 to send it, and stops reading any other there; reserves memory for what is made of a large
+    one.
     """
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
@@ -139,15 +140,17 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         seen = objects = 0
+        told = [value for name, value in scope["headers"] if name == b"content-length"]
+        told_too_many = any(value.isdigit() and int(value) > self._limit for value in told)
         reserved: Reservation | None = None
 
         async def counted() -> Message:
             nonlocal seen, objects, reserved
-            message = await receive()
+            message: Message = {} if told_too_many else await receive()
             part = message.get("body", b"")
             seen += len(part)
             objects += part.count(b"{")
-            if seen > self._limit:
+            if told_too_many or seen > self._limit:
                 raise HTTPException(413, f"the body is larger than the {self._limit} bytes allowed")
             if seen > SMALL_BODY:
                 reserved = reserved or self._memory.reserve(0)

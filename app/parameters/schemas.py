@@ -116,7 +116,7 @@ class Entries(Mark):
     """Marks a list: from `low` to `high` entries, counted before any of them is looked at."""
 
     low: int
-    high: str  # the name of a bound
+    high: int | str  # or the name of a bound
 
     def check(self, value: Any) -> Any:
         high = bound(self.high)
@@ -449,12 +449,8 @@ PlaneMode = Annotated[Literal["lerp", "slerp"], Field(description="As in /interp
 Coordinate = Annotated[Real, Field(ge=-Z_BOUND, le=Z_BOUND)]
 Vector = Annotated[
     list[Coordinate],
-    Field(
-        min_length=1,
-        max_length=MAX_Z,
-        description="A latent vector, as long as the generator's z.",
-        fail_fast=True,
-    ),
+    Field(description="A latent vector, as long as the generator's z.", fail_fast=True),
+    Entries(1, MAX_Z),
 ]
 Latents = Annotated[
     list[Vector],

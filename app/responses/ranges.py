@@ -24,7 +24,7 @@ def ranged(request: Request, response: Response) -> Response:
     if response.status_code != 200 or not tag or tag.startswith("W/"):
         return response
     response.headers["Accept-Ranges"] = "bytes"
-    match = RANGE.fullmatch(request.headers.get("Range", "").strip())
+    match = RANGE.fullmatch(", ".join(request.headers.getlist("Range")).strip())
     if match is None or not (match[1] or match[2]) or HEAD in request.scope:
         return response
     if request.headers.get("If-Range", tag) != tag:
