@@ -125,7 +125,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def client(generator_folder: Path) -> Iterator[TestClient]:
-    settings = Settings(generator=str(generator_folder), device="cpu", max_batch=16, max_queue=300)
+    settings = Settings(
+        generator=str(generator_folder), device="cpu", max_batch=16, max_queue=300, max_wait=600
+    )
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 

@@ -49,7 +49,8 @@ async def until(holds: Callable[[], object]) -> None:
 def environment(**settings: str) -> dict[str, str]:
     """This process's, without settings of the service but these."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_") and k != "HOST"}
-    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0"} | settings
+    # a slow machine is no reason for 429
+    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0", "GAN_MAX_WAIT": "600"} | settings
 
 
 @contextmanager

@@ -353,7 +353,7 @@ def pretrained(name: str) -> PretrainedGenerator:
 def drawn(name: str) -> dict[str, str]:
     """Takes every road and returns its hashes, of the file and of the headers, by its name."""
     found = {}
-    settings = Settings(generator=name, device="cpu", threads=1, max_batch=16)
+    settings = Settings(generator=name, device="cpu", threads=1, max_batch=16, max_wait=600)
     with TestClient(create_app(settings)) as client:
         tokens = {"id": client.get("/models").json()["default"], "z": latent_of(name)}
         for asked in requests(name):
@@ -775,7 +775,10 @@ def seen(answer: httpx.Response) -> Seen | None:
 def see(folder: Path) -> Iterator[See]:
     """Returns a function that sends a request, once, to a service of `pets` and `tiny`."""
     settings = Settings(
-        generator=str(folder / "pets"), models=(str(folder / "tiny"),), device="cpu"
+        generator=str(folder / "pets"),
+        models=(str(folder / "tiny"),),
+        device="cpu",
+        max_wait=600,
     )
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         latents = [client.get(f"/latents/{seed}.json").json() for seed in SEEDS]
