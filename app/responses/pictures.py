@@ -3,7 +3,6 @@
 PictureRequest, format -> Answer -> 304 | rows -> pixels -> finish -> file -> Response
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -200,7 +199,7 @@ async def generate(
     reserved = context.bounds.memory.reserve(answer.format.memory(pixels, generation.channels))
     try:
         if picture.source.seed is None and len(picture.source) > 1:
-            rows = await asyncio.to_thread(picture.rows, generation.file)
+            rows = await in_parallel(watch, generation.file, picture.rows)
         else:
             rows = picture.rows(generation.file)
         generated, timing = await generation.pixels(rows, watch)

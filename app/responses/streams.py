@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.engine.batcher import Job, Latents, Note, Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
+from app.engine.threads import in_parallel
 from app.state import Context
 from model.picture_request import Output
 from model.recipes import Words, recipe_text, with_seed_texts
@@ -66,7 +68,7 @@ async def pieces(
         return z, notes(start) if encoded and plain else None
 
     async def submit(start: int) -> None:
-        z, files = await asyncio.to_thread(prepared, start)
+        z, files = await in_parallel(context.watch, start, prepared)
         check_client()
         ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
 
@@ -80,7 +82,7 @@ async def pieces(
         if gone:
             raise ClientGoneError
 
-    def finished(pixels: Pixels, start: int) -> Pixels | list[bytes]:
+    def finished(start: int, pixels: Pixels) -> Pixels | list[bytes]:
         whole = output.finish(pixels)
         return generation.encode(whole, notes(start)) if encoded else whole
 
@@ -95,7 +97,7 @@ async def pieces(
                     made = await ahead[0].reply
                     del ahead[0]
                     if not plain:
-                        made = await asyncio.to_thread(finished, cast("Pixels", made), start)
+                        made = await in_parallel(context.watch, made, partial(finished, start))
                     check_client()
                     yield start, made
         except asyncio.CancelledError:

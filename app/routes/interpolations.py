@@ -1,6 +1,5 @@
 """/interpolate: seeds or recipes in, the path through them back, moving, a strip or frames."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import Generation
+from app.engine.threads import in_parallel
 from app.http.cors import HEAD
 from app.parameters.bodies import body_schema, json_body
 from app.parameters.picture_parameters import read_changes, read_output, read_recipes
@@ -95,7 +95,7 @@ async def _way(
     if unchanged := answer.unchanged(request):
         return unchanged
     if name in FRAME_FORMATS:
-        path = await asyncio.to_thread(picture.source.rows, generation.file, picture.changes)
+        path = await in_parallel(context.watch, generation.file, picture.rows)
         items = Items(
             frames,
             lambda start, end: path[start:end],

@@ -1,11 +1,9 @@
-"""What Python and the C library do with the process: its collector, its threads, its heap."""
+"""What Python and the C library do with the process: its collector and its heap."""
 
 import ctypes
 import gc
-import sys
 
 C_LIBRARY = ctypes.CDLL(None)
-SWITCH_SECONDS = 0.0005
 ARENAS = 2
 HEAP_BYTES = {  # names of glibc's malloc.h
     -3: 2
@@ -17,14 +15,11 @@ M_ARENA_MAX = -8
 
 
 def prepare_process() -> None:
-    """Prepares threads and heap; has to come before there is a second thread.
+    """Prepares the heap; has to come before there is a second thread.
 
-    Whatever needs the interpreter waits for its turn, and the event loop needs it anew after each
-    system call: beside a thread that checks a long body, Python's 5 ms a turn are seconds for a
-    few hundred connections. And each thread's own heap keeps what its largest request took, as does
-    one heap for all, where pictures of megabytes lie among small things.
+    Each thread's own heap keeps what its largest request took, as does one heap for all, where
+    pictures of megabytes lie among small things.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
     if hasattr(C_LIBRARY, "mallopt"):
         C_LIBRARY.mallopt(M_ARENA_MAX, ARENAS)
         for parameter, size in HEAP_BYTES.items():
