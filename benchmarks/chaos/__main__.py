@@ -62,7 +62,7 @@ async def _trial(
         case "freeze":
             return await trials.freeze(replicas, balancer, size, arguments.blows, arguments.seconds)
         case _:
-            return await trials.refuse(replicas, balancer, size, arguments.requests)
+            return await trials.refuse(replicas, balancer, size, max(1, arguments.requests))
 
 
 def _replica(arguments: argparse.Namespace, folder: Path) -> Replica:
