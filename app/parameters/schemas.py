@@ -211,14 +211,10 @@ class EditText(Mark):
 Weighted = tuple[int, float]  # a seed and its share in a mix
 
 
-class MixText:
+class MixText(Mark):
     """Marks seeds with weights: a list of portions, or a text such as 3:1,8:-1."""
 
-    @classmethod
-    def check(cls, value: Any, portions: Callable[[Any], "list[Portion]"]) -> list[Weighted]:
-        # pairs, for many portions as objects would take ten times the memory
-        if not isinstance(value, str):
-            return [(portion.seed, portion.weight) for portion in portions(value)]
+    def check(self, value: Any) -> list[Weighted]:
         most = in_force.get().max_keys
         found = [PORTION.fullmatch(part) for part in value.split(",", most)]
         mix = [(int(m[1]), float(m[2]) if m[2] else 1.0) for m in found if m]
@@ -231,18 +227,21 @@ class MixText:
         return mix
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        portions = handler.generate_schema(Portions)
-        return core_schema.no_info_wrap_validator_function(self.check, portions)
+        def read(value: Any, portions: Callable[[Any], list[Portion]]) -> list[Weighted]:
+            # pairs, for many portions as objects would take ten times the memory
+            if isinstance(value, str):
+                return self.check(value)
+            return [(portion.seed, portion.weight) for portion in portions(value)]
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+        return core_schema.no_info_wrap_validator_function(read, handler.generate_schema(Portions))
+
+    def describe(self, schema: Json) -> Json:
         part, most = PORTION.pattern, in_force.get().max_keys
         text = {"type": "string", "pattern": f"^{part}(?:,{part}){{0,{most - 1}}}$"}
         return {
             "description": "Seeds and their weights, whose latents are added up: 3:1,8:-1,5:1 is "
             "3 - 8 + 5. In JSON also a list of objects.",
-            "anyOf": [text, handler(schema)],
+            "anyOf": [text, schema],
         }
 
 
