@@ -13,9 +13,8 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from app.engine.loaded_generator import ClientGoneError
@@ -55,11 +54,14 @@ async def _run(
 
     def work() -> Any:
         result = value
-        with _short_turns():
+        _count(1)
+        try:
             for step in steps:
                 if gone.is_set():
                     raise ClientGoneError
                 result = step(result)
+        finally:
+            _count(-1)
         return result
 
     loop = asyncio.get_running_loop()
@@ -67,16 +69,8 @@ async def _run(
         return await loop.run_in_executor(pool, contextvars.copy_context().run, work)
 
 
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    _count(1)
-    try:
-        yield
-    finally:
-        _count(-1)
-
-
 def _count(change: int) -> None:
+    """Counts the threads at work, and sets the length of a turn by it."""
     global _at_work
     with _lock:
         _at_work += change

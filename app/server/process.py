@@ -6,8 +6,7 @@ import gc
 C_LIBRARY = ctypes.CDLL(None)
 ARENAS = 2
 HEAP_BYTES = {  # names of glibc's malloc.h
-    -3: 2
-    ** 20,  # M_MMAP_THRESHOLD: what is as large comes from the system and goes back to it at once
+    -3: 2**20,  # M_MMAP_THRESHOLD: what is as large is the system's, and goes back to it at once
     -1: 16 * 2**20,  # M_TRIM_THRESHOLD: free bytes at the heap's end that are kept
     -2: 2**20,  # M_TOP_PAD: bytes by which the heap grows
 }
