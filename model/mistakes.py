@@ -37,12 +37,17 @@ class Mistake(Exception):
     """The user can correct it; the message says what is wrong and what is allowed."""
 
 
+def is_checkout() -> bool:
+    """Checks whether this copy lies in a checkout of the repository, and was not installed."""
+    return (ROOT / "pyproject.toml").is_file()
+
+
 def install(extra: str = "") -> str:
     """Returns the command that installs an extra, or what every copy needs: a checkout in its own
     folder, another copy from where it was installed.
     """
     python = shlex.quote(sys.executable)
-    if not (ROOT / "pyproject.toml").is_file():
+    if not is_checkout():
         named = f"ganserve[{extra}]" if extra else "ganserve"
         return f"{python} -m pip install {shlex.quote(named + _origin())}"
     make = f"make -C {shlex.quote(str(ROOT))}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model.generator_file import check_classes
+from model.mistakes import is_checkout
 from model.training.auto import HOURS, choose
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.file_listing import DataError, printable
@@ -24,8 +25,6 @@ LEAST_KIMG = 10
 DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
 NAMED = 20  # classes that are named in a log
 LEAST = 2  # pictures in a batch
-INSTALLED = __name__.startswith("ganserve.")  # and no checkout: see hatch_build.py
-PROGRAM = "ganserve" if INSTALLED else f"python -m {__package__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,8 @@ def plan(found: Extent, cuda: bool) -> list[str]:
 
 
 def _advice(found: Extent) -> list[str]:
-    command = f"{PROGRAM} train --data {shlex.quote(str(found.path))}"
+    program = f"python -m {__package__}" if is_checkout() else "ganserve"
+    command = f"{program} train --data {shlex.quote(str(found.path))}"
     kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
     lines = [
         f"advice: {found.train:,} pictures are few, and a GAN memorises few. --augment slows that, "
