@@ -26,7 +26,7 @@ from model.latent_space.paths import interpolate
 
 COUNT = 512  # pictures of each form
 BATCH = 64
-FRAMES = 40  # of a loop
+FRAMES = 40  # frames of a loop
 RECIPE = '{"model":"mnist@c40bb510f740","seed":1234567890}'
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
 Encode = Callable[[Pixels], list[bytes]]

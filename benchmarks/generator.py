@@ -40,7 +40,7 @@ class Row:
     ms: float  # one batch, median of the repeats, wall clock
     cpu_ms_per_picture: float  # all threads of the process, mean of the repeats
     pictures_per_second: float
-    share_of_peak: float  # of the matrix product's speed at this precision and thread count
+    share_of_peak: float  # 1 is the matrix product's speed at this precision and thread count
     pixel_error: float  # greatest difference from torch eager fp32, of 255
     wrong_pixels: float  # share of pixels that differ at all
 

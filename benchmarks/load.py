@@ -35,7 +35,7 @@ class Cell:
     p90_ms: float
     p99_ms: float
     max_ms: float
-    cpu_ms_per_request: float  # of all processes of the server
+    cpu_ms_per_request: float  # all processes of the server together
     cores: float  # that the server used meanwhile
 
 

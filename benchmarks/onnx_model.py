@@ -13,7 +13,7 @@ from model.networks.config import FIRST_SIDE
 from model.networks.families.dcgan import DCGANConfig
 
 OPSET = 17
-EPSILON = 1e-5  # of batch norm
+EPSILON = 1e-5  # batch norm's, as in PyTorch
 
 
 def onnx_bytes(network: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> bytes:

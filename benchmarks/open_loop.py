@@ -33,7 +33,7 @@ class Point:
     in_time: float  # those of them that came within DEADLINE_SECONDS of when they were due
     refused: float  # answered 429 or 503
     other: float  # any other status, broken, never answered, or no connection to send it on
-    p50_ms: float | None  # of all pictures, from the moment the request was due
+    p50_ms: float | None  # median of all pictures, from the moment the request was due
     p99_ms: float | None
     refused_p99_ms: float | None
     cpu_ms_per_picture: float
@@ -49,7 +49,7 @@ class Tally:
     late: list[float] = field(default_factory=list)
     other: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
-    end: float = 0.0  # of the offer, by the clock
+    end: float = 0.0  # seconds of the clock, when the offer ended
     in_window: int = 0  # pictures that came before it
     in_time: int = 0  # and soon
 

@@ -20,10 +20,10 @@ from benchmarks.servers import OURS, running
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 VISITS = 10  # each a browser's first
-MOVES = 80  # of a slider that has 200 steps
+MOVES = 80  # moves of a slider that has 200 steps
 BURST = 120  # moves, at sixty a second
 LARGEST_PORTRAIT = 300 * 1024  # bytes
-COLOURS = 128  # of a portrait, where all would be too many bytes
+COLOURS = 128  # colours of a portrait, where all would be too many bytes
 DESKTOP, PHONE = (1280, 800), (390, 844)
 PORTRAITS: dict[str, tuple[str, tuple[int, int], str]] = {
     "explorer-grid": ("/?grid=0", DESKTOP, "light"),

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Matrix = NDArray[np.float32]
 
-SIDE = 2048  # of the square matrices
+SIDE = 2048  # rows and columns of a matrix
 REPEATS = 4  # at least
 
 

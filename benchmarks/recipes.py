@@ -53,7 +53,7 @@ def preset(name: str, **changes: Any) -> Callable[[Dataset], Learner]:
 
     def made(data: Dataset) -> Learner:
         config, (side, channels) = replace(PRESETS[name].config, **changes), data.images.shape[2:]
-        network: Any = config.network  # of a family with classes
+        network: Any = config.network  # its family has classes
         network = replace(network, channels=channels, classes=len(data.classes))
         return ours(replace(config, network=network, picture_side=side), data)
 

@@ -42,7 +42,7 @@ class ServingPart:
 class GeneratorPart:
     machine: Machine
     seconds: float
-    multiply_adds: int  # of one picture
+    multiply_adds: int  # a picture
     peaks: dict[str, dict[str, float]]  # threads -> precision -> multiply-adds per second
     rows: list[generator.Row]
     skipped: list[str]

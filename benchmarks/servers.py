@@ -43,7 +43,7 @@ START_SECONDS = 300.0
 STOP_SECONDS = 15.0  # to end by itself
 ORPHAN_SECONDS = 2.0  # for what is left when the first process has ended
 CHECKED_SEEDS = (1, 2)
-LEVELS = 1  # of 255 that runtimes may differ by in float32, whose sums end in other last bits
+LEVELS = 1  # levels, 255 in all, that runtimes may differ by: float32 sums have other last bits
 
 
 class ServerFailed(Exception):
@@ -64,7 +64,7 @@ class Kind:
     program: str = sys.executable
     probe: tuple[str, ...] = ()  # succeeds where it is installed; () asks Python for the package
     environment: Mapping[str, str] = field(default_factory=dict)
-    threads: int | None = 1  # of one batch; None leaves it to the server
+    threads: int | None = 1  # threads of a batch; None leaves it to the server
     runtimes: tuple[str, ...] = ("torch", "onnx", "ours")  # see peers/generator.py
     runtime: str = "torch"  # one of them
 

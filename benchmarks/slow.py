@@ -24,7 +24,7 @@ from benchmarks.chaos.clients import HOST, Load, load, picture
 from benchmarks.chaos.cluster import Process, Replica, end_in_order, started
 from benchmarks.chaos.trials import verdict
 
-LEAST_SHARE = 0.95  # of what is answered without them
+LEAST_SHARE = 0.95  # share of what is answered without them
 MOST_MB = 5.0
 CLIENTS = 16
 PAUSE_SECONDS = 1.0  # between a slow connection's bytes
@@ -57,9 +57,9 @@ class Beside:
 
     alone: tuple[float, ...]  # answers per second of each round
     beside: tuple[float, ...]
-    failed: Counter[str]  # of the good clients
+    failed: Counter[str]  # answers to the good clients, by what went wrong
     slow: Slow
-    grown_mb: float  # of memory, while they were there
+    grown_mb: float  # memory, while they were there
 
     @property
     def share(self) -> float:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.servers import HOST, OURS, Kind, Server, running
 
-WARM_UP = 0.05  # of all requests
+WARM_UP = 0.05  # share of all requests
 GROWTH, GROWTH_MIB = 0.01, 5.0  # allowed after it: the larger of both
 PARTS = 5  # after each of which memory is told
 CONNECTIONS = 32

@@ -23,7 +23,7 @@ from benchmarks.open_loop import offer
 from benchmarks.servers import OURS
 
 FACTOR = 10.0
-LATER = 0.8  # of the peak, when it is over
+LATER = 0.8  # share of the peak, when it is over
 LATER_SECONDS = 8
 MAX_WAIT = 1.0  # seconds: the bound of the queue
 SETTINGS = {"GAN_MAX_WAIT": f"{MAX_WAIT:g}", "GAN_MAX_BATCH": "16", "GAN_CACHE_MIB": "0"}
@@ -44,8 +44,8 @@ class Overload:
     refused_p99_ms: float
     accepted_p99: float  # seconds
     recovered: int | None  # seconds after the end, until 95 % are answered again
-    grown_mb: float  # of memory
-    late_ms: float  # of the load itself, 99th percentile: what it could not offer in time
+    grown_mb: float  # memory at the end, less that before
+    late_ms: float  # 99th percentile of the load itself: what it could not offer in time
 
     def losses(self) -> list[str]:
         """What breaks the promise."""

@@ -83,6 +83,11 @@ def test_docstrings_open_with_a_verb_and_comments_name_what_stands_there(file: P
     assert dialect(source) == []
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda f: f.name)
+def test_comments_of_benchmarks_name_what_stands_there(file: Path) -> None:
+    assert idle_comments(file.read_text()) == []
+
+
 @pytest.mark.parametrize("text", ["Of one request.", "A client has come.", "Pictures of seeds."])
 def test_docstring_without_a_verb_is_found(text: str) -> None:
     assert verbless(f'def f():\n    """{text}"""') == [f"f: {text}"]
