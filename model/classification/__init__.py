@@ -1,0 +1,1 @@
+"""Classifiers: networks that name what a picture shows, and their files."""

@@ -1,0 +1,1 @@
+"""Trains classifiers that learn from a few labelled pictures and many without."""
