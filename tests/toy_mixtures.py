@@ -1,0 +1,100 @@
+"""Mixtures of Gaussians in the plane, and small networks that play the article's game on them."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.training import ema
+from model.training.presets import PRESETS
+from model.training.techniques.catalogue import PACKED, PACKING
+from model.training.techniques.discriminator import SEEING_MORE, BatchDiscriminator
+from model.training.train_step import Batch, Networks, train_step
+
+DEVIATION = 0.2
+RING = torch.tensor([[2 * np.cos(a), 2 * np.sin(a)] for a in np.arange(8) * np.pi / 4]).float()
+REACH = 1.25  # of the generator's points, whose last layer is a tanh, times that of the centres
+BATCH, Z_DIM, WIDTH, WAVES, KERNELS = 64, 8, 128, 64, 8
+RATE, KEPT = 1e-3, 0.98  # learning rate, falling to 0 over the second half; share of the average
+SAMPLES = 2500
+
+
+class PointGenerator(nn.Sequential):
+    """z -> points in [-1, 1]."""
+
+    def __init__(self) -> None:
+        hidden = nn.Linear(Z_DIM, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+        super().__init__(*hidden, nn.Linear(WIDTH, 2), nn.Tanh())
+
+
+class PointDiscriminator(nn.Module):
+    """Points, seen by waves of random directions, which small networks learn from sooner -> logits
+    (N,).
+    """
+
+    def __init__(self, pictures: int, reach: float) -> None:
+        super().__init__()
+        count = 2 * pictures
+        self.waves: Tensor
+        self.register_buffer("waves", torch.randn(count, WAVES // 2 * count) * reach / count**0.5)
+        self.hidden = nn.Sequential(
+            nn.Linear(WAVES * count, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+        )
+        self.logit = nn.Linear(WIDTH, 1)
+
+    def features(self, points: Tensor) -> Tensor:
+        turned = points @ self.waves
+        return self.hidden(torch.cat([turned.sin(), turned.cos()], 1))
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.logit(self.features(points)).squeeze(1)
+
+
+def drawn(centres: Tensor, count: int) -> Tensor:
+    """Draws so many points of a mixture."""
+    chosen = centres[torch.randint(len(centres), (count,))]
+    return chosen + DEVIATION * torch.randn_like(chosen)
+
+
+def play(centres: Tensor, techniques: Collection[str], steps: int, seed: int) -> Tensor:
+    """Trains by the article's steps, and returns SAMPLES points of the generator's average."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        reach = REACH * float(centres.max())
+        generator: Any = PointGenerator()
+        discriminator: nn.Module = PointDiscriminator(PACKED if PACKING in techniques else 1, reach)
+        if SEEING_MORE.intersection(techniques):
+            discriminator = BatchDiscriminator(discriminator, techniques, KERNELS)
+            discriminator.fit(drawn(centres, 256) / reach)
+        optimizers = [
+            torch.optim.Adam(net.parameters(), RATE, (0.5, 0.999), fused=True)
+            for net in (generator, discriminator)
+        ]
+        networks = Networks(
+            generator=generator,
+            discriminator=discriminator,
+            generator_ema=ema.slow_copy(generator),
+            generator_optimizer=optimizers[0],
+            discriminator_optimizer=optimizers[1],
+        )
+        config = replace(PRESETS["dcgan-mnist"].config, techniques=tuple(techniques))
+        for step in range(steps):
+            for optimizer in optimizers:
+                optimizer.param_groups[0]["lr"] = RATE * min(1.0, 2.0 * (1.0 - step / steps))
+            rows, real = torch.randn(BATCH, Z_DIM), drawn(centres, BATCH) / reach
+            none = torch.empty(BATCH, 0)
+            batch = Batch(real=real, classes=none, rows=rows, generator_rows=rows)
+            train_step(networks, batch, config, step)
+            ema.update(networks.generator_ema, generator, KEPT)
+        with torch.no_grad():
+            return reach * networks.generator_ema(torch.randn(SAMPLES, Z_DIM))
+
+
+def modes_found(centres: Tensor, points: Tensor) -> int:
+    """Counts the centres that have a tenth of their share of the points within 3 deviations."""
+    distance, nearest = torch.cdist(points, centres).min(1)
+    counts = torch.bincount(nearest[distance < 3 * DEVIATION], minlength=len(centres))
+    return int((counts >= 0.1 * len(points) / len(centres)).sum())
