@@ -1,0 +1,1 @@
+"""Generators in integers: the same bytes on every machine. docs/integers.md is their definition."""
