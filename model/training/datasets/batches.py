@@ -2,6 +2,8 @@
 so that a resumed run gets the same batches as the unbroken one.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from torch import Tensor
 from model import images
 from model.training.datasets.augment import Augmentation, draw_augmentation
 from model.training.datasets.dataset import Dataset
+from model.training.datasets.order import permuted
+from model.training.datasets.shards import Pictures
 from model.training.evaluation.features import to_input
 from model.training.presets import TrainConfig
 from model.training.schedules import cosine
@@ -39,7 +43,8 @@ def stream(seed: int, name: int, index: int, attempt: int = 0) -> np.random.Gene
 
 
 class Batches:
-    """Deals the batches of a run, or one share of each; the pictures lie on the device as bytes.
+    """Deals the batches of a run, or one share of each; the pictures lie on the device as bytes, or
+    are read from shards, a batch ahead.
 
     A share is cut from the whole batch's random numbers: together the shares are that batch.
     """
@@ -54,18 +59,22 @@ class Batches:
     ) -> None:
         self._config, self._device, self._attempt = config, device, attempt
         self._share = np.arange(config.batch)[share]
-        padded = images.pad_to(data.images, config.network.resolution)
-        self._pixels = torch.from_numpy(padded).to(device)
-        self._labels = data.labels
+        self._data, self._labels = data, data.labels
         self._count = len(data)
         self.epoch_steps = len(data) // config.batch  # the last, partial batch is dropped
         self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._ahead: dict[int, Future[tuple[NDArray[np.int64], Tensor]]] = {}
+        self._reader: ThreadPoolExecutor | None = None
+        if isinstance(data.images, Pictures):
+            self._reader = ThreadPoolExecutor(1, "shards")
+        else:
+            self._pixels = self._padded(data.images).to(device)
 
     def __call__(self, step: int) -> Batch:
         """Returns the batch of a step."""
         config, device = self._config, self._device
-        chosen = self._chosen(step)[self._share]
-        real = to_input(self._pixels[torch.from_numpy(chosen).to(device)])
+        chosen, pixels = self._real(step)
+        real = to_input(pixels)
         if config.mirror:
             turned = self._stream(MIRROR, step).random(config.batch)[self._share] < 0.5
             where = torch.from_numpy(turned).to(device)[:, None, None, None]
@@ -87,6 +96,23 @@ class Batches:
             else self._augmentation(GENERATOR_AUGMENTATION, step),
         )
 
+    def _real(self, step: int) -> tuple[NDArray[np.int64], Tensor]:
+        """Returns the places of this share's pictures, and the pictures on the device."""
+        if self._reader is None:
+            chosen = self._chosen(step)
+            return chosen, self._pixels[torch.from_numpy(chosen).to(self._device)]
+        now = self._ahead.pop(step, None) or self._reader.submit(self._read, step)
+        self._ahead = {step + 1: self._reader.submit(self._read, step + 1)}
+        chosen, pixels = now.result()
+        return chosen, pixels.to(self._device)
+
+    def _read(self, step: int) -> tuple[NDArray[np.int64], Tensor]:
+        chosen = self._chosen(step)
+        return chosen, self._padded(self._data.images[chosen])
+
+    def _padded(self, pixels: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(images.pad_to(pixels, self._config.network.resolution))
+
     def _augmentation(self, name: int, step: int) -> Augmentation | None:
         config = self._config
         if not config.augmentation:
@@ -101,11 +127,15 @@ class Batches:
         )
 
     def _chosen(self, step: int) -> NDArray[np.int64]:
+        """Returns the places of this share's pictures in the set."""
         epoch, position = divmod(step, self.epoch_steps)
+        places = position * self._config.batch + self._share
+        if self._config.order == "keyed":
+            return permuted(places, self._count, self._stream(ORDER, epoch))
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = self._stream(ORDER, epoch).permutation(self._count)
-        return self._order[position * self._config.batch :][: self._config.batch]
+        return self._order[places]
 
     def _rows(self, name: int, step: int, classes: NDArray[np.float32]) -> Tensor:
         config = self._config

@@ -1,16 +1,14 @@
-"""Readers for real images: a path in, a whole data set in memory out, as uint8 pictures and class
-numbers.
+"""Readers for real images: a path in, a whole data set out, as uint8 pictures and class numbers.
 
     load("data/mnist", "train")  ->  Dataset(images (N, H, W, C) uint8, labels (N,) or None, class
     names)
 
 Known forms: MNIST and Fashion-MNIST idx files, SVHN .mat files, a folder or a zip of pictures
-(`image_folder`). Nothing is rescaled to [-1, 1] here, and nothing is downloaded (`downloads` does
-that).
+(`image_folder`), and `shards`. Nothing is rescaled to [-1, 1] here, and nothing is downloaded
+(`downloads` does that).
 """
 
 import gzip
-import hashlib
 import importlib
 import os
 import zipfile
@@ -20,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISDIR
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +45,21 @@ from model.training.datasets.image_folder import (
     check_broken,
     open_image_folder,
 )
+from model.training.datasets.shards import (
+    INDEX,
+    Pictures,
+    Pixels,
+    fingerprint,
+    is_store,
+    read_shards,
+)
 
 __all__ = (
     "DataError",
     "Dataset",
     "Split",
     "channels_of",
+    "common_side",
     "extent",
     "find_bits",
     "load",
@@ -62,6 +70,7 @@ __all__ = (
 
 MAX_IDX_BYTES = 2**31
 DARK_BITS = 14  # in which all 16-bit values of a set would be shown at a quarter of their light
+MEASURED_BYTES = 2**27  # pictures of shards, in bytes of each part, with which quality is measured
 LOOKED_AT = 200  # pictures, evenly chosen, whose headers say how large those of a set are
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
@@ -81,15 +90,16 @@ GARMENTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A whole set in memory."""
+    """A set, in memory where nothing else was asked for."""
 
     name: str
-    images: NDArray[np.uint8]  # (N, H, W, C), C is 1 or 3
-    labels: NDArray[np.int64] | None  # (N,), positions in `classes`
+    images: Pixels  # (N, H, W, C), C is 1 or 3; or Pictures, which are read where they are indexed
+    labels: NDArray[np.int64] | None  # (N,), positions in `classes`; beside Pictures a smaller type
     classes: tuple[str, ...] = ()
     files: int = 0  # picture files of the source, all parts together; 0: an official set
     broken: tuple[Broken, ...] = ()  # files of this part that were skipped
     notes: tuple[str, ...] = ()  # what was left out and what was done, for the log
+    known_sha256: str | None = None  # its fingerprint, where that need not be computed
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,11 +107,7 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: says which pictures a generator has seen."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
-        if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels).data)
-        return digest.hexdigest()
+        return self.known_sha256 or fingerprint(self.images, self.labels)
 
 
 def load(
@@ -113,12 +119,16 @@ def load(
     fit: Fit = "crop",
     bits: int = 0,
     may_be_empty: bool = False,
+    least: int = 0,
+    mapped: bool = False,
 ) -> Dataset:
     """Loads the pictures of `path` as `side` x `side` pixels in `channels` channels.
 
     Pictures from a folder or zip are converted by `pictures`; a few broken files among them are
-    left out. The official sets have one size, which must be this one already. `bits` of 16-bit
-    values count, by default those that the set uses, see `find_bits`.
+    left out, and those whose side would be less than `least`, for which they are not enlarged. The
+    official sets and shards have one size, which must be this one already. `bits` of 16-bit values
+    count, by default those that the set uses, see `find_bits`. `mapped`: pictures of shards stay
+    where they are.
 
     Raises:
         DataError: the path is missing, is of no known form, is damaged, holds pictures of another
@@ -127,7 +137,7 @@ def load(
     """
     dataset = read_official(path, split)
     if dataset is None:
-        dataset = _read_image_folder(path, split, side, channels, fit, bits)
+        dataset = _read_image_folder(path, split, side, channels, fit, bits, least)
     if len(dataset) == 0 and not may_be_empty:
         raise DataError(f"{path}: the {split} part holds no pictures")
     if dataset.images.shape[1:] != (side, side, channels):
@@ -136,16 +146,18 @@ def load(
             f"{path}: the pictures are {width}x{height} with {found} channel(s); "
             f"this preset wants {side}x{side} with {channels}"
         )
-    return dataset
+    return dataset if mapped else in_memory(dataset)
 
 
 def read_official(path: Path, split: Split) -> Dataset | None:
-    """Reads a set in one of the official forms, in its own size; returns None for folders and zips
-    of pictures.
+    """Reads a set in one of the official forms, or of shards, in its own size; returns None for
+    folders and zips of pictures.
 
     Raises:
         DataError: the path is missing, neither folder nor zip, or the set is damaged.
     """
+    if is_store(path):
+        return _sharded(path, split)
     try:
         if not S_ISDIR(path.stat().st_mode):
             _check_zip(path)
@@ -155,6 +167,8 @@ def read_official(path: Path, split: Split) -> Dataset | None:
         raise DataError(f"{path}: no such file or folder") from None
     except OSError as error:
         raise DataError(f"{example(str(path))}: cannot be read ({error.strerror})") from None
+    if INDEX in names:
+        return _sharded(path, split)
     if names & {name for pair in IDX_FILES.values() for name in pair}:
         return _join(split, lambda part: _read_idx(path, part))
     if names & set(SVHN_FILES.values()):
@@ -203,19 +217,37 @@ def extent(path: Path, split: Split) -> tuple[int, int]:
         return len(image_folder.places(split)), median_side(image_folder, split)
 
 
+def common_side(path: Path, split: Split) -> int:
+    """Returns the pixels that the smaller sides of nine in ten pictures of a part reach.
+
+    Raises:
+        DataError: as in `load`.
+    """
+    official = read_official(path, split)
+    if official is not None:
+        return int(min(official.images.shape[1:3]))
+    with open_image_folder(path) as image_folder:
+        sides = sorted(_sides(image_folder, split))
+        return sides[len(sides) // 10]
+
+
 def median_side(image_folder: ImageFolder, split: Split) -> int:
     """Returns the median pixels of the smaller sides of a part, by the headers of some.
 
     Raises:
         DataError: none of them can be read.
     """
+    return int(np.median(_sides(image_folder, split)))
+
+
+def _sides(image_folder: ImageFolder, split: Split) -> list[int]:
     places = image_folder.places(split)
     evenly = np.linspace(0, len(places) - 1, min(LOOKED_AT, len(places))).astype(int)
     found = image_folder.each(places[evenly], smaller_side)
     sides = [side for _, side in found if not isinstance(side, Broken)]
     if not sides:
         raise DataError(f"{image_folder.path}: no picture in the {split} part can be read")
-    return int(np.median(sides))
+    return sides
 
 
 def channels_of(image_folder: ImageFolder) -> int:
@@ -255,6 +287,38 @@ def _join(split: Split, read: Callable[[str], Dataset]) -> Dataset:
         train,
         images=np.concatenate([train.images, test.images]),
         labels=np.concatenate([train.labels, test.labels]),
+    )
+
+
+def _sharded(path: Path, split: Split) -> Dataset:
+    found = read_shards(path, split)
+    index = found.index
+    return Dataset(
+        name=index.name,
+        images=cast("Pixels", found.images),
+        labels=cast("NDArray[np.int64] | None", found.labels),
+        classes=index.classes,
+        files=index.source,
+        broken=tuple(one for shard in index.shards for one in shard.broken),
+        notes=index.notes,
+        known_sha256=index.fingerprints[split],
+    )
+
+
+def in_memory(data: Dataset, most: int | None = None) -> Dataset:
+    """Returns the same set in memory; of shards with more than `most` bytes of pictures so many,
+    evenly chosen.
+    """
+    if not isinstance(data.images, Pictures):
+        return data
+    _, height, width, channels = data.images.shape
+    count = len(data) if most is None else min(len(data), most // (height * width * channels))
+    chosen = np.linspace(0, len(data) - 1, count).astype(np.int64)
+    return replace(
+        data,
+        images=data.images[chosen],
+        labels=None if data.labels is None else data.labels[chosen].astype(np.int64),
+        known_sha256=data.known_sha256 if count == len(data) else None,
     )
 
 
@@ -352,28 +416,34 @@ def _read_svhn(folder: Path, part: str) -> Dataset:
 
 
 def _read_image_folder(
-    path: Path, split: Split, side: int, channels: int, fit: Fit, bits: int
+    path: Path, split: Split, side: int, channels: int, fit: Fit, bits: int, least: int
 ) -> Dataset:
     with open_image_folder(path) as image_folder:
-        dataset, found = _pixels(image_folder, split, (side, channels), fit, bits or DEEP)
+        form = side, channels, least
+        dataset, found, small = _pixels(image_folder, split, form, fit, bits or DEEP)
         notes = list(image_folder.remarks)
         if any(held.deep for held in found):
             asked = bits, f"16-bit values are read as {bits} bits, as asked"
             own, note = asked if bits else find_bits(image_folder)
             if own != (bits or DEEP):
                 del dataset  # before there is room for another
-                dataset, found = _pixels(image_folder, split, (side, channels), fit, own)
+                dataset, found, small = _pixels(image_folder, split, form, fit, own)
             notes += [note] if note else []
+    if small:
+        notes.append(f"left out, being smaller than {least}x{least}: {small:,} pictures")
     check_broken(path, dataset.broken, dataset.files, split)
     done = what_was_done(found, side, fit)
     return replace(dataset, notes=(*notes, *([f"{path.name}: {done}"] if done else [])))
 
 
 def _pixels(
-    image_folder: ImageFolder, split: Split, shape: tuple[int, int], fit: Fit, bits: int
-) -> tuple[Dataset, Counter[Found]]:
-    """Fills one array while the files are read: neither files nor pictures are held twice."""
-    side, channels = shape
+    image_folder: ImageFolder, split: Split, form: tuple[int, int, int], fit: Fit, bits: int
+) -> tuple[Dataset, Counter[Found], int]:
+    """Fills one array while the files are read: neither files nor pictures are held twice. Returns
+    too how many were left out as too small.
+    """
+    side, channels, least = form
+    measure, small = min if fit == "crop" else max, 0
 
     def pixels(content: bytes) -> tuple[NDArray[np.uint8], Found]:
         image, held = decode(content, bits=bits)
@@ -389,7 +459,11 @@ def _pixels(
         if isinstance(seen, Broken):
             broken.append(seen)
             continue
-        images[len(kept)], held = seen
+        picture, held = seen
+        if measure(held.width, held.height) < least:
+            small += 1
+            continue
+        images[len(kept)] = picture
         found[held] += 1
         kept.append(place)
     dataset = Dataset(
@@ -402,7 +476,7 @@ def _pixels(
         files=len(image_folder.names),
         broken=tuple(broken),
     )
-    return dataset, found
+    return dataset, found, small
 
 
 def _allocated(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
@@ -57,6 +57,11 @@ ZIP_LINKS = "links in the zip, which holds only where they lead"
 EQUAL_NAMES = "files in the zip that another one of the same name replaces"
 UNIX = 3  # a zip member's system
 WINDOWS = (0, 10, 14)  # DOS and Windows, NTFS, VFAT
+UTF8 = 1 << 11  # a zip member's flag: its name is UTF-8
+UNSAID = (
+    "names in the zip that say no encoding, and are not UTF-8: {:,}, such as {}; they are read as "
+    "CP437, and classes are called so: zip the folder anew with names in UTF-8, or take the folder"
+)
 SHOWN = 200  # characters of an example, most of which are folders
 # what segmentation and detection sets call their pictures and what was drawn on them; no capitals
 IMAGES_OF_MASKS = frozenset(
@@ -102,6 +107,7 @@ class Listing:
 
     members: dict[str, str]  # how the file is opened, by its name with forward slashes
     left_out: LeftOut
+    remarks: tuple[str, ...] = ()  # how names were understood
 
 
 def list_folder(folder: Path) -> Listing:
@@ -112,30 +118,50 @@ def list_folder(folder: Path) -> Listing:
         DataError: a folder cannot be read.
     """
     left_out = LeftOut()
-    return _listing([(name, False) for name in _walk(folder, left_out)], left_out)
+    return _listing([(name, name, False) for name in _walk(folder, left_out)], left_out)
 
 
 def list_zip(archive: zipfile.ZipFile) -> Listing:
-    """Lists the files of a zip."""
-    left_out, files = LeftOut(), []
-    for info in archive.infolist():
-        if _is_link(info) and not _is_picture(info.filename):
-            left_out.add(ZIP_LINKS, info.filename)
-        else:
-            files.append((info.filename, info.create_system in WINDOWS))
-    return _listing(files, left_out)
-
-
-def _listing(files: list[tuple[str, bool]], left_out: LeftOut) -> Listing:
-    """Lists files whose names may be of Windows; backslashes part folders in those, and where a
-    program that knew no better has written them into the name of every picture.
+    """Lists the files of a zip. Names that do not say their encoding are UTF-8, as macOS writes
+    them, where all of them can be; else they stay as they were read, and that is said.
     """
-    pictures = [name for name, _ in files if _is_picture(name)]
+    left_out, files = LeftOut(), []
+    infos = archive.infolist()
+    unsaid = {i.filename for i in infos if not i.flag_bits & UTF8 and not i.filename.isascii()}
+    spelled = {name: _in_utf8(name) for name in unsaid}
+    known = None not in spelled.values()
+    for info in infos:
+        name = (spelled.get(info.filename) if known else None) or info.filename
+        if _is_link(info) and not _is_picture(name):
+            left_out.add(ZIP_LINKS, name)
+        else:
+            files.append((info.filename, name, info.create_system in WINDOWS))
+    listed = _listing(files, left_out)
+    unsure = [] if known else [name for name, file in listed.members.items() if file in unsaid]
+    return replace(
+        listed, remarks=(UNSAID.format(len(unsure), example(min(unsure))),) if unsure else ()
+    )
+
+
+def _in_utf8(name: str) -> str | None:
+    """Returns a name that zipfile has read as CP437 as the UTF-8 that it is, or None."""
+    try:
+        return name.encode("cp437").decode()
+    except UnicodeError:
+        return None
+
+
+def _listing(files: list[tuple[str, str, bool]], left_out: LeftOut) -> Listing:
+    """Lists files by how they are opened, their names, and whether those may be of Windows;
+    backslashes part folders in those, and where a program that knew no better has written them
+    into the name of every picture.
+    """
+    pictures = [name for _, name, _ in files if _is_picture(name)]
     everywhere = all("\\" in name and "/" not in name for name in pictures)
     members: dict[str, str] = {}
     ignored: set[tuple[str, str]] = set()
-    for file, windows in files:
-        name = file.replace("\\", "/") if windows or everywhere else file
+    for file, name, windows in files:
+        name = name.replace("\\", "/") if windows or everywhere else name
         while name.startswith("./"):
             name = name[2:]
         if not name or name.endswith("/"):

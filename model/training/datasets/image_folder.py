@@ -225,7 +225,12 @@ def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) ->
         classes=sorted_in.classes,
         held_out=sorted_in.held_out,
         read=lambda name: read(members[root + name]),
-        remarks=(*left_out, *sorted_in.remarks, *_held_out_remarks(sorted_in.held_out)),
+        remarks=(
+            *left_out,
+            *listing.remarks,
+            *sorted_in.remarks,
+            *_held_out_remarks(sorted_in.held_out),
+        ),
     )
 
 
@@ -433,7 +438,7 @@ def _composed(name: str) -> str:
 def _similar(classes: Iterable[str]) -> list[str]:
     """Says which classes differ by capitals alone."""
     groups: dict[str, list[str]] = {}
-    for name in sorted(classes):
+    for name in sorted(set(classes)):
         groups.setdefault(name.casefold(), []).append(name)
     alike = ["/".join(map(printable, group)) for group in groups.values() if len(group) > 1]
     if not alike:

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from model.training.datasets.file_listing import DataError
@@ -20,6 +21,17 @@ from model.training.datasets.image_folder import LAYERS
 
 PATIENCE = 50  # draws for each stack asked for; by chance alone nothing takes so many
 Stack = tuple[str, ...]  # files, bottom first
+
+
+def has_layers(path: Path) -> bool:
+    """Returns whether a path is a zip file with layers."""
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return LAYERS in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False  # it is no folder of images either; `open_image_folder` says why
 
 
 class Layers:
@@ -62,20 +74,28 @@ class Layers:
 
     def stacks(self, name: str, count: int, seed: int) -> Iterator[Stack]:
         """Draws `count` different stacks of one class; of a small class all that there are."""
-        variants = self.classes[name]
         random = np.random.default_rng([seed, list(self.classes).index(name)])
-        names = sorted(variants)
-        sizes = np.array([np.prod([len(slot) for slot in variants[v]]) for v in names], float)
-        wanted = int(min(count, sizes.sum()))
+        wanted = int(min(count, self._sizes(name).sum()))
         seen: set[Stack] = set()
         for _ in range(PATIENCE * (wanted + PATIENCE)):  # an index may name a file twice
             if len(seen) == wanted:
                 break
-            variant = variants[names[random.choice(len(names), p=sizes / sizes.sum())]]
-            stack = tuple(slot[random.integers(len(slot))] for slot in variant)
+            stack = self.draw(name, random)
             if stack not in seen:
                 seen.add(stack)
                 yield stack
+
+    def draw(self, name: str, random: np.random.Generator) -> Stack:
+        """Draws a stack of one class, each as likely as any other."""
+        variants, sizes = self.classes[name], self._sizes(name)
+        chosen = random.choice(len(sizes), p=sizes / sizes.sum())
+        variant = variants[sorted(variants)[chosen]]
+        return tuple(slot[random.integers(len(slot))] for slot in variant)
+
+    def _sizes(self, name: str) -> NDArray[np.float64]:
+        """Returns how many stacks each variant of a class has, in the order of their names."""
+        variants = self.classes[name]
+        return np.array([prod(len(slot) for slot in variants[v]) for v in sorted(variants)], float)
 
     def size(self, stack: Stack) -> tuple[int, int]:
         """Returns width and height of its picture, in pixels."""

@@ -1,0 +1,395 @@
+"""Shards: the same set as in memory, whoever made them and wherever they lie."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+
+from model.files import OutputError
+from model.image_decoding import Fit
+from model.training.__main__ import main
+from model.training.commands import generator_job
+from model.training.commands.arguments import ProcessRank
+from model.training.commands.prepare import prepare
+from model.training.datasets import shards
+from model.training.datasets.batches import Batches
+from model.training.datasets.dataset import DataError, Dataset, in_memory, load
+from model.training.datasets.order import permuted
+from model.training.datasets.shards import Part, Pictures
+from model.training.distributed import Ranks
+from model.training.run.checkpoint import newest_first
+from tests.data_files import PARTS, SOURCES, numbered, write_robots
+from tests.services import TIMEOUT
+from tests.tiny_training import TINY_MODERN, TINY_PRESET, arguments_of, only_run, tiny_main
+
+CPU = torch.device("cpu")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def sharded(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards") / "set"
+    prepare(digits, None, side=28, shards=folder, shard_size=37)
+    return folder
+
+
+# --- the same set ---
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_shards_are_the_pixels_labels_and_parts_of_their_source(
+    tmp_path: Path, kind: str, fit: Fit
+) -> None:
+    build, side, channels = SOURCES[kind]
+    source, output = build(tmp_path), tmp_path / "out" / "shards"
+    prepare(source, None, side=side, fit=fit, shards=output, shard_size=7)
+    for part in PARTS:
+        before = load(source, part, side=side, channels=channels, fit=fit)
+        mapped = load(output, part, side=side, channels=channels, mapped=True)
+        assert isinstance(mapped.images, Pictures)
+        for after in (mapped, load(output, part, side=side, channels=channels)):
+            assert np.array_equal(before.images, after.images[:])
+            if before.labels is None or after.labels is None:
+                assert before.labels is after.labels
+            else:
+                assert np.array_equal(before.labels, after.labels)
+            assert (before.name, before.classes) == (after.name, after.classes)
+            assert before.fingerprint == after.fingerprint
+            assert {*before.broken} <= {*after.broken}
+
+
+def test_shards_of_layers_are_the_zip_of_them(tmp_path: Path) -> None:
+    source = write_robots(tmp_path / "layers.zip")
+    prepare(source, tmp_path / "set.zip", side=24, count=10, seed=3)
+    prepare(source, None, side=24, count=10, seed=3, shards=tmp_path / "shards", shard_size=5)
+    before, after = (
+        load(tmp_path / name, "train", side=24, channels=3) for name in ("set.zip", "shards")
+    )
+    assert before.fingerprint == after.fingerprint
+
+
+def test_pictures_are_indexed_as_an_array_is(digits: Path, sharded: Path) -> None:
+    whole = load(digits, "train", side=28, channels=1).images
+    mapped = load(sharded, "train", side=28, channels=1, mapped=True).images
+    assert (len(mapped), mapped.shape, mapped.dtype) == (len(whole), whole.shape, whole.dtype)
+    random = np.random.default_rng(0)
+    keys: list[Any] = [5, -1, slice(3, 90, 7), slice(None, None, -50), random.integers(0, 320, 99)]
+    keys += [np.array([], np.int64), random.random(320) < 0.1, [7, 7, -320]]
+    for key in keys:
+        assert np.array_equal(mapped[key], whole[key])
+    assert all(np.array_equal(a, b) for a, b in zip(mapped, whole, strict=True))
+    for wrong in (320, -321):
+        with pytest.raises(IndexError, match="320"):
+            mapped[wrong]
+
+
+def test_places_of_a_part_are_those_of_its_members() -> None:
+    random = np.random.default_rng(0)
+    for count, share in ((1, 1.0), (511, 0.5), (512, 0.9), (5000, 0.1), (5000, 0.0), (5000, 1.0)):
+        members = random.random(count) < share
+        part = Part(members)
+        assert np.array_equal(part.places(np.arange(len(part))), np.flatnonzero(members))
+
+
+def test_measured_are_evenly_chosen_pictures_of_so_many_bytes(sharded: Path) -> None:
+    mapped = load(sharded, "train", side=28, channels=1, mapped=True)
+    few = in_memory(mapped, 28 * 28 * 11)
+    chosen = np.linspace(0, 319, 11).astype(int)
+    assert np.array_equal(few.images, mapped.images[chosen])
+    assert few.labels is not None
+    assert mapped.labels is not None
+    assert np.array_equal(few.labels, mapped.labels[chosen])
+    assert few.fingerprint != mapped.fingerprint
+    assert in_memory(mapped, 28 * 28 * 320).fingerprint == mapped.fingerprint
+
+
+# --- the same training ---
+
+
+@pytest.mark.parametrize("order", ["table", "keyed"])
+@pytest.mark.parametrize("base", [TINY_PRESET.config, TINY_MODERN.config])
+def test_batches_of_shards_are_those_of_memory_to_the_bit(
+    base: Any, order: Any, digits: Path, sharded: Path
+) -> None:
+    config = replace(base, order=order, batch=32, mirror=True)
+    whole, mapped = (
+        load(path, "train", side=28, channels=1, mapped=True) for path in (digits, sharded)
+    )
+    share = Ranks(rank=1, size=2).share(32)
+    one, two = (Batches(config, data, CPU, share=share) for data in (whole, mapped))
+    for step in (0, 1, 9, 10, 25, 3):
+        wanted, found = one(step), two(step)
+        for name in ("real", "classes", "rows", "generator_rows"):
+            assert torch.equal(getattr(wanted, name), getattr(found, name))
+
+
+def test_run_begun_in_memory_goes_on_from_shards_to_the_same_bytes(
+    digits: Path, sharded: Path, tmp_path: Path
+) -> None:
+    steady = ("--cooldown", "0", "--kimg")
+    for kimg in ("0.32", "0.64"):
+        source = digits if kimg == "0.32" else sharded
+        assert tiny_main(arguments_of("modern-32", source, tmp_path / "mixed", *steady, kimg)) == 0
+    assert tiny_main(arguments_of("modern-32", digits, tmp_path / "one", *steady, "0.64")) == 0
+    ends = [newest_first(only_run(tmp_path / n) / "checkpoints")[0] for n in ("mixed", "one")]
+    assert ends[0].read_bytes() == ends[1].read_bytes()
+
+
+def test_keyed_order_has_each_picture_once_and_another_order_each_time() -> None:
+    for count in (1, 2, 3, 64, 1000, 65_537):
+        first, second = (
+            permuted(np.arange(count), count, np.random.default_rng(seed)) for seed in (0, 1)
+        )
+        assert np.array_equal(np.sort(first), np.arange(count))
+        assert count < 1000 or (first == second).mean() < 0.01
+        some = np.arange(count)[:: max(1, count // 7)]
+        assert np.array_equal(permuted(some, count, np.random.default_rng(0)), first[some])
+
+
+def test_keyed_order_is_the_same_for_ever() -> None:
+    found = permuted(np.arange(5), 10**8, np.random.default_rng([7, 1, 0]))
+    assert found.tolist() == [69135379, 45273668, 9062496, 24225483, 453498]
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_set_too_large_for_a_table_is_ordered_by_keys_unless_its_run_began_by_one(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: bool
+) -> None:
+    arguments = arguments_of("dcgan-mnist", digits, tmp_path, "--kimg", "0.064")
+    if began:
+        assert tiny_main(arguments) == 0
+    monkeypatch.setattr(generator_job, "TABLE_PICTURES", 319)
+    assert tiny_main(arguments) == 0
+    options = json.loads((only_run(tmp_path) / "options.json").read_text())
+    assert options["config"]["order"] == ("table" if began else "keyed")
+
+
+# --- whoever made them ---
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_any_number_of_processes_makes_the_same_files(
+    world: int, digits: Path, sharded: Path, tmp_path: Path
+) -> None:
+    for rank in range(world):
+        ranks = ProcessRank(rank, world, rank, world)
+        prepare(digits, None, side=28, shards=tmp_path / "set", shard_size=37, ranks=ranks)
+    assert files(tmp_path / "set") == files(sharded)
+
+
+def test_making_goes_on_where_it_stopped(
+    digits: Path, sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a power cut before a shard has its name, and before what is known of it is written."""
+    folder, left = tmp_path / "set", [3]
+    kept = Path.replace
+
+    def stop(self: Path, target: Path) -> Path:
+        left[0] -= 1
+        if not left[0]:
+            (folder / ".00003.npy.0123abcd.tmp").write_bytes(b"half")
+            raise KeyboardInterrupt
+        return kept(self, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    for after in (4, 3):
+        left[0] = after
+        with pytest.raises(KeyboardInterrupt):
+            prepare(digits, None, side=28, shards=folder, shard_size=37)
+        with pytest.raises(DataError, match="not all shards are there yet"):
+            load(folder, "train", side=28, channels=1)
+    left[0] = 1000
+    lines = prepare(digits, None, side=28, shards=folder, shard_size=37)
+    assert lines[0].endswith("of 16 shards made now")
+    assert files(folder) == files(sharded)
+    assert "0 of 16 shards" in prepare(digits, None, side=28, shards=folder, shard_size=37)[0]
+
+
+def test_folder_of_other_shards_is_refused(digits: Path, sharded: Path, tmp_path: Path) -> None:
+    before = files(sharded)
+    for change in ({"shard_size": 38}, {"side": 32}, {"fit": "pad"}, {"channels": 3}):
+        options: dict[str, Any] = {"side": 28, "shard_size": 37} | change
+        with pytest.raises(OutputError, match=r"another source or other options"):
+            prepare(digits, None, shards=sharded, **options)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(OutputError, match="other files"):
+        prepare(digits, None, side=28, shards=tmp_path)
+    assert files(sharded) == before
+
+
+def test_too_many_broken_files_make_no_set(tmp_path: Path) -> None:
+    source = numbered(tmp_path / "set", 60, lambda index: index % 5 == 0)
+    with pytest.raises(DataError, match="12 picture files cannot be read"):
+        prepare(source, None, side=16, shards=tmp_path / "shards", shard_size=7)
+    with pytest.raises(DataError, match="not all shards are there yet"):
+        load(tmp_path / "shards", "train", side=16, channels=1)
+
+
+# --- what is wrong is said ---
+
+
+def cut(folder: Path) -> None:
+    os.truncate(folder / "00003.npy", 1000)
+
+
+def remove(folder: Path) -> None:
+    (folder / "00003.npy").unlink()
+
+
+def unlabel(folder: Path) -> None:
+    (folder / "labels.npy").unlink()
+
+
+def unknown(folder: Path) -> None:
+    index = json.loads((folder / "shards.json").read_text())
+    (folder / "shards.json").write_text(json.dumps(index | {"format": "ganserve-shards-2"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "00003.npy: 1,000 bytes, 29,136 are wanted"),
+        (remove, "00003.npy"),
+        (unlabel, "labels.npy"),
+        (unknown, "shards.json: format"),
+    ],
+)
+def test_damaged_shards_are_refused(
+    damage: Callable[[Path], None], message: str, sharded: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sharded, tmp_path / "set"))
+    damage(folder)
+    with pytest.raises(DataError, match=message):
+        load(folder, "train", side=28, channels=1, mapped=True)
+
+
+def test_data_finds_a_changed_byte(
+    sharded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(sharded, tmp_path / "set"))
+    assert main(["data", str(folder)]) == 0
+    assert "every shard has its SHA-256" in capsys.readouterr().out
+    content = bytearray((folder / "00002.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "00002.npy").write_bytes(content)
+    assert main(["data", str(folder)]) == 2
+    assert "00002.npy: damaged" in capsys.readouterr().err
+
+
+# --- memory ---
+
+
+def resident() -> int:
+    """Bytes of this process in memory, mapped files among them."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_does_not_grow_with_what_is_read(tmp_path: Path) -> None:
+    pictures, size = 4000, 128 * 128
+    np.save(tmp_path / "00000.npy", np.full((pictures, 128, 128, 1), 7, np.uint8))
+    shard = shards.Shard(pictures=pictures, sha256="0" * 64, values=(7, 7))
+    index = shards.Index(
+        format=shards.FORMAT, name="set", side=128, channels=1, source=pictures,
+        shard_size=pictures, made_by={}, shards=(shard,),
+    )  # fmt: skip
+    np.save(tmp_path / "held_out.npy", np.zeros(pictures, bool))
+    images = shards.read_shards(tmp_path, "train", index).images
+    before = resident()
+    for start in range(0, pictures, 100):
+        assert images[start : start + 100].max() == 7
+    assert resident() - before < pictures * size / 4
+
+
+# --- an object store ---
+
+
+@pytest.fixture
+def store(sharded: Path) -> Iterator[str]:
+    """The same shards in fsspec's store in memory."""
+    system = fsspec.filesystem("memory")
+    system.put(str(sharded), "/bucket/set", recursive=True)
+    yield "memory://bucket/set"
+    system.rm("/bucket", recursive=True)
+
+
+def test_shards_in_a_store_are_those_on_disk(
+    store: str, sharded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (load(Path(p), "train", side=28, channels=1, mapped=True) for p in (sharded, store))
+    assert np.array_equal(one.images[::3], two.images[::3])
+    assert main(["data", store]) == 0
+    assert "every shard has its SHA-256" in capsys.readouterr().out
+    ends = []
+    for name, data in (("disk", str(sharded)), ("store", store)):
+        assert tiny_main(arguments_of("dcgan-mnist", data, tmp_path / name, "--kimg", "0.32")) == 0
+        ends.append(newest_first(only_run(tmp_path / name) / "checkpoints")[0].read_bytes())
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.slow
+def test_shards_in_s3_are_those_on_disk(
+    sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by a process of its own, as a person starts it."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    s3fs = pytest.importorskip("s3fs")
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        settings = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        settings |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        system = s3fs.S3FileSystem()
+        system.mkdir("bucket")
+        system.put(str(sharded), "bucket/set", recursive=True)
+        ends = []
+        for name, data in (("disk", str(sharded)), ("s3", "s3://bucket/set")):
+            arguments = arguments_of("dcgan-mnist", data, tmp_path / name, "--kimg", "0.32")
+            command = [sys.executable, "-m", "tests.tiny_training", *arguments]
+            subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
+            ends.append(newest_first(only_run(tmp_path / name) / "checkpoints")[0].read_bytes())
+        assert ends[0] == ends[1]
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("memory://bucket/none", "memory://bucket/none: cannot be read"),
+        ("nosuch://bucket/set", "nosuch"),
+        ("https://host.example/set", "is an address; download it"),
+        ("s3://bucket/set.zip", "is an address; download it"),
+    ],
+)
+def test_address_without_shards_is_refused(
+    address: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) if "download" in reason else nullcontext():
+        assert main(["train", "--data", address]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_store_that_fails_ends_a_run_with_its_reason(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data: Dataset = load(Path(store), "train", side=28, channels=1, mapped=True)
+    fsspec.filesystem("memory").rm("/bucket/set/00000.npy")
+    with pytest.raises(DataError, match=r"00000\.npy and others: cannot be read"):
+        data.images[:5]
