@@ -9,19 +9,23 @@ import { session } from "./storage.js"
 
 const MOST_TRIES = 20
 const LONGEST_WAIT = 30 // seconds
-const MOST_IMAGES = 600 // that are kept, of small pictures
+const MOST_PIXELS = 2 ** 22 // of images that are kept: 16 MiB
+const PASSING = [429, 502, 503, 504] // refusals that pass by themselves
+const GONE = /no such generator/i
 
 /** What the service has refused, in its own words. */
 export class Refusal extends Error {
   constructor(status, detail) {
     super(detail)
     this.status = status
+    this.gone = GONE.test(detail) // its generator
   }
 }
 
 export class Api {
-  /** @type {Map<string, Promise<ImageBitmap>>} */
+  /** @type {Map<string, {coming: Promise<ImageBitmap>, pixels: number}>} the oldest first */
   #images = new Map()
+  #pixels = 0 // of all of them
   #waiting = 0 // requests that are asked again
   #key = ""
 
@@ -29,10 +33,12 @@ export class Api {
    * @param {(wait: Wait | null) => void} onWait told when a wait begins, and with null when
    *   nothing waits any more
    * @param {() => Promise<string>} askKey for an API key; empty if there is none to be had
+   * @param {() => unknown} onGone told when the host has no longer the generator of a request
    */
-  constructor(onWait, askKey) {
+  constructor(onWait, askKey, onGone = () => {}) {
     this.onWait = onWait
     this.askKey = askKey
+    this.onGone = onGone
     this.#key = session.getItem("ganserve-key") ?? ""
   }
 
@@ -49,17 +55,32 @@ export class Api {
   /** Returns a drawn picture, kept for the next time. @returns {Promise<ImageBitmap>} */
   async image(drawing) {
     const name = drawing.url + (drawing.body ?? "")
-    let image = this.#images.get(name)
+    const kept = this.#images.get(name) ?? this.#begin(name, drawing)
     this.#images.delete(name)
-    image ??= this.blob(drawing).then(createImageBitmap)
-    this.#images.set(name, image)
-    const [oldest] = this.#images.keys()
-    if (this.#images.size > MOST_IMAGES) this.#images.delete(oldest)
-    try {
-      return await image
-    } catch (error) {
+    this.#images.set(name, kept) // the newest
+    return kept.coming
+  }
+
+  #begin(name, drawing) {
+    const kept = { coming: this.blob(drawing).then(createImageBitmap), pixels: 0 }
+    kept.coming.then(
+      ({ width, height }) => {
+        kept.pixels = width * height
+        this.#pixels += kept.pixels
+        this.#leaveOldest()
+      },
+      () => this.#images.delete(name),
+    )
+    return kept
+  }
+
+  /** Keeps no more pixels than there is room for. */
+  #leaveOldest() {
+    for (const [name, { pixels }] of this.#images) {
+      if (this.#pixels <= MOST_PIXELS) return
+      if (pixels === 0) continue // it is still on its way
       this.#images.delete(name)
-      throw error
+      this.#pixels -= pixels
     }
   }
 
@@ -81,12 +102,18 @@ export class Api {
       if (response?.ok) return response
       const detail = response ? await problemOf(response) : "The service does not answer."
       if (response?.status === 401 && (await this.#newKey())) continue
-      const waits = !response || response.status === 429 || response.status === 503
-      if (!waits || tries === MOST_TRIES) throw new Refusal(response?.status ?? 0, detail)
+      const waits = !response || PASSING.includes(response.status)
+      if (!waits || tries === MOST_TRIES) throw this.#refused(response?.status ?? 0, detail)
       if (!one.waits) this.#waiting += 1
       one.waits = true
       await this.#wait(response, tries, detail, options.signal)
     }
+  }
+
+  #refused(status, detail) {
+    const refusal = new Refusal(status, detail)
+    if (refusal.gone) this.onGone()
+    return refusal
   }
 
   async #fetched(url, body, options) {

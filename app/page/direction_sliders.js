@@ -23,7 +23,9 @@ export class DirectionSliders {
     const { card, directions } = this.app
     this.sliders = directions
       .slice(0, Math.min(MOST, card.ranges.edits ?? MOST))
-      .map((direction, place) => this.#slider(direction, `Direction ${place + 1}`))
+      .map((direction, place) =>
+        this.#slider(direction, direction.name ?? `Direction ${place + 1}`),
+      )
     this.root.replaceChildren(...this.sliders.map(({ root }) => root))
     return this.sliders.length
   }

@@ -149,6 +149,13 @@ export function announce(text) {
   requestAnimationFrame(() => (region.textContent = text))
 }
 
+/** Tells whether a line at the bottom lies over what was just pressed. */
+function covers(line, pressed) {
+  line.classList.remove("above")
+  const [one, other] = [line, pressed].map((element) => element.getBoundingClientRect())
+  return other.bottom > one.top && other.height < innerHeight / 2
+}
+
 let fading = 0
 
 /** Shows a line for a while, and says it. */
@@ -156,6 +163,7 @@ export function toast(text) {
   const line = byId("toast")
   line.textContent = text
   line.hidden = false
+  line.classList.toggle("above", covers(line, document.activeElement))
   clearTimeout(fading)
   fading = setTimeout(() => (line.hidden = true), 4000)
   announce(text)

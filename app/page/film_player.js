@@ -28,6 +28,7 @@ export class FilmPlayer {
   constructor(api, settings) {
     this.api = api
     this.settings = settings
+    this.shown = () => {}
     this.canvas = canvas({ class: "large", role: "img", "aria-label": "The film" })
     const words = { keys: "Space", class: "button primary" }
     this.play = button("Play", "play", () => this.toggle(), words)
@@ -36,11 +37,18 @@ export class FilmPlayer {
     this.root = div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub))
   }
 
-  /** Shows the film of a drawing; one that is there already goes on. @param {Drawing} drawing */
-  show(drawing) {
+  /**
+   * Shows the film of a drawing; one that is there already goes on.
+   *
+   * @param {Drawing} drawing
+   * @param {() => void} shown told as soon as it is seen
+   */
+  show(drawing, shown = () => {}) {
+    this.shown = shown
     const name = drawing.url + (drawing.body ?? "")
-    if (name !== this.#name) this.#load(drawing, name)
-    else if (!this.#paused) this.#start()
+    if (name !== this.#name) return this.#load(drawing, name)
+    if (!this.root.hasAttribute("aria-busy")) shown()
+    if (!this.#paused) this.#start()
   }
 
   hide() {
@@ -82,6 +90,7 @@ export class FilmPlayer {
     canvas.width = canvas.height = strip.height
     canvas.dataset.frames = String(this.#frames)
     this.#paint()
+    this.shown()
     if (!this.#paused) this.#start()
   }
 

@@ -3,13 +3,20 @@
 import { button, div, h, icon, title, toast } from "./dom.js"
 import { filePicker } from "./files.js"
 import { describe } from "./picture.js"
-import { LARGEST_FILE, readRecipe, viewOf } from "./recipe.js"
+import { LARGEST_FILE, recipeIn, viewOf } from "./recipe.js"
 import { checkedState } from "./state.js"
 import { Search } from "./search.js"
 
 const NOT_SEARCHED =
   "It is not from here, or somebody has stripped it. Looking for the nearest picture is " +
   "turned off on this host; its operator turns it on with GAN_PROJECTION=true."
+
+const KINDS = [
+  ["A picture", "its seed or name, class, variety and edits, to be steered further"],
+  ["A film", "its pictures in their order, with speed and way; also a strip, and a zip of frames"],
+  ["A sheet", "the same pictures, or the plane between four corners"],
+  ["Any other picture", "nothing, as it has no recipe; some hosts look for the nearest one"],
+]
 
 export class Find {
   /** @type {Keys} */
@@ -19,7 +26,10 @@ export class Find {
   constructor(app) {
     this.app = app
     this.search = new Search(app)
-    this.input = filePicker("image/*,video/mp4", (file) => this.read(file))
+    this.consent = button("Send it and look", "find", () => this.#search(), {
+      class: "button primary",
+    })
+    this.input = filePicker("image/*,video/mp4,.zip", (file) => this.read(file))
     this.answer = h("div", { class: "answer", role: "status" })
     const primary = { keys: "O", class: "button primary" }
     const text = "Every file from here carries its recipe: drop one, and it is restored."
@@ -27,11 +37,14 @@ export class Find {
       "drop",
       icon("find"),
       title("Drop a picture"),
-      h("p", {}, `${text} It is read in your browser and sent nowhere.`),
+      h("p", {}, `${text} It is read in your browser and sent nowhere unless you say so.`),
       button("Choose a file", null, () => this.input.click(), primary),
       this.input,
     )
-    this.root = div("stacked", this.zone, this.answer, this.search.root)
+    const kinds = KINDS.map(([name, what]) => h("div", {}, h("dt", {}, name), h("dd", {}, what)))
+    const told = div("panel", h("h2", {}, "What a file brings back"), h("dl", {}, kinds))
+    const found = div("panel", this.answer, this.search.root, told)
+    this.root = div("find-view split even", this.zone, found)
   }
 
   show() {
@@ -56,7 +69,7 @@ export class Find {
     this.search.leave()
     if (file.size > LARGEST_FILE)
       return this.#say("This file is too large", "Pictures up to 64 MiB are read.")
-    const recipe = readRecipe(new Uint8Array(await file.arrayBuffer()))
+    const recipe = await recipeIn(new Uint8Array(await file.arrayBuffer()))
     const found = recipe && viewOf(recipe)
     if (found) return this.#restore(found)
     if (recipe)
@@ -84,11 +97,22 @@ export class Find {
     const image = await createImageBitmap(file).catch(() => null)
     if (!image) return this.#say("No picture", "This file is none that the browser can show.")
     if (!this.app.card.projection) return this.#say("No recipe in this file", NOT_SEARCHED)
-    this.answer.replaceChildren()
-    this.search.begin(image)
+    this.image = image
+    const text =
+      `Its nearest picture can be looked for. For that the square in its middle is sent to ` +
+      `${location.host}, which keeps it no longer than it looks.`
+    this.#say("It is not from here", text, this.consent)
+    this.consent.focus()
   }
 
-  #say(title, text) {
-    this.answer.replaceChildren(div("notice", h("h2", {}, title), h("p", {}, text)))
+  /** Sends the picture, now that its owner has said so. */
+  #search() {
+    this.answer.replaceChildren()
+    if (this.image) this.search.begin(this.image)
+    this.image = null
+  }
+
+  #say(title, text, ...more) {
+    this.answer.replaceChildren(div("notice", h("h2", {}, title), h("p", {}, text), ...more))
   }
 }

@@ -9,9 +9,9 @@ import { changed, lookIn, shortNumber } from "./picture.js"
  *   left out of the view shown
  */
 export function fitted(state, generator) {
-  const { view, path, mix, picture } = state
+  const { view, path, mix, names, picture } = state
   /** @type {Record<string, string[]>} */
-  const left = { grid: [], plane: [], path: [], mix: [], focus: [] }
+  const left = { grid: [], plane: [], path: [], mix: [], focus: [], names: [] }
   const known = (part) => ({ ...state[part], ...knownLook(state[part], generator, left[part]) })
   const found = picture && fittedPicture(picture, generator, left.focus)
   if (picture && !found) left.focus.push("the picture")
@@ -21,9 +21,10 @@ export function fitted(state, generator) {
     plane: known("plane"),
     path: view === "path" ? fittedPath(path, generator, left.path) : path,
     mix: { ...mix, class: known("mix").class },
+    names: { ...names, class: known("names").class },
     picture: found,
   }
-  return { fitting, left: [...new Set(left[view])] }
+  return { fitting, left: [...new Set(left[view] ?? [])] }
 }
 
 function fittedPath(path, generator, left) {

@@ -1,15 +1,16 @@
 /** Many random pictures at once: the view that is seen first. */
 
-import { ClearButton, seedInput } from "./controls.js"
-import { attempt, button, choice, div, h } from "./dom.js"
-import { lookIn } from "./picture.js"
-import { randomSeed, seedAfter, seedProblem } from "./seeds.js"
+import { ClearButton } from "./controls.js"
+import { attempt, button, choice, div, h, toast } from "./dom.js"
+import { Hero } from "./hero.js"
+import { lookIn, lookOf, urlOf } from "./picture.js"
+import { randomSeed, seedAfter } from "./seeds.js"
 import { drawRun, runDrawing, Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
 const MOST_WAITING = 60
 const SOON = 24 // pictures, about, in the sheet that comes first: a large one takes its time
-const HEAD = 160 // pixels above the pictures, about
+const HEAD = 360 // pixels above the pictures, about
 const MOST_CHIPS = 12 // classes, else they are a list
 
 export class Grid {
@@ -20,44 +21,50 @@ export class Grid {
   fits = 1
 
   /** @type {Keys} */
-  keys = { r: ["Shuffle", () => this.#shuffle()], "/": ["Type a seed", () => this.input.focus()] }
+  keys = {
+    r: ["Shuffle", () => this.#shuffle()],
+    "/": ["Type a name", () => this.hero.input.focus()],
+  }
 
   /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.tiles = new Tiles("Pictures", (picture) => app.open(picture))
-    this.input = seedInput({
-      class: "seed",
-      placeholder: "Any name or number",
-      "aria-label": "Seed: a number or any text",
-      "aria-describedby": "seed-problem",
-      enterKeyHint: "go",
+    this.tiles = new Tiles("Pictures", (picture) => this.#choose(picture))
+    this.hero = new Hero(app)
+    this.pinning = h("button", {
+      type: "button",
+      class: "chip",
+      "aria-pressed": "false",
+      onclick: () => this.#pinMany(this.pinning.ariaPressed !== "true"),
     })
-    this.line = h("p")
-    this.problem = h("p", { class: "problem", id: "seed-problem", hidden: true })
+    this.pinning.textContent = "Pin several"
     this.clear = new ClearButton(() =>
       this.app.change("grid", lookIn({ class: app.state.grid.class })),
     )
     this.classes = h("div", { class: "row chips", role: "group", "aria-label": "Class" })
+    this.classes.addEventListener("focusin", ({ target }) =>
+      /** @type {Element} */ (target).scrollIntoView({ block: "nearest", inline: "nearest" }),
+    )
+    /** @type {import("./export_panel.js").ExportPanel | null} */
+    this.exports = null
+    this.sharing = h("details", { class: "sharing", ontoggle: () => this.#offerSheet() })
+    this.sharing.append(h("summary", {}, "Share and download these pictures"))
     this.more = button("More pictures", null, () => this.#more(this.most), { hidden: true })
     this.root = div(
       "grid-view",
+      this.hero.root,
       div(
-        "hero",
-        h("div", {}, h("h1", {}, "Every seed is a picture that never changes."), this.line),
-        h(
-          "form",
-          { class: "ask", onsubmit: (event) => this.#ask(event) },
-          this.input,
-          h("button", { class: "button primary" }, "Show"),
+        "row between bar",
+        div("row", this.classes, this.clear.root),
+        div(
+          "row",
+          this.pinning,
           button("Shuffle", "dice", () => this.#shuffle(), { keys: "R" }),
         ),
-        this.problem,
-        this.clear.root,
-        this.classes,
       ),
       this.tiles.root,
       h("p", { class: "middle" }, this.more),
+      this.sharing,
     )
   }
 
@@ -76,8 +83,7 @@ export class Grid {
   async show({ model, grid }) {
     if (!grid.seed) return this.app.change("grid", { seed: randomSeed(MOST) }, { replace: true })
     const { card } = this.app
-    const invitation = "Choose one and steer it, or type a seed of your own."
-    this.line.textContent = `Drawn just now by ${card.name}. ${invitation}`
+    this.hero.show(this.app, grid.class)
     this.#showClasses(card.classes, grid.class)
     this.clear.show(grid)
     const shown = JSON.stringify([model, grid])
@@ -86,7 +92,8 @@ export class Grid {
     this.count = 0
     this.more.hidden = true
     this.most = Math.min(card.ranges.pictures, MOST, this.#fitting())
-    this.tiles.expect(this.most)
+    this.tiles.wait(this.most)
+    this.marks()
     this.turn = {}
     this.#drawing = this.#fill(this.turn, this.#drawing)
     await this.#drawing
@@ -100,7 +107,10 @@ export class Grid {
     try {
       await this.#add(soon)
     } catch (error) {
-      if (turn === this.turn) this.shown = "" // it is drawn anew when the view is shown again
+      if (turn !== this.turn) return
+      this.shown = "" // it is drawn anew when the view is shown again
+      this.tiles.rest()
+      this.tiles.expectNone()
       throw error
     }
     if (later && turn === this.turn) await this.#more(later)
@@ -148,8 +158,48 @@ export class Grid {
     if (turn !== this.turn) return
     const drawn = found.pictures.length
     if (drawn < n) this.most = drawn
+    if (this.count === 0) this.tiles.expect(this.most)
     this.tiles.add(found)
     this.count += drawn
+    this.marks()
+    this.#offerSheet()
+  }
+
+  /** Opens a picture, or pins it while several are pinned. */
+  #choose(picture) {
+    this.opened = picture
+    if (this.pinning.ariaPressed === "true") this.app.togglePin(picture)
+    else this.app.open(picture)
+  }
+
+  #pinMany(on) {
+    this.pinning.ariaPressed = String(on)
+    this.tiles.root.classList.toggle("picking", on)
+    if (on) toast("Choose pictures: they go on a path, to be played as a film.")
+    this.marks()
+  }
+
+  /** Marks what is pinned, while several are. */
+  marks() {
+    const on = this.pinning.ariaPressed === "true"
+    this.tiles.mark((picture) => on && this.app.isPinned(picture))
+  }
+
+  /** Returns the tile that was opened last, which has the focus when it is left again. */
+  left() {
+    return this.tiles.find(this.opened)
+  }
+
+  /** Offers what is shown as one sheet. */
+  async #offerSheet() {
+    if (!this.sharing.open || this.count === 0) return
+    await attempt(async () => {
+      const { ExportPanel } = await import("./export_panel.js")
+      this.exports ??= new ExportPanel(this.app)
+      if (!this.exports.root.isConnected)
+        this.sharing.append(this.exports.primary, this.exports.root)
+      this.exports.show(sheetOf(this.app, Math.min(this.count, this.most)))
+    })
   }
 
   #showClasses(classes, chosen) {
@@ -166,17 +216,29 @@ export class Grid {
     list.setAttribute("aria-label", "Class")
     this.classes.replaceChildren(list)
   }
+}
 
-  async #ask(event) {
-    event.preventDefault()
-    const text = this.input.value.trim()
-    const problem = seedProblem(text)
-    this.problem.textContent = problem
-    this.problem.hidden = problem === ""
-    this.input.setAttribute("aria-invalid", String(problem !== ""))
-    if (problem) return this.input.focus()
-    const { app } = this
-    await attempt(async () => app.open(await app.pictureOf(text, app.state.grid.class)))
+/** Returns a sheet of pictures that follow one another. @returns {Subject} */
+function sheetOf({ state, card }, n) {
+  const { grid } = state
+  const columns = Math.min(8, n)
+  const model = card.id
+  return {
+    name: `${card.name}-${grid.seed}-sheet`,
+    alt: `${n} pictures by ${card.name}`,
+    page: location.href,
+    width: card.width * columns,
+    height: card.width * Math.ceil(n / columns),
+    draw: (format, words) => ({
+      url: urlOf(`/generate.${format}`, {
+        model,
+        seed: grid.seed,
+        n,
+        columns,
+        ...lookOf(grid),
+        ...words,
+      }),
+    }),
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { bodyText, changed, lookOf, recipeOf, urlOf } from "./picture.js"
 
-export const MODE_NAMES = { "": "As suits it", lerp: "Straight", slerp: "Along the arc" }
+export const MODE_NAMES = { "": "Automatic", lerp: "Straight", slerp: "Spherical" }
 const FRAMES_A_STEP = 24
 const WIDEST_STRIP = 8192 // pixels
 

@@ -8,33 +8,42 @@ import { Api, Generators } from "./api.js"
 import { byId, onFile, toast } from "./dom.js"
 import { Header } from "./header.js"
 import { keyOf, lookIn, plainPicture, titleOf, urlOf } from "./picture.js"
+import { pixelsFor, pixelsOf, PIXELS_TOLD } from "./pixels.js"
 import { Router } from "./router.js"
 import { wholeNumber } from "./seeds.js"
 import { Shortcuts } from "./shortcuts.js"
 import { addressOf } from "./state.js"
-import { favourites, lastSeen, remember, remembered } from "./storage.js"
+import { favourites, lastSeen, local } from "./storage.js"
 import { Store } from "./store.js"
+import { Tray } from "./tray.js"
 
-const SMOOTH = "ganserve-smooth"
+const PIXELS = "ganserve-pixels"
 const LONGEST_ADDRESS = 6000 // it travels twice, also as Referer, and hosts take heads of 16 KiB
 
 export class Explorer {
   /** @type {Promise<string> | null} */
   #asking = null // for an API key
+  #settling = false // what the host serves is asked for anew
   /** @type {Card} */
   card // of the generator that draws
   /** @type {Direction[]} */
   directions = []
 
+  live = false // a run is watched while it trains
+  /** @type {Shortcuts | undefined} */
+  shortcuts
+
   constructor() {
-    this.api = new Api(showWait, () => this.#askKey())
+    const gone = () => this.#settle()
+    this.api = new Api(showWait, () => this.#askKey(), gone)
     this.generators = new Generators(this.api)
     this.favourites = favourites()
+    this.favourites.onChange(() => this.router.view?.marks?.())
     this.seen = lastSeen()
     this.store = new Store(() => this.router.render())
     this.router = new Router(this)
     this.header = new Header(this)
-    document.documentElement.classList.toggle("smooth", remembered(SMOOTH))
+    this.tray = new Tray(this)
     byId("skip").addEventListener("click", (event) => {
       event.preventDefault() // it would be a place in the history
       byId("main").focus()
@@ -49,15 +58,32 @@ export class Explorer {
     try {
       await generators.load()
     } catch (error) {
-      return router.fail(error)
+      return router.fail(error, () => this.start())
     }
     const { state } = this
     if (state.view === "grid") grid.drawAhead(router.idOf(state), state.grid)
     header.offer(generators)
-    this.shortcuts = new Shortcuts(this)
+    this.shortcuts ??= new Shortcuts(this)
     onFile(async (file) => (await router.viewOf("find")).read(file))
     await router.render()
-    router.viewOf("focus").catch(() => {}) // most likely the next
+    const next = () => router.viewOf("focus").catch(() => {}) // most likely
+    for (const sign of ["pointermove", "keydown"]) addEventListener(sign, next, { once: true })
+  }
+
+  /** Goes on with what the host serves now, where it no longer has the generator that is shown. */
+  async #settle() {
+    if (this.#settling || !this.card) return
+    this.#settling = true
+    try {
+      await this.generators.load()
+      if (this.generators.list.some(({ id }) => id === this.card.id)) return
+      this.header.offer(this.generators)
+      await this.router.render()
+    } catch (error) {
+      toast(error.message)
+    } finally {
+      this.#settling = false
+    }
   }
 
   get state() {
@@ -76,7 +102,7 @@ export class Explorer {
 
   /** Shows a view. @param {string} view */
   go(view) {
-    if (view !== this.state.view || !this.router.view) return this.commit({ view })
+    if (view !== this.state.view || this.router.failure) return this.commit({ view })
   }
 
   /** Shows one picture, large. @param {Picture} picture */
@@ -107,6 +133,7 @@ export class Explorer {
   /** @param {Picture} picture */
   toggleFavourite(picture) {
     const { favourites } = this
+    favourites.refresh()
     const removed = favourites.has(picture)
     if (!removed && favourites.room === 0)
       return toast(`There is room for ${favourites.pictures.length} favourites; remove one first.`)
@@ -127,6 +154,7 @@ export class Explorer {
     if (!pinned && addressOf({ ...this.state, view: "path", path: next }).length > LONGEST_ADDRESS)
       return toast("The path has no more room: its address would be too long.")
     this.commit({ path: next })
+    this.router.view?.marks?.()
     toast(pinned ? "Unpinned" : `Pinned: ${pins.length} on the path`)
   }
 
@@ -135,12 +163,25 @@ export class Explorer {
     return this.state.path.pins.some((one) => keyOf(one) === keyOf(picture))
   }
 
-  /** Shows enlarged pixels as squares, or smoothly. */
-  toggleSmooth() {
-    const smooth = document.documentElement.classList.toggle("smooth")
-    remember(SMOOTH, smooth)
-    toast(smooth ? "Enlarged smoothly" : "Every pixel a square")
-    this.router.view?.marks?.()
+  /** Returns how pixels are enlarged: as was chosen last, where the generator has that. */
+  get pixels() {
+    return pixelsFor(this.card, local.getItem(PIXELS))
+  }
+
+  /** Enlarges pixels in another way from now on. */
+  usePixels(kind) {
+    local.setItem(PIXELS, kind)
+    toast(PIXELS_TOLD[kind])
+    const { view } = this.router
+    if (!view) return
+    this.header.show(this.state)
+    view.repaint?.()
+  }
+
+  /** Enlarges pixels in the next of the generator's ways. */
+  otherPixels() {
+    const kinds = pixelsOf(this.card)
+    this.usePixels(kinds[(kinds.indexOf(this.pixels) + 1) % kinds.length])
   }
 
   /** Asks for an API key, once for all requests that need one. */

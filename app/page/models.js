@@ -1,4 +1,4 @@
-/** What draws here: cards, figures, licences, samples, and how it was trained. */
+/** What this is, and what draws here: cards, figures, licences, samples, how it was trained. */
 
 import { button, canvas, div, h, paintPart, paintSoon, title, wantsStillness } from "./dom.js"
 import { urlOf } from "./picture.js"
@@ -14,16 +14,23 @@ export class Models {
   constructor(app) {
     this.app = app
     this.cards = div("cards")
-    this.root = div(
-      "stacked",
-      div("heading", title("Models"), h("p", {}, "The generators that this host serves.")),
-      this.cards,
-    )
+    this.root = div("stacked", about(), this.cards)
   }
 
   async show() {
-    if (this.cards.childElementCount) return
     const { list } = this.app.generators
+    const shown = list.map(({ id }) => id).join()
+    if (shown === this.shown) return
+    this.shown = shown
+    try {
+      await this.#show(list)
+    } catch (error) {
+      this.shown = ""
+      throw error
+    }
+  }
+
+  async #show(list) {
     const found = await Promise.all(list.map(({ id }) => this.app.generators.get(id)))
     this.cards.replaceChildren(...found.map(({ card }) => this.#card(card)))
   }
@@ -54,8 +61,11 @@ export class Models {
 
   #samples({ id, name, ranges }) {
     const n = Math.min(SAMPLES, ranges.pictures)
-    const url = urlOf("/generate.png", { model: id, seed: 0, n, columns: Math.min(8, n) })
-    const drawn = canvas({ class: "sheet", role: "img", "aria-label": `Samples of ${name}` })
+    const columns = Math.min(8, n)
+    const url = urlOf("/generate.png", { model: id, seed: 0, n, columns })
+    const words = { class: "sheet", role: "img", "aria-label": `Samples of ${name}` }
+    const size = { width: columns, height: Math.ceil(n / columns) } // its shape, before it is there
+    const drawn = canvas({ ...words, ...size })
     paintSoon(drawn, this.app.api.image({ url }))
     return drawn
   }
@@ -88,14 +98,34 @@ export class Models {
   }
 }
 
+function about() {
+  const what =
+    "A generative adversarial network is two networks in a contest: a generator draws, a " +
+    "discriminator tells drawn from real, and each learns from the other. What has learnt to draw " +
+    "is served here: a number goes in, a picture comes out, and the same number is the same " +
+    "picture for ever. Nothing is uploaded, and nobody is tracked."
+  const use =
+    "This is free software on this host. Its pictures may be used as the licence beside each " +
+    "generator says: please keep the attribution."
+  const docs = document.querySelector('footer a[href="docs"]')
+  const api = docs && h("a", { class: "button", href: "docs" }, "The API")
+  return div("heading about", title("About"), h("p", {}, what), h("p", {}, use), api)
+}
+
 function factsOf(card) {
   return {
     Pictures: `${card.width} × ${card.height}, ${card.channels === 1 ? "grey" : "colour"}`,
     Classes: card.classes.join(", "),
     Network: `${card.family}, z of ${card.z_dim} values, ${card.prior} prior`,
     Precision: card.precision,
+    Upscaler: upscalerOf(card),
     Hash: h("code", {}, card.id.split("@")[1]),
   }
+}
+
+function upscalerOf({ upscaler }) {
+  if (!upscaler) return ""
+  return `${upscaler.scales.map((scale) => `${scale}x`).join(" and ")}, ${upscaler.hash}`
 }
 
 function trainingOf({ training, preset, family, weights_sha256 }) {

@@ -1,8 +1,8 @@
 /** A path through pinned pictures, played as a film. */
 
-import { ClassField, offerSizes } from "./controls.js"
-import { button, choice, div, field, h, icon, range, title, toast } from "./dom.js"
-import { save } from "./files.js"
+import { ClassField } from "./controls.js"
+import { button, choice, div, field, h, range, title, toast } from "./dom.js"
+import { ExportPanel } from "./export_panel.js"
 import { FilmPlayer } from "./film_player.js"
 import {
   allChanged,
@@ -11,15 +11,16 @@ import {
   interpolationDrawing,
   MODE_NAMES,
 } from "./interpolation.js"
-import { changed, plainPicture } from "./picture.js"
+import { changed, keyOf, plainPicture } from "./picture.js"
 import { PinList } from "./pin_list.js"
-import { randomSeed } from "./seeds.js"
+import { randomSeed, seedAfter } from "./seeds.js"
+import { drawEach, Tiles } from "./tiles.js"
 
 const FILMS = { webp: "WebP", apng: "APNG", gif: "GIF", mp4: "MP4" }
-const FORMATS = { ...FILMS, png: "PNG strip", zip: "Frames (zip)" }
-const EASES = { linear: "Even", "in-out": "Rests at each", in: "Starts slowly", out: "Ends slowly" }
-const MODES = { ...MODE_NAMES, spline: "Without a bend" }
+const EASES = { linear: "Even", "in-out": "Pause at each", in: "Starts slowly", out: "Ends slowly" }
+const MODES = { ...MODE_NAMES, spline: "Smooth curve" }
 const SCALES = [1, 2, 4, 8]
+const OFFERED = 48
 const AS_PINNED = "*" // no class is chosen for all
 
 export class Path {
@@ -27,7 +28,8 @@ export class Path {
   keys = {
     " ": ["Play or pause", () => this.film.toggle()],
     r: ["One more, at random", () => this.#add()],
-    d: ["Download", () => this.#download()],
+    d: ["Download", () => this.exports.download()],
+    c: ["Copy the link", () => this.exports.copy("link")],
   }
 
   /** @param {Explorer} app */
@@ -51,37 +53,35 @@ export class Path {
     this.classes = new ClassField(
       [
         [AS_PINNED, "As pinned"],
-        ["", "Each its own"],
+        ["", "Automatic"],
       ],
       (name) => this.#commitAll({ class: name }),
     )
     this.shared = h("p", { class: "detail" })
-    this.format = choice(Object.entries(FORMATS), "webp", () => {})
-    this.scale = h("select")
-    this.saving = button("Download", "down", () => this.#download(), { keys: "D" })
+    this.exports = new ExportPanel(app)
+    this.offered = new Tiles("Pictures to pin", (picture) => app.togglePin(picture))
+    this.acts = div("acts-place")
+    this.film.root.append(this.acts)
+    this.sharing = div("")
     this.empty = this.#invitation()
-    this.full = div("split", this.film.root, this.#panel())
+    this.full = div("split path-view", this.film.root, this.#panel())
     this.root = h("section", {}, this.empty, this.full)
   }
 
   #invitation() {
     const four = () =>
       this.app.change("path", { pins: Array.from({ length: 4 }, () => this.#random()) })
-    const text = "Open one and press Pin, or begin with four at random."
-    return div(
-      "empty",
-      icon("pin"),
-      title("Pin two pictures or more"),
-      h("p", {}, `${text} The way between becomes a film.`),
-      button("Four at random", "dice", four, { class: "button primary" }),
-    )
+    const text = "Choose two or more: the way between them becomes a film."
+    const random = button("Four at random", "dice", four, { class: "button primary" })
+    const heading = div("heading", title("Pin two pictures or more"), h("p", {}, text))
+    this.offered.root.classList.add("picking")
+    return div("stacked", div("row between", heading, random), this.offered.root)
   }
 
   #panel() {
     const more = button("One more", "dice", () => this.#add(), { keys: "R" })
     const none = button("Unpin all", null, () => this.app.change("path", { pins: [] }))
     const loop = h("span", {}, "Loop: lead back to the first")
-    const size = field("Size", this.scale)
     return div(
       "panel",
       div("heading", title("Path"), this.shared),
@@ -90,14 +90,9 @@ export class Path {
       field("Speed", this.speed, this.speedText),
       div("pair", field("Ease", this.ease), field("Way", this.mode)),
       this.classes.root,
-      field("Truncation", this.truncation, this.truncationText),
+      field("Variety", this.truncation, this.truncationText),
       h("label", { class: "check" }, this.loop, loop),
-      h(
-        "fieldset",
-        { class: "export" },
-        h("legend", {}, "Take it away"),
-        div("row", field("Format", this.format), size, this.saving),
-      ),
+      this.sharing,
     )
   }
 
@@ -109,18 +104,67 @@ export class Path {
     this.full.hidden = !this.empty.hidden
     this.#fill(path)
     this.pins.show(path.pins)
-    if (this.full.hidden) this.hide()
-    else this.film.show(this.#drawing("png", path))
+    if (this.full.hidden) {
+      this.hide()
+      return this.#offer()
+    }
+    this.film.show(this.#drawing("png", path), () => this.exports.show(this.#subject(path)))
+  }
+
+  /** Offers pictures to begin with: favourites, what was seen lately, and others. */
+  async #offer() {
+    const { app } = this
+    this.marks()
+    if (this.offering === app.card.id) return
+    this.offering = app.card.id
+    const own = [...app.state.path.pins, ...app.favourites.pictures, ...app.seen.pictures]
+    const here = own.filter(({ model }) => model === app.card.id)
+    const seed = randomSeed(OFFERED)
+    const others = Array.from({ length: OFFERED }, (_, step) =>
+      plainPicture(app.card.id, seedAfter(seed, step)),
+    )
+    const each = new Map([...here, ...others].map((picture) => [keyOf(picture), picture]))
+    const most = Math.min(OFFERED, app.card.ranges.pictures)
+    await drawEach(this.offered, [...each.values()].slice(0, most), app.api)
+    this.marks()
+  }
+
+  /** Marks what is pinned of what is offered. */
+  marks() {
+    this.offered.mark((picture) => this.app.isPinned(picture))
+  }
+
+  /** @returns {Subject} */
+  #subject(path) {
+    const { card } = this
+    return {
+      name: `${card.name}-path`,
+      alt: `A film through ${path.pins.length} pictures by ${card.name}`,
+      page: location.href,
+      width: card.width,
+      height: card.width,
+      tags: ["webp", "apng", "gif"],
+      draw: (format, words) => this.#drawing(format, path, { fps: path.fps, ...words }),
+    }
   }
 
   hide() {
     this.film.hide()
   }
 
+  repaint() {
+    this.exports.show(this.exports.subject)
+  }
+
   #newModel(card) {
+    const { app } = this
     this.card = card
-    const scale = SCALES.findLast((scale) => scale * card.width <= 256) ?? 1
-    offerSizes(this.scale, SCALES, card.width, scale)
+    const made = Object.entries(FILMS).filter(([name]) => card.films.includes(name))
+    const formats = { ...Object.fromEntries(made), png: "PNG strip", zip: "Frames (zip)" }
+    this.exports = new ExportPanel(app, { formats, first: "webp", scales: SCALES })
+    this.acts.replaceChildren(this.exports.primary)
+    this.sharing.replaceChildren(this.exports.root)
+    this.exports.show(null)
     this.classes.offer(card.classes)
     this.classes.select.options[0].hidden = true
   }
@@ -165,23 +209,5 @@ export class Path {
 
   #commitAll(words) {
     this.app.change("path", { pins: allChanged(this.app.state.path.pins, words) })
-  }
-
-  async #download() {
-    const { path } = this.app.state
-    const [option] = this.format.selectedOptions
-    const format = option.value
-    if (path.pins.length < 2) return
-    this.saving.disabled = true
-    const words = { fps: path.fps, scale: Number(this.scale.value) }
-    try {
-      const name = `${this.card.name}-path.${format}`
-      save(await this.app.api.blob(this.#drawing(format, path, words)), name)
-      toast(`Saved: ${name}`)
-    } catch (error) {
-      if (error.status === 501) option.disabled = true
-      toast(error.message)
-    }
-    this.saving.disabled = false
   }
 }

@@ -6,7 +6,13 @@ const LONGEST_Z = 4096
 const LONGEST_URL = 6000 // characters of a latent: hosts take heads of 16 KiB
 const MOST_PARTS = 32
 export const MODEL = /^[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{12}$/
+const UPSCALED = /(@[0-9a-f]{12})-[0-9a-f]{12}$/ // the hash of an upscaler after the generator's
 export const PLANE_MODES = ["lerp", "slerp"]
+
+/** Returns the generator of what may name an upscaler with it. */
+export function generatorOf(model) {
+  return typeof model === "string" ? model.replace(UPSCALED, "$1") : model
+}
 
 /** Returns a picture of a seed, with nothing done to it. @returns {Picture} */
 export function plainPicture(model, seed, class_ = "", text = "") {
@@ -104,27 +110,34 @@ export function hasUrl(picture) {
 }
 
 /**
- * Returns the request that draws a picture, as a file of a format and a scale.
+ * Returns the request that draws a picture, as a file of a format, perhaps enlarged.
  *
  * @param {Picture} picture
+ * @param {{format?: string, named?: boolean} & Partial<Enlargement>} words `named`: by the text
+ *   that was typed for its seed, where there is one
  * @returns {Drawing}
  */
-export function drawing(picture, { format = "png", scale = 1 } = {}) {
-  const { model, seed, plane, mix, z } = picture
+export function drawing(picture, words = {}) {
+  const { format = "png", scale = 1, resample, model = picture.model, named = false } = words
+  const { plane, mix, z } = picture
+  const seed = named ? (picture.text ?? picture.seed) : (picture.seed ?? picture.text)
   const look = lookOf(picture)
-  const size = scale === 1 ? undefined : scale
+  const size = { scale: scale === 1 ? undefined : scale, resample }
   const at = (path, source) => ({
-    url: urlOf(`${path}.${format}`, { model, ...source, ...look, scale: size }),
+    url: urlOf(`${path}.${format}`, { model, ...source, ...look, ...size }),
   })
   if (plane) return at("/plane", planeWords(plane))
   if (!hasUrl(picture)) {
     const body = { model, recipes: [recipeOf(picture)], format: format === "jpg" ? "jpeg" : format }
-    return { url: "/generate", body: bodyText({ ...body, scale: size }) }
+    return { url: "/generate", body: bodyText({ ...body, ...size }) }
   }
   if (mix) return at("/generate", { mix: mixText(mix) })
   if (z) return at("/generate", { z: z.join(",") })
-  if (look.class || look.truncation || look.edit) return at("/generate", { seed })
-  return { url: `/i/${model}/${seed}${scale === 1 ? "" : `@${scale}x`}.${format}` }
+  const changes = look.class || look.truncation || look.edit
+  const permanent = seed === picture.seed && !changes && resample !== "lanczos"
+  if (!permanent) return at("/generate", { seed })
+  const enlarged = scale === 1 ? "" : `@${scale}x${resample ? "~learned" : ""}`
+  return { url: `/i/${model}/${seed}${enlarged}.${format}` }
 }
 
 /** @param {Place} place */
@@ -154,10 +167,10 @@ export function recipeOf(picture) {
 }
 
 /** @param {Picture} picture */
-function sourceOf({ seed, plane, mix, z }) {
+function sourceOf({ seed, text, plane, mix, z }) {
   if (mix) return { mix: mixText(mix) }
   if (z) return { z }
-  if (!plane) return { seed }
+  if (!plane) return seed === undefined ? { name: text } : { seed }
   const [x, y] = [plane.x, plane.y].map((share) => Number(shortNumber(share)))
   return { plane: { ...plane, x, y } }
 }
@@ -172,13 +185,13 @@ export function bodyText(body) {
 
 /** Returns what a picture is, for people. @param {Picture} picture */
 export function titleOf(picture) {
-  const { seed, text, plane, mix } = picture
+  const { seed, text, plane, mix, z } = picture
   if (mix) return mix.map(([seed, weight], place) => term(seed, weight, place)).join(" ")
   if (plane) {
     const percent = (share) => `${Math.round(100 * share)} %`
     return `${percent(plane.x)} across, ${percent(plane.y)} down`
   }
-  if (seed === undefined) return "A found picture"
+  if (z) return "A found picture"
   return text ?? `Seed ${seed}`
 }
 
@@ -190,15 +203,14 @@ function term(seed, weight, place) {
 
 /** Returns the same, with what was done to it: for alt texts. @param {Picture} picture */
 export function describe(picture) {
-  const { seed, text } = picture
-  const parts = [titleOf(picture), text && `seed ${seed}`, picture.class, lookText(picture)]
+  const parts = [titleOf(picture), picture.class, lookText(picture)]
   return parts.filter(Boolean).join(", ")
 }
 
 /** Returns what is done to a picture, for people; empty if nothing. @param {Partial<Look>} look */
 export function lookText(look) {
   const { truncation, edit } = lookOf(look)
-  const parts = [truncation && `truncation ${truncation}`, edit && `edited: ${edit}`]
+  const parts = [truncation && `variety ${truncation}`, edit && `edited: ${edit}`]
   return parts.filter(Boolean).join(", ")
 }
 

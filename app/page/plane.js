@@ -2,6 +2,7 @@
 
 import { ClassField, ClearButton } from "./controls.js"
 import { announce, button, canvas, choice, div, field, h, paint, range, toast } from "./dom.js"
+import { ExportPanel } from "./export_panel.js"
 import { MODE_NAMES } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
 import { changed, lookIn, lookOf, shortNumber, urlOf } from "./picture.js"
@@ -19,6 +20,7 @@ export class Plane {
   /** @type {Keys} */
   keys = {
     r: ["Four other corners", () => this.#corners(ALL)],
+    d: ["Download the map", () => this.exports.download()],
     Enter: ["Open the picture", () => this.#open()],
   }
 
@@ -46,17 +48,18 @@ export class Plane {
       this.map,
       this.cursor,
     )
-    this.picture = new PictureCanvas(app.api, { class: "large" })
+    this.picture = new PictureCanvas(app, { class: "large" })
+    this.exports = new ExportPanel(app, { scales: [1, 2, 4] })
     this.across = this.#slider("x")
     this.down = this.#slider("y")
     this.mode = choice(Object.entries(MODE_NAMES), "", (mode) => this.app.change("plane", { mode }))
     this.clear = new ClearButton(() =>
       this.app.change("plane", lookIn({ class: app.state.plane.class })),
     )
-    this.classes = new ClassField([["", "Each its own"]], (name) =>
+    this.classes = new ClassField([["", "Automatic"]], (name) =>
       this.app.change("plane", { class: name }),
     )
-    this.root = div("plane-view split", div("stage", this.pad), this.#panel())
+    this.root = div("plane-view split", div("stage", this.pad, this.exports.primary), this.#panel())
   }
 
   #slider(axis) {
@@ -68,7 +71,7 @@ export class Plane {
 
   #panel() {
     const all = button("All four", "dice", () => this.#corners(ALL), { keys: "R" })
-    const pin = button("Pin", "pin", () => this.app.togglePin(this.current()), { keys: "P" })
+    const pin = button("Pin", "pin", () => this.#pin(), { keys: "P" })
     const primary = { keys: "Enter", class: "button primary" }
     const corner = (name, place) =>
       button(name, "dice", () => this.#corners([place]), {
@@ -102,6 +105,7 @@ export class Plane {
         pin,
         button("Open", "right", () => this.#open(), primary),
       ),
+      h("details", { class: "sharing" }, h("summary", {}, "Share the map"), this.exports.root),
     )
   }
 
@@ -110,7 +114,10 @@ export class Plane {
       return this.app.change("plane", { seeds: CORNERS.map(() => randomSeed()) }, { replace: true })
     }
     const { card } = this.app
-    if (card !== this.card) this.classes.offer(card.classes)
+    if (card !== this.card) {
+      this.classes.offer(card.classes)
+      this.exports.show(null)
+    }
     this.card = card
     this.classes.select.value = plane.class
     this.mode.value = plane.mode
@@ -125,16 +132,40 @@ export class Plane {
     const most = Math.max(1, Math.min(MOST, side, Math.floor(Math.sqrt(pictures))))
     const { seeds, mode } = plane
     const words = { model: this.card.id, seeds: seeds.join(","), columns: most, rows: most, mode }
-    const url = urlOf("/plane.png", { ...words, ...lookOf(plane) })
+    const draw = (format, more) => ({
+      url: urlOf(`/plane.${format}`, { ...words, ...lookOf(plane), ...more }),
+    })
+    const width = most * this.card.width
+    const name = `${this.card.name}-plane`
+    const alt = `A plane between four pictures by ${this.card.name}`
+    const subject = { name, alt, page: location.href, width, height: width, draw }
     this.mapLatest.ask(
-      () => this.app.api.image({ url }),
-      (image) => paint(this.map, image),
+      () => this.app.api.image(draw("png", {})),
+      (image) => {
+        paint(this.map, image)
+        this.exports.show(subject)
+      },
       (error) => toast(error.message),
     )
   }
 
-  /** Returns the picture at the place. */
+  #pin() {
+    const picture = this.current()
+    if (picture) this.app.togglePin(picture)
+  }
+
+  repaint() {
+    this.picture.show(this.#wanted())
+    this.exports.show(this.exports.subject)
+  }
+
+  /** Returns the picture that is seen. */
   current() {
+    return this.picture.picture
+  }
+
+  /** Returns the picture at the place. */
+  #wanted() {
     const { plane } = this.app.state
     const { seeds, mode } = plane
     const place = { seeds, ...this.place, ...(mode && { mode }) }
@@ -149,7 +180,7 @@ export class Plane {
     this.down.valueAsNumber = this.place.y
     this.cursor.style.left = `${100 * this.place.x}%`
     this.cursor.style.top = `${100 * this.place.y}%`
-    this.picture.show(this.current())
+    this.picture.show(this.#wanted())
   }
 
   #grab(event) {
@@ -195,6 +226,6 @@ export class Plane {
   }
 
   #open() {
-    this.app.open(this.current())
+    this.app.open(this.#wanted())
   }
 }

@@ -4,10 +4,11 @@
  * Nothing in a file is believed: it may be damaged, foreign or hostile.
  */
 
-import { checkedPicture, lookIn } from "./picture.js"
+import { checkedPicture, generatorOf, lookIn } from "./picture.js"
 import { wholeNumber } from "./seeds.js"
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
+const ZIP = [0x50, 0x4b, 0x03, 0x04]
 const KEYWORD = "ganserve\0"
 const MOST_CHUNKS = 64
 const LONGEST_RECIPE = 12_000
@@ -20,6 +21,51 @@ const ENTITIES = { "&lt;": "<", "&gt;": ">", "&amp;": "&" }
 export function readRecipe(bytes) {
   const text = PNG.every((byte, place) => bytes[place] === byte) ? inPng(bytes) : inXmp(bytes)
   return text === null ? null : parsed(text)
+}
+
+/** Returns the recipe in a file, also in a zip of frames. @param {Uint8Array} bytes */
+export async function recipeIn(bytes) {
+  const zipped = ZIP.every((byte, place) => bytes[place] === byte)
+  return zipped ? inZip(bytes).catch(() => null) : readRecipe(bytes)
+}
+
+/** Returns the recipe of the first entry of a zip's manifest: all its frames have the same. */
+async function inZip(bytes) {
+  const start = lastIndexOf(bytes, "manifest.json") // in the directory at the end
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const entry = start - 46 // what the directory says of it
+  if (entry < 0 || view.getUint32(entry, true) !== 0x02014b50) return null
+  const size = view.getUint32(entry + 20, true)
+  const local = view.getUint32(entry + 42, true)
+  const data = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)
+  const stream = new Blob([bytes.slice(data, data + size)]).stream()
+  const plain = view.getUint16(entry + 10, true) === 0
+  const text = await beginning(
+    plain ? stream : stream.pipeThrough(new DecompressionStream("deflate-raw")),
+  )
+  const first = /\{"file": [^\n]*\}(?=,?\n)/.exec(text)
+  return first && parsed(first[0])
+}
+
+/** Returns as much of a stream as a recipe may take, whatever it grows to. */
+async function beginning(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ""
+  while (text.length < 2 * LONGEST_RECIPE) {
+    const { done, value } = await reader.read()
+    if (done) return text
+    text += value
+  }
+  await reader.cancel()
+  return text
+}
+
+function lastIndexOf(bytes, text) {
+  const wanted = new TextEncoder().encode(text)
+  let start = bytes.length
+  do start = bytes.lastIndexOf(wanted[0], start - 1)
+  while (start > 0 && !wanted.every((byte, place) => bytes[start + place] === byte))
+  return start
 }
 
 function inPng(bytes) {
@@ -90,7 +136,8 @@ export function parsed(text) {
 }
 
 /** Returns what the page shows of a recipe: the view, and what is in it; null if nothing. */
-export function viewOf(recipe) {
+export function viewOf(named) {
+  const recipe = { ...named, model: generatorOf(named.model) }
   const { model, seeds, pictures, recipes } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
   if (Array.isArray(pictures)) {

@@ -4,15 +4,18 @@
  *     generator -> what of the state it can draw -> view, loaded when it is first shown
  */
 
-import { all, announce, byId, h, toast } from "./dom.js"
+import { all, announce, button, byId, h, toast } from "./dom.js"
 import { fitted } from "./fitting.js"
-import { VIEWS } from "./views.js"
+import { load } from "./views.js"
 
 export class Router {
   /** @type {Map<string, View>} */
   #views = new Map()
   /** @type {View | null} */
   view = null
+  /** @type {HTMLElement | null} what says that something failed */
+  failure = null
+  #tries = 0
 
   /** @param {Explorer} app */
   constructor(app) {
@@ -42,25 +45,31 @@ export class Router {
   /** @returns {Promise<any>} */
   async viewOf(name) {
     if (!this.#views.has(name)) {
-      const View = await VIEWS[name].load().catch(() => {
-        throw new Error("This part of the page did not arrive.")
-      })
+      const View = await this.#loaded(name)
       if (!this.#views.has(name)) this.#views.set(name, new View(this.app))
     }
     return this.#views.get(name)
   }
 
-  /** Shows a failure instead of a view. @param {Error} error */
-  fail(error) {
-    const alert = h(
-      "div",
-      { class: "empty", role: "alert" },
-      h("h1", {}, "This cannot be shown"),
-      h("p", {}, error.message),
-      h("a", { class: "button primary", href: "./" }, "Begin anew"),
-    )
-    byId("main").replaceChildren(alert)
-    this.view = null
+  /** Loads a view's module; waits for a host that is away. */
+  async #loaded(name) {
+    try {
+      return await load(name).catch(async () => {
+        await this.app.api.answer({ url: `/page/${name}.js` })
+        return load(name, `?${++this.#tries}`)
+      })
+    } catch {
+      throw new Error("This part of the page did not arrive.")
+    }
+  }
+
+  /** Tells of a failure above what is shown, which stays. @param {Error} error */
+  fail(error, again = () => this.render()) {
+    this.failure?.remove()
+    const retry = button("Try again", null, again, { class: "button primary" })
+    const text = h("p", {}, `This cannot be shown. ${error.message}`)
+    this.failure = h("div", { class: "failure", role: "alert" }, text, retry)
+    byId("main").prepend(this.failure)
   }
 
   /** Makes a state fit its generator: its view, or null where another state is shown instead. */
@@ -98,12 +107,15 @@ export class Router {
   async #show(view, state) {
     const before = this.view
     this.view = view
+    this.failure?.remove()
+    this.failure = null
     if (view !== before) {
       before?.hide?.()
       byId("main").replaceChildren(view.root)
       if (before) scrollTo(0, 0)
     }
     this.app.header.show(state)
+    this.app.tray.show(state)
     await view.show(state)
     if (before && this.view && this.view !== before) this.#enter(this.view)
   }
@@ -111,6 +123,8 @@ export class Router {
   /** @param {View} view */
   #enter(view) {
     announce(document.title)
+    const left = view.left?.()
+    if (left) return left.focus()
     const start =
       all(view.root, "[data-start]").find((place) => place.checkVisibility()) ?? byId("main")
     start.focus({ preventScroll: true })

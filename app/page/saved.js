@@ -1,9 +1,9 @@
 /** Favourites, and what was seen lately: kept in this browser alone. */
 
-import { all, attempt, button, div, h, icon, title, toast } from "./dom.js"
+import { all, attempt, button, div, h, icon, relabel, title, toast } from "./dom.js"
 import { filePicker, save } from "./files.js"
 import { keyOf } from "./picture.js"
-import { fileOf, picturesIn } from "./storage.js"
+import { fileOf, forgets, picturesIn } from "./storage.js"
 import { Tiles } from "./tiles.js"
 
 export class Saved {
@@ -13,7 +13,8 @@ export class Saved {
   /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.favourites = new Tiles("Favourites", (picture) => app.open(picture))
+    this.favourites = new Tiles("Favourites", (picture) => this.#choose(picture))
+    this.removing = button("Remove some", "close", () => this.#remove(!this.removes))
     this.seen = new Tiles("Seen lately", (picture) => app.open(picture))
     this.file = filePicker(".json,application/json", (file) => this.#import(file))
     this.export = button("Export", "down", () => this.#export())
@@ -24,6 +25,8 @@ export class Saved {
       h("h2", {}, "No favourites yet"),
       h("p", {}, `${text} They stay in this browser; exported, they travel.`),
     )
+    const lost = "This browser keeps nothing: export your favourites before you close the page."
+    this.lost = h("p", { class: "problem", role: "status", hidden: !forgets() }, lost)
     const forget = button("Forget these", null, () => this.#forget())
     this.lately = h(
       "div",
@@ -35,7 +38,13 @@ export class Saved {
     const heading = { class: "row between heading" }
     this.root = div(
       "saved-view stacked",
-      h("div", heading, title("Favourites"), div("row", this.export, open, this.file)),
+      h(
+        "div",
+        heading,
+        title("Favourites"),
+        div("row", this.removing, this.export, open, this.file),
+      ),
+      this.lost,
       this.favourites.root,
       this.empty,
       this.lately,
@@ -51,11 +60,31 @@ export class Saved {
 
   show() {
     const { favourites, seen, api } = this.app
+    this.lost.hidden = !forgets() && !favourites.alone
     this.favourites.showEach(favourites.pictures, api)
+    this.removing.hidden = favourites.pictures.length === 0
+    if (favourites.pictures.length === 0) this.#remove(false)
     this.seen.showEach(seen.pictures, api)
     this.empty.hidden = favourites.pictures.length > 0
     this.export.disabled = favourites.pictures.length === 0
     this.lately.hidden = seen.pictures.length === 0
+  }
+
+  hide() {
+    this.#remove(false)
+  }
+
+  /** Opens a favourite, or takes it away while some are removed. */
+  #choose(picture) {
+    if (this.removes) this.app.toggleFavourite(picture)
+    else this.app.open(picture)
+  }
+
+  #remove(on) {
+    this.removes = on
+    this.removing.setAttribute("aria-pressed", String(on))
+    relabel(this.removing, on ? "Done" : "Remove some")
+    this.favourites.root.classList.toggle("removing", on)
   }
 
   #export() {

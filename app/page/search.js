@@ -3,6 +3,13 @@
 import { button, canvas, contextOf, div, h, paint, sign, toast } from "./dom.js"
 import { drawing, shortNumber } from "./picture.js"
 
+/** @type {[number, string][]} */
+const NEARNESS = [
+  [10, "hardly to be told apart"],
+  [25, "very near"],
+  [50, "alike"],
+  [256, "far off"],
+]
 const SENT = 256 // pixels a side: more than any generator here wants to see
 
 export class Search {
@@ -76,11 +83,17 @@ export class Search {
     this.picture = { model: this.app.card.id, z: short, truncation: 1, edit: {} }
     if (class_) this.picture.class = class_
     this.bar.value = step / steps
-    this.line.textContent = `Step ${step} of ${steps}: ${error.toFixed(1)} levels of 255 off.`
+    this.line.textContent = `Step ${step} of ${steps}: ${nearness(error)}.`
     this.open.disabled = false
     paint(this.canvas, await this.app.api.image(drawing(this.picture)))
     this.canvas.dataset.step = step
   }
+}
+
+/** Says how near a picture is. @param {number} error in levels of 255 */
+function nearness(error) {
+  const [, words] = NEARNESS.find(([most]) => error <= most) ?? []
+  return `${words} (${Math.round((100 * error) / 255)} % off)`
 }
 
 /** Returns the centre square of a picture on a canvas: no more than that leaves the browser. */

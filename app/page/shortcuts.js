@@ -1,9 +1,10 @@
 /** One key each for what is done often. */
 
 import { toast } from "./dom.js"
+import { pixelsOf } from "./pixels.js"
 import { remember, remembered } from "./storage.js"
 import { pointedPicture } from "./tiles.js"
-import { NAVIGATION, VIEWS } from "./views.js"
+import { NAVIGATION, titleOfView } from "./views.js"
 
 const OFF = "ganserve-no-keys"
 
@@ -13,7 +14,6 @@ export class Shortcuts {
   /** @param {Explorer} app */
   constructor(app) {
     this.app = app
-    this.everywhere = this.#everywhere()
     addEventListener("keydown", (event) => this.#press(event))
   }
 
@@ -21,9 +21,9 @@ export class Shortcuts {
   async list() {
     const here = this.#here()
     const found = await import("./shortcuts_dialog.js").catch(() => null)
-    if (!found) return toast("The list of keys did not arrive.")
+    if (!found) return toast("The help did not arrive.")
     if (document.querySelector("dialog[open]")) return
-    found.showKeys(here, this.everywhere, this.#on, (on) => {
+    found.showKeys(here, this.#everywhere(), this.#on, (on) => {
       this.#on = on
       remember(OFF, !on)
     })
@@ -37,16 +37,16 @@ export class Shortcuts {
   /** Returns keys of every view. @returns {Keys} */
   #everywhere() {
     const { app } = this
-    const key = (view, place) => [place + 1, [VIEWS[view].title, () => app.go(view)]]
+    const key = (view, place) => [place + 1, [titleOfView(view), () => app.go(view)]]
     return {
       ...Object.fromEntries(NAVIGATION.map(key)),
-      x: ["Smooth or square pixels", () => app.toggleSmooth()],
+      x: [`Pixels: ${pixelsOf(app.card).join(", ")}`, () => app.otherPixels()],
       f: ["Favourite", () => this.#withPicture((picture) => app.toggleFavourite(picture))],
       p: ["Pin to the path", () => this.#withPicture((picture) => app.togglePin(picture))],
       z: ["Undo", () => app.store.undo()],
       "Shift+Z": ["Redo", () => app.store.redo()],
       Escape: ["Back to the pictures", () => app.go("grid")],
-      "?": ["These keys", () => this.list()],
+      "?": ["This help", () => this.list()],
     }
   }
 
@@ -64,7 +64,7 @@ export class Shortcuts {
     if (!this.#on && event.key !== "?" && event.key.length === 1) return
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
     const name = event.shiftKey && key === "z" ? "Shift+Z" : key
-    const found = this.#here()[name] ?? this.everywhere[name]
+    const found = this.#here()[name] ?? this.#everywhere()[name]
     if (!found) return
     event.preventDefault()
     found[1](event)

@@ -6,6 +6,7 @@
 
 import {
   checkedPicture,
+  generatorOf,
   lookIn,
   lookOf,
   mixText,
@@ -19,6 +20,7 @@ import { pinOf, pinText, placeOf, placeWords } from "./pins.js"
 import { wholeNumber } from "./seeds.js"
 import { VIEWS } from "./views.js"
 
+export const WEIGHTS = [1, -1, 1] // of a mix that names none
 export const EASES = ["linear", "in", "out", "in-out"]
 export const MODES = [...PLANE_MODES, "spline"]
 const MOST_PINS = 256 // the host says how many a path may have
@@ -33,7 +35,8 @@ export function freshState() {
     picture: null,
     plane: { seeds: [], x: 0.5, y: 0.5, mode: "", ...lookIn() },
     path: { pins: [], mode: "", ease: "in-out", loop: true, fps: 30 },
-    mix: { seeds: [], class: "" },
+    mix: { seeds: [], weights: WEIGHTS, class: "" },
+    names: { list: [], class: "" },
   }
 }
 
@@ -47,7 +50,7 @@ export function addressOf(state) {
 /** Returns the state of an address: `base` has what is not said, and bad words are left out. */
 export function stateOf(search, base = freshState()) {
   const query = new URLSearchParams(search)
-  const model = query.get("model") ?? base.model
+  const model = generatorOf(query.get("model") ?? base.model)
   const named = query.get("view") ?? ""
   const shown = isPicture(query) ? "focus" : "grid"
   const view = Object.hasOwn(VIEWS, named) ? named : shown
@@ -116,9 +119,26 @@ const PARTS = {
     }),
   },
   mix: {
-    write: ({ mix }) => ({ of: mix.seeds.join(","), class: mix.class }),
+    write: ({ mix }) => ({
+      of: mix.seeds.join(","),
+      weights: mix.weights.join() === WEIGHTS.join() ? "" : mix.weights.join(","),
+      class: mix.class,
+    }),
     read: (query) => ({
-      mix: { seeds: seedsOf(query.get("of"), 3), class: query.get("class") ?? "" },
+      mix: {
+        seeds: seedsOf(query.get("of"), 3),
+        weights: weightsOf(query.get("weights")),
+        class: query.get("class") ?? "",
+      },
+    }),
+  },
+  names: {
+    write: ({ names }) => ({ names: names.list.join("\n"), class: names.class }),
+    read: (query, { names }) => ({
+      names: {
+        list: query.has("names") ? namesOf(query.get("names")) : names.list,
+        class: query.get("class") ?? "",
+      },
     }),
   },
 }
@@ -175,6 +195,19 @@ function readPicture(query, model) {
 function seedsOf(text, count) {
   const seeds = (text ?? "").split(",").map(wholeNumber)
   return seeds.length !== count || seeds.includes(null) ? [] : seeds
+}
+
+function weightsOf(text) {
+  const weights = (text ?? "").split(",").map((word) => numberOf(word, -2, 2, NaN))
+  return weights.length === 3 && weights.some(Boolean) && !weights.some(Number.isNaN)
+    ? weights
+    : WEIGHTS
+}
+
+/** Returns the names in a text, one a line, each once. */
+export function namesOf(text) {
+  const names = text.split("\n").map((name) => name.trim())
+  return [...new Set(names.filter(Boolean))]
 }
 
 function numberOf(text, low, high, otherwise) {

@@ -16,6 +16,7 @@ function storage(name) {
   } catch {
     const entries = new Map()
     return {
+      forgets: true,
       getItem: (key) => entries.get(key) ?? null,
       setItem: (key, value) => entries.set(key, value),
       removeItem: (key) => entries.delete(key),
@@ -34,18 +35,39 @@ export function remembered(name) {
   return local.getItem(name) !== null
 }
 
-/** A list of pictures, the newest first, each once, kept under a name. */
+/** Tells whether all is forgotten when the page is left. */
+export function forgets() {
+  return local.forgets === true
+}
+
+/** A list of pictures, the newest first, each once, kept under a name: also by other tabs. */
 export class PictureList {
   #storage
   #name
   #most
+  alone = false // the browser has refused to keep it
 
   constructor(storage, name, most) {
     this.#storage = storage
     this.#name = `ganserve-${name}`
     this.#most = most
     /** @type {Picture[]} */
+    this.pictures = []
+    this.refresh()
+  }
+
+  /** Reads what other tabs have made of it. */
+  refresh() {
     this.pictures = this.#read()
+  }
+
+  /** Calls back when another tab has changed it. @param {() => void} changed */
+  onChange(changed) {
+    globalThis.addEventListener?.("storage", ({ key, storageArea }) => {
+      if (storageArea !== this.#storage || (key !== null && key !== this.#name)) return
+      this.refresh()
+      changed()
+    })
   }
 
   has(picture) {
@@ -60,13 +82,14 @@ export class PictureList {
 
   /** Puts a picture first. */
   add(picture) {
-    this.remove(picture)
-    this.#write([picture, ...this.pictures].slice(0, this.#most))
+    const key = keyOf(picture)
+    const others = this.#read().filter((one) => keyOf(one) !== key)
+    this.#write([picture, ...others].slice(0, this.#most))
   }
 
   remove(picture) {
     const key = keyOf(picture)
-    this.#write(this.pictures.filter((one) => keyOf(one) !== key))
+    this.#write(this.#read().filter((one) => keyOf(one) !== key))
   }
 
   clear() {
@@ -74,10 +97,11 @@ export class PictureList {
   }
 
   #read() {
+    if (this.alone) return this.pictures
     try {
       return picturesIn(this.#storage.getItem(this.#name) ?? "").slice(0, this.#most)
     } catch {
-      return [] // a browser may keep nothing, and say so by failing
+      return this.pictures // a browser may keep nothing, and say so by failing
     }
   }
 
@@ -86,7 +110,7 @@ export class PictureList {
     try {
       this.#storage.setItem(this.#name, fileOf(pictures))
     } catch {
-      // kept as long as the page is open
+      this.alone = true // kept as long as the page is open
     }
   }
 }

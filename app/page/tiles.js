@@ -1,7 +1,17 @@
 /** Many small pictures to choose from: a sheet cut into buttons, walked through with arrow keys. */
 
 import { all, canvas, h, paintPart, paintSoon } from "./dom.js"
-import { changed, describe, drawing, lookIn, lookOf, plainPicture, urlOf } from "./picture.js"
+import {
+  changed,
+  describe,
+  drawing,
+  keyOf,
+  lookIn,
+  lookOf,
+  plainPicture,
+  sheetDrawing,
+  urlOf,
+} from "./picture.js"
 import { seedAfter } from "./seeds.js"
 
 const PICTURES = new WeakMap() // of tiles
@@ -28,8 +38,24 @@ export async function drawRun(api, run) {
     )
     return { pictures, sheet, columns: columnsOf(n) }
   } catch (error) {
-    if (error.status !== 422 || n === 1) throw error
+    if (error.status !== 422 || error.gone || n === 1) throw error
     return drawRun(api, { ...run, n: Math.floor(n / 2) })
+  }
+}
+
+/** Draws pictures on one sheet, or each by itself where the host draws no such sheets. */
+export async function drawEach(tiles, pictures, api) {
+  const columns = columnsOf(pictures.length)
+  if (pictures.length === 0) return tiles.clear()
+  tiles.wait(pictures.length)
+  const turn = (tiles.turn = {})
+  try {
+    const sheet = await api.image(sheetDrawing(pictures, columns))
+    if (tiles.turn !== turn) return
+    tiles.clear()
+    tiles.add({ pictures, sheet, columns })
+  } catch {
+    if (tiles.turn === turn) tiles.showEach(pictures, api)
   }
 }
 
@@ -42,6 +68,8 @@ export class Tiles {
   /** @param {string} label of the whole @param {(picture: Picture) => void} choose */
   constructor(label, choose) {
     this.choose = choose
+    /** @type {object | null} */
+    this.turn = null
     this.root = h("div", {
       class: "tiles",
       role: "group",
@@ -64,7 +92,25 @@ export class Tiles {
     for (const place of this.root.querySelectorAll("span.tile")) place.remove()
   }
 
+  /** Shows that others are drawn: those that are there stay meanwhile. */
+  wait(count) {
+    if (this.#buttons().length) this.root.classList.add("loading")
+    else this.expect(count)
+  }
+
+  /** Shows that no others come. */
+  rest() {
+    this.root.classList.remove("loading")
+  }
+
+  /** Returns the tile of a picture, if it is there. */
+  find(picture) {
+    const key = picture && keyOf(picture)
+    return this.#buttons().find((tile) => keyOf(PICTURES.get(tile)) === key)
+  }
+
   clear() {
+    this.turn = null
     this.root.replaceChildren()
     this.root.classList.remove("loading")
   }

@@ -1,23 +1,43 @@
 /**
- * The views, in the order of their keys: addresses, navigation, keys and router take them here.
+ * The views, in the order of their keys, and the places that they stand in: addresses, navigation,
+ * keys and router take them here.
  *
- * Each is loaded when it is first shown; index.html has the first one preloaded.
+ * Each view is the class of its name in the file of its name, loaded when it is first shown;
+ * index.html has the first one preloaded.
  */
 
+/** @type {Record<string, {title: string, place: string}>} */
 export const VIEWS = {
-  grid: { title: "Pictures", icon: "grid", load: async () => (await import("./grid.js")).Grid },
-  plane: { title: "Plane", icon: "plane", load: async () => (await import("./plane.js")).Plane },
-  path: { title: "Path", icon: "path", load: async () => (await import("./path.js")).Path },
-  mix: { title: "Mix", icon: "mix", load: async () => (await import("./mix.js")).Mix },
-  find: { title: "Find", icon: "find", load: async () => (await import("./find.js")).Find },
-  saved: { title: "Saved", icon: "saved", load: async () => (await import("./saved.js")).Saved },
-  models: {
-    title: "Models",
-    icon: "models",
-    load: async () => (await import("./models.js")).Models,
-  },
-  focus: { title: "Picture", load: async () => (await import("./focus.js")).Focus },
+  grid: { title: "All", place: "pictures" },
+  plane: { title: "Plane", place: "create" },
+  path: { title: "Path", place: "create" },
+  mix: { title: "Mix", place: "create" },
+  find: { title: "Find", place: "pictures" },
+  saved: { title: "Saved", place: "pictures" },
+  models: { title: "About", place: "about" },
+  names: { title: "Names", place: "create" },
+  learn: { title: "Learn", place: "learn" },
+  focus: { title: "Picture", place: "pictures" },
 }
 
-/** Names of the views in the navigation. */
-export const NAVIGATION = Object.keys(VIEWS).filter((name) => VIEWS[name].icon)
+/** @type {Record<string, {title: string, icon: string, views: string[]}>} */
+export const PLACES = {
+  pictures: { title: "Pictures", icon: "grid", views: ["grid", "saved", "find"] },
+  create: { title: "Create", icon: "path", views: ["path", "names", "plane", "mix"] },
+  learn: { title: "Learn", icon: "learn", views: ["learn"] },
+  about: { title: "About", icon: "models", views: ["models"] },
+}
+
+/** Names of the views that the navigation leads to. */
+export const NAVIGATION = Object.keys(VIEWS).filter((name) => name !== "focus")
+
+/** Returns the name of a view for people, where its place is not seen beside it. */
+export function titleOfView(name) {
+  return name === "grid" ? PLACES.pictures.title : VIEWS[name].title
+}
+
+/** Returns the class of a view. @param {string} again for a browser that remembers a failure */
+export async function load(name, again = "") {
+  const found = await import(`./${name}.js${again}`)
+  return found[name[0].toUpperCase() + name.slice(1)]
+}

@@ -1,9 +1,10 @@
 """The model card: README.md of a model folder, from its config and what only `export` knows."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from model.generator_file import SAMPLES, GeneratorConfig
+from model.training.techniques.catalogue import VIRTUAL_BATCH_NORM
 
 Metrics = Mapping[str, float | int | list[int]]
 
@@ -15,6 +16,11 @@ LICENCES = (
 )
 
 NAMED_CLASSES = 20
+# how a generator that was trained with virtual batch norm is served
+STATISTICS = (
+    "batch-norm statistics of the reference batch alone, which in training each picture's own had a "
+    "small part in"
+)
 DESCRIPTION = "## Description"  # heading of what a person wrote
 
 
@@ -41,16 +47,28 @@ def description_of(card: str) -> str:
 
 
 def model_card(
-    config: GeneratorConfig, command: str, cost: str, samples: str, description: str = ""
+    config: GeneratorConfig,
+    command: str,
+    cost: str,
+    samples: str,
+    description: str = "",
+    techniques: Sequence[str] = (),
+    beside: Metrics | None = None,
 ) -> str:
     """Returns Markdown for people: what it generates, what it was trained on, how it was made and
-    at what cost, how good it is, and what a person has to say of it.
+    at what cost, how good it is, and what a person has to say of it. `beside` are the metrics of
+    the generator that an integer one was made of.
     """
     about = f"{DESCRIPTION}\n\n{description}\n\n" if description else ""
     network = config.network
     side, colour = config.crop, "grey" if network.channels == 1 else "RGB"
     normalised = network.has_batch_norm
     statistics = ", batch-norm statistics re-estimated" if normalised else ""
+    if VIRTUAL_BATCH_NORM in techniques:
+        statistics = f"; {STATISTICS}"
+    weights = f"exponential moving average of the generator{statistics}, {config.weights_dtype}"
+    if config.is_integer:
+        weights = "8-bit integers: the same bytes on every machine"
     return f"""{front_matter(config)}# {config.name}
 
 ![{samples}]({SAMPLES})
@@ -61,11 +79,11 @@ def model_card(
 | --- | --- |
 | generates | {side}x{side} {colour} pictures{_of_classes(config)} |
 | network | {network.family}, preset `{config.preset}`, z of {network.z_dim} values, {config.prior} prior |
-| weights | exponential moving average of the generator{statistics}, {config.weights_dtype} |
+| weights | {weights} |
 | SHA-256 of the weights | `{config.weights_sha256}` |
 | trained on | {config.data.name}, part `{config.data.split}`, {config.data.images:,} pictures |
 | images seen | {config.images_seen:,} ({config.images_seen / config.data.images:.1f} epochs) |
-
+{_of_techniques(techniques)}
 ## Use it
 
 ```python
@@ -88,33 +106,46 @@ SHA-256 of the pictures and labels as read: `{config.data.sha256}`.
 
 {cost}
 
-{_quality(config.metrics)}
+{_quality(config.metrics, beside)}
 ## Limits
 
 It generates what it has seen and nothing else; now and then a shape that belongs to no class.
 """
 
 
-def snapshot_card(preset: str, images_seen: int, metrics: Metrics) -> str:
+def snapshot_card(
+    preset: str, images_seen: int, metrics: Metrics, techniques: Sequence[str] = ()
+) -> str:
     """Returns Markdown for a generator of a run that still goes on."""
+    with_them = f" with {', '.join(techniques)}" if techniques else ""
     return (
-        f"# {preset}\n\nA snapshot after {images_seen:,} images; `export` writes a full card.\n\n"
-        f"{_quality(metrics)}"
+        f"# {preset}{with_them}\n\nA snapshot after {images_seen:,} images; `export` writes a full "
+        f"card.\n\n{_quality(metrics)}"
     )
 
 
-def _quality(metrics: Metrics) -> str:
+def _of_techniques(techniques: Sequence[str]) -> str:
+    return f"| techniques | {', '.join(techniques)} |\n" if techniques else ""
+
+
+def _quality(metrics: Metrics, beside: Metrics | None = None) -> str:
     if not metrics:
         return "## Quality\n\nNot measured.\n"
     rows = "\n".join(f"| `{name}` | {_shown(value)} |" for name, value in metrics.items())
+    head = "| metric | value |\n| --- | --- |"
+    if beside:
+        head = "| metric | value | of the generator in floats |\n| --- | --- | --- |"
+        rows = "\n".join(
+            f"| `{name}` | {_shown(value)} | {_shown(beside[name]) if name in beside else ''} |"
+            for name, value in metrics.items()
+        )
     return f"""## Quality
 
 Each name holds its protocol: the metric, the number of generated pictures, the real ones they are compared with, and
 the network whose features are used, with the first digits of its hash. Only those through `inception` are FID and KID
 as they are published.
 
-| metric | value |
-| --- | --- |
+{head}
 {rows}
 """
 

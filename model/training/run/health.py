@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model.metrics import is_better
 from model.training.presets import TrainConfig
 
 WINDOW = 30  # rows of statistics, of ten steps each, of which the median counts
@@ -91,19 +92,30 @@ def of_pictures(share: float, seen: int, config: TrainConfig) -> Faults:
 def of_metrics(
     rows: Sequence[Mapping[str, float]], name: str, config: TrainConfig, pictures: int
 ) -> Faults:
-    """Judges the quality metric of that name, at every STUCK-th snapshot after the best."""
-    found = [(row[name], row["images_seen"]) for row in rows if name in row]
-    since = len(found) - 1 - min(range(len(found)), key=lambda at: found[at])
-    if not since or since % STUCK:
-        return {}
-    images, passes = found[-1][1] - min(found)[1], found[-1][1] / pictures
-    text = f"not better for {images:,.0f} images, {since} snapshots; ship `best`, or stop"
-    if passes > MEMORISED and _few(config, pictures):
-        text += (
+    """Judges the quality metric of that name, as `stuck` does."""
+    found = stuck(rows, name)
+    passes = rows[-1]["images_seen"] / pictures if rows else 0.0
+    if found and passes > MEMORISED and _few(config, pictures):
+        found["stuck"] += (
             f". Each of the {pictures:,} pictures has been seen {passes:.0f} times: more of them, "
             f"or --augment {AUGMENT} in a new run, would carry further"
         )
-    return {"stuck": text}
+    return found
+
+
+def stuck(rows: Sequence[Mapping[str, float]], name: str) -> Faults:
+    """Judges at every STUCK-th snapshot after the best by the metric of that name."""
+    found = [(row[name], row["images_seen"]) for row in rows if name in row]
+    best = 0
+    for at, (value, _) in enumerate(found):
+        best = at if is_better(name, value, found[best][0]) else best
+    since = len(found) - 1 - best
+    if not since or since % STUCK:
+        return {}
+    images = found[-1][1] - found[best][1]
+    return {
+        "stuck": f"not better for {images:,.0f} images, {since} snapshots; ship `best`, or stop"
+    }
 
 
 def _slower(config: TrainConfig) -> list[str]:

@@ -1,5 +1,5 @@
 """What a run says while it works: progress on the terminal, log.txt, stats.jsonl, metrics.jsonl,
-warnings.jsonl, TensorBoard.
+warnings.jsonl, verdicts.jsonl, TensorBoard.
 
 Every row carries `images_seen`. A resumed run drops the rows after its checkpoint: it will write
 them again.
@@ -18,10 +18,12 @@ from tqdm import tqdm
 from model.files import write_whole
 
 STATS, METRICS, WARNINGS = "stats.jsonl", "metrics.jsonl", "warnings.jsonl"
+VERDICTS = "verdicts.jsonl"
 LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
 QUIET = 20_000  # images for which a warning is not repeated
 
 Row = dict[str, float | int]
+Verdicts = dict[str, list[float]]  # the discriminator's logits of pictures, "real" and "fake"
 
 
 class RunLog:
@@ -41,11 +43,14 @@ class RunLog:
         self._first, self._start, self._spoken = images_seen, time.monotonic(), 0.0
         for name in (STATS, METRICS, WARNINGS):
             _drop_rows_after(run_dir / name, images_seen)
+        # a run that begins judges its first grid, again where it has been taken back to it
+        _drop_rows_after(run_dir / VERDICTS, images_seen or -1)
         self._warned = {row["kind"]: row["images_seen"] for row in read_rows(run_dir / WARNINGS)}
         self._warnings = (run_dir / WARNINGS).open("a")
         self._log = (run_dir / "log.txt").open("a")
         self._stats = (run_dir / STATS).open("a")
         self._metrics = (run_dir / METRICS).open("a")
+        self._verdicts = (run_dir / VERDICTS).open("a")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=images_seen)
         self._bar = tqdm(
             total=images,
@@ -61,7 +66,7 @@ class RunLog:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
         self._board.close()
-        for stream in (self._log, self._stats, self._metrics, self._warnings):
+        for stream in (self._log, self._stats, self._metrics, self._warnings, self._verdicts):
             stream.close()
 
     def say(self, text: str) -> None:
@@ -122,6 +127,11 @@ class RunLog:
         """Writes quality metrics."""
         self._write(self._metrics, {"images_seen": self._seen, **row})
 
+    def verdicts(self, verdicts: Verdicts) -> None:
+        """Writes what the discriminator makes of the first real pictures and of those of a grid."""
+        self._verdicts.write(json.dumps({"images_seen": self._seen, **verdicts}) + "\n")
+        self._verdicts.flush()
+
     def _write(self, stream: TextIO, row: Mapping[str, float | int]) -> None:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
@@ -142,7 +152,7 @@ class NullLog(RunLog):
     def _nothing(self, *_: Any, **__: Any) -> None:
         """Writes nothing."""
 
-    say = warn = progress = stats = metrics = _nothing
+    say = warn = progress = stats = metrics = verdicts = _nothing
 
 
 def seconds_spent(run_dir: Path, images_seen: int) -> float:
