@@ -23,11 +23,16 @@ COMMANDS = {  # name: the module that adds it, and what it does
         "train a feature network that names the layers of composited pictures",
     ),
     "export": (".commands.export", "export a run's generator as a model folder to serve and share"),
+    "quantize": (
+        ".quantization.command",
+        "make an integer generator of one: half the cost, the same bytes on every machine",
+    ),
     "report": (
         ".commands.report",
         "one page on a run: samples, nearest training pictures, curves, metrics",
     ),
     "data": (".commands.prepare", "describe a set of pictures, and prepare it with --output"),
+    "watch": (".run.watch", "show a run in a browser on this machine, while it trains"),
     "video": (".commands.video", "an animation of a run's sample grids"),
     "generate": (".commands.generate", "generate pictures of seeds: a folder, a zip or a sheet"),
     "interpolate": (".commands.interpolate", "an animation of the interpolation from seed to seed"),

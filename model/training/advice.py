@@ -25,6 +25,7 @@ LEAST_KIMG = 10
 DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
 NAMED = 20  # classes that are named in a log
 LEAST = 2  # pictures in a batch
+COUNTED_AT_ONCE = 2**20  # labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,22 @@ def dark(brightest: int) -> list[str]:
     ]
 
 
+def blank(lowest: int, highest: int) -> list[str]:
+    """Warns of a set of which every value is the same, 0 to 255."""
+    return (
+        [f"warning: every value is {lowest}: all pictures are blank"] if lowest == highest else []
+    )
+
+
+def untrained(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Warns of classes of which no picture is trained on; `counts` has those of each."""
+    none = [printable(name) for name, count in zip(classes, counts, strict=True) if not count]
+    if not none:
+        return []
+    more = f" and {len(none) - NAMED:,} more" if len(none) > NAMED else ""
+    return [f"warning: classes without a picture to train with: {', '.join(none[:NAMED])}{more}"]
+
+
 def taken(data: Dataset, test: Dataset | None, classes: int, why: str) -> list[str]:
     """Says what a run is trained on and measured with, for its log; `classes` is how many the
     network has, and `why` it leaves those of the pictures out.
@@ -115,16 +132,15 @@ def taken(data: Dataset, test: Dataset | None, classes: int, why: str) -> list[s
     values = f"values {data.images.min()} to {data.images.max()}"
     held_out = "" if test is None else f", {len(test):,} held out to measure with"
     lines = [f"pictures: {len(data):,} to train with{held_out}; {values}"]
-    lines += dark(int(data.images.max()))
+    lines += blank(int(data.images.min()), int(data.images.max())) or dark(int(data.images.max()))
     if data.labels is None:
         return [*lines, "no classes: trained unconditionally"]
     if not classes:
         return [*lines, f"{len(data.classes):,} classes are left out: {why}"]
-    counts = np.bincount(data.labels, minlength=len(data.classes))
-    some = [f"{printable(name)} {counts[i]:,}" for i, name in enumerate(data.classes[:NAMED])]
+    counts = np.zeros(len(data.classes), np.int64)
+    for start in range(0, len(data), COUNTED_AT_ONCE):
+        some = data.labels[start : start + COUNTED_AT_ONCE]
+        counts += np.bincount(some, minlength=len(counts))
+    shown = [f"{printable(name)} {counts[i]:,}" for i, name in enumerate(data.classes[:NAMED])]
     more = f" and {len(data.classes) - NAMED:,} more" if len(data.classes) > NAMED else ""
-    lines.append(f"classes: {', '.join(some)}{more}")
-    none = [printable(data.classes[place]) for place in np.flatnonzero(counts == 0)]
-    if none:
-        lines.append(f"warning: classes without a picture to train with: {', '.join(none[:NAMED])}")
-    return lines
+    return [*lines, f"classes: {', '.join(shown)}{more}", *untrained(data.classes, counts.tolist())]

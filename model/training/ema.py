@@ -3,6 +3,7 @@ better pictures.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -11,12 +12,14 @@ from model.latent_space.latents import Prior, sample_rows
 from model.networks import spectral
 from model.networks.pytorch import Generator
 
+N = TypeVar("N", bound=nn.Module)
+
 BATCH_NORM_LATENTS = 2048  # latents that re-estimate batch-norm statistics
 BATCH_NORM_BATCH = 256
 FIRST_SEED = 2_000_000  # these latents are of seeds that nothing else uses
 
 
-def slow_copy(generator: Generator) -> Generator:
+def slow_copy(generator: N) -> N:
     """Makes the average's start: equal to the generator, without gradients."""
     return copy.deepcopy(generator).requires_grad_(False)
 
@@ -25,10 +28,12 @@ def decay(batch: int, images_seen: int, half_life: float, ramp: float) -> float:
     """Returns the share of the old average that one step keeps.
 
     After `half_life` images half of it is left; early on the half-life is `ramp` times the images
-    seen, so that the average forgets the random start. Source: Karras et al., StyleGAN2-ADA (2020),
-    its training loop.
+    seen, so that the average forgets the random start; a ramp of 0 is none, for a start that is
+    worth keeping. Source: Karras et al., StyleGAN2-ADA (2020), its training loop.
     """
-    return float(0.5 ** (batch / max(min(half_life, ramp * images_seen), 1e-8)))
+    if ramp:
+        half_life = min(half_life, ramp * images_seen)
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
 
 
 @torch.no_grad()

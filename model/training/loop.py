@@ -1,76 +1,37 @@
-"""The training loop: real pictures and a configuration in, checkpoints and model folders out.
+"""The training loop: a run and what it learns in, checkpoints and model folders out.
 
-    batch -> one step of both networks -> EMA -> log, grid, snapshot, checkpoint
+    Task.step -> EMA -> log, grid, snapshot, checkpoint
 
 Everything random is a function of (seed, step): a resumed run draws what the unbroken one would
 have drawn.
 """
 
-import copy
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
-from model import images
-from model.generator_file import CONFIG, write_generator_file
-from model.latent_space.latents import sample_rows
-from model.mistakes import Mistake
-from model.samplers.onnx import OnnxSampler
-from model.samplers.pytorch import generator_weights, plain_sampler
-from model.samplers.sampler import Sampler
+from model.metrics import is_better
 from model.training import ema
-from model.training.datasets.batches import WEIGHTS, Batches, example_places, examples, stream
-from model.training.datasets.dataset import Dataset
-from model.training.distributed import Ranks, share_batch_norms
-from model.training.evaluation import measure
-from model.training.presets import Schedule, TrainConfig
+from model.training.distributed import GradientAverage, Ranks, share_batch_norms
 from model.training.run import checkpoint, forecast, health
-from model.training.run.card import snapshot_card
 from model.training.run.clock import Clock
 from model.training.run.plots import draw_plots
-from model.training.run.run_folder import slug
 from model.training.run.run_log import METRICS, NullLog, Row, RunLog, read_rows, seconds_spent
 from model.training.schedules import cooled
-from model.training.start import Start, begin
-from model.training.train_step import Stats, new_networks, train_step
+from model.training.task import Run, Stats, Task, TrainingError
 
-GRID_SIDE = 6  # pictures; the grid shows seeds 0 to 35
 PLOT_SECONDS = 60.0  # at least, between curves drawn anew; the report draws the last ones
 MAX_ATTEMPTS = 3  # times that a diverged run goes back to its last checkpoint
 
-
-class TrainingError(Mistake):
-    """The run cannot go on; the message says why."""
+__all__ = ("Run", "TrainingError", "train")
 
 
 class DivergedError(Exception):
     """A loss or a weight is no longer finite."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run: what is trained, on what, where it writes."""
-
-    config: TrainConfig
-    schedule: Schedule
-    data: Dataset
-    data_sha256: str
-    real: measure.Reference | None  # None: no feature network and so no quality metric
-    folder: Path
-    device: torch.device
-    notes: tuple[str, ...] = ()  # on the data, for the log
-    start: Start | None = None  # None: from scratch
-    ranks: Ranks = field(default_factory=Ranks)
-    clock: Callable[[], float] = time.monotonic  # seconds
 
 
 def train(run: Run, stop: Callable[[], bool]) -> bool:
@@ -80,13 +41,9 @@ def train(run: Run, stop: Callable[[], bool]) -> bool:
     Returns whether the end was reached.
 
     Raises:
-        TrainingError: fewer pictures than a batch has, or diverged too often.
+        TrainingError: there is too little to learn from, or it diverged too often.
         DistributedError: the batch does not divide among the processes, or one of them has ended.
     """
-    if len(run.data) < run.config.batch:
-        raise TrainingError(
-            f"{len(run.data)} pictures are fewer than one batch of {run.config.batch}"
-        )
     while True:
         try:
             return _Training(run).go_on(stop)
@@ -116,49 +73,30 @@ class _Training:
 
     def __init__(self, run: Run) -> None:
         self._run, self._config, self._schedule = run, run.config, run.schedule
-        seed = int(stream(run.config.seed, WEIGHTS, 0).integers(2**63))
-        self._networks = new_networks(
-            run.config,
-            run.device,
-            seed,
-            examples(run.data, run.config.network.resolution).to(run.device),
-        )
+        self._task: Task = run.task()
+        self._networks = self._task.networks
         self._state: dict[str, Any] = {"images_seen": 0, "best": None, "attempt": 0}
         self._warnings: list[str] = []
         self._beginning: list[str] = []
         if found := _newest(run, self._warnings):
             self._networks.load(found.tensors)
             self._state |= found.state
-        elif run.start is not None:
-            classes = run.data.classes if run.config.network.classes else ()
-            self._beginning = begin(self._networks, run.start, classes)
-        share, attempt = run.ranks.share(run.config.batch), self._state["attempt"]
-        self._batches = Batches(run.config, run.data, run.device, attempt, share)
+        else:
+            self._beginning = self._task.begin()
+        self._task.deal(self._state["attempt"])
         if run.ranks.size > 1:
             self._synchronise(run.ranks)
         self._recent: list[Stats] = []
         self._drawn_at = time.monotonic()
         self._watched: deque[Row] = deque(maxlen=health.WINDOW)
-        self._spread = self._real_spread()
         self._clock = Clock(run.schedule, run.clock, 0.0)
         self._first, self._foretold = self._state["images_seen"], False
 
-    def _real_spread(self) -> float:
-        data, places = self._run.data, example_places(len(self._run.data))
-        labels = data.labels if self._config.network.classes else None
-        return health.spread(data.images[places], None if labels is None else labels[places])
-
-    def _grid_spread(self, generated: NDArray[np.uint8]) -> float:
-        network = self._config.network
-        rows = self._rows(range(len(generated)))[:, network.z_dim :]
-        return health.spread(generated, rows.argmax(1) if network.classes else None)
-
     def _synchronise(self, ranks: Ranks) -> None:
-        networks = self._networks
-        for network in (networks.generator, networks.discriminator):
+        for network in self._networks.learners:
             share_batch_norms(network)
-        for optimizer in networks.optimizers().values():
-            optimizer.register_step_pre_hook(ranks.average_gradients)
+        for optimizer in self._networks.optimizers().values():
+            GradientAverage(ranks, optimizer)
 
     def go_on(self, stop: Callable[[], bool]) -> bool:
         """Trains to the schedule's end (returns true) or until `stop()` (false).
@@ -181,14 +119,13 @@ class _Training:
             if step == 0 and first:
                 for note in (*self._beginning, *run.notes):
                     run_log.say(note)
-                self._grid(self._fast_sampler(), 0)
-                _save_grid(run.folder / "reals.png", run.data.images[: GRID_SIDE**2])
+                self._grid(run_log)
+                self._task.draw_real()
                 self._save()
             saved_at = time.monotonic()
 
             while not last:
-                batch = replace(self._batches(step), rate_share=self._rate_share())
-                self._recent.append(train_step(self._networks, batch, config, step))
+                self._recent.append(self._task.step(step, self._rate_share()))
                 step += 1
                 images_seen = state["images_seen"] = step * config.batch
                 keep = ema.decay(config.batch, images_seen, config.ema_half_life, config.ema_ramp)
@@ -202,7 +139,7 @@ class _Training:
                     if first:
                         self._watch(means, run_log)
                 if step % schedule.grid_steps == 0 and first:
-                    self._grid(self._fast_sampler(), images_seen)
+                    self._grid(run_log)
                 # what one process is asked or finds by its clock, all do
                 interrupted, due, over, snapshot, late = run.ranks.any(
                     not self._is_end(False) and stop(),
@@ -232,8 +169,13 @@ class _Training:
                     )
                     return False
             if first:
-                run_log.say(f"done: {state['images_seen']:,} images; {_written(run.folder)}")
+                run_log.say(f"done: {state['images_seen']:,} images; {_written(run)}")
         return True
+
+    def _grid(self, run_log: RunLog) -> None:
+        """Draws a grid, and writes what the discriminator makes of it."""
+        if verdicts := self._task.grid(self._state["images_seen"]):
+            run_log.verdicts(verdicts)
 
     def _new_clock(self) -> Clock:
         run, state = self._run, self._state
@@ -273,7 +215,7 @@ class _Training:
         schedule = self._schedule
         if schedule.snapshot_images is not None:
             return max(1, round(schedule.snapshot_images / self._config.batch))
-        return self._batches.epoch_steps if schedule.snapshot_seconds is None else 0
+        return self._task.epoch_steps if schedule.snapshot_seconds is None else 0
 
     def _watch(self, means: Row, run_log: RunLog) -> None:
         """Logs once how far the run will come, and warns whenever something is wrong."""
@@ -288,9 +230,9 @@ class _Training:
                 for line in forecast.forecast(seen, rate, left, datetime.now(), config.objective):
                     run_log.say(line)
         self._watched.append(means)
-        self._warn(health.of_stats(self._watched, config, len(self._run.data)), run_log)
+        self._warn(self._task.of_stats(self._watched), run_log)
 
-    def _warn(self, faults: dict[str, str], run_log: RunLog) -> None:
+    def _warn(self, faults: health.Faults, run_log: RunLog) -> None:
         for kind, text in faults.items():
             run_log.warn(kind, text)
 
@@ -334,82 +276,45 @@ class _Training:
         )
 
     def _snapshot(self, run_log: RunLog) -> None:
-        """Writes the EMA of the generator as a model folder: always `last`, and `best` where the
-        quality metric says so.
+        """Writes the EMA as a model folder: always `last`, and `best` where its first metric says
+        so.
         """
-        run, config, state = self._run, self._config, self._state
-        generator = ema.with_own_statistics(self._networks.generator_ema, config.prior)
-        weights = generator_weights(generator)
-        sampler = plain_sampler(generator, config.picture_side, run.device)
+        run, state = self._run, self._state
         images_seen = state["images_seen"]
-        generated = self._grid(sampler, images_seen, prefix="average-")
-        share = self._grid_spread(generated) / max(self._spread, 1e-9)
-        self._warn(health.of_pictures(share, images_seen, config), run_log)
-        metrics: dict[str, float | int | list[int]] = {}
+        taken = self._task.snapshot(images_seen)
+        self._warn(taken.faults, run_log)
+        start = time.monotonic()
+        metrics = taken.measure(run_log.say)
         better = False
-        if run.real is not None:
-            start = time.monotonic()
-            found = measure.quality(
-                sampler, self._rows, run.real, run.schedule.figure_images, run_log.say
-            )
-            name, value = next(iter(found.items()))
-            run_log.metrics(found)
-            metrics |= found
+        if metrics:
+            name, value = next(iter(metrics.items()))
+            run_log.metrics(metrics)
             best = state["best"]
             # one of another protocol is no measure for this one; old checkpoints do not name theirs
-            better = best is None or best.get("name", name) != name or value < best["figure"]
+            other = best is None or best.get("name", name) != name
+            better = run.chooses and (other or is_better(name, value, best["figure"]))
             run_log.say(
                 f"{images_seen:,} images: {name} {value:.3f}{', best so far' if better else ''} "
                 f"(measured in {time.monotonic() - start:.1f} s)"
             )
             rows = read_rows(run.folder / METRICS)
-            self._warn(health.of_metrics(rows, name, config, len(run.data)), run_log)
-        fields = {
-            "name": slug(run.data.name),
-            "preset": config.preset,
-            "network": config.network,
-            "prior": config.prior,
-            "crop": config.picture_side,
-            "classes": run.data.classes if config.network.classes else (),
-            "data": {
-                "name": run.data.name,
-                "split": config.split,
-                "images": len(run.data),
-                "sha256": run.data_sha256,
-            },
-            "images_seen": images_seen,
-            "metrics": metrics,
-        }
-        card = snapshot_card(config.preset, images_seen, metrics)
-        write_generator_file(run.folder / "last", weights, card, OnnxSampler, **fields)
+            self._warn(self._task.of_metrics(rows, name), run_log)
+        taken.write(run.folder / "last", metrics)
         if better:
-            write_generator_file(run.folder / "best", weights, card, OnnxSampler, **fields)
+            taken.write(run.folder / "best", metrics)
             state["best"] = {"name": name, "figure": value, "images_seen": images_seen}
         if time.monotonic() - self._drawn_at >= PLOT_SECONDS:
             draw_plots(run.folder, run_log.say)
             self._drawn_at = time.monotonic()
 
-    def _rows(self, seeds: range) -> NDArray[np.float32]:
-        network = self._config.network
-        return sample_rows(seeds, network.z_dim, self._config.prior, network.classes)
 
-    def _fast_sampler(self) -> Sampler:
-        """Returns a sampler of the generator as it is, without its EMA, in inference mode."""
-        generator = copy.deepcopy(self._networks.generator)
-        return plain_sampler(generator, self._config.picture_side, self._run.device)
-
-    def _grid(self, sampler: Sampler, images_seen: int, prefix: str = "") -> NDArray[np.uint8]:
-        pixels = sampler(self._rows(range(GRID_SIDE**2)))
-        _save_grid(self._run.folder / "grids" / f"{prefix}{images_seen:09d}.png", pixels)
-        return pixels
-
-
-def _written(folder: Path) -> str:
+def _written(run: Run) -> str:
     """Says which model folders a run has, and which command uses them."""
-    there = [name for name in ("best", "last") if (folder / name / CONFIG).is_file()]
+    there = [name for name in ("best", "last") if (run.folder / name / run.product).is_file()]
     names = " and ".join(f"`{name}`" for name in there)
-    only = "" if "best" in there else "; no `best`, since no snapshot was measured"
-    return f"model folders in {folder}: {names}{only}"
+    why = "no snapshot was measured" if run.chooses else "the length of the run alone decides"
+    only = "" if "best" in there else f"; no `best`, since {why}"
+    return f"model folders in {run.folder}: {names}{only}"
 
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
@@ -426,9 +331,3 @@ def _newest_content(run: Run, warnings: list[str]) -> bytes | None:
         except checkpoint.CheckpointError as error:
             warnings.append(f"warning: {error}; trying the one before")
     return None
-
-
-def _save_grid(path: Path, pixels: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    sheet = images.tile(pixels, GRID_SIDE)
-    Image.fromarray(sheet.squeeze()).save(path)

@@ -15,7 +15,15 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.registry import network_to_dict
 from model.training.datasets.dataset import Split
 
-Objective = Literal["article", "relativistic", "modern", "hinge"]
+Objective = Literal[
+    "article",
+    "relativistic",
+    "modern",
+    "hinge",
+    "super-resolution",
+    "semi-supervised",
+    "supervised",
+]
 FIRST_VERSION = "-v1"  # ends the names of presets whose plain names mean another recipe now
 # fields that came later, with what held before: older runs can go on
 LATER: dict[str, object] = {
@@ -31,23 +39,61 @@ LATER: dict[str, object] = {
     "start": "",
     "cooldown": 0.0,
     "bits": 0,
+    "techniques": (),
+    "candidates": 2,
+    "order": "table",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides what a run computes; the same config and data compute the same
-    weights, up to a cool-down, whose start depends on the schedule.
+class RunConfig:
+    """What every run has, whatever it learns; the same config and data compute the same weights, up
+    to a cool-down, whose start depends on the schedule.
     """
 
     preset: str
-    network: NetworkConfig
-    data: str  # official set that is fetched where no --data is given; "": none
-    picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
-    prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     split: Split = "train"
     fit: Fit = "crop"  # for pictures that are not square
     bits: int = 0  # that count of 16-bit values; 0: as many as the set's values fill
+    objective: Objective  # what the networks learn by
+    batch: int
+    learning_rate: float
+    betas: tuple[float, float]
+    mirror: bool = False  # half of the real pictures, left to right
+    cooldown: float = 0.0  # last share of a run, over which the rates fall to a tenth
+    start: str = ""  # SHA-256 of what training starts from; "": from scratch
+    ema_half_life: float = 10_000.0  # images
+    # share of the images seen, upper bound of the half-life early on; 0: none
+    ema_ramp: float = 0.05
+    seed: int = 0
+    # autocast convolutions to bfloat16; weights, losses, penalties and optimisers stay float32
+    bf16: bool = False
+    channels_last: bool = False  # memory order of pictures and kernels: quicker for residual ones
+
+    def record(self) -> dict[str, object]:
+        """Returns all of it as JSON has it, where the objective has its first name, `game`."""
+        fields = asdict(self)
+        return {"game" if name == "objective" else name: value for name, value in fields.items()}
+
+    def fingerprint(self, data_sha256: str) -> str:
+        """Returns the SHA-256 of the config and the data: runs with equal ones are the same run."""
+        fields = {k: v for k, v in self.record().items() if k not in LATER or v != LATER[k]}
+        fields["preset"] = self.preset.removesuffix(FIRST_VERSION)
+        return hashlib.sha256(
+            json.dumps([fields, data_sha256], sort_keys=True).encode()
+        ).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """Everything that decides what the run of a generator computes."""
+
+    network: NetworkConfig
+    data: str  # official set that is fetched where no --data is given; "": none
+    picture_side: int  # pixels per side; padded to the network's resolution, cropped when served
+    # how a pass over the pictures is shuffled: by a permutation that NumPy makes, or place by place
+    order: Literal["table", "keyed"] = "table"
+    prior: Prior = "uniform"  # the article says normal, its notebook draws uniform(-1, 1)
     objective: Objective = "article"  # what both networks learn by, see `train_step`
     batch: int = 128
     learning_rate: float = 2e-4
@@ -61,32 +107,28 @@ class TrainConfig:
     final_gamma: float = 0.0
     penalty_interval: int = 1  # steps
     augmentation: float = 0.0  # probability at the end of the burn-in, from 0
-    mirror: bool = False  # half of the real pictures, left to right
-    # these are for the objective `modern` alone
+    # these are for the objective `modern` alone, as the cool-down is
     generator_betas: tuple[float, float] | None = None  # None: as the discriminator's
     steady: float = 0.0  # images for which the rates stay, to fall with the root of those seen
-    cooldown: float = 0.0  # last share of a run, over which the rates fall to a tenth
     frozen_features: bool = False  # a projected discriminator next to the other
     discriminator_weight: float = 1.0  # weight of the other one's loss; that of each head is 1
     heads_learning_rate: float = 0.0
     heads_gamma: float = 0.0  # weight of R1 and R2 at the maps
     heads_interval: int = 1  # steps from one look through the frozen features to the next
     heads_penalty_interval: int = 1  # steps, a multiple of `heads_interval`
-    # these two are for the objective `article` alone
+    # these are for the objective `article` alone
     label_smoothing: float = 0.1  # real images are labelled 1 - label_smoothing
     generator_updates: int = 2  # per discriminator update, on the same z
-    start: str = ""  # SHA-256 of what training starts from, see `start.Start`; "": from scratch
-    ema_half_life: float = 10_000.0  # images
-    ema_ramp: float = 0.05  # share of the images seen: upper bound of the half-life early on
-    seed: int = 0
-    # autocast convolutions to bfloat16; weights, losses, penalties and optimisers stay float32
-    bf16: bool = False
-    channels_last: bool = False  # memory order of pictures and kernels: quicker for residual ones
+    techniques: tuple[str, ...] = ()  # in the order of the catalogue
 
     def record(self) -> dict[str, object]:
-        """Returns all of it as JSON has it, where the objective has its first name, `game`."""
-        fields = {**asdict(self), "network": network_to_dict(self.network)}
-        return {"game" if name == "objective" else name: value for name, value in fields.items()}
+        """Returns all of it as JSON has it."""
+        return {**super().record(), "network": network_to_dict(self.network)}
+
+    @property
+    def heads_betas(self) -> tuple[float, float]:
+        """Betas of the heads' Adam."""
+        return self.generator_betas or self.betas
 
     @property
     def rates(self) -> dict[str, float]:
@@ -96,14 +138,6 @@ class TrainConfig:
             "discriminator_optimizer": self.discriminator_learning_rate or self.learning_rate,
             "heads_optimizer": self.heads_learning_rate,
         }
-
-    def fingerprint(self, data_sha256: str) -> str:
-        """Returns the SHA-256 of the config and the data: runs with equal ones are the same run."""
-        fields = {k: v for k, v in self.record().items() if k not in LATER or v != LATER[k]}
-        fields["preset"] = self.preset.removesuffix(FIRST_VERSION)
-        return hashlib.sha256(
-            json.dumps([fields, data_sha256], sort_keys=True).encode()
-        ).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

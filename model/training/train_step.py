@@ -1,6 +1,7 @@
 """One step of each objective: a batch in, both networks updated, statistics out.
 
-article        one discriminator update, then two of the generator on the same z
+article        one discriminator update, then two of the generator on the same z; with the
+               techniques that the configuration names
 relativistic   paired losses with zero-centred penalties (R3GAN)
 modern         the same with one batch of generated images for both updates, and where the
                configuration says so a projected discriminator next to the other
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from model.networks.pytorch import Generator, new_discriminator, new_generator
 from model.training import ema
 from model.training.datasets.augment import Augmentation
-from model.training.discriminators.projected import Heads, Projection
+from model.training.discriminators.projected import Projected
 from model.training.losses import (
     discriminator_loss,
     generator_loss,
@@ -26,26 +27,27 @@ from model.training.losses import (
     zero_centred_penalty,
 )
 from model.training.presets import TrainConfig
-from model.training.run import checkpoint
 from model.training.schedules import cosine, inverse_root
+from model.training.task import Learning, Stats
+from model.training.techniques.catalogue import (
+    FEATURE_MATCHING,
+    HISTORICAL_AVERAGING,
+    PACKED,
+    PACKING,
+    VIRTUAL_BATCH_NORM,
+)
+from model.training.techniques.discriminator import SEEING_MORE, BatchDiscriminator, features_of
+from model.training.techniques.history import History, descend
+from model.training.techniques.matching import feature_matching_loss, mean_features
+from model.training.techniques.reference_batch import normalise_by_reference, reference_rows
 
-Stats = dict[str, Tensor]
 BEYOND = 0.1  # slope beyond the range of pictures
 
 
 @dataclass
-class Projected:
-    """The projected discriminator: a projection that never learns, heads that do."""
-
-    projection: Projection
-    heads: Heads
-    optimizer: torch.optim.Optimizer
-
-
-@dataclass
-class Networks:
-    """Both networks, the average of one, and both optimisers, with the projected discriminator
-    where there is one: what a checkpoint holds.
+class Networks(Learning):
+    """Holds what a checkpoint does: both networks, the average of one, both optimisers, and the
+    projected discriminator and the means of all past weights where there are such.
     """
 
     generator: Generator
@@ -54,15 +56,25 @@ class Networks:
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     projected: Projected | None = None
+    generator_history: History | None = None
+    discriminator_history: History | None = None
+
+    @property
+    def learners(self) -> tuple[nn.Module, ...]:
+        """The networks whose batch norms see the whole batch."""
+        return self.generator, self.discriminator
 
     def modules(self) -> dict[str, nn.Module]:
-        """Returns every network that learns, and the average, by name."""
-        found: dict[str, nn.Module] = {
+        """Returns every network that learns, the average and the means, by name."""
+        found: dict[str, nn.Module | None] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "average": self.generator_ema,
+            "heads": self.projected.heads if self.projected else None,
+            "generator_history": self.generator_history,
+            "discriminator_history": self.discriminator_history,
         }
-        return found | ({"heads": self.projected.heads} if self.projected else {})
+        return {name: network for name, network in found.items() if network is not None}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Returns every optimiser, by name."""
@@ -71,22 +83,6 @@ class Networks:
             "discriminator_optimizer": self.discriminator_optimizer,
         }
         return found | ({"heads_optimizer": self.projected.optimizer} if self.projected else {})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Returns every tensor that training goes on from, by name."""
-        tensors: dict[str, Tensor] = {}
-        for name, network in self.modules().items():
-            tensors |= checkpoint.pack(name, network.state_dict())
-        for name, optimizer in self.optimizers().items():
-            tensors |= checkpoint.pack_optimizer(name, optimizer)
-        return tensors
-
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Loads tensors as `tensors` returns them."""
-        for name, network in self.modules().items():
-            network.load_state_dict(checkpoint.unpack(name, tensors))
-        for name, optimizer in self.optimizers().items():
-            checkpoint.unpack_optimizer(name, tensors, optimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +102,8 @@ def new_networks(
     config: TrainConfig, device: torch.device, seed: int, examples: Tensor | None = None
 ) -> Networks:
     """Makes the networks before their first step, the same for the same seed. Real `examples`
-    (N, C, H, W) give the colour that generated ones start with and the scale of frozen features;
-    without them the colour is grey and the scale 1.
+    (N, C, H, W) give the colour that generated ones start with, the scale of frozen features and
+    that in which a discriminator compares pictures; without them the colour is grey, the scales 1.
 
     Raises:
         FrozenError: the configuration wants frozen features, which are not installed.
@@ -115,18 +111,22 @@ def new_networks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = new_generator(config.network).to(device)
-        discriminator = new_discriminator(config.network).to(device)
-        projection = heads = None
+        discriminator = _new_discriminator(config).to(device)
+        projected = None
         if config.frozen_features:
-            projection = Projection(config.network.resolution).to(device)
-            heads = Heads(config.network.resolution, config.network.classes).to(device)
-    learning = [net for net in (generator, discriminator, heads) if net is not None]
+            projected = Projected(config, config.network.resolution, config.network.classes, device)
     if config.channels_last:
-        for parameter in (p for net in (*learning, projection) if net for p in net.parameters()):
+        for parameter in (p for net in (generator, discriminator) for p in net.parameters()):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     if examples is not None:
         generator.prepare(examples)
+        if isinstance(discriminator, BatchDiscriminator):
+            discriminator.fit(examples)
+    if VIRTUAL_BATCH_NORM in config.techniques:
+        rows = reference_rows(config.network, config.prior)
+        normalise_by_reference(generator, torch.from_numpy(rows).to(device))
+    averaged = HISTORICAL_AVERAGING in config.techniques
 
     def adam(
         network: nn.Module, optimizer: str, betas: tuple[float, float] | None = None
@@ -135,13 +135,8 @@ def new_networks(
             network.parameters(), config.rates[optimizer], betas or config.betas, fused=True
         )
 
-    projected = None
-    if projection is not None and heads is not None:
-        projection.to(torch.bfloat16 if config.bf16 else torch.float32)
-        if examples is not None:
-            projection.calibrate(_ordered(examples, config))
-        optimizer = adam(heads, "heads_optimizer", config.generator_betas)
-        projected = Projected(projection, heads, optimizer)
+    if projected and examples is not None:
+        projected.projection.calibrate(_ordered(examples, config))
     return Networks(
         generator=generator,
         discriminator=discriminator,
@@ -149,7 +144,16 @@ def new_networks(
         generator_optimizer=adam(generator, "generator_optimizer", config.generator_betas),
         discriminator_optimizer=adam(discriminator, "discriminator_optimizer"),
         projected=projected,
+        generator_history=History(generator.parameters()) if averaged else None,
+        discriminator_history=History(discriminator.parameters()) if averaged else None,
     )
+
+
+def _new_discriminator(config: TrainConfig) -> nn.Module:
+    if not SEEING_MORE.intersection(config.techniques):
+        return new_discriminator(config.network)
+    packed = {"pictures": PACKED} if PACKING in config.techniques else {}
+    return BatchDiscriminator(new_discriminator(config.network, **packed), config.techniques)
 
 
 def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
@@ -161,7 +165,11 @@ def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int)
 
 
 def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
-    """Runs one discriminator update, then `generator_updates` of the generator on the same z."""
+    """Runs one discriminator update, then `generator_updates` of the generator on the same z.
+
+    With feature matching the generator's loss is that of its features, in the discriminator as it
+    is after its update.
+    """
     generator, discriminator = networks.generator, networks.discriminator
     real, z = batch.real, batch.rows
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=config.bf16)
@@ -172,15 +180,22 @@ def article_step(networks: Networks, batch: Batch, config: TrainConfig, step: in
         real_logits = discriminator(real).float()  # real and generated: separate batches
         fake_logits = discriminator(fake.detach()).float()
     loss_d = discriminator_loss(real_logits, fake_logits, config.label_smoothing)
-    _update(networks.discriminator_optimizer, loss_d)
+    descend(networks.discriminator_optimizer, loss_d, networks.discriminator_history)
 
     discriminator.requires_grad_(False)
+    wanted = None
+    if FEATURE_MATCHING in config.techniques:
+        with torch.no_grad(), autocast:
+            wanted = mean_features(features_of(discriminator, real))
     for update in range(config.generator_updates):
         with autocast:
             if update > 0:  # before, the generator has not moved: the images from above still hold
                 fake = generator(z)
-            loss_g = generator_loss(discriminator(fake).float())
-        _update(networks.generator_optimizer, loss_g)
+            if wanted is None:
+                loss_g = generator_loss(discriminator(fake).float())
+            else:
+                loss_g = feature_matching_loss(wanted, features_of(discriminator, fake))
+        descend(networks.generator_optimizer, loss_g, networks.generator_history)
 
     return {
         "loss_d": loss_d.detach(),
@@ -208,7 +223,7 @@ def relativistic_step(networks: Networks, batch: Batch, config: TrainConfig, ste
     loss_d, real_logits, fake_logits = _discriminate(
         discriminator, images, batch, config, step, stats, gamma, batch.augmentation
     )
-    _update(networks.discriminator_optimizer, loss_d)
+    descend(networks.discriminator_optimizer, loss_d)
 
     # the generator
     discriminator.requires_grad_(False)
@@ -219,7 +234,7 @@ def relativistic_step(networks: Networks, batch: Batch, config: TrainConfig, ste
         both_classes = torch.cat([batch.classes, batch.classes])
         real_again, fake_again = discriminator(seen, both_classes).float().chunk(2)
     loss_g = relativistic_loss(fake_again, real_again)
-    _update(networks.generator_optimizer, loss_g)
+    descend(networks.generator_optimizer, loss_g)
 
     return stats | {
         "loss_g": loss_g.detach(),
@@ -257,19 +272,9 @@ def modern_step(networks: Networks, batch: Batch, config: TrainConfig, step: int
         stats,
         config.gamma,
     )
-    _update(networks.discriminator_optimizer, loss_d)
-    heads_real: list[Tensor] = []
+    descend(networks.discriminator_optimizer, loss_d)
     projected = networks.projected if step % config.heads_interval == 0 else None
-    if projected:
-        with torch.no_grad():
-            real_maps = projected.projection(real)
-        fake_maps = projected.projection(generated)
-        maps = [
-            torch.cat([one, other.detach()])
-            for one, other in zip(real_maps, fake_maps, strict=True)
-        ]
-        loss_h, heads_real = _discriminate_maps(projected.heads, maps, batch, config, step, stats)
-        _update(projected.optimizer, loss_h)
+    seen = projected and projected.learn(real, generated, batch.classes, step, stats)
 
     # the generator
     discriminator.requires_grad_(False)
@@ -277,13 +282,9 @@ def modern_step(networks: Networks, batch: Batch, config: TrainConfig, step: int
         again = discriminator(generated, batch.classes).float()
     loss_g = relativistic_loss(again, real_logits)
     total = loss_g if networks.projected is None else config.discriminator_weight * loss_g
-    if projected:
-        projected.heads.requires_grad_(False)
-        with autocast:
-            again_heads = projected.heads(fake_maps, batch.classes)
-        losses = map(relativistic_loss, again_heads, heads_real)
-        total = total + torch.stack(list(losses)).sum()
-    _update(networks.generator_optimizer, total)
+    if projected and seen:
+        total = total + projected.generator_loss(seen, batch.classes)
+    descend(networks.generator_optimizer, total)
 
     return stats | {
         "loss_g": loss_g.detach(),
@@ -300,12 +301,6 @@ def softly_limited(images: Tensor) -> Tensor:
     """
     within = images.clamp(-1.0, 1.0)
     return within + BEYOND * (images - within)
-
-
-def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    optimizer.step()
 
 
 def _discriminate(
@@ -337,29 +332,6 @@ def _discriminate(
     return loss, real_logits.detach(), fake_logits.detach()
 
 
-def _discriminate_maps(
-    heads: Heads, maps: list[Tensor], batch: Batch, config: TrainConfig, step: int, stats: Stats
-) -> tuple[Tensor, list[Tensor]]:
-    """Computes the loss of all heads, and the logits of each for real images without graph, of maps
-    of 2 N images, the real ones first.
-    """
-    penalised = step % config.heads_penalty_interval == 0
-    heads.requires_grad_(True)
-    if penalised:
-        maps = [found.float().requires_grad_() for found in maps]
-    bf16 = config.bf16 and not penalised
-    with torch.autocast(maps[0].device.type, torch.bfloat16, enabled=bf16):
-        logits = heads(maps, torch.cat([batch.classes, batch.classes]))
-    halves = [found.chunk(2) for found in logits]
-    loss = torch.stack([relativistic_loss(real, fake) for real, fake in halves]).sum()
-    stats["loss_h"] = loss.detach()
-    if penalised:
-        penalty = 2.0 * zero_centred_penalty(torch.stack(logits).sum(0), maps)
-        loss = loss + config.heads_gamma * config.heads_penalty_interval * penalty
-        stats["penalty_h"] = penalty.detach()
-    return loss, [real.detach() for real, _ in halves]
-
-
 def hinge_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
     """Runs one update of each network."""
     generator, discriminator = networks.generator, networks.discriminator
@@ -373,13 +345,13 @@ def hinge_step(networks: Networks, batch: Batch, config: TrainConfig, step: int)
         real_logits = discriminator(batch.real, batch.classes).float()
         fake_logits = discriminator(fake, batch.classes).float()
     loss_d = hinge_discriminator_loss(real_logits, fake_logits)
-    _update(networks.discriminator_optimizer, loss_d)
+    descend(networks.discriminator_optimizer, loss_d)
 
     discriminator.requires_grad_(False)
     with autocast:
         fake = generator(batch.generator_rows)
         loss_g = hinge_generator_loss(discriminator(fake, batch.classes).float())
-    _update(networks.generator_optimizer, loss_g)
+    descend(networks.generator_optimizer, loss_g)
 
     return {
         "loss_d": loss_d.detach(),

@@ -14,7 +14,10 @@ from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import FITS
 from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
-from model.samplers.sampler import Sampler, cuda_devices, load_sampler
+from model.samplers.sampler import cuda_devices
+from model.training.datasets.shards import is_store
+from model.training.run.run_folder import slug
+from model.upscaling.runtimes import UpscalingSampler
 
 GENERATOR_HELP = "a model folder, a name in model/zoo, or hf:owner/name@revision"
 
@@ -42,8 +45,12 @@ class Number:
         return value
 
 
+SHARD_SIZE = Number(int, 1, 10**7)
+SHARD_SIZE_HELP = "pictures in a shard (default: as many as 64 MiB hold)"
+
+
 @dataclass(frozen=True)
-class Ranks:
+class ProcessRank:
     """This process's place among those that work together, as torchrun sets it."""
 
     rank: int = 0
@@ -52,10 +59,10 @@ class Ranks:
     local_world: int = 1
 
 
-ALONE = Ranks()
+ALONE = ProcessRank()
 
 
-def read_ranks() -> Ranks:
+def read_ranks() -> ProcessRank:
     """Reads the ranks that torchrun has set; without them, one process alone.
 
     Raises:
@@ -64,7 +71,7 @@ def read_ranks() -> Ranks:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     texts = [os.environ.get(name, default) for name, default in zip(names, "0101", strict=True)]
     if all(text.isascii() and text.isdecimal() for text in texts):
-        ranks = Ranks(*map(int, texts))
+        ranks = ProcessRank(*map(int, texts))
         if ranks.rank < ranks.world and ranks.local_rank < ranks.local_world:
             return ranks
     shown = ", ".join(f"{name} {text!a}" for name, text in zip(names, texts, strict=True))
@@ -79,9 +86,22 @@ def source(text: str) -> str:
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("the name is empty; a folder or a .zip file is wanted")
-    if ADDRESS.match(text):
+    if ADDRESS.match(text) and not is_store(Path(text)):
         raise argparse.ArgumentTypeError(
             f"{text!a} is an address; download it, and name the folder or .zip file that is here"
+        )
+    return text
+
+
+def generator_name(text: str) -> str:
+    """Checks the name of a generator in URLs.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if slug(text) != text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name; allowed: up to 64 of a-z, 0-9, - and _"
         )
     return text
 
@@ -147,7 +167,8 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
         "--resample",
         choices=get_args(Resample),
         default="nearest",
-        help="how --scale enlarges (default: nearest)",
+        help="how --scale enlarges; learned: by the generator's upscaler, where it has one for "
+        "this scale (default: nearest)",
     )
     parser.add_argument(
         "--precision",
@@ -190,13 +211,18 @@ def read_changes(file: GeneratorFile, options: argparse.Namespace) -> Changes:
     return Changes.read(file.config, options.class_, options.truncation, options.edit)
 
 
-def read_output(options: argparse.Namespace) -> Output:
-    """Reads what is done to pixels, as far as a command has options for it."""
+def read_output(file: GeneratorFile, options: argparse.Namespace) -> Output:
+    """Reads what is done to pixels, as far as a command has options for it, checked against what
+    the generator has.
+    """
     found = vars(options)
-    return Output(**{name: found[name] for name in OUTPUT_DEFAULTS if name in found})
+    output = Output(**{name: found[name] for name in OUTPUT_DEFAULTS if name in found})
+    return output.checked(file)
 
 
-def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks = ALONE) -> Sampler:
+def read_sampler(
+    file: GeneratorFile, options: argparse.Namespace, ranks: ProcessRank = ALONE
+) -> UpscalingSampler:
     """Loads the generator on its device: of processes that work together each takes its own GPU, or
     its share of the cores.
     """
@@ -204,4 +230,4 @@ def read_sampler(file: GeneratorFile, options: argparse.Namespace, ranks: Ranks 
     if device == "auto" and 1 < ranks.local_world <= cuda_devices():
         device = f"cuda:{ranks.local_rank}"
     threads = max(1, usable_cores() // ranks.local_world)
-    return load_sampler(file, device, options.precision, threads)
+    return UpscalingSampler(file, device, options.precision, threads)

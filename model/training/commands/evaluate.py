@@ -17,6 +17,7 @@ from model.generators import generator_folder
 from model.image_decoding import Fit
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
+from model.training.classification.export import evaluate_classifier, is_classifier
 from model.training.commands.arguments import (
     GENERATOR_HELP,
     Number,
@@ -26,7 +27,14 @@ from model.training.commands.arguments import (
     check_output_folder,
     source,
 )
-from model.training.datasets.dataset import DataError, Dataset, load
+from model.training.datasets.dataset import (
+    MEASURED_BYTES,
+    DataError,
+    Dataset,
+    Split,
+    in_memory,
+    load,
+)
 from model.training.datasets.downloads import data_path
 from model.training.datasets.image_folder import broken_notes, check_broken
 from model.training.evaluation import measure
@@ -50,6 +58,8 @@ from model.training.run import measurements
 from model.training.run.progress import duration, to_stderr
 from model.training.run.run_folder import is_run, outdir_of, read_options
 from model.training.run.run_log import METRICS, read_rows
+from model.training.upscaling.export import MEASURED as UPSCALED
+from model.training.upscaling.export import evaluate_upscaler, is_upscaler
 
 MEASURED = 10_000  # generated pictures, where nothing else is said
 
@@ -65,7 +75,11 @@ def add_command(commands: Any) -> None:
         description="Measures a generator against real pictures; prints the metrics as JSON.",
         example="mnist --data mnist",
     )
-    parser.add_argument("generator", help=GENERATOR_HELP)
+    parser.add_argument(
+        "generator",
+        help=f"{GENERATOR_HELP}; or the folder or file of an upscaler, or the "
+        "folder of a classifier",
+    )
     parser.add_argument(
         "--data",
         type=source,
@@ -75,14 +89,19 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--images",
         type=Number(int, 200, 100_000),
-        default=MEASURED,
-        help=f"number of generated pictures (default: {MEASURED})",
+        help=f"number of generated pictures (default: {MEASURED}), or of held-out ones that an "
+        f"upscaler enlarges (default: {UPSCALED})",
     )
     parser.add_argument(
         "--outdir",
         type=Path,
         help="folder in whose classifiers/ feature networks are kept (default: the one of the run "
         "that the generator lies in, else runs)",
+    )
+    parser.add_argument(
+        "--pictures-of",
+        metavar="GENERATOR",
+        help=f"measure an upscaler with the pictures of a generator too ({GENERATOR_HELP})",
     )
     add_against(parser)
     add_fit(parser)
@@ -128,6 +147,13 @@ def add_command(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if is_upscaler(Path(options.generator)):
+        return evaluate_upscaler(options)
+    if options.pictures_of is not None:
+        raise ExtractorError("--pictures-of is for upscalers; this is a generator")
+    if is_classifier(Path(options.generator)):
+        return evaluate_classifier(options)
+    options.images = options.images or MEASURED
     folder = generator_folder(options.generator)
     outdir = options.outdir or (outdir_of(folder.parent) if is_run(folder.parent) else Path("runs"))
     reading = options.data, options.fit, options.bits
@@ -226,12 +252,29 @@ def measured(
     return metrics
 
 
+PARTS: tuple[Split, Split] = ("train", "test")
+
+
 def read_parts(path: Path, side: int, channels: int, fit: Fit, bits: int = 0) -> list[Dataset]:
-    """Reads the training and the test part, in which there may be none; prints on stderr which
-    files of them are broken.
+    """Reads the training and the test part, in which there may be none, of shards as much as
+    measures; prints on stderr which files of them are broken.
     """
-    train = load(path, "train", side=side, channels=channels, fit=fit, bits=bits)
-    test = load(path, "test", side=side, channels=channels, fit=fit, bits=bits, may_be_empty=True)
+    train, test = (
+        in_memory(
+            load(
+                path,
+                part,
+                side=side,
+                channels=channels,
+                fit=fit,
+                bits=bits,
+                may_be_empty=part == "test",
+                mapped=True,
+            ),
+            MEASURED_BYTES,
+        )
+        for part in PARTS
+    )
     broken = sorted({*train.broken, *test.broken})
     check_broken(path, broken, train.files)
     for line in broken_notes(broken):

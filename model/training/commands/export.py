@@ -23,6 +23,7 @@ from model.generator_file import (
     FILES,
     ONNX,
     SAMPLES,
+    add_upscaler,
     read_generator_file,
     write_generator_file,
 )
@@ -31,7 +32,13 @@ from model.image_decoding import Fit
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
 from model.samplers.sampler import load_sampler
-from model.training.commands.arguments import Number, check_output_folder, source
+from model.training.classification.export import export_classifier, is_classifier_run
+from model.training.commands.arguments import (
+    Number,
+    check_output_folder,
+    generator_name,
+    source,
+)
 from model.training.commands.evaluate import (
     MEASURED,
     NothingHeldOutError,
@@ -44,9 +51,17 @@ from model.training.datasets.downloads import OFFICIAL
 from model.training.discriminators.discriminator_file import write_discriminator
 from model.training.evaluation.feature_networks import NONE
 from model.training.run.card import description_of, model_card
+from model.training.run.history import write_history
 from model.training.run.progress import to_stderr
 from model.training.run.run_folder import RunError, outdir_of, read_options, slug
 from model.training.run.run_log import seconds_spent
+from model.training.upscaling.export import (
+    export_upscaler,
+    is_upscaler_run,
+    section_of,
+    write_section,
+)
+from model.upscaling.upscaler_file import UPSCALER
 
 CARD_SEEDS = 64
 LONGEST_LICENCE = 2000  # characters
@@ -62,7 +77,14 @@ def add_command(commands: Any) -> None:
         example="runs/00000-mnist-dcgan-mnist-batch128 --output my-digits",
     )
     export.add_argument("run", type=Path, help="run folder")
-    export.add_argument("--output", type=Path, required=True, help="the new model folder")
+    place = export.add_mutually_exclusive_group(required=True)
+    place.add_argument("--output", type=Path, help="the new model folder")
+    place.add_argument(
+        "--into",
+        type=Path,
+        metavar="FOLDER",
+        help="model folder of the generator that gets the upscaler of the run",
+    )
     export.add_argument(
         "--force",
         action="store_true",
@@ -73,11 +95,12 @@ def add_command(commands: Any) -> None:
         "--which",
         choices=("best", "last"),
         default="best",
-        help="snapshot with the best quality metric, or the last one (default: best)",
+        help="snapshot with the best quality metric, or the last one (default: best; a run of a "
+        "classifier has the last one alone)",
     )
     export.add_argument(
         "--name",
-        type=_name,
+        type=generator_name,
         help="name of the generator in URLs, up to 64 of a-z, 0-9, - and _ (default: the folder's)",
     )
     export.add_argument(
@@ -105,6 +128,14 @@ def add_command(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    if is_upscaler_run(options.run):
+        return export_upscaler(options)
+    if is_classifier_run(options.run):
+        if options.into is not None:
+            raise OutputError("--into is for upscalers; this run has trained a classifier")
+        return export_classifier(options)
+    if options.into is not None:
+        raise OutputError("--into is for upscalers; this run has trained a generator: say --output")
     source = options.run / options.which
     if options.which == "best" and not source.exists() and (options.run / "last").exists():
         raise RunError(
@@ -138,21 +169,28 @@ def _export(options: argparse.Namespace) -> int:
     hours = seconds_spent(options.run, file.config.images_seen) / 3600
     began = f"Started from `{record['start']}`. " if "start" in record else ""
     cost = f"{began}{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
-    with _replaced(output) as folder:
+    with replaced(output) as folder:
         config = write_generator_file(folder, dict(file.weights), "", OnnxSampler, **fields)
         pixels = load_sampler(file, options.device)(config.rows(range(CARD_SEEDS)))
         Image.fromarray(images.tile(pixels, 16).squeeze()).save(folder / SAMPLES)
         samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
         description = options.description or before.get("description", "")
-        card = model_card(config, record["command"], cost, samples, description)
+        techniques = record["config"].get("techniques", [])
+        card = model_card(config, record["command"], cost, samples, description, techniques)
         (folder / CARD).write_text(card)
         new = read_generator_file(folder)
         if options.onnx or (output / ONNX).exists():
             write_onnx(new, folder / ONNX)
+        shown = official is not None or options.licence is not None  # as their licence is told
+        told = write_history(options.run, folder, config.images_seen, reals=shown)
         kept = write_discriminator(options.run, record["config"]["game"], new, folder)
         if before.get("weights_sha256") == config.weights_sha256:
             _keep(output / DISCRIMINATOR, folder)
-    print(f"{output}: {config.images_seen:,} images seen; {kept}")
+        if (output / UPSCALER).is_file():  # it fits any generator of such pictures
+            add_upscaler(folder, output / UPSCALER)
+            write_section(folder, section_of(output))
+            kept += "; its upscaler is kept"
+    print(f"{output}: {config.images_seen:,} images seen; {kept}; {told}")
     ships = ", as one that ships is" if (ZOO / name).is_dir() else ""
     print(f"its name in URLs is {name}{ships}; --name gives it another")
     return 0
@@ -184,7 +222,7 @@ def _previous(options: argparse.Namespace) -> dict[str, str]:
 
 
 @contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
+def replaced(output: Path) -> Iterator[Path]:
     """Yields a folder to write into, which takes the place of `output` when the block ends well;
     what does not belong to a model folder, and a model card that was another, are kept.
 
@@ -222,14 +260,6 @@ def _keep(entry: Path, folder: Path) -> None:
 
 def _differ(one: Path, other: Path) -> bool:
     return one.read_bytes() != other.read_bytes()
-
-
-def _name(text: str) -> str:
-    if slug(text) != text:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no name; allowed: up to 64 of a-z, 0-9, - and _"
-        )
-    return text
 
 
 def _licence(text: str) -> str:

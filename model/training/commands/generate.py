@@ -2,16 +2,18 @@
 
     seeds -> this process's share -> sampler -> PNG files, the same bytes that a service sends
                                              -> manifest.json: which file is which seed
+                                             -> or shards of pixels, for as many as one likes
     names -> a folder for a static host, see site.py
 
-A folder is filled by as many processes as torchrun starts; the same command again continues it.
+A folder is filled by as many processes as torchrun starts, and shards are made by as many; the
+same command again continues either.
 """
 
 import argparse
 import itertools
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,12 +40,13 @@ from model.picture_request import (
     one_seed,
 )
 from model.recipes import MOST_SEEDS, RecipeError, Words, read_seeds, recipe_text
-from model.samplers.sampler import Sampler
 from model.training.commands import site
 from model.training.commands.arguments import (
     ALONE,
+    SHARD_SIZE,
+    SHARD_SIZE_HELP,
     Number,
-    Ranks,
+    ProcessRank,
     add_changes,
     add_generator,
     read_changes,
@@ -52,13 +55,17 @@ from model.training.commands.arguments import (
     read_ranks,
     read_sampler,
 )
+from model.training.datasets.shard_writer import Made, default_size, fill
+from model.training.datasets.shards import FORMAT, Index
 from model.training.run.progress import counting
+from model.upscaling.runtimes import UpscalingSampler
 
 MANIFEST = "manifest.json"
 LARGEST_SHEET = 2**28  # pixels
 OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".avif", ".npy", ".mp4", ".tar", ".gz")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip: the same order gives the same bytes
 LISTED_AT_ONCE = 4096
+MOST_SHARDED = 10**12  # pictures
 TASK, UNIT = "generating", "pictures"
 
 
@@ -82,7 +89,7 @@ class Order:
         """What decides about the pixels, and is the same for all of them."""
         config = self.file.config
         return {
-            "model": config.id,
+            "model": self.output.model(config),
             "weights_sha256": config.weights_sha256,
             "precision": self.precision,
             **self.changed,
@@ -92,11 +99,12 @@ class Order:
         """Returns the request for one seed's picture."""
         return PictureRequest(one_seed(seed), self.changes, self.output)
 
-    def generate(self, sampler: Sampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
+    def generate(self, sampler: UpscalingSampler, seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Generates the pictures (N, H, W, C) of some of the seeds."""
-        return self.output.finish(sampler(self.changes.rows(self.file, seeds)))
+        rows = self.changes.rows(self.file, seeds)
+        return self.output.finish(sampler(rows, self.output.upscale))
 
-    def files(self, sampler: Sampler, seeds: Sequence[int]) -> list[bytes]:
+    def files(self, sampler: UpscalingSampler, seeds: Sequence[int]) -> list[bytes]:
         """Generates the same as PNG files, each with its recipe."""
         recipes = [recipe_text(self.picture(seed).words(self.file.config)) for seed in seeds]
         return encode_pngs(self.generate(sampler, seeds), recipes)
@@ -109,6 +117,21 @@ class Order:
         else:
             source = Several([self.picture(seed) for seed in self.seeds], columns)
         return PictureRequest(source, self.changes, self.output)
+
+    def shards(self, size: int | None = None) -> Index:
+        """Returns what the set of all of them as shards is, with `size` pictures in each."""
+        config = self.file.config
+        side, channels = config.crop * self.output.scale, config.network.channels
+        return Index(
+            format=FORMAT,
+            name=config.name,
+            side=side,
+            channels=1 if channels == 1 else 3,
+            classes=config.classes,
+            source=len(self.seeds),
+            shard_size=size or default_size(side, channels),
+            made_by={**self.head, "first_seed": self.seeds[0]},
+        )
 
     def manifest(self) -> str:
         """Returns JSON: the generator, what is done to all pictures, each file's seed and class."""
@@ -138,7 +161,11 @@ def parts(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def write_folder(
-    order: Order, sampler: Sampler, folder: Path, batch: int = 64, ranks: Ranks = ALONE
+    order: Order,
+    sampler: UpscalingSampler,
+    folder: Path,
+    batch: int = 64,
+    ranks: ProcessRank = ALONE,
 ) -> int:
     """Writes those pictures of this process's share that are missing; returns how many that were.
 
@@ -158,7 +185,39 @@ def write_folder(
     return len(missing)
 
 
-def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> None:
+def write_shards(
+    order: Order,
+    sampler: UpscalingSampler,
+    folder: Path,
+    *,
+    size: int | None = None,
+    batch: int = 64,
+    numbers: Iterable[int] | None = None,
+) -> tuple[int, Index]:
+    """Writes those of the shards that are missing, all or those of some `numbers`: of consecutive
+    seeds, `size` in each; returns how many that were, and what the set is.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    index = order.shards(size)
+    config = order.file.config
+
+    def make(places: range) -> Made:
+        pixels = np.empty((len(places), index.side, index.side, index.channels), np.uint8)
+        labels = np.zeros(len(places), np.int64)
+        for start in range(0, len(places), batch):
+            some = places[start : start + batch]
+            rows = order.changes.rows(order.file, order.seeds[some.start : some.stop])
+            pixels[start : start + batch] = order.output.finish(sampler(rows, order.output.upscale))
+            if config.classes:
+                labels[start : start + batch] = rows[:, config.network.z_dim :].argmax(1)
+        return Made(pixels=pixels, labels=labels if config.classes else None)
+
+    return fill(folder, index, range(index.count) if numbers is None else numbers, make), index
+
+
+def write_zip(order: Order, sampler: UpscalingSampler, path: Path, batch: int = 64) -> None:
     """Writes a zip file of all pictures, in their order.
 
     Raises:
@@ -181,7 +240,7 @@ def write_zip(order: Order, sampler: Sampler, path: Path, batch: int = 64) -> No
 
 
 def write_sheet(
-    order: Order, sampler: Sampler, path: Path, columns: int | None = None, batch: int = 64
+    order: Order, sampler: UpscalingSampler, path: Path, columns: int | None = None, batch: int = 64
 ) -> None:
     """Writes one PNG of all pictures, row by row; by default as square as possible.
 
@@ -247,7 +306,7 @@ def add_command(commands: Any) -> None:
     which.add_argument(
         "--n",
         "--count",
-        type=Number(int, 1, MOST_SEEDS),
+        type=Number(int, 1, MOST_SHARDED),
         help="number of pictures, of consecutive seeds from --first-seed on; under torchrun say "
         "--count, as it has an option --n of its own",
     )
@@ -263,6 +322,14 @@ def add_command(commands: Any) -> None:
         help="first seed of --n (default: 0)",
     )
     parser.add_argument(
+        "--shards",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of shards to write instead: pixels, thousands of pictures in a file, of --n "
+        "seeds, up to all there are. Training reads them, as those of data --shards",
+    )
+    parser.add_argument("--shard-size", type=SHARD_SIZE, help=SHARD_SIZE_HELP)
+    parser.add_argument(
         "--output",
         type=Path,
         help="a folder, a .zip, or a .png for one sheet of all (default with --site: site)",
@@ -277,6 +344,10 @@ def add_command(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
+    if options.shards is not None:
+        return _generate_shards(options)
+    if options.shard_size is not None:
+        raise OutputError("--shard-size goes with --shards")
     if options.output is None and options.site is None:
         raise OutputError("say --output: a folder, a .zip, or a .png for one sheet")
     output, ranks, batch = options.output or Path("site"), read_ranks(), options.batch
@@ -304,7 +375,37 @@ def _generate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _generate_site(options: argparse.Namespace, output: Path, ranks: Ranks) -> int:
+def _generate_shards(options: argparse.Namespace) -> int:
+    if options.n is None or options.output is not None or options.columns is not None:
+        raise OutputError(
+            f"{options.shards}: --shards takes consecutive seeds, by --n and --first-seed, and "
+            "neither --output nor --columns"
+        )
+    ranks = read_ranks()
+    order = _order(options, _seeds(options))
+    sampler = read_sampler(order.file, options, ranks)
+    mine = range(ranks.rank, order.shards(options.shard_size).count, ranks.world)
+    with counting(TASK, len(mine), "shards", hidden=ranks.rank > 0) as count:
+        generated, index = write_shards(
+            order,
+            sampler,
+            options.shards,
+            size=options.shard_size,
+            batch=options.batch,
+            numbers=_counted(mine, count),
+        )
+    share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
+    print(f"{options.shards}: {generated:,} of {index.count:,} shards generated now{share}")
+    return 0
+
+
+def _counted(numbers: Iterable[int], count: Callable[[int], object]) -> Iterator[int]:
+    for number in numbers:
+        yield number
+        count(1)
+
+
+def _generate_site(options: argparse.Namespace, output: Path, ranks: ProcessRank) -> int:
     if output.suffix.lower() in (".png", ".zip") or ranks.world > 1:
         raise OutputError(f"{output}: --site takes a folder, and one process")
     if options.first_seed is not None:
@@ -325,8 +426,8 @@ def _order(options: argparse.Namespace, seeds: Sequence[int]) -> Order:
         file=file,
         seeds=seeds,
         changes=read_changes(file, options),
-        output=read_output(options),
-        precision=options.precision,
+        output=read_output(file, options),
+        precision=file.config.served_in(options.precision),
     )
 
 
@@ -335,6 +436,10 @@ def _seeds(options: argparse.Namespace) -> Sequence[int]:
         if options.first_seed is not None:
             raise RecipeError("seeds: --first-seed goes with --n, not with --seeds")
         return read_seeds(options.seeds)
+    if options.n > MOST_SEEDS and options.shards is None:
+        raise RecipeError(
+            f"--n {options.n}: allowed: 1 to {MOST_SEEDS}, a file each; --shards takes more"
+        )
     first = options.first_seed or 0
     last = first + options.n - 1
     if last >= SEED_LIMIT:

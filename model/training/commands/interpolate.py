@@ -28,7 +28,6 @@ from model.picture_request import (
     PictureRequest,
 )
 from model.recipes import RecipeError, Words, read_seeds, recipe_text
-from model.samplers.sampler import Sampler
 from model.training.commands.arguments import (
     Number,
     add_changes,
@@ -39,6 +38,7 @@ from model.training.commands.arguments import (
     read_sampler,
 )
 from model.training.run.progress import counting
+from model.upscaling.runtimes import UpscalingSampler
 
 FORMATS = {".webp": "webp", ".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
 FRAMES_A_KEY = 20  # frames from each seed to the next, by default
@@ -75,14 +75,14 @@ class Interpolation:
         rows = np.stack([part.rows(self.file, self.changes) for part in parts], axis=1)
         return rows.reshape(-1, rows.shape[-1])
 
-    def generate(self, sampler: Sampler, batch: int = 64) -> NDArray[np.uint8]:
+    def generate(self, sampler: UpscalingSampler, batch: int = 64) -> NDArray[np.uint8]:
         """Generates all frames (frames, H, W, C)."""
         columns, lines = self.grid
         rows = self.rows()
         parts = []
         with counting("generating frames", len(rows), "pictures") as count:
             for start in range(0, len(rows), batch):
-                parts.append(sampler(rows[start : start + batch]))
+                parts.append(sampler(rows[start : start + batch], self.output.upscale))
                 count(len(parts[-1]))
         pixels = np.concatenate(parts)
         cells = pixels.reshape(len(self.path), columns * lines, *pixels.shape[1:])
@@ -90,7 +90,7 @@ class Interpolation:
 
 
 def write_interpolation(
-    interpolation: Interpolation, sampler: Sampler, output: pathlib.Path, batch: int = 64
+    interpolation: Interpolation, sampler: UpscalingSampler, output: pathlib.Path, batch: int = 64
 ) -> None:
     """Writes the animation in the format that the file's ending names.
 
@@ -189,7 +189,7 @@ def _interpolate(options: argparse.Namespace) -> int:
         ease=options.ease,
         fps=options.fps,
     )
-    changes, output = read_changes(file, options), read_output(options)
+    changes, output = read_changes(file, options), read_output(file, options)
     interpolation = Interpolation(file=file, path=path, grid=grid, changes=changes, output=output)
     write_interpolation(interpolation, read_sampler(file, options), options.output, options.batch)
     print(f"{options.output}: {frames} frames")

@@ -9,6 +9,7 @@ source, and the same source makes the same bytes.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import zipfile
@@ -17,8 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +29,17 @@ from tqdm import tqdm
 from model.devices import may_have_cuda
 from model.image_decoding import DEEP, GREY_MODES, Fit, Found, decode, square, what_was_done
 from model.images import tile
-from model.training.advice import Extent, dark, plan
-from model.training.commands.arguments import Number, add_fit, source
+from model.training.advice import Extent, blank, dark, plan, untrained
+from model.training.commands.arguments import (
+    ALONE,
+    SHARD_SIZE,
+    SHARD_SIZE_HELP,
+    Number,
+    ProcessRank,
+    add_fit,
+    read_ranks,
+    source,
+)
 from model.training.datasets.dataset import (
     Dataset,
     channels_of,
@@ -43,7 +51,6 @@ from model.training.datasets.downloads import data_path
 from model.training.datasets.file_listing import INDEX, DataError, printable
 from model.training.datasets.held_out import deal
 from model.training.datasets.image_folder import (
-    LAYERS,
     Broken,
     ImageFolder,
     allowed_broken,
@@ -53,7 +60,9 @@ from model.training.datasets.image_folder import (
     open_image_folder,
     write_broken,
 )
-from model.training.datasets.layers import Layers, Stack
+from model.training.datasets.layers import Layers, Stack, has_layers
+from model.training.datasets.shard_writer import Made, default_size, fill, read_index
+from model.training.datasets.shards import FORMAT, Index, check_shard, has_shards, read_shards
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage
@@ -71,6 +80,7 @@ class Form:
     channels: int
     fit: Fit
     bits: int = DEEP  # that count of 16-bit values
+    png: bool = True  # whether they are wanted as files too
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ class Material:
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_]  # (N,)
     channels: Callable[[], int]  # 1 where everything is grey
-    items: Callable[[Form | None], Items]
+    items: Callable[[Form | None, Iterable[int]], Items]  # at some places
     side: Callable[[], int]  # pixels: median of the smaller sides
     fixed: bool = False  # whether it comes in that side alone
     bits: Callable[[], tuple[int, str]] = lambda: (DEEP, "")  # see `find_bits`
@@ -113,10 +123,13 @@ def prepare(
     count: int = 2000,
     seed: int = 0,
     bits: int = 0,
+    shards: Path | None = None,
+    shard_size: int | None = None,
+    ranks: ProcessRank = ALONE,
 ) -> list[str]:
     """Describes a source, in lines, and what `train` will do with it; with an `output` makes the
     zip, and next to it the montage (.png), the description (.txt) and, if there are any, the names
-    of broken files (.broken.txt).
+    of broken files (.broken.txt). With `shards` makes this process's share of those.
 
     Channels: by default 1 where every picture is grey, else 3. `count` a class and `seed` choose
     among stacks of layers. `bits` of 16-bit values count, by default as many as the set uses.
@@ -124,9 +137,16 @@ def prepare(
     Raises:
         DataError: the source cannot be used, or the output cannot be written.
     """
+    if has_shards(source):
+        if output or shards:
+            raise DataError(f"{source}: is prepared already, in shards")
+        return check_shards(source)
     with _material(source, count, seed) as material:
         if not len(material.held_out):
             raise DataError(f"{source}: holds no pictures")
+        if shards is not None:
+            side = _checked_side(shards, source, side)
+            return _write_shards(shards, material, side, channels, fit, bits, shard_size, ranks)
         description = Description(material)
         if output is None:
             for place, item in _shown(material, None):
@@ -146,10 +166,14 @@ def prepare(
 
 
 def _checked(output: Path, source: Path, side: int | None) -> int:
-    if side is None:
-        raise DataError(f"{output}: say --side, the pixels per side of its pictures")
     if output.suffix != ".zip":
         raise DataError(f"{output}: a name that ends in .zip is wanted")
+    return _checked_side(output, source, side)
+
+
+def _checked_side(output: Path, source: Path, side: int | None) -> int:
+    if side is None:
+        raise DataError(f"{output}: say --side, the pixels per side of its pictures")
     if output.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{output}: is the source, or lies in it; write it elsewhere")
     return side
@@ -158,7 +182,9 @@ def _checked(output: Path, source: Path, side: int | None) -> int:
 def _shown(material: Material, form: Form | None) -> Iterable[tuple[int, Item | Broken]]:
     """Returns the pictures, with a progress bar on a terminal."""
     total = len(material.held_out)
-    return tqdm(material.items(form), total=total, unit="img", disable=None, leave=False)
+    return tqdm(
+        material.items(form, range(total)), total=total, unit="img", disable=None, leave=False
+    )
 
 
 # --- what a set holds ---
@@ -172,6 +198,7 @@ class Description:
         self.found: Counter[Found] = Counter()
         self.broken: list[Broken] = []
         self._labels: Counter[int] = Counter()
+        self._trained: Counter[int] = Counter()
         self._held_out = 0
         self._digests: set[bytes] = set()
         self._values = 255, 0
@@ -187,7 +214,9 @@ class Description:
         self._values = min(lowest, item.values[0]), max(highest, item.values[1])
         self._held_out += int(self._material.held_out[place])
         if self._material.labels is not None:
-            self._labels[int(self._material.labels[place])] += 1
+            label = int(self._material.labels[place])
+            self._labels[label] += 1
+            self._trained[label] += int(not self._material.held_out[place])
 
     def lines(self, bits: int = 0) -> list[str]:
         """Returns the description, for people; with `bits` of 16-bit values if they are asked for,
@@ -203,9 +232,11 @@ class Description:
             lines += self._range(bits)
         turned = sum(count for found, count in self.found.items() if found.turned)
         transparent = sum(count for found, count in self.found.items() if found.transparent)
+        frames = sum(count for found, count in self.found.items() if found.frames)
         facts = {
             "turned by their EXIF": turned,
             "transparent": transparent,
+            "of several frames, of which the first is taken": frames,
             "copies of another": total - len(self._digests),
         }
         lines += [f"{name}: {count:,}" for name, count in facts.items() if count]
@@ -222,6 +253,8 @@ class Description:
                 f"  {printable(name)}: {self._labels[label]:,}"
                 for label, name in enumerate(self._material.classes)
             ]
+            counts = [self._trained[label] for label in range(len(self._material.classes))]
+            lines += untrained(self._material.classes, counts)
         return lines
 
     def plan(self, output: Path | None = None, form: Form | None = None) -> list[str]:
@@ -230,8 +263,11 @@ class Description:
         total = self.found.total()
         if total == 0 or len(self.broken) > allowed_broken(len(material.held_out)):
             return []
-        if output is None and _has_layers(material.path):
-            return ["training takes no layers: --output makes pictures of them"]
+        if output is None and has_layers(material.path):
+            return [
+                "training takes layers with --preset upscale-4x alone: --output makes pictures of "
+                "them, for a generator"
+            ]
         grey = all(found.mode in GREY_MODES for found in self.found)
         extent = Extent(
             path=output or material.path,
@@ -247,7 +283,8 @@ class Description:
     def _range(self, bits: int) -> list[str]:
         """Says which values there are, of 16 bits and of the 8 that are kept of them."""
         if not any(found.deep for found in self.found):
-            return ["values: {} to {}".format(*self._values), *dark(self._values[1])]
+            warned = blank(*self._values) or dark(self._values[1])
+            return ["values: {} to {}".format(*self._values), *warned]
         note = (
             f"16-bit values are read as {bits} bits, as asked" if bits else self._material.bits()[1]
         )
@@ -282,30 +319,20 @@ def _material(source: Path, count: int, seed: int) -> Iterator[Material]:
         test = read_official(source, "test")
         assert test is not None
         yield _of_official(source, train, test)
-    elif _has_layers(source):
+    elif has_layers(source):
         yield _of_layers(source, count, seed)
     else:
         with open_image_folder(source) as image_folder:
             yield _of_image_folder(image_folder)
 
 
-def _has_layers(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return LAYERS in archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False  # it is no folder of images either; `open_image_folder` says why
-
-
 def _of_image_folder(image_folder: ImageFolder) -> Material:
-    def items(form: Form | None) -> Items:
+    def items(form: Form | None, places: Iterable[int]) -> Items:
         def item(content: bytes) -> Item:
             image, found = decode(content, bits=form.bits if form else DEEP)
             return _item(lambda: image, found, content, form)
 
-        return image_folder.each(image_folder.places("all"), item)
+        return image_folder.each(places, item)
 
     return Material(
         path=image_folder.path,
@@ -321,8 +348,10 @@ def _of_image_folder(image_folder: ImageFolder) -> Material:
 
 
 def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
-    def items(form: Form | None) -> Items:
-        for place, pixels in enumerate(chain(train.images, test.images)):
+    def items(form: Form | None, places: Iterable[int]) -> Items:
+        for place in places:
+            part, row = (train, place) if place < len(train) else (test, place - len(train))
+            pixels = part.images[row]
             height, width, channels = pixels.shape
             found = Found(width, height, "L" if channels == 1 else "RGB")
             image = partial(Image.fromarray, pixels.squeeze())
@@ -352,8 +381,9 @@ def _of_layers(path: Path, count: int, seed: int) -> Material:
         stacks += some
         labels += [classes.index(name)] * len(some)
 
-    def items(form: Form | None) -> Items:
-        for place, stack in enumerate(stacks):
+    def items(form: Form | None, places: Iterable[int]) -> Items:
+        for place in places:
+            stack = stacks[place]
             found = Found(*layers.size(stack), "RGBA")
             draw = partial(layers.picture, stack)
             yield place, _item(draw, found, "\n".join(stack).encode(), form)
@@ -373,12 +403,13 @@ def _of_layers(path: Path, count: int, seed: int) -> Material:
 def _item(
     image: Callable[[], Image.Image], found: Found, content: bytes, form: Form | None
 ) -> Item:
-    digest = blake2b(content, digest_size=16).digest()
+    digest = hashlib.blake2b(content, digest_size=16).digest()
     if form is None:
         return Item(found, digest, _values(image()), None, b"")
     pixels = square(image(), form.side, form.channels, form.fit)
     stream = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(stream, "PNG")
+    if form.png:
+        Image.fromarray(pixels.squeeze()).save(stream, "PNG")
     return Item(found, digest, (int(pixels.min()), int(pixels.max())), pixels, stream.getvalue())
 
 
@@ -476,6 +507,106 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return square(Image.fromarray(pixels.squeeze()), THUMBNAIL, channels, "crop")
 
 
+def _write_shards(
+    folder: Path,
+    material: Material,
+    side: int,
+    channels: int | None,
+    fit: Fit,
+    bits: int,
+    size: int | None,
+    ranks: ProcessRank,
+) -> list[str]:
+    """Makes this process's share of the shards; says what was done."""
+    known = read_index(folder)  # channels and bits are not looked for again in all files
+    made_by = known.made_by if known else {}
+    form = Form(
+        side=side,
+        channels=channels or (known.channels if known else material.channels()),
+        fit=fit,
+        bits=bits or made_by.get("bits") or material.bits()[0],
+        png=False,
+    )
+    labels, found = material.labels, Counter[Found]()
+    sorted_in = hashlib.sha256(material.held_out.tobytes())
+    if labels is not None:
+        sorted_in.update(labels.tobytes())
+    index = Index(
+        format=FORMAT,
+        name=material.path.stem,
+        side=form.side,
+        channels=1 if form.channels == 1 else 3,
+        classes=material.classes,
+        source=len(material.held_out),
+        shard_size=size or default_size(form.side, form.channels),
+        made_by={"fit": form.fit, "bits": form.bits, "sorted_in": sorted_in.hexdigest()},
+        notes=material.remarks,
+    )
+
+    def make(places: range) -> Made:
+        pixels = np.empty((len(places), form.side, form.side, form.channels), np.uint8)
+        kept: list[int] = []
+        broken: list[Broken] = []
+        for place, item in material.items(form, places):
+            if isinstance(item, Broken):
+                broken.append(item)
+                continue
+            assert item.pixels is not None
+            pixels[len(kept)] = item.pixels
+            found[item.found] += 1
+            kept.append(place)
+        return Made(
+            pixels=pixels[: len(kept)],
+            labels=None if labels is None else labels[kept],
+            held_out=material.held_out[kept],
+            broken=tuple(broken),
+        )
+
+    numbers = range(ranks.rank, index.count, ranks.world)
+    shown = tqdm(numbers, unit="shard", disable=None if ranks.rank == 0 else True, leave=False)
+    count, done = fill(folder, index, shown, make), what_was_done(found, form.side, form.fit)
+    share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
+    lines = [f"{folder}: {count:,} of {index.count:,} shards made now{share}"]
+    lines += [done] if done else []
+    known = read_index(folder)
+    return lines + (describe_shards(folder, known) if known and known.shards else [])
+
+
+def describe_shards(path: Path, index: Index) -> list[str]:
+    """Describes a set of shards."""
+    train, test = (len(read_shards(path, part, index).images) for part in ("train", "test"))
+    kind = "grey" if index.channels == 1 else "RGB"
+    lines = [
+        f"{path}: {train + test:,} pictures, {train:,} to train with and {test:,} held out",
+        f"{index.side}x{index.side} {kind}, in {len(index.shards):,} shards; classes: "
+        f"{len(index.classes) or 'none'}",
+        *index.notes,
+        *broken_notes([one for shard in index.shards for one in shard.broken]),
+    ]
+    extent = Extent(
+        path=path,
+        side=index.side,
+        fixed=True,
+        channels=index.channels,
+        train=train,
+        held_out=test,
+        classes=index.classes,
+    )
+    return [*lines, *plan(extent, may_have_cuda())]
+
+
+def check_shards(path: Path) -> list[str]:
+    """Describes a set of shards, and reads all of it to hold it against its hashes.
+
+    Raises:
+        DataError: a shard is not what it was.
+    """
+    index = read_shards(path, "all").index
+    for number, shard in enumerate(tqdm(index.shards, unit="shard", disable=None, leave=False)):
+        check_shard(path, number, shard)
+    return [*describe_shards(path, index), "every shard has its SHA-256"]
+
+
 # --- the command ---
 
 
@@ -490,10 +621,21 @@ def add_command(commands: Any) -> None:
     data.add_argument(
         "source", type=source, help="a folder, a zip, an official set, or a zip of layers"
     )
-    data.add_argument(
+    which = data.add_mutually_exclusive_group()
+    which.add_argument(
         "--output", type=Path, help="zip file to write, with a list of what was found"
     )
-    data.add_argument("--side", type=Number(int, 8, 1024), help="pixels per side in --output")
+    which.add_argument(
+        "--shards",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to write instead, for sets that do not fit into memory: training reads them "
+        "where they lie. Under torchrun by several processes; the same command again goes on",
+    )
+    data.add_argument("--shard-size", type=SHARD_SIZE, help=SHARD_SIZE_HELP)
+    data.add_argument(
+        "--side", type=Number(int, 8, 1024), help="pixels per side of what is written"
+    )
     data.add_argument(
         "--channels",
         type=int,
@@ -516,6 +658,8 @@ def add_command(commands: Any) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    if options.shard_size and not options.shards:
+        raise DataError("--shard-size goes with --shards")
     lines = prepare(
         data_path(options.source, options.base_url),
         options.output,
@@ -525,6 +669,9 @@ def _prepare(options: argparse.Namespace) -> int:
         count=options.count,
         seed=options.seed,
         bits=options.bits,
+        shards=options.shards,
+        shard_size=options.shard_size,
+        ranks=read_ranks() if options.shards else ALONE,
     )
     print("\n".join(lines))
     return 0

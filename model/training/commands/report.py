@@ -6,20 +6,15 @@ The page runs no script and loads nothing from elsewhere.
 """
 
 import argparse
-import base64
 import html
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from model.files import write_whole
 from model.generator_file import CONFIG, GeneratorConfig, read_generator_file
 from model.image_decoding import Fit
 from model.images import tile
@@ -27,6 +22,7 @@ from model.latent_space.paths import default_mode, interpolate_rows
 from model.metrics import nearest
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import Sampler, load_sampler
+from model.training.classification.export import is_classifier_run, report_classifier_run
 from model.training.commands.arguments import Number, source
 from model.training.commands.evaluate import (
     add_measuring,
@@ -47,37 +43,30 @@ from model.training.evaluation.measure import (
     reference,
 )
 from model.training.run.measurements import Measured, keep, recall
-from model.training.run.plots import LOSSES_PLOT, METRICS_PLOT, draw_plots
+from model.training.run.page import (
+    image_element,
+    options_of,
+    page_head,
+    plots_of,
+    warnings_of,
+    write_page,
+)
+from model.training.run.plots import draw_plots
 from model.training.run.progress import Say, silent, to_stderr
 from model.training.run.run_folder import RunError, outdir_of, read_options
-from model.training.run.run_log import WARNINGS, read_rows
+from model.training.upscaling.export import is_upscaler_run
+from model.training.upscaling.pictures import open_pictures
+from model.training.upscaling.quality import generated_pictures
+from model.training.upscaling.report import SHOWN, report_upscaler
 
-REPORT = "report.html"
 COLUMNS, ROWS = 12, 8  # in a sheet; with classes a row is a class
 MOST_CLASSES = 20  # shown
 STRIPS = 4  # interpolations, of COLUMNS frames each
 PAIRS = 16
 SEARCHED = 1000  # samples that are searched for those nearest to a training picture
-SHOWN_SIDE = 64  # pixels on the page, at least; small pictures are shown larger
 PAIR_SIDE = 40  # the same of a picture in a pair; eight pairs have room side by side
 
 Pixels = NDArray[np.uint8]
-
-STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-img { image-rendering: pixelated; max-width: 100%; vertical-align: middle; }
-img.plot { image-rendering: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #8884; }
-td { vertical-align: top; overflow-wrap: anywhere; } td.number { text-align: right; }
-pre { overflow-x: auto; background: #8881; padding: .6rem; }
-figure { display: inline-block; margin: 0 .4rem .5rem 0; text-align: center; }
-figcaption, small, .name { font-size: .8rem; opacity: .75; }
-.row { display: flex; align-items: center; gap: .6rem; }
-.row .name { width: 6rem; overflow-wrap: anywhere; }
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +82,6 @@ class Subject:
     real_metrics: Metrics  # the same of training pictures in its place
     network: FeatureNetwork | None  # None: no nearest neighbours
     train_features: NDArray[np.float32] | None
-
-
-def finish(run_dir: Path, real: Reference | None, train: Dataset, count: int, device: str) -> None:
-    """Writes the page at the end of a run, if there is none or it is older than the last generator.
-    Errors are only reported: the run has done its work.
-    """
-    page, generator = run_dir / REPORT, run_dir / "last" / CONFIG
-    if page.exists() and page.stat().st_mtime >= generator.stat().st_mtime:
-        return
-    say = partial(print, flush=True)
-    say(f"writing {page}: nearest training pictures, metrics and samples")
-    try:
-        say(f"report: {report_run(run_dir, real, train, count, device, say)}")
-    except Exception as error:
-        print(f"warning: no report ({type(error).__name__}: {error})", flush=True)
 
 
 def best_or_last(run_dir: Path) -> Path:
@@ -177,50 +151,26 @@ def report_run(
 def write_report(run_dir: Path, subject: Subject) -> Path:
     """Writes report.html into the run's folder, whole or not at all; returns its path."""
     parts = [
-        _head(subject),
-        _warnings(run_dir),
+        page_head(subject.title, _about(subject.config)),
+        warnings_of(run_dir),
         _samples(subject),
         _real(subject),
         _interpolations(subject),
         _neighbours(subject),
-        _plots(run_dir),
+        plots_of(run_dir),
         _metrics(subject),
-        _options(subject),
+        options_of(subject.record, subject.config.weights_sha256),
     ]
-    path = run_dir / REPORT
-    write_whole(path, "\n".join([*parts, "</body></html>", ""]).encode())
-    return path
+    return write_page(run_dir, parts)
 
 
-def _head(subject: Subject) -> str:
-    config = subject.config
-    title = html.escape(subject.title)
+def _about(config: GeneratorConfig) -> str:
     colour = "grey" if config.network.channels == 1 else "RGB"
-    facts = (
+    return (
         f"{config.crop}x{config.crop} {colour} pictures by preset {config.preset} after "
         f"{config.images_seen:,} images seen ({config.images_seen / config.data.images:.1f} "
         f"epochs), trained on {config.data.name}, {config.data.images:,} pictures"
     )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title><style>{STYLE}</style></head><body>
-<h1>{title}</h1>
-<p>{html.escape(facts)}.</p>"""
-
-
-def _warnings(run_dir: Path) -> str:
-    """Returns a list with each kind of warning once, as it was given last."""
-    rows = read_rows(run_dir / WARNINGS)
-    if not rows:
-        return ""
-    items = "".join(
-        f"<li>After {row['images_seen']:,} images: {html.escape(row['text'])}.</li>"
-        for row in {row["kind"]: row for row in rows}.values()
-    )
-    return f"<h2>Warnings</h2>\n<ul>{items}</ul>"
 
 
 def _samples(subject: Subject) -> str:
@@ -276,7 +226,7 @@ def _neighbours(subject: Subject) -> str:
         found = []
         for seed in seeds:
             pair = np.concatenate([pixels[seed], subject.train.images[index[seed]]], axis=1)
-            image = _image(pair, subject.config.crop, PAIR_SIDE)
+            image = image_element(pair, subject.config.crop, PAIR_SIDE)
             found.append(_figure(image, f"seed {seed}: {distances[seed] / median:.2f}"))
         return "".join(found)
 
@@ -288,17 +238,6 @@ samples.</p>
 {pairs(range(PAIRS))}
 <h3>The nearest of {SEARCHED:,} samples: if any is a copy, it is here</h3>
 {pairs(np.argsort(distances)[:PAIRS].tolist())}"""
-
-
-def _plots(run_dir: Path) -> str:
-    found = [run_dir / name for name in (LOSSES_PLOT, METRICS_PLOT) if (run_dir / name).exists()]
-    if not found:
-        return ""
-    images = [
-        f'<img class="plot" alt="{path.stem}" src="{_data_uri(path.read_bytes())}">'
-        for path in found
-    ]
-    return "<h2>Curves</h2>\n" + "\n".join(images)
 
 
 def _metrics(subject: Subject) -> str:
@@ -319,24 +258,6 @@ KID as they are published. Beside them: what training pictures score in the samp
 {"".join(rows)}</table>"""
 
 
-def _options(subject: Subject) -> str:
-    record = subject.record
-    flat = {
-        **record.get("config", {}),
-        **record.get("schedule", {}),
-        **{f"data {name}": value for name, value in record.get("data", {}).items()},
-        **{name: record[name] for name in ("device", "torch") if name in record},
-    }
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(value))}</td></tr>"
-        for name, value in flat.items()
-    )
-    weights = subject.config.weights_sha256
-    return f"""<h2>How it was made</h2>
-<pre>{html.escape(str(record.get("command", "")))}</pre>
-<table>{rows}<tr><td>SHA-256 of the weights</td><td>{weights}</td></tr></table>"""
-
-
 def _shown(count: int) -> list[int]:
     """Returns all classes, or evenly chosen ones."""
     return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_CLASSES))]
@@ -350,37 +271,21 @@ def _named(rows: Sequence[tuple[str, Pixels]]) -> str:
 
 
 def _sheet(pixels: Pixels) -> str:
-    return _image(tile(pixels, min(COLUMNS, len(pixels))), pixels.shape[1]) if len(pixels) else ""
+    return (
+        image_element(tile(pixels, min(COLUMNS, len(pixels))), pixels.shape[1])
+        if len(pixels)
+        else ""
+    )
 
 
 def _figure(image: str, caption: str) -> str:
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _image(pixels: Pixels, side: int, shown: int = SHOWN_SIDE) -> str:
-    """Returns an element with a picture (H, W, C), in which pictures of `side` are shown at least
-    `shown` pixels large.
-    """
-    stream = io.BytesIO()
-    Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
-    width = pixels.shape[1] * max(1, -(-shown // side))
-    return f'<img alt="" width="{width}" src="{_data_uri(stream.getvalue())}">'
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
 def _value(value: float | int | list[int] | None) -> str:
     if value is None:
         return ""
     return " ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 # --- the command ---
@@ -406,7 +311,23 @@ def add_command(commands: Any) -> None:
     page.set_defaults(command=_report)
 
 
+def of_upscaler(options: argparse.Namespace) -> Path:
+    """Writes the page on a run of an upscaler; returns its path."""
+    record = read_options(options.run)
+    config = record["config"]
+    path = data_path(options.data or record["data"]["path"], options.base_url)
+    pictures = open_pictures(path, fit=config["fit"], bits=config["bits"])
+    generated = generated_pictures(record.get("generator"), options.device, SHOWN)
+    return report_upscaler(options.run, pictures.held_out(SHOWN), generated)
+
+
 def _report(options: argparse.Namespace) -> int:
+    if is_upscaler_run(options.run):
+        print(of_upscaler(options))
+        return 0
+    if is_classifier_run(options.run):
+        print(report_classifier_run(options))
+        return 0
     file = read_generator_file(best_or_last(options.run))
     record = read_options(options.run)
     path = data_path(options.data or record["data"]["path"], options.base_url)

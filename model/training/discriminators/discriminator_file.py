@@ -7,19 +7,16 @@ The tensors of the discriminator (`discriminator.*`) and, where there was one, o
 discriminator's heads (`heads.*`), float16; in the header, as JSON, which generator they belong to.
 """
 
-import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from model.files import write_whole
+from model.files import parse_tensors, write_whole
 from model.generator_file import (
     DISCRIMINATOR,
     MAX_WEIGHT_BYTES,
@@ -108,18 +105,7 @@ def read_discriminator(folder: Path, generator: GeneratorConfig) -> Discriminato
     if not path.exists():
         return None
     content = read_bytes(path, MAX_WEIGHT_BYTES)
-    try:
-        tensors = load(content)
-        (size,) = struct.unpack("<Q", content[:8])
-        text = json.loads(content[8 : 8 + size])["__metadata__"][HEADER]
-        header = Header.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the header"
-        raise GeneratorFileError(f"{path}: {where}: {first['msg']}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
-        reason = str(error).partition("\n")[0]
-        raise GeneratorFileError(f"{path}: damaged or no discriminator ({reason})") from None
+    tensors, header = parse_tensors(path, content, load, HEADER, Header)
     if header.generator_sha256 != generator.weights_sha256 or header.network != generator.network:
         raise GeneratorFileError(
             f"{path}: of another generator, {header.generator_sha256[:12]}..., not of "

@@ -9,12 +9,14 @@ hides casts of colour and collapse; and logits of places as projections on the c
 """
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.training.discriminators.frozen_features import CHANNELS, FrozenFeatures
+from model.training.losses import relativistic_loss, zero_centred_penalty
 
 SIDE = 64  # pixels per side at which smaller pictures are looked at
 LARGEST_SIDE = 128  # and larger ones
@@ -127,6 +129,100 @@ class Heads(nn.Module):
     def forward(self, maps: list[Tensor], classes: Tensor) -> list[Tensor]:
         """Computes the logits (N,) of each head."""
         return [head(found, classes) for head, found in zip(self.heads, maps, strict=True)]
+
+
+class HeadsConfig(Protocol):
+    """What a run's configuration says of them."""
+
+    @property
+    def heads_learning_rate(self) -> float:
+        """Rate of their Adam."""
+
+    @property
+    def heads_gamma(self) -> float:
+        """Weight of R1 and R2 at the maps."""
+
+    @property
+    def heads_penalty_interval(self) -> int:
+        """Steps from one penalty to the next."""
+
+    @property
+    def heads_betas(self) -> tuple[float, float]:
+        """Betas of their Adam."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether maps and convolutions are bfloat16."""
+
+    @property
+    def channels_last(self) -> bool:
+        """The memory order of pictures and kernels."""
+
+
+Seen = tuple[list[Tensor], list[Tensor]]  # maps of generated images, logits of real ones
+
+
+class Projected:
+    """The projected discriminator of images of `resolution`: a projection that never learns, heads
+    that do, and their optimiser.
+
+    Raises:
+        FrozenError: the frozen features are not installed.
+    """
+
+    def __init__(
+        self, config: HeadsConfig, resolution: int, classes: int, device: torch.device
+    ) -> None:
+        self._config = config
+        self.projection = Projection(resolution).to(device)
+        self.heads = Heads(resolution, classes).to(device)
+        if config.channels_last:
+            for network in (self.projection, self.heads):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.projection.to(torch.bfloat16 if config.bf16 else torch.float32)
+        self.optimizer = torch.optim.Adam(
+            self.heads.parameters(), config.heads_learning_rate, config.heads_betas, fused=True
+        )
+
+    def learn(
+        self, real: Tensor, generated: Tensor, classes: Tensor, step: int, stats: dict[str, Tensor]
+    ) -> Seen:
+        """Runs one update of the heads on images (N, C, H, W), real and generated in pairs; adds
+        its losses to `stats`. Returns what the generator's loss needs.
+        """
+        with torch.no_grad():
+            real_maps = self.projection(real)
+        fake_maps = self.projection(generated)
+        maps = [
+            torch.cat([one, other.detach()])
+            for one, other in zip(real_maps, fake_maps, strict=True)
+        ]
+        penalised = step % self._config.heads_penalty_interval == 0
+        self.heads.requires_grad_(True)
+        if penalised:
+            maps = [found.float().requires_grad_() for found in maps]
+        bf16 = self._config.bf16 and not penalised
+        with torch.autocast(real.device.type, torch.bfloat16, enabled=bf16):
+            logits = self.heads(maps, torch.cat([classes, classes]))
+        halves = [found.chunk(2) for found in logits]
+        loss = torch.stack([relativistic_loss(one, other) for one, other in halves]).sum()
+        stats["loss_h"] = loss.detach()
+        if penalised:
+            penalty = 2.0 * zero_centred_penalty(torch.stack(logits).sum(0), maps)
+            loss = loss + self._config.heads_gamma * self._config.heads_penalty_interval * penalty
+            stats["penalty_h"] = penalty.detach()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return fake_maps, [one.detach() for one, _ in halves]
+
+    def generator_loss(self, seen: Seen, classes: Tensor) -> Tensor:
+        """Returns the sum of the heads' losses for generated images, by heads as they are now."""
+        maps, real_logits = seen
+        self.heads.requires_grad_(False)
+        with torch.autocast(maps[0].device.type, torch.bfloat16, enabled=self._config.bf16):
+            again = self.heads(maps, classes)
+        return torch.stack(list(map(relativistic_loss, again, real_logits))).sum()
 
 
 def _mixing(into: int, out: int) -> nn.Conv2d:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.classification.classifiers import shipped_classifiers
+from model.generator_file import CONFIG
 from model.metrics import Features
 from model.training.datasets.dataset import Dataset, Split
 from model.training.evaluation.features import (
-    CONFIG,
     Extractor,
+    extractor_of,
     load_extractor,
     sensible_epochs,
     train_extractor,
@@ -25,7 +27,6 @@ from model.training.run.progress import Say, silent
 
 WITHOUT = "--features none does without"
 TRAIN_IMAGES = 60_000  # training pictures that are searched for the nearest
-SHIPPED_CLASSIFIERS = Path(__file__).parent.parent / "classifiers"
 
 KINDS = AUTO, NONE, CLASSIFIER, SELFSUP, INCEPTION = (
     "auto",
@@ -50,8 +51,9 @@ def find_network(
     `instead` is told where one is trained: how to do without.
 
     Raises:
-        ExtractorError: it cannot be read or is not on this machine, or it is the classifier of
-        pictures without labels.
+        GeneratorFileError: its folder cannot be read.
+        ExtractorError: it is not on this machine, or it is the classifier of pictures without
+        labels.
     """
     if asked == NONE:
         return None
@@ -61,10 +63,12 @@ def find_network(
         return load_extractor(Path(asked), device)
     labelled = train.labels is not None and len(train.classes) > 1
     classifies = asked == CLASSIFIER or (asked == AUTO and labelled)
-    shipped = _shipped(train, device) if classifies else None
+    shipped = shipped_classifiers([train.fingerprint]) if classifies else []
     folder = outdir / "classifiers" / (train.fingerprint[:12] + ("" if classifies else "-selfsup"))
-    if shipped or (folder / CONFIG).exists():  # not there: killed while it was written
-        return shipped or load_extractor(folder, device)
+    if shipped:
+        return extractor_of(shipped[0], device)
+    if (folder / CONFIG).exists():  # not there: killed while it was written
+        return load_extractor(folder, device)
     say(f"training the feature network that measures quality, once, kept in {folder}; {instead}")
     start = time.monotonic()
     learn = train_extractor if classifies else train_selfsup
@@ -73,15 +77,6 @@ def find_network(
     network.save(folder)
     say(f"trained in {time.monotonic() - start:.0f} s")
     return network
-
-
-def _shipped(train: Dataset, device: torch.device) -> Extractor | None:
-    """Loads the classifier of exactly these pictures that comes with the project, if any."""
-    for folder in sorted(SHIPPED_CLASSIFIERS.glob("*/")):
-        extractor = load_extractor(folder, device)
-        if extractor.config.data_sha256 == train.fingerprint:
-            return extractor
-    return None
 
 
 def thinned(train: Dataset) -> Dataset:

@@ -8,36 +8,38 @@ network: a distance in its features compares generators on one data set, and is 
 """
 
 import hashlib
-import itertools
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from model.classification.classifier_file import (
+    ClassifierFile,
+    Tensors,
+    content_of,
+    read_classifier,
+    write_classifier,
+)
+from model.classification.config import ClassifierConfig
+from model.classification.layouts import FEATURES
+from model.classification.onnx_classifier import OnnxClassifier
+from model.classification.pytorch import Classifier, classifier_weights, load_classifier
 from model.images import HALF_RANGE
 from model.mistakes import Mistake
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.self_supervised import DAMAGES, clusters, damage
-from model.training.run.checkpoint import write_atomically
 from model.training.run.progress import Progress, Say, duration
 
-CONFIG = "config.json"
-FEATURES = 128
 BATCH = 128
 SHIFT = 2  # pixels; pictures move by up to so much while the network learns
-FOLDED_SIDE = 32  # pixels; larger pictures are folded to no more, their pixels into channels
 WEIGHTS = {"classes": 1.0, "clusters": 0.5, "damage": 0.3}  # weights of the losses
 SHOWN_PICTURES = 60_000  # seen by a network that learns, if a few passes do not need more
 MOST_PASSES = 60
@@ -47,94 +49,15 @@ LEARNING_RATE = 2e-3
 KNOWN = 0.995  # share of the training pictures, shifted and damaged, that it names right
 SATURATED = 3  # epochs in a row after which nothing is left to learn
 
-Layout = Literal["dense", "folded"]
-
 
 class ExtractorError(Mistake):
     """A classifier file cannot be used; the message says which and why."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExtractorConfig:
-    """Shape and origin of a feature network; travels in its config.json."""
-
-    side: int  # pixels per side
-    channels: int
-    classes: tuple[str, ...]  # none: it was trained without
-    data: str
-    data_sha256: str
-    epochs: int
-    seed: int
-    # share of the test pictures whose class it names; without classes, whose damage
-    test_accuracy: float = 0.0
-    layout: Layout = "dense"  # the first one, of files that do not say
-    parts: dict[str, int] = field(default_factory=dict)  # layers that it tells apart, by slot
-    part_accuracy: dict[str, float] = field(default_factory=dict)  # share of each that it names
-
-    @property
-    def kind(self) -> str:
-        """What a metric's name calls it."""
-        if self.parts:
-            return "parts"
-        return "classifier" if self.classes else "selfsup"
-
-
-class Classifier(nn.Module):
-    """Three 3x3 convolutions with batch norm and poolings, 128 features, one logit a class.
-
-    The dense layout pools twice; of 28x28 pictures it takes 6 M multiply-adds. The folded one pools
-    three times and has more channels, after pixels of large pictures have been folded into
-    channels: of 64x64 RGB pictures it takes 13 M.
-    """
-
-    def __init__(self, config: ExtractorConfig) -> None:
-        super().__init__()
-        folded = config.layout == "folded"
-        self.config = config
-        self._fold = -(-config.side // FOLDED_SIDE) if folded else 0  # 0: not at all
-        self._poolings = 3 if folded else 2
-        fold = max(1, self._fold)
-        widths = (config.channels * fold**2, 32, 64, 128 if folded else 64)
-        side = -(-config.side // fold) >> self._poolings
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
-        self.features = nn.Linear(widths[-1] * side**2, FEATURES)
-        self.logits = nn.Linear(FEATURES, len(config.classes)) if config.classes else None
-        layers = sum(config.parts.values())
-        self.parts = nn.Linear(FEATURES, layers) if layers else None  # slot after slot
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Computes features (N, 128) of images (N, C, H, W) in [-1, 1]."""
-        x = self._folded(images) if self._fold else images
-        for level, (convolution, norm) in enumerate(
-            zip(self.convolutions, self.norms, strict=True)
-        ):
-            x = functional.relu(norm(convolution(x)))
-            x = functional.max_pool2d(x, 2) if level < self._poolings else x
-        features: Tensor = self.features(x.flatten(1))
-        # behind a ReLU most of the features of the folded layout die while it learns
-        return features if self._fold else functional.relu(features)
-
-    def _folded(self, images: Tensor) -> Tensor:
-        missing = -images.shape[2] % self._fold
-        x = functional.pad(images, (0, missing, 0, missing), mode="replicate")
-        x = functional.pixel_unshuffle(x, self._fold)
-        return x.contiguous(memory_format=torch.channels_last)  # quicker
-
-    def probabilities(self, features: Tensor) -> Tensor:
-        """Computes the probability of each class, (N, classes)."""
-        if self.logits is None:
-            return features[:, :0]
-        logits: Tensor = self.logits(features)
-        return logits.softmax(1)
-
-
 class Extractor:
     """A trained feature network, ready to look at pictures."""
 
-    def __init__(self, config: ExtractorConfig, network: Classifier, device: torch.device) -> None:
+    def __init__(self, config: ClassifierConfig, network: Classifier, device: torch.device) -> None:
         self.config = config
         self._network = network.to(device).eval()
         self._device = device
@@ -158,7 +81,7 @@ class Extractor:
 
     @cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(save(_tensors(self._network))).hexdigest()
+        return hashlib.sha256(content_of(_tensors(self._network))).hexdigest()
 
     def __call__(
         self, pixels: NDArray[np.uint8]
@@ -189,38 +112,27 @@ class Extractor:
         return float((probabilities.argmax(1) == dataset.labels).mean())
 
     def save(self, folder: Path) -> None:
-        """Writes model.safetensors, then config.json: where that exists, both are complete."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "model.safetensors", save(_tensors(self._network)))
-        fields = {"kind": self.config.kind, **asdict(self.config), "sha256": self._digest}
-        write_atomically(folder / CONFIG, (json.dumps(fields, indent=2) + "\n").encode())
+        """Writes the folder, config.json last: where that exists, all is complete.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        tensors = _tensors(self._network)
+        write_classifier(folder, self.config, tensors, load_classifier=OnnxClassifier)
 
 
 def load_extractor(folder: Path, device: torch.device) -> Extractor:
     """Reads what `Extractor.save` wrote.
 
     Raises:
-        ExtractorError: a file is missing, damaged or of another kind.
+        GeneratorFileError: a file is missing, damaged or of another kind.
     """
-    try:
-        fields = json.loads((folder / CONFIG).read_text())
-        content = (folder / "model.safetensors").read_bytes()
-        kind, sha256 = fields.pop("kind"), fields.pop("sha256")
-        fields["classes"] = tuple(fields["classes"])
-        config = ExtractorConfig(**fields)
-        if kind != config.kind:
-            raise ExtractorError(f"{folder}: not a {config.kind}")
-        if sha256 != hashlib.sha256(content).hexdigest():
-            raise ExtractorError(
-                f"{folder}: model.safetensors does not match the hash in config.json"
-            )
-        network = Classifier(config)
-        network.load_state_dict(load(content))
-    except FileNotFoundError as error:
-        raise ExtractorError(f"{folder}: {Path(error.filename).name} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ExtractorError(f"{folder}: not a readable classifier ({error})") from None
-    return Extractor(config, network, device)
+    return extractor_of(read_classifier(folder), device)
+
+
+def extractor_of(file: ClassifierFile, device: torch.device) -> Extractor:
+    """Makes the network of a checked file ready to look at pictures."""
+    return Extractor(file.config, load_classifier(file), device)
 
 
 def sensible_epochs(pictures: int, labelled: bool) -> int:
@@ -290,8 +202,8 @@ def train_selfsup(
 
 def _new_config(
     train: Dataset, classes: tuple[str, ...], epochs: int, seed: int
-) -> ExtractorConfig:
-    return ExtractorConfig(
+) -> ClassifierConfig:
+    return ClassifierConfig(
         side=train.images.shape[1],
         channels=train.images.shape[3],
         classes=classes,
@@ -308,7 +220,7 @@ class _Learner:
 
     def __init__(
         self,
-        config: ExtractorConfig,
+        config: ClassifierConfig,
         train: Dataset,
         groups: tuple[NDArray[np.int64], int],
         device: torch.device,
@@ -350,7 +262,7 @@ class _Learner:
 
 
 def _learn(
-    config: ExtractorConfig,
+    config: ClassifierConfig,
     train: Dataset,
     judge: Callable[[Classifier, nn.Linear], float] | None,
     word: str,
@@ -400,11 +312,11 @@ def _learn(
                 epochs = done + -(-done // 4)
                 say(f"{config.kind}: nothing left to learn, ending with epoch {epochs}")
                 schedule = CosineAnnealingLR(learner.optimizer, (epochs - done) * steps)
-    stated = replace(config, epochs=done, test_accuracy=accuracy)
+    stated = config.model_copy(update={"epochs": done, "test_accuracy": accuracy})
     return Extractor(stated, learner.network, device)
 
 
-def _seconds(config: ExtractorConfig, train: Dataset, device: torch.device) -> float:
+def _seconds(config: ClassifierConfig, train: Dataset, device: torch.device) -> float:
     """Estimates how long learning takes, by a few steps of a network that is thrown away."""
     random, some = np.random.default_rng(0), np.arange(min(BATCH, len(train)))
     with torch.random.fork_rng(devices=[]):
@@ -422,11 +334,11 @@ def to_input(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float().div(HALF_RANGE).sub(1)
 
 
-def _tensors(network: Classifier) -> dict[str, Tensor]:
+def _tensors(network: Classifier) -> Tensors:
     """Returns the tensors as they are kept: in half precision where there are parts, since those
     networks were rounded to it.
     """
-    tensors = {k: value.detach().cpu().contiguous() for k, value in network.state_dict().items()}
+    tensors = classifier_weights(network)
     if network.parts is None:
         return tensors
-    return {k: value.half() if value.is_floating_point() else value for k, value in tensors.items()}
+    return {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in tensors.items()}

@@ -46,6 +46,13 @@ EXPLANATIONS = {
     "recall": "recall: share of real pictures among the samples; 1 is best",
     "density": "density: how deep samples lie among the real pictures; 1 is as deep as those",
     "coverage": "coverage: share of real pictures with a sample near; 1 is best",
+    "psnr": "nearness of held-out pictures, reduced and enlarged again, to themselves, in dB; more "
+    "is better",
+    "consistency": "nearness of generated pictures, enlarged and reduced again, to themselves, in "
+    "dB; more is better",
+    "fidelity": "nearness of an integer generator's pictures to those of the one that it was made "
+    "of, in dB; more is better",
+    "error": "share of held-out pictures that are named wrong; 0 is best",
     "nearest_ratio": "median distance to the nearest training picture, over that of held-out "
     "pictures; far below 1 means copies",
     "nearest_below": "share of samples nearer to a training picture than 99 % of the held-out "

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from model.classification.config import ClassifierConfig
+from model.classification.pytorch import Classifier
 from model.image_decoding import square
 from model.samplers.pytorch import resolve_device
 from model.training.commands.arguments import (
@@ -34,9 +36,7 @@ from model.training.datasets.layers import Layers
 from model.training.evaluation.features import (
     BATCH,
     SHIFT,
-    Classifier,
     Extractor,
-    ExtractorConfig,
     to_input,
 )
 
@@ -101,7 +101,7 @@ def train_parts(
     assert data.labels is not None
     held_out, random = every_tenth(len(data)), np.random.default_rng(seed)
     learnt, targets = np.flatnonzero(~held_out), np.column_stack([parts, data.labels])
-    config = ExtractorConfig(
+    config = ClassifierConfig(
         side=data.images.shape[1],
         channels=3,
         classes=data.classes,
@@ -138,7 +138,8 @@ def train_parts(
     extractor = Extractor(config, network, device)
     test = replace(data, images=data.images[held_out], labels=data.labels[held_out])
     named = accuracy(extractor, test.images, parts[held_out])
-    stated = replace(config, test_accuracy=extractor.accuracy(test), part_accuracy=named)
+    found = {"test_accuracy": extractor.accuracy(test), "part_accuracy": named}
+    stated = config.model_copy(update=found)
     return Extractor(stated, network, device)
 
 
