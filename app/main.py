@@ -22,11 +22,12 @@ from app.http.root_path import under, without
 from app.monitoring.logs import CONTROL, log_answer
 from app.monitoring.request_context import Facts, current, facts_of
 from app.monitoring.telemetry import Telemetry
-from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, enforced, in_force
+from app.parameters.limits import BodyLimit, Bounds, each_parameter_once, in_force
 from app.responses import problems
 from app.responses.problems import NotFound, Problem
 from app.routes import (
     admin,
+    classifications,
     docs,
     health,
     images,
@@ -40,7 +41,7 @@ from app.routes import (
     problem_pages,
     projections,
 )
-from app.server.loading import START_ERRORS
+from app.server.loading import START_ERRORS, load_classifiers
 from app.server.process import settle_process
 from app.server.readiness import Readiness
 from app.server.reloading import Reloader
@@ -169,8 +170,12 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Returns the document of /openapi.json, made once."""
         if self.openapi_schema is None:
-            with enforced(self.state.bounds), under(self.shown_under):
-                self.openapi_schema = openapi.described(super().openapi(), self.access)
+            bounds = in_force.set(self.state.bounds)
+            try:
+                with under(self.shown_under):
+                    self.openapi_schema = openapi.described(super().openapi(), self.access)
+            finally:
+                in_force.reset(bounds)
         return self.openapi_schema
 
 
@@ -198,13 +203,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if settings.projection:
             state.projector = projector()
         generators = reloader.start()
+        try:
+            readiness.classifiers = load_classifiers(settings, generators.loaded)
+        except BaseException:
+            await reloader.stop()
+            raise
+        classifiers = readiness.classifiers.loaded
+        for one in classifiers:
+            one.batcher.start()
         settle_process()
         seconds = time.monotonic() - start
-        names = ", ".join(f"{one.id} on {one.sampler}" for one in generators.loaded)
-        log.info("ready after %.1f s: %s", seconds, names)
+        names = [f"{one.full_id} on {one.sampler}" for one in generators.loaded]
+        names += [f"{one.id} classifies" for one in classifiers]
+        log.info("ready after %.1f s: %s", seconds, ", ".join(names))
         yield
         state.swap(None)
-        await reloader.stop()
+        await reloader.stop()  # what it still generates may be classified
+        for one in classifiers:
+            await one.batcher.stop()
         if state.projector:
             state.projector.stop()
 
@@ -238,7 +254,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     modules = (images, permalinks, interpolations, planes, models, latents, openai)
     after = (health.router, problem_pages.router, admin.router)
     projecting = projections.router if settings.projection else projections.off
-    for router in (*(module.router for module in modules), projecting, *after):
+    classifying = classifications.router if settings.classifiers else classifications.off
+    for router in (*(module.router for module in modules), projecting, classifying, *after):
         app.include_router(router, dependencies=[Depends(each_parameter_once)])
     app.include_router(page.router)
     app.include_router(docs.router)

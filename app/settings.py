@@ -28,6 +28,7 @@ from model.devices import NO_MPS, Precision
 from model.generators import DEFAULT
 
 Robots = Literal["page", "none", "all"]
+AUTO = "auto"  # among the classifiers
 
 PREFIX = "GAN_"
 FILE = "_FILE"
@@ -82,10 +83,13 @@ def _words(value: Any) -> Any:
     return words
 
 
+def _words_or_none(value: Any) -> Any:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
 def _origins(value: Any) -> Any:
     """Takes origins apart, and writes them as browsers do; none where the text is empty."""
-    if isinstance(value, str):
-        value = value.replace(",", " ").split()
+    value = _words_or_none(value)
     if not isinstance(value, list | tuple) or list(value) == ["*"]:
         return value
     found = []
@@ -101,6 +105,7 @@ def _origins(value: Any) -> Any:
 
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Words = (NoDecode, BeforeValidator(_words))  # with commas or white space between
+WordsOrNone = (NoDecode, BeforeValidator(_words_or_none))
 
 
 class Settings(BaseSettings):
@@ -126,6 +131,13 @@ class Settings(BaseSettings):
         max_length=64,
         description="generators that others have replaced, named in the same ways: they answer to"
         " name@hash alone",
+    )
+    classifiers: Annotated[tuple[Text, ...], *WordsOrNone] = Field(
+        (AUTO,),
+        max_length=64,
+        description="what /classify names pictures by, as names of those that ship or paths;"
+        " auto: those that ship and have learnt from the data of a generator; empty: /classify is"
+        " off",
     )
     keep_reloaded: int = Field(
         1, ge=0, le=64, description="replaced by a reload and kept available, the latest"

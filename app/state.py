@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.access.keys import ApiKeys
+from app.engine.loaded_classifier import Classifiers
 from app.engine.loaded_generator import Generation, Generators
 from app.engine.projector import Projector
 from app.monitoring.telemetry import Telemetry
@@ -51,6 +52,7 @@ class Context:
 
     request: Request
     generators: Generators
+    classifiers: Classifiers
     bounds: Bounds
     projector: Projector | None  # where the operator has turned it on
     watch: Watch  # tells when the request's client goes away
@@ -66,7 +68,9 @@ async def get_context(request: Request) -> Context:
     if state.generators is None:
         raise NotReady("The service is not ready, or is shutting down.")
     watch = watching(request.scope, request.receive)
-    return Context(request, state.generators, state.bounds, state.projector, watch)
+    return Context(
+        request, state.generators, state.readiness.classifiers, state.bounds, state.projector, watch
+    )
 
 
 ContextDep = Annotated[Context, Depends(get_context)]

@@ -1,13 +1,14 @@
 """Dynamic batching: many small requests in, full device batches out.
 
-    submit(rows) -> arrivals -> small | large -> gather -> run -> encode -> reply
-    event loop      |--------------- device thread ---------------|
-                                                      or: |encoder thread|
+    submit(rows) -> arrivals -> small | large -> gather -> run -> upscale -> encode -> reply
+    event loop      |-------------------- device thread --------------------|
+                                                                or: |encoder thread|
 
 Nothing waits by the clock: a batch is whatever waits when the device is free, formed at that
 moment, so an idle device starts at once and a busy one fills its batches. Requests take turns: a
 large one is cut into pieces of a few milliseconds, so that a small one never waits for all of it.
-The batcher knows arrays, not HTTP and not the network.
+Pictures that are upscaled are generated and upscaled in one turn, in batches of one scale; whoever
+has waited longest is in the next. The batcher knows arrays, not HTTP and not the networks.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -31,14 +33,17 @@ from app.responses.problems import InvalidRequest, NotReady, QueueFull
 log = logging.getLogger("ganserve")
 
 Latents = NDArray[np.float32]  # (N, z_dim + classes)
-Rows = Latents | range  # latents, or the seeds that `gather` makes them of
 Pixels = NDArray[np.uint8]  # (N, H, W, C)
+# latents, or the seeds that `gather` makes them of; pictures to classify
+Rows = Latents | range | Pixels
 Note = str | None  # goes with a picture to the encoder, unread
 Encoder = Callable[[Pixels, list[Note]], list[bytes]]
+Upscale = Callable[[Pixels, int], Pixels]  # to so many times the side
 
 PIECE_SECONDS = 0.0025  # a large request's share of one batch
 OVERLAP_SECONDS = 0.002  # a batch's time on the device from which on encoding in parallel pays
 PACE_SMOOTHING = 0.1
+CLOSED = "The service is not ready, or is shutting down."
 PACE_OUTLIER = 4.0  # times the pace: more is a halt of the machine, and tells nothing of what comes
 
 
@@ -48,6 +53,7 @@ class Timing:
 
     queue: float = 0.0
     generate: float = 0.0
+    upscale: float = 0.0
     encode: float = 0.0
 
 
@@ -60,6 +66,7 @@ class Job:
     arrival: float  # monotonic seconds
     deadline: float  # monotonic seconds: not begun by then, it is given up
     reply: "asyncio.Future[Pixels | list[bytes]]"
+    scale: int = 1  # more: what is generated is upscaled
     timing: Timing = field(default_factory=Timing)
     taken: int = 0  # rows that are in a batch already; the device thread's, like the next
     failed: bool = False
@@ -78,11 +85,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Pieces that were generated together, and how long it took."""
+    """Pieces that were generated together, and how many seconds it took."""
 
     pieces: list[Piece]
     pixels: Pixels
-    seconds: float
+    generate: float
+    upscale: float
 
 
 class Batcher:
@@ -92,24 +100,28 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Latents], Pixels],
+        run: Callable[[Any], NDArray[Any]],
         encode: Encoder,
         gather: Callable[[list[Any]], Latents] = np.concatenate,
         *,
         max_batch: int,
         max_queue: int,
         max_wait: float,
+        upscale: Upscale | None = None,
     ) -> None:
         self._run, self._encode_pictures, self._gather = run, encode, gather
+        self._upscale = upscale
         self._max_batch, self._max_queue, self._max_wait = max_batch, max_queue, max_wait
         self._arrivals: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: SimpleQueue[_Batch | None] = SimpleQueue()
         self._encoder_free = threading.Semaphore(1)
-        # the device thread's: requests of a piece at most, larger ones, and whose turn it is
-        self._small: deque[Job] = deque()
+        # the device thread's: requests of a piece at most by their scale, larger ones, and whose
+        # turn it is
+        self._small: dict[int, deque[Job]] = {}
         self._large: deque[Job] = deque()
         self._large_is_next = False
-        self._pace = 0.0  # seconds a picture, smoothed; written by the device thread alone
+        # by scale: seconds a picture, smoothed; written by the device thread alone
+        self._pace: dict[int, float] = {}
         self._open, self._closed = False, True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads: list[threading.Thread] = []
@@ -117,9 +129,12 @@ class Batcher:
         self._holders = 0  # answers of several requests
         self._begun: dict[str, float] = {}  # by thread: monotonic seconds, while it works
         self.pending = 0  # pictures accepted and not yet answered
-        self.pictures = self.batches = 0  # generated so far; written by the device thread
+        self._pending = {1: 0}  # the same by scale
+        # so far, upscaled pictures among them; written by the device thread
+        self.pictures = self.batches = self.upscaled = 0
         # the loop's: where time went, and what was given up by those who waited
         self.queue_seconds, self.generate_seconds, self.encode_seconds = Tally(), Tally(), Tally()
+        self.upscale_seconds = Tally()
         self.batch_pictures = Tally(PICTURES)
         self.dropped = 0
 
@@ -181,10 +196,15 @@ class Batcher:
         return self._max_queue
 
     def submit(
-        self, rows: Rows, notes: Sequence[Note] | None = None, *, goes_on: bool = False
+        self,
+        rows: Rows,
+        notes: Sequence[Note] | None = None,
+        *,
+        scale: int = 1,
+        goes_on: bool = False,
     ) -> Job:
-        """Accepts rows; `job.reply` will hold their pictures, in their order: as files where they
-        come with notes, else as pixels.
+        """Accepts rows; `job.reply` will hold their pictures, upscaled by `scale`, in their order:
+        as files where they come with notes, else as pixels.
 
         Cancel the reply to give the place up: what is not computed by then never is. What `goes_on`
         is a part of an answer that has begun: it is never refused, so the caller has to bound it.
@@ -194,24 +214,34 @@ class Batcher:
             QueueFull: too many pictures wait, or they would wait too long.
             InvalidRequest: more pictures than the queue could ever hold.
         """
-        if self._loop is None or not (self._open or (goes_on and not self._closed)):
-            raise NotReady("The service is not ready, or is shutting down.")
         count = len(rows)
         if not goes_on:
-            self._admit(count)
+            self.admit(count)
+        if self._loop is None or self._closed:
+            raise NotReady(CLOSED)
         now = time.monotonic()
         deadline = math.inf if goes_on else now + self._max_wait
-        job = Job(rows, notes, now, deadline, self._loop.create_future())
+        job = Job(rows, notes, now, deadline, self._loop.create_future(), scale)
         self.pending += count
+        self._pending[scale] = self._pending.get(scale, 0) + count
         self._jobs.add(job)
         job.reply.add_done_callback(lambda _: self._leave(job))
         self._arrivals.put(job)
         return job
 
-    def _admit(self, count: int) -> None:
+    def admit(self, count: int) -> None:
+        """Checks that so many rows would be accepted now.
+
+        Raises:
+            Problem: as `submit` does.
+        """
+        if self._loop is None or not self._open:
+            raise NotReady(CLOSED)
         if count > self._max_queue:
             raise InvalidRequest(f"{count} pictures at once; allowed: up to {self._max_queue}")
-        wait = self.pending * self._pace
+        wait = 0.0
+        for scale, pending in self._pending.items():
+            wait += pending * self._pace.get(scale, 0.0)
         full = self.pending + count > self._max_queue
         if full or wait > self._max_wait:
             raise QueueFull(
@@ -223,6 +253,7 @@ class Batcher:
 
     def _leave(self, job: Job) -> None:
         self.pending -= len(job.rows)
+        self._pending[job.scale] -= len(job.rows)
         self._jobs.discard(job)
         if job.reply.cancelled():
             self.dropped += len(job.rows)
@@ -231,14 +262,17 @@ class Batcher:
         self, results: list[tuple[Piece, Pixels | list[bytes]]], batch: _Batch, encode: float
     ) -> None:
         """Hands a batch to its jobs. Batches may overtake each other: rows know their place."""
-        self.generate_seconds.add(batch.seconds)
+        self.generate_seconds.add(batch.generate)
+        if batch.pieces[0].job.scale > 1:
+            self.upscale_seconds.add(batch.upscale)
         self.encode_seconds.add(encode)
         self.batch_pictures.add(len(batch.pixels))
         for piece, part in results:
             job = piece.job
             if piece.start == 0:
                 self.queue_seconds.add(job.timing.queue)
-            job.timing.generate += batch.seconds
+            job.timing.generate += batch.generate
+            job.timing.upscale += batch.upscale
             job.timing.encode += encode
             job.parts[piece.start] = part
             job.answered += piece.end - piece.start
@@ -250,17 +284,17 @@ class Batcher:
     def _serve(self) -> None:
         closing = False
         try:
-            while self._small or self._large or not closing:
-                closing |= self._collect(wait=not (self._small or self._large))
-                batch = self._form()
-                if batch:
+            while (waiting := any(self._small.values()) or bool(self._large)) or not closing:
+                closing |= self._collect(wait=not waiting)
+                if batch := self._form():
                     with self._busy("device"):
                         self._work(batch)
+                del batch  # and their pixels, which nobody may ask after for hours
         except Exception as error:  # our own mistake: no request may wait forever
             log.critical("the device thread has failed", exc_info=error)
             self._open, self._closed = False, True
             self._collect(wait=False)
-            for job in (*self._small, *self._large):
+            for job in chain(*self._small.values(), self._large):
                 self._later(_refuse, job, error)
         finally:
             self._finished.put(None)
@@ -274,33 +308,39 @@ class Batcher:
                 wait = False
                 if job is None:
                     closing = True
+                elif len(job.rows) <= self._piece(job.scale):
+                    self._small.setdefault(job.scale, deque()).append(job)
                 else:
-                    (self._small if len(job.rows) <= self._piece() else self._large).append(job)
+                    self._large.append(job)
         except Empty:
             return closing
 
     def _form(self) -> list[Piece]:
-        """Forms the next batch: all small requests that fit, or a piece of a large one, in turn."""
-        if self._large and (self._large_is_next or not self._small):
+        """Forms the next batch: all small requests of a scale that fit, or a piece of a large one,
+        in turn.
+        """
+        waiting = [jobs for jobs in self._small.values() if jobs]
+        if self._large and (self._large_is_next or not waiting):
             self._large_is_next = False
             job = self._large.popleft()
             if self._hopeless(job):
                 return []
-            piece = _cut(job, self._piece())
+            piece = _cut(job, self._piece(job.scale))
             if piece.end < len(job.rows):
                 self._large.append(job)
             return [piece]
         self._large_is_next = True
+        small = min(waiting, key=lambda jobs: jobs[0].arrival, default=deque[Job]())
         pieces: list[Piece] = []
-        room = self._max_batch
-        while self._small and room:
-            job = self._small.popleft()
+        room = self._room(small[0].scale) if small else 0
+        while small and room:
+            job = small.popleft()
             if self._hopeless(job):
                 continue
             pieces.append(_cut(job, room))
             room -= pieces[-1].end - pieces[-1].start
             if job.taken < len(job.rows):
-                self._small.appendleft(job)
+                small.appendleft(job)
         return pieces
 
     def _hopeless(self, job: Job) -> bool:
@@ -315,11 +355,17 @@ class Batcher:
             return True
         return False
 
-    def _piece(self) -> int:
+    def _room(self, scale: int) -> int:
+        """Returns the rows of one batch at most: fewer where they are upscaled, for each of them
+        takes longer.
+        """
+        return max(1, self._max_batch // scale)
+
+    def _piece(self, scale: int) -> int:
         """Returns the rows of a large request in one batch: a few milliseconds' worth."""
-        if self._pace == 0.0:
+        if not (pace := self._pace.get(scale)):
             return 1
-        return max(1, min(self._max_batch, int(PIECE_SECONDS / self._pace)))
+        return max(1, min(self._room(scale), int(PIECE_SECONDS / pace)))
 
     def _work(self, pieces: list[Piece]) -> None:
         start = time.monotonic()
@@ -330,29 +376,36 @@ class Batcher:
             z = self._gather([piece.job.rows[piece.start : piece.end] for piece in pieces])
             if all(piece.job.reply.done() for piece in pieces):
                 return  # all have gone meanwhile
-            pixels = self._timed(z)
+            scale = pieces[0].job.scale
+            pixels, upscale = self._timed(z, scale)
         except Exception as error:
             self._find_guilty(pieces, error)
             return
-        batch = _Batch(pieces, pixels, time.monotonic() - start)
+        batch = _Batch(pieces, pixels, time.monotonic() - start - upscale, upscale)
         # another thread encodes where the device has more to do, and is at it for long enough
-        more = self._small or self._large or not self._arrivals.empty()
-        long = self._pace * len(pixels) > OVERLAP_SECONDS
+        more = any(self._small.values()) or self._large or not self._arrivals.empty()
+        long = self._pace[scale] * len(pixels) > OVERLAP_SECONDS
         if more and long and self._encoder_free.acquire(blocking=False):
             self._finished.put(batch)
         else:
             self._finish(batch)
 
-    def _timed(self, z: Latents) -> Pixels:
+    def _timed(self, z: Latents, scale: int) -> tuple[Pixels, float]:
+        """Returns the pictures, and how many seconds of it they were upscaled."""
         start = time.perf_counter()
-        pixels = self._run(z)
-        seconds = time.perf_counter() - start
+        pixels, upscale = self._run(z), 0.0
+        if scale > 1:
+            assert self._upscale is not None
+            begin = time.perf_counter()
+            pixels = self._upscale(pixels, scale)
+            upscale = time.perf_counter() - begin
+            self.upscaled += len(z)
         self.pictures, self.batches = self.pictures + len(z), self.batches + 1
-        pace = seconds / len(z)
-        if self._pace:
-            pace = self._pace + PACE_SMOOTHING * (min(pace, PACE_OUTLIER * self._pace) - self._pace)
-        self._pace = pace
-        return pixels
+        pace = (time.perf_counter() - start) / len(z)
+        if known := self._pace.get(scale):
+            pace = known + PACE_SMOOTHING * (min(pace, PACE_OUTLIER * known) - known)
+        self._pace[scale] = pace
+        return pixels, upscale
 
     def _find_guilty(self, pieces: list[Piece], error: Exception) -> None:
         """Runs the pieces of a failed batch one by one: only those that fail alone are refused."""
@@ -372,6 +425,7 @@ class Batcher:
                     self._finish(batch)
             finally:
                 self._encoder_free.release()
+                del batch
 
     def _finish(self, batch: _Batch) -> None:
         """Cuts a batch into pieces, as files where they have notes, and sends all to the loop at

@@ -1,17 +1,17 @@
 """A loaded generator as the routes see it: pictures of seeds and of latents, each computed once at
 most.
 
-    seed -> kept already? -> being made already? -> batcher -> file
+    picture request -> kept already? -> being made already? -> batcher -> file
 """
 
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from app.responses.problems import InvalidRequest, NotFound, Problem
 from app.server.disconnection import Watch
 from model.encoding.png import encode_pngs
 from model.generator_file import GeneratorConfig, GeneratorFile
-from model.recipes import class_place
+from model.picture_request import DEFAULT_OUTPUT, Changes, Output, PictureRequest, one_seed
+from model.recipes import class_place, recipe_text
 
 ENTRY_OVERHEAD = 200  # bytes that a kept picture costs besides its own
 
@@ -31,7 +32,8 @@ class ClientGoneError(Exception):
     """No client waits for the answer any more."""
 
 
-PictureKey = int | tuple[int, str]  # a seed, or a seed and the class that was asked for
+# a plain picture's seed; a seed, the class that was asked for, and what becomes of the pixels
+PictureKey = int | tuple[int, str | None, Output]
 
 
 class PictureCache:
@@ -69,6 +71,38 @@ class Shared:
 
     job: Job
     waiting: int = 0
+    work: Literal["generate", "classify"] = "generate"
+
+
+async def reply_of(shared: Shared, watch: Watch) -> Pixels | list[bytes]:
+    """Waits for the reply, and records where the time of the request in progress went; once nobody
+    waits for it any more, its place is given up.
+
+    Raises:
+        Problem: the batcher refuses.
+        ClientGoneError: every client that waited for it went away first.
+    """
+    reply = shared.job.reply
+    shared.waiting += 1
+
+    def leave() -> None:
+        shared.waiting -= 1
+        if shared.waiting == 0:
+            reply.cancel()  # nothing happens to one that is done
+
+    with watch(leave):
+        try:
+            result = await reply
+            if (facts := current.get()) is not None:
+                timing = shared.job.timing
+                facts.queue += timing.queue
+                setattr(facts, shared.work, timing.generate)
+                facts.upscale, facts.encode = timing.upscale, timing.encode
+            return result
+        except asyncio.CancelledError:
+            if shared.waiting == 0:
+                raise ClientGoneError from None
+            raise
 
 
 @dataclass(eq=False)
@@ -85,12 +119,14 @@ class Generation:
     sign: Callable[[bytes, str], bytes] | None = None  # a file of a media type
     signed_by: str = ""
     device_memory: Callable[[], tuple[str, int]] | None = None  # its GPU's name, bytes taken
+    history: Mapping[str, bytes] = field(default_factory=dict)  # files of how it came to be
     _making: dict[PictureKey, Shared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config = self.file.config
         self.name = self.config.name
         self.hash, self.id = self.config.hash, self.config.id
+        self.full_id = self.config.upscaled_id or self.id  # names all that decides about pixels
         self.side, self.channels = self.config.crop, self.config.network.channels
         # whatever else than the recipe and the format decides about bytes
         kind = f"{self.config.weights_sha256} {self.precision} {self.recipes_in_files} {ENCODING}"
@@ -139,62 +175,49 @@ class Generation:
         return rows[..., : self.config.network.z_dim]
 
     async def picture(
-        self, seed: int, class_: str | None, watch: Watch
+        self, seed: int, class_: str | None, watch: Watch, output: Output = DEFAULT_OUTPUT
     ) -> tuple[bytes, Timing | None]:
-        """Returns the PNG file of one seed, of its own class or of one by its name, and its timing,
-        None where it was kept. Equal pictures that wait together are computed once.
+        """Returns the PNG file of one seed, of its own class or of one by its name, as it is or
+        upscaled, and its timing, None where it was kept. Equal pictures that wait together are
+        computed once.
 
         Raises:
             Problem: the batcher refuses.
             ClientGoneError: every client that waited for it went away first.
         """
-        key = seed if class_ is None else (seed, class_)
+        if output is not DEFAULT_OUTPUT and output.is_plain:
+            output = DEFAULT_OUTPUT
+        plain = output is DEFAULT_OUTPUT
+        key = seed if class_ is None and plain else (seed, class_, output)
         file = self.cache.get(key)
         if file is not None:
             return file, None
         shared = self._making.get(key)
         if shared is None or shared.job.reply.cancelled():
-            note = self.note(self.seed_text(seed, class_))
+            if plain:
+                text: Note = self.seed_text(seed, class_)
+            else:
+                request = PictureRequest(one_seed(seed), Changes(class_), output)
+                text = recipe_text(request.words(self.config))
             one = range(seed, seed + 1)
             rows = one if class_ is None else self.latents(one, class_)
-            shared = Shared(self.batcher.submit(rows, [note]))
+            scale = 1 if plain else output.upscale
+            shared = Shared(self.batcher.submit(rows, [self.note(text)], scale=scale))
             self._making[key] = shared
             shared.job.reply.add_done_callback(lambda reply: self._made(key, shared, reply))
-        files = await self._answer(shared, watch)
+        files = await reply_of(shared, watch)
         return cast("list[bytes]", files)[0], shared.job.timing
 
-    async def pixels(self, rows: Rows, watch: Watch) -> tuple[Pixels, Timing]:
-        """Generates pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes); returns them
-        and their timing.
+    async def pixels(self, rows: Rows, watch: Watch, upscale: int = 1) -> tuple[Pixels, Timing]:
+        """Generates pictures (N, H, W, C) of seeds or of rows (N, z_dim + classes), and upscales
+        them; returns them and their timing.
 
         Raises:
             Problem: the batcher refuses.
             ClientGoneError: the client went away first.
         """
-        shared = Shared(self.batcher.submit(rows))
-        return cast("Pixels", await self._answer(shared, watch)), shared.job.timing
-
-    async def _answer(self, shared: Shared, watch: Watch) -> Pixels | list[bytes]:
-        reply = shared.job.reply
-        shared.waiting += 1
-
-        def leave() -> None:
-            shared.waiting -= 1
-            if shared.waiting == 0:
-                reply.cancel()  # nothing happens to one that is done
-
-        with watch(leave):
-            try:
-                result = await reply
-                if (facts := current.get()) is not None:
-                    timing = shared.job.timing
-                    facts.queue, facts.generate = timing.queue, timing.generate
-                    facts.encode = timing.encode
-                return result
-            except asyncio.CancelledError:
-                if shared.waiting == 0:
-                    raise ClientGoneError from None
-                raise
+        shared = Shared(self.batcher.submit(rows, scale=upscale))
+        return cast("Pixels", await reply_of(shared, watch)), shared.job.timing
 
     def _made(self, key: PictureKey, shared: Shared, reply: "asyncio.Future[Any]") -> None:
         if self._making.get(key) is shared:
@@ -223,13 +246,15 @@ class Generators:
         return self.loaded[0]
 
     def named(self, name: str | None) -> Generation | None:
-        """Returns the one of a name, or of name@hash; the default where no name is given."""
+        """Returns the one of a name, of name@hash, or of name@hash-hash with its upscaler's; the
+        default where no name is given.
+        """
         if name is None:
             return self.default
         for one in self.loaded:
-            if name in (one.name, one.id):
+            if name in (one.name, one.id, one.full_id):
                 return one
-        return next((one for one in self.previous if name == one.id), None)
+        return next((one for one in self.previous if name in (one.id, one.full_id)), None)
 
     def parameter(self, name: str | None) -> Generation:
         """Returns the one that a `model` parameter names.
@@ -249,7 +274,7 @@ class Generators:
 
     def _found(self, name: str | None, refusal: type[Problem], wrong: str) -> Generation:
         if (found := self.named(name)) is None:
-            raise refusal(wrong.format(", ".join(one.id for one in self.loaded)))
+            raise refusal(wrong.format(", ".join(one.full_id for one in self.loaded)))
         return found
 
 

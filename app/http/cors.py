@@ -11,8 +11,8 @@ from starlette.types import Message, Scope, Send
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 EXPOSED = (
-    "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Image-Model, "
-    "Image-Seed, Retry-After, Server-Timing, X-Request-Id"
+    "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Image-Classifier, "
+    "Image-Model, Image-Seed, Retry-After, Server-Timing, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 86400
 REQUEST_HEADERS = b"access-control-request-headers"

@@ -16,7 +16,7 @@ from app.access.signing import EXPIRES, SIGNATURE
 from app.http.root_path import public
 from app.parameters.limits import in_force
 from app.parameters.openai import GenerationsBody
-from app.parameters.schemas import GenerateBody, InterpolateBody
+from app.parameters.schemas import ClassifyBody, GenerateBody, InterpolateBody
 from app.responses.problems import KINDS, MEDIA_TYPE, OPENAI
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ HERE = (  # what no schema can say
     "streamed up to {:,} pixels."
 )
 BODIES: dict[str, type[BaseModel]] = {
-    body.__name__: body for body in (GenerateBody, InterpolateBody, GenerationsBody)
+    body.__name__: body for body in (GenerateBody, InterpolateBody, GenerationsBody, ClassifyBody)
 }
 REFERENCE = "#/components/{kind}/{name}"
 
@@ -43,8 +43,10 @@ HEADERS = {
     "Content-Disposition": "A name for the file; attachment with download=true, else inline.",
     "Image-Seed": "The true seed, a whole number, of the (first) picture.",
     "Image-Model": "Name and hash of the generator.",
+    "Image-Classifier": "Name and hash of the classifier.",
     "Content-Location": "A URL of the same picture for ever, where this one is not.",
-    "Server-Timing": "Milliseconds in the queue, the generator and the encoder; or cache.",
+    "Server-Timing": "Milliseconds in the queue, the generator, the upscaler, the classifier and "
+    "the encoder; or cache.",
     "X-Request-Id": "The client's own, if it gave one; else the id of its trace, or a random one.",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "Whether other sites may show the answer.",
@@ -234,6 +236,10 @@ def _describe(path: str, method: str, operation: Json) -> None:
             names += PAGE
         headers = {name: _reference("headers", name) for name in names}
         responses[code] = {**responses[code], "headers": headers}
+    if path == "/classify":
+        responses["200"]["headers"] |= {
+            name: _reference("headers", name) for name in ("Image-Classifier", "Server-Timing")
+        }
     if method == "post":
         responses.pop("304", None)
         responses["200"]["headers"].pop("ETag", None)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from fastapi.exceptions import ValidationException
 from pydantic import ValidationError
 
-from app.monitoring.request_context import Facts, WithFacts
+from app.monitoring.request_context import TIMES, Facts, WithFacts
 
 log = logging.getLogger("ganserve")
 
@@ -33,9 +33,7 @@ MORE = (
     "status",
     "reason",
     "seconds",
-    "queue",
-    "generate",
-    "encode",
+    *TIMES,
 )
 
 
@@ -97,7 +95,7 @@ def log_answer(method: str, path: str, status: int, facts: Facts, seconds: float
     more: dict[str, Any] = {"method": method, "path": path, "status": status}
     more["seconds"] = round(seconds, 6)
     more |= {"reason": facts.reason} if facts.reason else {}
-    for name in ("queue", "generate", "encode"):
+    for name in TIMES:
         if value := getattr(facts, name):
             more[name] = round(value, 6)
     log.info("%s %s %d in %.1f ms", method, path, status, 1000 * seconds, extra=more)

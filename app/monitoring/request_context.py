@@ -21,15 +21,23 @@ TRACEPARENT = re.compile(
 )
 
 
+TIMES = ("queue", "generate", "upscale", "classify", "encode")  # where time goes, seconds
+
+
 class Facts:
     """What is known of one request."""
 
-    __slots__ = ("_scope", "encode", "generate", "id", "queue", "reason", "traceparent")
+    __slots__ = ("_scope", "id", "reason", "traceparent", *TIMES)
+    queue: float
+    generate: float
+    upscale: float
+    classify: float
+    encode: float
 
     def __init__(self, id: str, traceparent: str, scope: Scope) -> None:
         self.id, self.traceparent, self._scope = id, traceparent, scope
         self.reason = ""  # why it was refused
-        self.queue = self.generate = self.encode = 0.0  # seconds
+        self.queue = self.generate = self.upscale = self.classify = self.encode = 0.0
 
     @property
     def client(self) -> str | bytes:

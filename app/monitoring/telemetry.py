@@ -4,7 +4,9 @@ Counted where a request or a batch ends; everything is formatted at each scrape.
 """
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
@@ -17,6 +19,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from app.engine.histogram import Tally
+from app.engine.loaded_classifier import Classification
 from app.engine.loaded_generator import Generation
 from app.engine.memory import MemoryBudget
 from app.server.readiness import Readiness
@@ -25,24 +28,85 @@ from ganserve import __version__
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
-# each generator's metrics, by name: what one means, and where it is read
-Read = Callable[[Generation], float]
-GAUGES: dict[str, tuple[str, Read]] = {
-    "pictures_pending": ("Accepted and not yet answered.", lambda one: one.batcher.pending),
-    "pictures_limit": ("That may be pending.", lambda one: one.batcher.max_queue),
-}
-COUNTERS: dict[str, tuple[str, Read]] = {
-    "pictures": ("Pictures that were generated.", lambda one: one.batcher.pictures),
-    "batches": ("Batches on the device.", lambda one: one.batcher.batches),
-    "dropped": ("Pictures that nobody waited for any more.", lambda one: one.batcher.dropped),
-    "cache_hits": ("Pictures that were there already.", lambda one: one.cache.hits),
-}
-HISTOGRAMS: dict[str, tuple[str, Callable[[Generation], Tally]]] = {
-    "queue_seconds": ("From acceptance to the first batch.", lambda one: one.batcher.queue_seconds),
-    "generate_seconds": ("Of a batch on the device.", lambda one: one.batcher.generate_seconds),
-    "encode_seconds": ("Of a batch in the encoder.", lambda one: one.batcher.encode_seconds),
-    "batch_pictures": ("Pictures in a batch.", lambda one: one.batcher.batch_pictures),
-}
+Loaded = Generation | Classification
+
+
+@dataclass(frozen=True)
+class Series:
+    """The metrics of each batcher, by name: what one means, and where it is read."""
+
+    label: str
+    gauges: Mapping[str, tuple[str, Callable[[Any], float]]]
+    counters: Mapping[str, tuple[str, Callable[[Any], float]]]
+    histograms: Mapping[str, tuple[str, Callable[[Any], Tally]]]
+
+    def of(self, loaded: Sequence[Loaded]) -> Iterator[Metric]:
+        """Yields the metrics of these."""
+        names = {one: one.full_id if isinstance(one, Generation) else one.id for one in loaded}
+        for kind, metrics in (
+            (GaugeMetricFamily, self.gauges),
+            (CounterMetricFamily, self.counters),
+        ):
+            for name, (meaning, read) in metrics.items():
+                family = kind(f"ganserve_{name}", meaning, labels=[self.label])
+                for one in loaded:
+                    family.add_metric([names[one]], read(one))
+                yield family
+        for name, (meaning, tally_of) in self.histograms.items():
+            histogram = HistogramMetricFamily(f"ganserve_{name}", meaning, labels=[self.label])
+            for one in loaded:
+                tally = tally_of(one)
+                histogram.add_metric([names[one]], tally.buckets(), tally.total)
+            yield histogram
+
+
+OF_GENERATORS = Series(
+    "model",
+    {
+        "pictures_pending": ("Accepted and not yet answered.", lambda one: one.batcher.pending),
+        "pictures_limit": ("That may be pending.", lambda one: one.batcher.max_queue),
+    },
+    {
+        "pictures": ("Pictures that were generated.", lambda one: one.batcher.pictures),
+        "upscaled": ("Of them, those that were upscaled.", lambda one: one.batcher.upscaled),
+        "batches": ("Batches on the device.", lambda one: one.batcher.batches),
+        "dropped": ("Pictures that nobody waited for any more.", lambda one: one.batcher.dropped),
+        "cache_hits": ("Pictures that were there already.", lambda one: one.cache.hits),
+    },
+    {
+        "queue_seconds": (
+            "From acceptance to the first batch.",
+            lambda one: one.batcher.queue_seconds,
+        ),
+        "generate_seconds": ("Of a batch on the device.", lambda one: one.batcher.generate_seconds),
+        "upscale_seconds": (
+            "Of a batch in the upscaler.",
+            lambda one: one.batcher.upscale_seconds,
+        ),
+        "encode_seconds": ("Of a batch in the encoder.", lambda one: one.batcher.encode_seconds),
+        "batch_pictures": ("Pictures in a batch.", lambda one: one.batcher.batch_pictures),
+    },
+)
+OF_CLASSIFIERS = Series(
+    "classifier",
+    {
+        "classify_pending": (
+            "Pictures to classify, accepted and not yet answered.",
+            lambda one: one.batcher.pending,
+        ),
+    },
+    {"classified": ("Pictures that were classified.", lambda one: one.batcher.pictures)},
+    {
+        "classify_queue_seconds": (
+            "From acceptance to the first batch of a classifier.",
+            lambda one: one.batcher.queue_seconds,
+        ),
+        "classify_seconds": (
+            "Of a batch in the classifier.",
+            lambda one: one.batcher.generate_seconds,
+        ),
+    },
+)
 
 
 class Telemetry(Collector):
@@ -85,12 +149,13 @@ class Telemetry(Collector):
         yield from self._of_the_process()
         generators = self._reloader.generators
         if generators is not None:
-            yield from _of_batchers(generators.all)
+            yield from OF_GENERATORS.of(generators.all)
+            yield from OF_CLASSIFIERS.of(self._readiness.classifiers.loaded)
             yield from _of_devices(generators.all)
             info = InfoMetricFamily("ganserve_model", "The generators that are served.")
             for one in generators.all:
                 place = "former" if one in generators.previous else "served"
-                told = {"model": one.id, "sampler": one.sampler, "place": place}
+                told = {"model": one.full_id, "sampler": one.sampler, "place": place}
                 info.add_metric([], told)
             yield info
 
@@ -150,21 +215,6 @@ class Telemetry(Collector):
             reloads,
             build,
         ]
-
-
-def _of_batchers(generators: list[Generation]) -> Iterable[Metric]:
-    for kind, metrics in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
-        for name, (meaning, read) in metrics.items():
-            family = kind(f"ganserve_{name}", meaning, labels=["model"])
-            for one in generators:
-                family.add_metric([one.id], read(one))
-            yield family
-    for name, (meaning, tally_of) in HISTOGRAMS.items():
-        histogram = HistogramMetricFamily(f"ganserve_{name}", meaning, labels=["model"])
-        for one in generators:
-            tally = tally_of(one)
-            histogram.add_metric([one.id], tally.buckets(), tally.total)
-        yield histogram
 
 
 def _of_devices(generators: list[Generation]) -> Iterable[Metric]:

@@ -6,7 +6,7 @@ with the extra `otel`.
 import time
 from collections.abc import Callable
 
-from app.monitoring.request_context import Facts
+from app.monitoring.request_context import TIMES, Facts
 from app.settings import SettingsError
 from ganserve import __version__
 from model.mistakes import install
@@ -54,9 +54,7 @@ def tracer(exporter: "SpanExporter | None" = None) -> tuple[Trace, Callable[[], 
                 "http.route": route,
                 "http.response.status_code": status,
                 "ganserve.request_id": facts.id,
-                "ganserve.queue_seconds": facts.queue,
-                "ganserve.generate_seconds": facts.generate,
-                "ganserve.encode_seconds": facts.encode,
+                **{f"ganserve.{name}_seconds": getattr(facts, name) for name in TIMES},
                 **({"error.type": facts.reason} if facts.reason else {}),
             },
             start_time=end - round(seconds * 1e9),

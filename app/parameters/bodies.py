@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.engine.threads import in_turn
 from app.parameters.limits import in_force
-from app.responses.problems import MalformedBody, UnsupportedMediaType
+from app.responses.problems import InvalidRequest, MalformedBody, UnsupportedMediaType
 from app.server.disconnection import watching
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -33,15 +33,26 @@ def json_body(model: type[BaseModel]) -> Any:
     """Declares a parameter that is read from the body, for a route with `body_schema`."""
 
     async def read(request: Request) -> BaseModel:
+        check_query(request)
         check_type(request)
-        content = await request.body()
-        if len(content) <= SMALL:
-            return parse(model, content)
-        watch = watching(request.scope, request.receive)
-        read: BaseModel = await in_turn(watch, content, partial(parse, model))
-        return read
+        return await read_json(request, model)
 
     return Depends(read)
+
+
+async def read_json(request: Request, model: type[Body]) -> Body:
+    """Reads the body of a request as JSON, whatever type it says it has.
+
+    Raises:
+        MalformedBody: it is not JSON.
+        RequestValidationError: it is not what the model allows, or gives a name twice.
+    """
+    content = await request.body()
+    if len(content) <= SMALL:
+        return parse(model, content)
+    watch = watching(request.scope, request.receive)
+    read: Body = await in_turn(watch, content, partial(parse, model))
+    return read
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -50,17 +61,35 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
+def check_query(request: Request) -> None:
+    """Refuses a query string next to a JSON body: nothing would read it.
+
+    Raises:
+        InvalidRequest: there is one.
+    """
+    if name := next(iter(request.query_params), None):
+        raise InvalidRequest(
+            f"query: {ascii(name)[:40]} is there; with a JSON body all parameters are in the body"
+        )
+
+
 def check_type(request: Request) -> None:
     """Refuses a body that does not say it is JSON.
 
     Raises:
         UnsupportedMediaType: its Content-Type names another type, or is missing.
     """
-    named = request.headers.get("Content-Type", "")
-    kind, _, subtype = named.partition(";")[0].strip().lower().partition("/")
-    if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
+    if not says_json(request):
+        named = request.headers.get("Content-Type", "")
         wrong = "names another type" if named else "is missing"
         raise UnsupportedMediaType(f"the header Content-Type {wrong}; allowed: {JSON}")
+
+
+def says_json(request: Request) -> bool:
+    """Returns whether Content-Type says that the body is JSON."""
+    named = request.headers.get("Content-Type", "")
+    kind, _, subtype = named.partition(";")[0].strip().lower().partition("/")
+    return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def parse(model: type[Body], content: bytes) -> Body:

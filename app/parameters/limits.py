@@ -108,16 +108,6 @@ DEFAULT = Bounds.of(Settings.model_construct())
 in_force = ContextVar("bounds", default=DEFAULT)  # those of the application that is at work
 
 
-@contextmanager
-def enforced(bounds: Bounds) -> Iterator[None]:
-    """Puts these bounds in force meanwhile, here and in the tasks that start here."""
-    token = in_force.set(bounds)
-    try:
-        yield
-    finally:
-        in_force.reset(token)
-
-
 def body_memory(size: int, objects: int, max_bulk: int) -> int:
     """Returns the bytes that a body takes at most until it is answered: as bytes, JSON, parameters
     and picture requests.

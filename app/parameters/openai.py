@@ -9,10 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.parameters.schemas import Count, Json, LatentParameters, Mark, Quality, Seed, refusal
+from app.parameters.schemas import (
+    Count,
+    Json,
+    LatentParameters,
+    Mark,
+    Quality,
+    Resample,
+    Seed,
+    refusal,
+)
 from model.encoding.formats import LARGEST_SCALE
 from model.latent_space.latents import SEED_LIMIT
-from model.picture_request import DEFAULT_OUTPUT, Output
 from model.recipes import RecipeError
 
 AUTO = "auto"
@@ -51,6 +59,7 @@ class GenerationsBody(LatentParameters):
             description="Width x height in pixels. By default, and as auto, the generator's own.",
         ),
     ] = None
+    resample: Resample = "nearest"
     response_format: Annotated[
         Literal["url", "b64_json"] | None,
         Field(description="Permanent URLs, by default, or the files themselves in base64."),
@@ -96,15 +105,15 @@ class GenerationsBody(LatentParameters):
         """The seeds of the pictures."""
         return range(self.prompt, self.prompt + (self.n or 1))
 
-    def output(self, side: int) -> Output:
+    def scale(self, side: int) -> int:
         """Reads the size for a generator whose pictures have so many pixels per side.
 
         Raises:
             RecipeError: it does not generate that size; the message says which it does.
         """
         if self.size in (None, AUTO):
-            return DEFAULT_OUTPUT
+            return 1
         sides = {f"{side * scale}x{side * scale}": scale for scale in range(1, LARGEST_SCALE + 1)}
         if self.size not in sides:
             raise RecipeError(f"size: not of this generator; allowed: {AUTO}, {', '.join(sides)}")
-        return Output(scale=sides[self.size])
+        return sides[self.size]

@@ -7,10 +7,12 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
 from app.parameters.schemas import (
+    ClassifyQuery,
     GenerateBody,
     LatentParameters,
     OutputParameters,
@@ -33,6 +35,7 @@ from model.picture_request import (
 )
 from model.recipes import RecipeError
 
+_output = attrgetter(*OUTPUT_DEFAULTS)  # in the order of the fields of `Output`
 RANDOM_SEEDS = 2**32  # a random seed is below, and so is a sheet of them
 
 
@@ -57,12 +60,25 @@ def read_changes(
     )
 
 
-def read_output(parameters: OutputParameters) -> Output:
-    """Reads what parameters do to pixels."""
-    return Output(**{name: getattr(parameters, name) for name in OUTPUT_DEFAULTS})
+def read_output(file: GeneratorFile, parameters: OutputParameters, model: str | None) -> Output:
+    """Reads what parameters do to pixels of a generator that the client calls `model`.
+
+    Raises:
+        RecipeError: the generator cannot do it, or `model` names its hash and not its upscaler's:
+        another day another upscaler would answer.
+    """
+    output, config = Output(*_output(parameters)), file.config
+    if output.resample != "learned":
+        return output
+    if output.checked(file).upscale > 1 and model == config.id:
+        raise RecipeError(
+            f"model: {config.id} does not say which upscaler; allowed: {config.upscaled_id}, or "
+            f"{config.name} for the one of today"
+        )
+    return output
 
 
-def read_source(named: SheetParameters | Recipe) -> Source | None:
+def read_source(named: SheetParameters | ClassifyQuery | Recipe) -> Source | None:
     """Reads where a single picture comes from; None where no seed or the like is given."""
     if (mix := named.mix) is not None:
         return Mix(mix)
@@ -80,7 +96,7 @@ def read_picture(file: GeneratorFile, parameters: SheetParameters) -> tuple[Pict
     Raises:
         RecipeError: it cannot be generated.
     """
-    changes, output = read_changes(parameters), read_output(parameters)
+    changes, output = read_changes(parameters), read_output(file, parameters, parameters.model)
     source = read_source(parameters)
     named = source is not None
     if source is None or isinstance(source, Seeds):
@@ -88,6 +104,18 @@ def read_picture(file: GeneratorFile, parameters: SheetParameters) -> tuple[Pict
         first = secrets.randbelow(RANDOM_SEEDS - n + 1) if source is None else source.seed
         source = Seeds(range(first, first + n), parameters.columns)
     return PictureRequest(source, changes, output).checked(file), named
+
+
+def read_one(file: GeneratorFile, parameters: ClassifyQuery) -> tuple[PictureRequest, bool]:
+    """Reads the picture of one source, and whether the client has named it, as `read_picture` does.
+
+    Raises:
+        RecipeError: it cannot be generated.
+    """
+    source = read_source(parameters)
+    named = source is not None
+    source = source or one_seed(secrets.randbelow(RANDOM_SEEDS))
+    return PictureRequest(source, read_changes(parameters)).checked(file), named
 
 
 def read_recipes(
@@ -122,7 +150,8 @@ def read_list(file: GeneratorFile, body: GenerateBody) -> Listed | None:
     Raises:
         RecipeError: one of them cannot be generated.
     """
-    changes, output = read_changes(body).checked(file.config), read_output(body)
+    changes = read_changes(body).checked(file.config)
+    output = read_output(file, body, body.model)
     if body.recipes is not None:
         recipes = read_recipes(file, body.recipes, changes, output)
         return Listed(len(recipes), recipes.__getitem__)

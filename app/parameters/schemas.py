@@ -26,11 +26,14 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from app.parameters.limits import in_force
 from app.responses.offers import BULK_OFFERS, PATH_OFFERS, STILL_OFFERS
+from model.classification.scores import ScoreName
 from model.encoding.animations import LARGEST_FPS
 from model.encoding.formats import LARGEST_SCALE
 from model.generator_file import MAX_CLASS_NAME
 from model.latent_space.latents import SEED_LIMIT, has_controls, text_seed
 from model.latent_space.paths import Ease, Mode
+from model.networks.config import MAX_CLASSES
+from model.picture_request import Resample as ResampleName
 from model.recipes import EDIT, PORTION
 
 Json = dict[str, Any]
@@ -348,8 +351,9 @@ Name = Annotated[
 Model = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12})?$",
-        description="Which generator, by name or by name@hash; by default the service's first.",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12}(-[0-9a-f]{12})?)?$",
+        description="Which generator, by name, by name@hash, or with its upscaler by "
+        "name@hash-hash; by default the service's first.",
     ),
 ]
 ClassName = Annotated[
@@ -375,8 +379,11 @@ Scale = Annotated[
     int, Whole(1, LARGEST_SCALE), Field(description="How many times as long each side becomes.")
 ]
 Resample = Annotated[
-    Literal["nearest", "lanczos"],
-    Field(description="How pixels are enlarged: as squares, or smooth."),
+    ResampleName,
+    Field(
+        description="How pixels are enlarged: as squares, smooth, or by the generator's upscaler, "
+        "where it has one, for the scales that its card names."
+    ),
 ]
 Quality = Annotated[
     int,
@@ -781,6 +788,69 @@ class ModelQuery(_Query):
 
     model: Model | None = None
     class_: Annotated[ClassName | None, Field(alias="class")] = None
+
+
+Classifier = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12})?$",
+        description="Which classifier, by name or by name@hash; by default that of the generator's "
+        "data. Of what is uploaded, that of the first generator's, else the first.",
+    ),
+]
+TopK = Annotated[
+    int,
+    Whole(1, MAX_CLASSES),
+    Field(description="Classes in the answer at most, the most probable first."),
+]
+ScoreFunction = Annotated[
+    ScoreName,
+    Field(description="What makes scores of logits; none: they are the logits."),
+]
+
+
+class ClassifyParameters(_Parameters):
+    """How pictures are classified, and what is told of it."""
+
+    classifier: Classifier | None = None
+    top_k: TopK = 5
+    function_to_apply: ScoreFunction = "softmax"
+
+
+class ClassifyQuery(_Query, ClassifyParameters, LatentParameters, Named):
+    """A query string of /classify: one picture as in /generate."""
+
+    texts = _Query.texts | {"classifier", "function_to_apply"}
+
+    mix: Mix | None = None
+    z: Vector | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(source is not None for source in (self.first_seed, self.mix, self.z)) > 1:
+            raise refusal("one of seed or name, mix and z is wanted")
+        return self
+
+
+class UploadQuery(_Query, ClassifyParameters):
+    """A query string of /classify with a picture in the body."""
+
+    texts = ClassifyQuery.texts
+
+
+class ClassifyBody(_Parameters):
+    """A JSON body of /classify, as clients of the Hugging Face Hub send it."""
+
+    inputs: Annotated[
+        str,
+        Field(
+            description="A picture file in base64.",
+            json_schema_extra={"contentEncoding": "base64"},
+        ),
+    ]
+    parameters: Annotated[
+        ClassifyParameters | None, Field(description="As in the query; each in one of the two.")
+    ] = None
 
 
 class PreviewQuery(_Query, OutputParameters):

@@ -35,6 +35,7 @@ from model.picture_request import PictureRequest
 from model.recipes import Words, recipe_text
 
 UNSENT_COPIES = 3  # times that a file is held until it is taken: here, with its head, by the loop
+UPSCALED = "learned"  # the resample that a permanent path may name
 LARGEST_NAME = 60  # characters of a file's name without its extension
 
 
@@ -102,11 +103,11 @@ class Answer:
         source = self.picture.source
         if source.seed is not None:
             headers["Image-Seed"] = str(source.seed)
-        headers["Image-Model"] = self.generation.id
+        headers["Image-Model"] = self.words["model"]
         if self.located and not self.lasting:
             quality: Words = {} if self.quality is None else {"quality": self.quality}
             headers["Content-Location"] = permanent_url(
-                self.generation, self.words | quality, self.format.extensions[0]
+                self.words | quality, self.format.extensions[0]
             )
         if self.negotiated:
             headers["Vary"] = "Accept"
@@ -168,20 +169,30 @@ async def still(context: Context, answer: Answer) -> Response:
     """
     generation, picture, format = answer.generation, answer.picture, answer.format
     request, bounds, source = context.request, context.bounds, picture.source
-    columns, seed, plain = source.columns, source.seed, picture.is_plain
-    lines, side = -(-len(source) // columns), generation.side * picture.output.scale
+    columns, seed, kept = source.columns, source.seed, picture.is_kept
+    output = picture.output
+    lines, side = -(-len(source) // columns), generation.side * output.scale
     check_pixels(format, 1, lines * side, columns * side, bounds.max_pixels)
     if unchanged := answer.unchanged(request):
         return unchanged
-    if plain and format.name == "png":
+    pixels = lines * columns * side**2
+    if kept and format.name == "png":
         assert seed is not None
-        content, timing = await generation.picture(seed, picture.changes.class_, context.watch)
-        return ranged(request, answer.response(content, timing))
+        class_, watch = picture.changes.class_, context.watch
+        if output.resample != "learned":  # so plain, and small
+            content, timing = await generation.picture(seed, class_, watch)
+            return ranged(request, answer.response(content, timing))
+        reserved = bounds.memory.reserve(format.memory(pixels, generation.channels))
+        try:
+            content, timing = await generation.picture(seed, class_, watch, output)
+            return ranged(request, answer.response(content, timing, reserved))
+        except BaseException:
+            reserved.release()
+            raise
 
     def encode(pixels: NDArray[np.uint8]) -> bytes:
         return encode_still(pixels, format.name, answer.quality, answer.note)
 
-    pixels = lines * columns * side**2
     return await generate(context, answer, pixels, (picture.finish, encode))
 
 
@@ -202,7 +213,7 @@ async def generate(
             rows = await in_parallel(watch, generation.file, picture.rows)
         else:
             rows = picture.rows(generation.file)
-        generated, timing = await generation.pixels(rows, watch)
+        generated, timing = await generation.pixels(rows, watch, picture.output.upscale)
         start = time.perf_counter()
         content = await in_parallel(watch, generated, *steps, answer.signed)
         timing.encode += time.perf_counter() - start
@@ -237,17 +248,20 @@ def server_timing(timing: Timing | None) -> str:
     if timing is None:
         return "cache"
     queue, generate, encode = timing.queue, timing.generate, timing.encode
+    upscale = f"upscale;dur={1000 * timing.upscale:.2f}, " if timing.upscale else ""
     return (
-        f"queue;dur={1000 * queue:.2f}, generate;dur={1000 * generate:.2f}, "
+        f"queue;dur={1000 * queue:.2f}, generate;dur={1000 * generate:.2f}, {upscale}"
         f"encode;dur={1000 * encode:.2f}"
     )
 
 
-def permanent_url(generation: Generation, words: Mapping[str, Any], extension: str) -> str:
-    """Returns a URL that means the same picture permanently: by path if a seed and a scale say all,
-    else by query.
+def permanent_url(words: Mapping[str, Any], extension: str) -> str:
+    """Returns a URL that means the same picture permanently: by path if a seed, a scale and
+    perhaps the upscaler say all, else by query.
     """
-    if {"seed"} <= words.keys() <= {"model", "seed", "scale"}:
+    way = words.get("resample", UPSCALED)
+    if {"seed"} <= words.keys() <= {"model", "seed", "scale", "resample"} and way == UPSCALED:
         scale = f"@{words['scale']}x" if "scale" in words else ""
-        return public(f"/i/{generation.id}/{words['seed']}{scale}.{extension}")
+        mark = f"~{UPSCALED}" if "resample" in words else ""
+        return public(f"/i/{words['model']}/{words['seed']}{scale}{mark}.{extension}")
     return public(url(f"/generate.{extension}", words))

@@ -100,8 +100,8 @@ KINDS = {
         Kind(
             "unsupported-media-type",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The body is not said to be JSON. Send it with the header Content-Type: "
-            "application/json.",
+            "The body is JSON, or has to be, and does not say so. Send it with the header "
+            "Content-Type: application/json.",
         ),
         Kind(
             "range-not-satisfiable",

@@ -53,7 +53,7 @@ async def pieces(
         Problem: the batcher refuses, or too many large answers are on their way.
         ClientGoneError: the client went away.
     """
-    plain = output.is_plain
+    generated = output.is_generated
     size = generation.channels * (generation.side * output.scale) ** 2  # bytes of a picture
     step = max(1, min(PIECE, generation.batcher.max_queue, PIECE_BYTES // size))
     ahead: list[Job] = []
@@ -65,12 +65,13 @@ async def pieces(
 
     def prepared(start: int) -> tuple[Latents, list[Note] | None]:
         z = items.latents(start, min(start + step, items.count))
-        return z, notes(start) if encoded and plain else None
+        return z, notes(start) if encoded and generated else None
 
     async def submit(start: int) -> None:
         z, files = await in_parallel(context.watch, start, prepared)
         check_client()
-        ahead.append(generation.batcher.submit(z, files, goes_on=start > 0))
+        job = generation.batcher.submit(z, files, scale=output.upscale, goes_on=start > 0)
+        ahead.append(job)
 
     def give_up() -> None:
         nonlocal gone
@@ -96,7 +97,7 @@ async def pieces(
                         await submit(start + step)
                     made = await ahead[0].reply
                     del ahead[0]
-                    if not plain:
+                    if not generated:
                         made = await in_parallel(context.watch, made, partial(finished, start))
                     check_client()
                     yield start, made
@@ -173,7 +174,7 @@ class _Drain(io.RawIOBase):
 Pieces = AsyncIterator[tuple[int, Pixels | list[bytes]]]
 
 
-async def as_zip(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
+async def as_zip(items: Items, made: Pieces) -> AsyncIterator[bytes]:
     """Yields a zip of numbered PNG files, and a manifest.json that says what each is."""
     drain = _Drain()
     digits = max(4, len(str(items.count - 1)))
@@ -185,14 +186,14 @@ async def as_zip(generation: Generation, items: Items, made: Pieces) -> AsyncIte
         entry = zipfile.ZipInfo("manifest.json", EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED  # it is held until it is whole
         with archive.open(entry, "w") as manifest:
-            for text in _manifest(generation, items, digits):
+            for text in _manifest(items, digits):
                 manifest.write(text.encode())
                 await asyncio.sleep(0)  # others have their turn
     yield drain.taken()
 
 
-def _manifest(generation: Generation, items: Items, digits: int) -> Iterator[str]:
-    head = {"model": generation.id, "pictures": items.count}
+def _manifest(items: Items, digits: int) -> Iterator[str]:
+    head = {"model": items.words(0)["model"], "pictures": items.count}
     yield json.dumps(head)[:-1] + ', "files": [\n'
     for start in range(0, items.count, PIECE):
         entries = [
@@ -203,11 +204,12 @@ def _manifest(generation: Generation, items: Items, digits: int) -> Iterator[str
     yield "\n]}\n"
 
 
-async def as_json(generation: Generation, items: Items, made: Pieces) -> AsyncIterator[bytes]:
+async def as_json(items: Items, made: Pieces) -> AsyncIterator[bytes]:
     """Yields one JSON object: {"model": ..., "media_type": "image/png", "pictures": [{"seed": ...,
     "image": base64 of a PNG}]}.
     """
-    head = json.dumps({"model": generation.id, "media_type": "image/png"})[:-1] + ', "pictures": ['
+    first = {"model": items.words(0)["model"], "media_type": "image/png"}
+    head = json.dumps(first)[:-1] + ', "pictures": ['
     async for start, files in made:
         entries = [
             json.dumps(

@@ -31,7 +31,7 @@ async def reload(
         os.kill(os.getppid(), signal.SIGHUP)  # the other workers too; here is nothing left to do
     response.headers.update(NO_STORE)
     return {
-        "loaded": [one.id for one in fresh],
-        "served": [one.id for one in reloader.generators.loaded],
-        "former": [one.id for one in reloader.generators.previous],
+        "loaded": [one.full_id for one in fresh],
+        "served": [one.full_id for one in reloader.generators.loaded],
+        "former": [one.full_id for one in reloader.generators.previous],
     }

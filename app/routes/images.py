@@ -13,6 +13,7 @@ from app.engine.threads import in_turn
 from app.parameters.bodies import body_schema, json_body
 from app.parameters.picture_parameters import Listed, read_list, read_output, read_picture
 from app.parameters.schemas import GenerateBody, GenerateQuery, SheetParameters
+from app.parameters.uploads import BINARY
 from app.responses import negotiation, streams
 from app.responses.negotiation import check_quality, still_format
 from app.responses.offers import BULK_OFFERS, STILL_OFFERS
@@ -23,7 +24,6 @@ from app.state import Context, ContextDep
 from model.encoding.formats import STILLS
 from model.picture_request import PictureRequest, Seeds, Several, one_seed, rows_of
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 UNCHANGED = {"description": "The client's copy, named by If-None-Match, is still good."}
 STILL_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -115,7 +115,8 @@ async def generate_from_json(
         )
     pictures = [listed.picture(place) for place in range(listed.count)]
     several = Several(pictures, parameters.columns)
-    picture = PictureRequest(several, output=read_output(parameters))
+    output = read_output(generation.file, parameters, parameters.model)
+    picture = PictureRequest(several, output=output)
     format = STILLS[name], negotiated
     all_of_them = Answer.of(generation, picture, format, parameters, lasting=False, located=False)
     return await still(context, all_of_them)
@@ -154,15 +155,15 @@ async def _many(
         lambda start, end: rows_of(file, [picture(place) for place in range(start, end)]),
         lambda place: picture(place).words(file.config),
     )
-    output = read_output(parameters)
+    output = read_output(file, parameters, parameters.model)
     side = generation.side * output.scale
     made = streams.pieces(context, generation, items, output, encoded=name in BULK_OFFERS)
     extension, media_type = name, (STILL_OFFERS | BULK_OFFERS)[name]
     match name:
         case "zip":
-            content = streams.as_zip(generation, items, made)
+            content = streams.as_zip(items, made)
         case "json":
-            content = streams.as_json(generation, items, made)
+            content = streams.as_json(items, made)
         case "multipart":
             line = streams.boundary()
             content = streams.as_multipart(items, made, line)
@@ -173,7 +174,7 @@ async def _many(
     kind = "attachment" if parameters.download else "inline"
     headers = {
         "Cache-Control": "no-store",
-        "Image-Model": generation.id,
+        "Image-Model": output.model(file.config),
         "Content-Disposition": f'{kind}; filename="{generation.name}-{items.count}.{extension}"',
     }
     if parameters.format is None:

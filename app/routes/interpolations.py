@@ -12,13 +12,14 @@ from app.http.cors import HEAD
 from app.parameters.bodies import body_schema, json_body
 from app.parameters.picture_parameters import read_changes, read_output, read_recipes
 from app.parameters.schemas import InterpolateBody, InterpolateQuery
+from app.parameters.uploads import BINARY
 from app.responses import negotiation, streams
 from app.responses.negotiation import check_quality
 from app.responses.offers import FRAME_FORMATS, PATH_FORMATS, PATH_OFFERS
 from app.responses.pictures import Answer, check_pixels, generate
 from app.responses.problems import NotInstalled
 from app.responses.streams import Items
-from app.routes.images import BINARY, STILL_RESPONSES, extension_path
+from app.routes.images import STILL_RESPONSES, extension_path
 from app.state import Context, ContextDep
 from model.encoding.animations import VideoNotInstalled, encode_animation
 from model.picture_request import DEFAULT_CHANGES, Path, PictureRequest
@@ -103,11 +104,7 @@ async def _way(
         )
         made = streams.pieces(context, generation, items, output, encoded=name == "zip")
         shape = (frames, side, side, generation.channels)
-        content = (
-            streams.as_zip(generation, items, made)
-            if name == "zip"
-            else streams.as_npy(shape, made)
-        )
+        content = streams.as_zip(items, made) if name == "zip" else streams.as_npy(shape, made)
         begun = streams.unseen() if HEAD in request.scope else await streams.begun(content)
         headers = answer.headers()
         del headers["Server-Timing"]  # it is not over yet
@@ -132,7 +129,7 @@ async def _way(
 def _path(generation: Generation, parameters: InterpolateQuery | InterpolateBody) -> PictureRequest:
     """Reads the path that is asked for; what is done to latents is done to its stops."""
     changes = read_changes(parameters).checked(generation.config)
-    output = read_output(parameters)
+    output = read_output(generation.file, parameters, parameters.model)
     stops: Sequence[int] | Sequence[PictureRequest]
     if parameters.seeds is not None:
         stops = parameters.seeds

@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse
 from app.engine.batcher import Latents
 from app.engine.loaded_generator import Generation
 from app.parameters.schemas import ModelQuery
+from app.parameters.uploads import BINARY
 from app.responses import caching
 from app.responses.problems import InvalidRequest, NotFound
 from app.responses.ranges import ranged
-from app.routes.images import BINARY, UNCHANGED, extension_path
+from app.routes.images import UNCHANGED, extension_path
 from app.state import ContextDep
 from model.latent_space.latents import SEED_LIMIT
 from model.recipes import vector_words

@@ -1,21 +1,25 @@
 """/models: what is served, and along which directions its pictures change."""
 
-from typing import Annotated, Any
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
+from app.engine.loaded_generator import Generation
 from app.http.root_path import public
 from app.parameters.picture_parameters import read_output
 from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
+from app.responses.caching import unchanged
 from app.responses.negotiation import still_format
 from app.responses.pictures import Answer, still
 from app.responses.problems import NO_STORE, NotFound
 from app.routes.images import STILL_RESPONSES, Extension
 from app.state import ContextDep
+from model.encoding.animations import films
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import PictureRequest, Strip
 
-ModelPath = Annotated[str, Path(max_length=80, description="Name, or name@hash.")]
+ModelPath = Annotated[str, Path(max_length=93, description="Name, or name@hash.")]
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -60,6 +64,7 @@ async def model_card(
         "z_dim": config.network.z_dim,
         "prior": config.prior,
         "precision": generation.precision,
+        "upscaler": _upscaler(generation),
         "classes": list(config.classes),
         "family": config.network.family,
         "preset": config.preset,
@@ -84,13 +89,34 @@ async def model_card(
             "side": bounds.max_side,
             "edits": bounds.max_edits,
         },
+        "films": films(),
         "directions": public(f"/models/{generation.id}/directions"),
+        "history": _history(generation),
         "projection": public(f"/project{query}") if context.projector else None,
         "samples": [
             public(f"/i/{generation.id}/42@4x.png"),
             public(f"/generate.png{query}&seed=0&n={min(64, bounds.max_pictures)}"),
             public(f"/interpolate.webp{query}&seeds=1,2&loop=true"),
         ],
+    }
+
+
+def _history(generation: Generation) -> str | None:
+    """Says where its history is, if it has one."""
+    return public(f"/models/{generation.id}/history.json") if generation.history else None
+
+
+def _upscaler(generation: Generation) -> dict[str, Any] | None:
+    """Says what `resample=learned` takes, if the generator has an upscaler."""
+    upscaler = generation.file.upscaler
+    if upscaler is None:
+        return None
+    return {
+        "id": generation.full_id,
+        "hash": upscaler.hash,
+        "scales": list(upscaler.scales),
+        "licence": upscaler.header.licence,
+        "metrics": upscaler.header.metrics,
     }
 
 
@@ -119,6 +145,26 @@ async def directions(
     }
 
 
+@router.get("/{model}/history.{extension}", include_in_schema=False)
+async def history(
+    context: ContextDep,
+    model: ModelPath,
+    extension: Literal["json", "webp"],
+    parameters: Annotated[NoQuery, Query()],
+) -> Response:
+    """Returns how a generator came to be, as `export` has written it, for those who learn."""
+    generation = context.generators.path(model)
+    content = generation.history.get(extension)
+    if content is None:
+        raise NotFound("This generator's folder has no history.")
+    tag = f'"{blake2b(content, digest_size=10).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if unchanged(context.request.headers, tag):
+        return Response(status_code=304, headers=headers)
+    media_type = "application/json" if extension == "json" else "image/webp"
+    return Response(content, media_type=media_type, headers=headers)
+
+
 @router.get(
     "/{model}/directions/{direction}.{extension}",
     responses=STILL_RESPONSES,
@@ -138,7 +184,8 @@ async def direction_preview(
         raise NotFound(f"No such direction; there are {generation.config.directions}, from d0.")
     format = still_format(context.request, extension, None, parameters.quality)
     strip = Strip(parameters.seed, number, parameters.steps)
-    picture = PictureRequest(strip, output=read_output(parameters))
-    lasting = model == generation.id
+    output = read_output(generation.file, parameters, model)
+    picture = PictureRequest(strip, output=output)
+    lasting = model in (generation.id, generation.full_id)
     answer = Answer.of(generation, picture, format, parameters, lasting=lasting, located=False)
     return await still(context, answer)

@@ -18,8 +18,8 @@ from app.engine.threads import in_parallel
 from app.http.root_path import public
 from app.parameters.bodies import body_schema, json_body
 from app.parameters.openai import GenerationsBody
-from app.parameters.picture_parameters import read_changes, url
-from app.parameters.schemas import NoQuery
+from app.parameters.picture_parameters import read_changes, read_output, url
+from app.parameters.schemas import NoQuery, OutputParameters
 from app.responses.negotiation import check_quality
 from app.responses.pictures import UNSENT_COPIES, Answer, Held, check_pixels, permanent_url
 from app.responses.problems import NO_STORE
@@ -70,7 +70,9 @@ async def image_generations(
     Refusals have an `error` as well, which these clients show.
     """
     generation, bounds = context.generators.parameter(parameters.model), context.bounds
-    output = parameters.output(generation.side)
+    scale = parameters.scale(generation.side)
+    sized = OutputParameters(scale=scale, resample=parameters.resample)
+    output = read_output(generation.file, sized, parameters.model)
     changes = read_changes(parameters).checked(generation.config)
     format = STILLS[parameters.output_format or "png"]
     check_quality(format, parameters.output_compression)
@@ -106,14 +108,15 @@ async def _generated(context: Context, answers: Sequence[Answer], side: int) -> 
     raw = TEXT_COPIES * pixels * generation.channels
     reserved = context.bounds.memory.reserve(first.format.memory(pixels, generation.channels) + raw)
     try:
-        if len(answers) == 1 and first.picture.is_plain and first.format.name == "png":
+        output = first.picture.output
+        if len(answers) == 1 and first.picture.is_kept and first.format.name == "png":
             seed, class_ = first.picture.source.seed, first.picture.changes.class_
             assert seed is not None
-            file, _ = await generation.picture(seed, class_, watch)
+            file, _ = await generation.picture(seed, class_, watch, output)
             content = await in_parallel(watch, [file], _in_base64, _content)
         else:
             rows = rows_of(generation.file, [answer.picture for answer in answers])
-            generated, _ = await generation.pixels(rows, watch)
+            generated, _ = await generation.pixels(rows, watch, output.upscale)
             content = await in_parallel(
                 watch, generated, partial(_files, answers), _in_base64, _content
             )
@@ -151,5 +154,5 @@ def _address(answer: Answer) -> str:
     """Returns the path and query that mean the same file permanently."""
     extension = answer.format.extensions[0]
     if answer.quality is None:
-        return permanent_url(answer.generation, answer.words, extension)
+        return permanent_url(answer.words, extension)
     return public(url(f"/generate.{extension}", answer.words | {"quality": answer.quality}))

@@ -1,8 +1,8 @@
 """/: the explorer, a page that steers what the service generates, and speaks only the public API.
 
 Its files lie under /page/: plain modules, nothing from elsewhere, no build. They travel without
-their doc comments. The page takes any query string: that is its own, and the service ignores it.
-Where /docs has a port of its own, the page does not lead there.
+their doc comments. The page takes any query string: that is its own, and the service reads it for
+no more than the preview of a link. Where /docs has a port of its own, the page does not lead there.
 """
 
 import gzip
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.responses import caching
+from app.http.root_path import public
+from app.responses import caching, previews
 from app.responses.problems import NotFound
 from app.settings import Robots
 
@@ -43,6 +44,7 @@ ROBOTS: dict[Robots, str] = {  # RFC 9309
     "none": "Disallow: /\n",
     "all": "Allow: /\n",
 }
+HEAD, SHOWN = b"<!-- what is shown, as tags -->", b"<!-- what is shown -->"
 DOCS = b'<a href="docs">API</a> '
 # a fifth of the modules' bytes, whole lines; those who read them read the files
 DOC_COMMENT = re.compile(rb"^ */\*\*(?:(?!\*/).)*\*/$", re.DOTALL | re.MULTILINE)
@@ -52,8 +54,8 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def page(request: Request) -> Response:
-    """Returns the explorer."""
-    return _file(request, "index.html")
+    """Returns the explorer, and in its head what its address shows."""
+    return _file(request, "index.html", with_preview=True)
 
 
 @router.get("/favicon.ico")
@@ -89,10 +91,12 @@ class Part:
         return f'W/"{blake2b(self.content, digest_size=10).hexdigest()}"'
 
 
-def _file(request: Request, name: str) -> Response:
+def _file(request: Request, name: str, *, with_preview: bool = False) -> Response:
     part = _parts(docs=not request.app.admin_port).get(name)
     if part is None:
         raise NotFound("The page has no such part.")
+    if with_preview:
+        part = _previewed(request, part)
     headers = {**HEADERS, "ETag": part.tag}
     if caching.unchanged(request.headers, part.tag):
         return Response(status_code=304, headers=headers)
@@ -100,6 +104,19 @@ def _file(request: Request, name: str) -> Response:
         return Response(part.content, media_type=part.media_type, headers=headers)
     headers["Content-Encoding"] = "gzip"
     return Response(part.packed, media_type=part.media_type, headers=headers)
+
+
+def _previewed(request: Request, part: Part) -> Part:
+    """Returns the page with what its address shows; without pictures where not all may see them."""
+    generators, access = request.app.state.generators, request.app.access
+    pictured = access is None or not (access.takes_keys or access.takes_signatures)
+    found = previews.preview(request.url.query, generators.default.side if generators else 64)
+    host = request.headers.get("Host", "")
+    origin = previews.origin_of(request.url.scheme, host, public(""))
+    head = previews.head(found, origin, pictured=pictured)
+    image = previews.image(found) if pictured else ""
+    content = part.content.replace(HEAD, head.encode()).replace(SHOWN, image.encode())
+    return Part(content, gzip.compress(content, mtime=0), part.media_type)
 
 
 @cache

@@ -41,6 +41,7 @@ async def _plane(context: Context, parameters: PlaneQuery, extension: str | None
         mode=parameters.mode,
     )
     format = still_format(context.request, extension, parameters.format, parameters.quality)
-    picture = PictureRequest(plane, read_changes(parameters), read_output(parameters))
+    output = read_output(generation.file, parameters, parameters.model)
+    picture = PictureRequest(plane, read_changes(parameters), output)
     answer = Answer.of(generation, picture.checked(generation.file), format, parameters)
     return await still(context, answer)

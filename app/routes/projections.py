@@ -10,40 +10,30 @@ from fastapi import APIRouter, Query, Response
 from app.engine.batcher import Pixels
 from app.engine.loaded_generator import ClientGoneError, Generation
 from app.engine.threads import in_parallel
-from app.parameters.forms import MULTIPART, uploaded
 from app.parameters.schemas import ProjectQuery
-from app.responses.problems import InvalidRequest, NotFound
+from app.parameters.uploads import PICTURE_TYPES, read_upload
+from app.responses.problems import NotFound
 from app.responses.streams import Stream, begun
-from app.routes.images import BINARY
 from app.server.disconnection import Watch
 from app.state import ContextDep
-from model.image_decoding import UPLOADED, BrokenPictureError, decode, square
 from model.recipes import vector_words
 
 if TYPE_CHECKING:
     from model.latent_space.projection import Progress
 
 MEDIA_TYPE = "application/x-ndjson"
-LARGEST_UPLOAD = 2**24  # pixels of a picture that somebody sends
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A JSON object a line: step, steps, error, and z with its class.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
     },
 }
-FORM = {
-    "schema": {
-        "type": "object",
-        "properties": {"file": {"type": "string", "format": "binary"}},
-        "required": ["file"],
-    }
-}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "A picture file: PNG, JPEG, WebP, BMP, GIF or TIFF; or a form whose "
         "one field is that file.",
-        "content": {"application/octet-stream": BINARY, MULTIPART: FORM},
+        "content": PICTURE_TYPES,
     }
 }
 
@@ -75,11 +65,8 @@ async def project(context: ContextDep, parameters: Annotated[ProjectQuery, Query
     kind = request.headers.get("Content-Type", "")
 
     def read(content: bytes) -> Pixels:
-        try:
-            image, _ = decode(uploaded(kind, content), LARGEST_UPLOAD, formats=UPLOADED)
-        except BrokenPictureError as error:
-            raise InvalidRequest(f"body: a picture file is wanted; {error}") from None
-        return square(image, side, channels, "crop")
+        pixels: Pixels = read_upload(kind, content).fitted(side, channels)[0]
+        return pixels
 
     projector.take_place()  # first, so that one picture at a time is decoded
     try:

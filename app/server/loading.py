@@ -5,6 +5,7 @@ name -> folder -> checked file -> sampler on its device -> warm -> Generation
 
 import importlib
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.engine.batcher import Batcher
+from app.engine.loaded_classifier import Classification, Classifiers
 from app.engine.loaded_generator import Generation, Generators, PictureCache, gather_rows
-from app.settings import Settings
+from app.settings import AUTO, Settings
+from model.classification.classifier_file import read_classifier
+from model.classification.classifiers import classifier_folder, shipped_classifiers
+from model.classification.onnx_classifier import OnnxClassifier, check_classifier
 from model.devices import DeviceError, usable_cores
 from model.encoding.marking import SigningError
 from model.encoding.png import encode_pngs
-from model.generator_file import GeneratorConfig, GeneratorFileError, read_generator_file
+from model.generator_file import (
+    GeneratorConfig,
+    GeneratorFileError,
+    read_generator_file,
+    read_history,
+)
 from model.generators import generator_folder
 from model.samplers.sampler import (
     Sampler,
@@ -28,6 +38,7 @@ from model.samplers.sampler import (
     check_golden,
     load_sampler,
 )
+from model.upscaling.runtimes import check_upscaler, load_upscale
 
 if TYPE_CHECKING:
     from app.responses.c2pa import Signer
@@ -36,6 +47,8 @@ log = logging.getLogger("ganserve")
 
 START_ERRORS = (GeneratorFileError, DeviceError, UnequalBytesError, WrongPictureError, SigningError)
 CHECKED_BATCHES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 64)
+CHECKED_UPSCALES = (2, 3, 4, 9)
+CLASSIFIER_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators:
@@ -53,6 +66,44 @@ def load_all(settings: Settings, known: Sequence[Generation] = ()) -> Generators
     generators = Generators(loaded(settings.generators), loaded(settings.former))
     check_names(generators)
     return generators
+
+
+def load_classifiers(settings: Settings, generators: Sequence[Generation]) -> Classifiers:
+    """Loads and warms up every classifier of the settings; those that ship are taken for the data
+    of these generators. None accepts anything yet.
+
+    Raises:
+        one of START_ERRORS: something cannot be served.
+    """
+    files = []
+    for name in settings.classifiers:
+        if name == AUTO:
+            files += shipped_classifiers([one.config.data.sha256 for one in generators])
+        else:
+            files.append(read_classifier(classifier_folder(name)))
+    threads, loaded = settings.threads or usable_cores(), dict[str, Classification]()
+    for file in {file.id: file for file in files}.values():
+        if not file.config.classes:
+            raise GeneratorFileError(f"GAN_CLASSIFIERS: {file.id} has no classes to name")
+        if not CLASSIFIER_NAME.fullmatch(file.name):
+            raise GeneratorFileError(
+                f"GAN_CLASSIFIERS: a classifier is called by up to 64 of a-z, 0-9, - and _; its "
+                f"folder's name, {file.name[:64]!a}, has others"
+            )
+        if file.name in loaded:
+            raise GeneratorFileError(f"GAN_CLASSIFIERS: two classifiers are named {file.name}")
+        classify = OnnxClassifier(file, threads)
+        sizes = [size for size in CHECKED_BATCHES if size <= settings.max_batch]
+        check_classifier(classify, file, sizes)
+        batcher = Batcher(
+            classify,
+            encode_pngs,  # which no request asks for
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            max_wait=settings.max_wait,
+        )
+        loaded[file.name] = Classification(file, batcher)
+    return Classifiers(list(loaded.values()))
 
 
 def file_signer(settings: Settings) -> "Signer | None":
@@ -108,6 +159,10 @@ def load(
     if not check_golden(sampler, file, settings.precision):
         log.warning("%s remembers no pictures, so none was compared", file.config.id)
     warm_up(sampler, settings.max_batch)
+    upscale = None
+    if file.upscaler is not None:
+        upscale = load_upscale(file.upscaler, settings.device, threads)
+        check_upscaler(upscale, file.upscaler, CHECKED_UPSCALES)
     encode = signer.encode_pngs if signer else encode_pngs
     batcher = Batcher(
         sampler,
@@ -116,6 +171,7 @@ def load(
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
         max_wait=settings.max_wait,
+        upscale=upscale,
     )
     cache = PictureCache(settings.cache_mib * 2**20)
     return Generation(
@@ -123,12 +179,13 @@ def load(
         batcher,
         cache,
         sampler=str(sampler),
-        precision=settings.precision,
+        precision=file.config.served_in(settings.precision),
         recipes_in_files=settings.recipes,
         encode=encode,
         sign=signer.sign if signer else None,
         signed_by=signer.id if signer else "",
         device_memory=getattr(sampler, "device_memory", None),
+        history=read_history(folder),
     )
 
 
@@ -141,7 +198,7 @@ def check_names(generators: Generators) -> None:
     """Raises GeneratorFileError where two generators have one name; of those that others have
     replaced, one name and hash.
     """
-    names = [one.name for one in generators.loaded] + [one.id for one in generators.all]
+    names = [one.name for one in generators.loaded] + [one.full_id for one in generators.all]
     for name in names:
         if names.count(name) > 1:
             raise GeneratorFileError(

@@ -1,5 +1,7 @@
 """Whether requests should come to this process: it is loaded, works, and is not about to end."""
 
+from app.engine.batcher import Batcher
+from app.engine.loaded_classifier import Classifiers
 from app.engine.loaded_generator import Generators
 from app.server.scoreboard import Scoreboard
 
@@ -10,6 +12,7 @@ class Readiness:
     def __init__(self, hang_seconds: float) -> None:
         self._hang_seconds = hang_seconds
         self.generators: Generators | None = None  # once they are loaded
+        self.classifiers = Classifiers([])
         self.draining = False  # still serving, but not for long
         self.scoreboard = Scoreboard.alone()
 
@@ -23,9 +26,16 @@ class Readiness:
 
     def failure(self) -> str | None:
         """Returns what is broken permanently; None if nothing is."""
-        if self.generators is None:
-            return None
-        for one in self.generators.all:
-            if failure := one.batcher.failure(self._hang_seconds):
-                return f"{one.id}: {failure}"
+        for name, batcher in self.batchers():
+            if failure := batcher.failure(self._hang_seconds):
+                return f"{name}: {failure}"
         return None
+
+    def batchers(self) -> list[tuple[str, Batcher]]:
+        """Lists whatever answers, by name, once the generators are loaded."""
+        if self.generators is None:
+            return []
+        return [
+            *((one.full_id, one.batcher) for one in self.generators.all),
+            *((one.id, one.batcher) for one in self.classifiers.loaded),
+        ]

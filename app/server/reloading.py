@@ -80,25 +80,25 @@ class Reloader:
             before = self.generators.loaded
             fresh = [one for one in new.all if one not in self.generators.all]
             again = [one for one in new.loaded if one not in (*before, *fresh)]
-            ids = {one.id for one in new.loaded}
-            gone = [one for one in before if one.id not in ids]
+            ids = {one.full_id for one in new.loaded}
+            gone = [one for one in before if one.full_id not in ids]
             moved = new.loaded != before
             self.outcomes["loaded" if fresh else "restored" if moved else "unchanged"] += 1
             self._swap(new)
-        told = [f"{one.id} on {one.sampler}" for one in fresh]
-        told += [f"{one.id} again" for one in again]
-        told += [f"{one.id} no longer" for one in gone]
-        if new.default.id != before[0].id:
-            told.append(f"the default is {new.default.id}")
+        told = [f"{one.full_id} on {one.sampler}" for one in fresh]
+        told += [f"{one.full_id} again" for one in again]
+        told += [f"{one.full_id} no longer" for one in gone]
+        if new.default.full_id != before[0].full_id:
+            told.append(f"the default is {new.default.full_id}")
         seconds = time.monotonic() - start
         log.info("reloaded in %.1f s: %s", seconds, ", ".join(told) or "nothing has changed")
         return fresh
 
     def _swap(self, new: Generators) -> None:
         assert self.generators
-        known = {one.id for one in new.all}
+        known = {name for one in new.all for name in (one.id, one.full_id)}
         old = [one for one in self.generators.all if one not in new.all]
-        kept = [one for one in old if one.id not in known][: self._settings.keep_reloaded]
+        kept = [one for one in old if one.full_id not in known][: self._settings.keep_reloaded]
         for one in new.all:
             if one not in self.generators.all:
                 one.batcher.start()
@@ -117,4 +117,4 @@ class Reloader:
         await one.batcher.stop()
         del self._dropping[one]
         await asyncio.to_thread(give_memory_back)
-        log.info("dropped %s", one.id)
+        log.info("dropped %s", one.full_id)

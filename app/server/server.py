@@ -140,9 +140,8 @@ class Server(uvicorn.Server):
     def _give_up(self, failure: str) -> None:
         self._failure = failure
         log.critical("giving up: %s", failure)
-        assert self._readiness.generators
-        for one in self._readiness.generators.all:
-            one.batcher.give_up()
+        for _, batcher in self._readiness.batchers():
+            batcher.give_up()
         self.force_exit = True  # a thread that hangs is not waited for
         if self._leave_at is None:
             self._begin_to_leave(self._settings.drain_seconds)
