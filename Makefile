@@ -6,7 +6,8 @@ JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+# in the order of tests/conftest.py, the longest files first
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 HAS_GPU := nvidia-smi > /dev/null 2>&1
 TORCH_CPU := https://download.pytorch.org/whl/cpu

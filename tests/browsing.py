@@ -1,9 +1,13 @@
 """A Chromium for the tests of the page, and what each of its pages must never do."""
 
+import io
+import json
 import shutil
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +38,21 @@ def chromium() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def visiting(browser: Any, address: str) -> Iterator[Callable[..., "Visit"]]:
+    """Begins visits; after them nothing has gone wrong in any."""
+    visits: list[Visit] = []
+
+    def begin(**options: Any) -> Visit:
+        visits.append(Visit(browser, options.pop("address", address), **options))
+        return visits[-1]
+
+    yield begin
+    for one in visits:
+        one.context.close()
+        assert one.wrong == []
 
 
 class Visit:
@@ -101,3 +120,83 @@ def as_shown(pixels: np.ndarray) -> np.ndarray:
     """Pictures as a canvas holds them: (H, W, C) -> (H, W, 4)."""
     colours = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=2)
+
+
+def drawn(address: str, path: str, body: Any = None) -> np.ndarray:
+    """The pixels that the service answers with, as a canvas shows them."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} if data else {}
+    request = urllib.request.Request(address + path, data, headers)
+    with urllib.request.urlopen(request) as answer:
+        found = np.load(io.BytesIO(answer.read()), allow_pickle=False)
+    return as_shown(found[0] if found.ndim == 4 else found)
+
+
+def shows(visit: Visit, wanted: np.ndarray, canvas: str = ".stage canvas.large") -> None:
+    """Waits until a canvas shows the pixels."""
+    wait_for(visit.page, lambda: np.array_equal(visit.pixels(canvas), wanted), f"{canvas} is it")
+
+
+def slide(page: Any, label: str, value: float) -> None:
+    """Moves a slider and lets it go."""
+    page.get_by_label(label, exact=True).evaluate(
+        """(input, value) => {
+          input.value = value
+          input.dispatchEvent(new Event("input", {bubbles: true}))
+          input.dispatchEvent(new Event("change", {bubbles: true}))
+        }""",
+        value,
+    )
+
+
+def toast(page: Any, text: str) -> None:
+    """Waits until the page has said so."""
+    page.locator("#toast", has_text=text).wait_for()
+
+
+def until_held(page: Any, held: list[Any], count: int) -> None:
+    """Waits until so many requests wait for their answer."""
+    wait_for(page, lambda: len(held) >= count, f"{count} requests are held")
+
+
+def drop(page: Any, content: bytes, name: str = "a.png", on: str = "body") -> None:
+    """Drops a file on the page, as from another window."""
+    page.evaluate(
+        """([bytes, name, on]) => {
+          const transfer = new DataTransfer()
+          transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
+          const words = {bubbles: true, cancelable: true, dataTransfer: transfer}
+          document.querySelector(on).dispatchEvent(new DragEvent("dragover", words))
+          document.querySelector(on).dispatchEvent(new DragEvent("drop", words))
+        }""",
+        [list(content), name, on],
+    )
+
+
+def taken(page: Any) -> bytes:
+    """The file that is downloaded."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    return Path(download.value.path()).read_bytes()
+
+
+def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = "full") -> None:
+    """Lets the service refuse so many times."""
+    left = [times]
+
+    def answer(route: Any) -> None:
+        if left[0] == 0:
+            return route.fallback()
+        left[0] -= 1
+        return route.fulfill(
+            status=status,
+            headers={"Retry-After": "2", "Content-Type": "application/problem+json"},
+            body=json.dumps({"title": "refused", "detail": detail}),
+        )
+
+    visit.page.route(pattern, answer)
+
+
+def forgive(visit: Visit) -> None:
+    """What the browser itself says of a refusal is no mistake of the page."""
+    visit.wrong = [one for one in visit.wrong if "Failed to load resource" not in one]

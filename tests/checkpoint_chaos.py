@@ -1,6 +1,6 @@
-"""`python -m tests.checkpoint_chaos WAY FOLDER`: writes checkpoints in processes that are killed
+"""`python -m tests.checkpoint_chaos FOLDER WAY...`: writes checkpoints in processes that are killed
 between any two calls into the system, or find the disk full at any byte; prints as JSON what went
-on. A process of its own, since it forks.
+on, way by way. A process of its own, since it forks.
 """
 
 import json
@@ -18,6 +18,7 @@ import torch
 from model.training.run import checkpoint
 from model.training.run.checkpoint import (
     Checkpoint,
+    CheckpointError,
     newest_first,
     read_checkpoint,
     write_checkpoint,
@@ -155,14 +156,36 @@ def plant_a_write_in_place() -> None:
     checkpoint.write_atomically = in_place
 
 
-def main(way: str, folder: Path) -> None:
-    """Prints what was found; an assertion fails where a checkpoint was lost."""
+def tried(way: str, folder: Path) -> dict[str, Any]:
+    """What was found this way: in a process of its own, so that a planted mistake ends with it."""
     ways = {"kill": kill_everywhere, "fill": fill_everywhere, "disk": fill_the_disk}
-    way, _, planted = way.partition("-")
-    if planted:
-        plant_a_write_in_place()
-    print(json.dumps(ways[way](folder)))
+    kind, _, planted = way.partition("-")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if planted:
+            plant_a_write_in_place()
+        try:
+            result = ways[kind](folder)
+        except (CheckpointError, AssertionError) as error:
+            result = {"lost": f"{type(error).__name__}: {error}"}
+        os.write(writer, json.dumps(result).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        found: dict[str, Any] = json.loads(stream.read())
+    os.waitpid(child, 0)
+    return found
+
+
+def main(place: Path, ways: list[str]) -> None:
+    """Prints what was found; what says that a checkpoint was lost says so as `lost`."""
+    found = {}
+    for way in ways:
+        (place / way).mkdir()
+        found[way] = tried(way, place / way)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])

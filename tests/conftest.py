@@ -2,8 +2,12 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -14,7 +18,11 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
-from model.generator_file import write_generator_file
+from model.classification.classifier_file import ClassifierFile, write_classifier
+from model.classification.config import ClassifierConfig
+from model.classification.onnx_classifier import OnnxClassifier
+from model.classification.pytorch import classifier_weights, new_classifier
+from model.generator_file import add_upscaler, read_generator_file, write_generator_file
 from model.networks.config import NetworkConfig
 from model.networks.families.dcgan import DCGANConfig
 from model.networks.families.residual import ResidualConfig
@@ -22,7 +30,15 @@ from model.networks.families.sngan import SNGANConfig
 from model.networks.pytorch import new_generator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import generator_weights
+from model.training import ema
+from model.training.datasets.dataset import load
+from model.training.evaluation.features import Extractor, train_extractor
 from model.training.run import plots
+from model.upscaling.config import UpscalerConfig
+from model.upscaling.onnx_upscaler import OnnxUpscaler
+from model.upscaling.pytorch import Upscaler, upscaler_weights
+from model.upscaling.upscaler_file import UPSCALER, UpscalerFile, write_upscaler
+from tests.browsing import Visit, chromium, visiting
 
 # how fast the machine is decides nothing
 hypothesis.settings.register_profile(
@@ -38,6 +54,23 @@ TINY_SNGAN = SNGANConfig(
 )  # fmt: skip
 CLASSES = ("cat", "dog", "red panda")
 SHA = "0" * 64
+
+
+# the files of tests that take longest, the longest first: processes that share the files out among
+# themselves end together where these are begun first
+LONGEST = (
+    *("test_raw", "test_bulk", "test_server", "test_every_road", "test_loop", "test_openapi"),
+    *("test_nginx", "test_command_line", "test_tools_docs", "test_features", "test_examples"),
+    *("test_checkpoint", "test_distribution", "test_start", "test_resume", "test_reload"),
+    *("test_zoo", "test_hub", "test_odd_sets", "test_report", "test_projection", "test_protocol"),
+    *("test_structure", "test_modern", "test_memory", "test_clients", "test_api_laws"),
+    "test_integers",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 28) -> Path:
@@ -96,10 +129,13 @@ draw_curves = plots._draw  # with matplotlib, a second for each run
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_plots() -> Iterator[None]:
-    """Runs leave a pixel for their curves, but in the tests of curves."""
+def quick_runs() -> Iterator[None]:
+    """Runs leave a pixel for their curves, but in the tests of curves, and estimate the statistics
+    of batch norm from one batch of latents.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "_draw", draw_one_pixel)
+        patch.setattr(ema, "BATCH_NORM_LATENTS", ema.BATCH_NORM_BATCH)
         yield
 
 
@@ -109,6 +145,48 @@ def real_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "_draw", draw_curves)
 
 
+UPSCALER_OF_TESTS = UpscalerConfig(width=8, layers=2)
+
+
+def untrained_upscaler(config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0) -> Upscaler:
+    """An upscaler whose enlargements are no nearest neighbours."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Upscaler(config)
+        for parameter in network.heads.parameters():
+            torch.nn.init.normal_(parameter, 0.0, 0.05)
+    return network
+
+
+def write_untrained_upscaler(
+    folder: Path, config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0
+) -> UpscalerFile:
+    """The file of an untrained upscaler, in a folder that is there."""
+    return write_upscaler(
+        folder,
+        upscaler_weights(untrained_upscaler(config, seed)),
+        OnnxUpscaler,
+        network=config,
+        preset="upscale-4x",
+        data={"name": "toys", "split": "train", "images": 8, "sha256": SHA},
+        images_seen=0,
+    )
+
+
+def with_untrained_upscaler(folder: Path, target: Path) -> Path:
+    """A copy of a model folder, with an untrained upscaler."""
+    return give_upscaler(Path(shutil.copytree(folder, target)))
+
+
+def give_upscaler(folder: Path, seed: int = 0) -> Path:
+    """Adds an untrained upscaler, one for each seed, to a model folder; returns the folder."""
+    channels = read_generator_file(folder).config.network.channels
+    with tempfile.TemporaryDirectory() as alone:
+        write_untrained_upscaler(Path(alone), replace(UPSCALER_OF_TESTS, channels=channels), seed)
+        add_upscaler(folder, Path(alone) / UPSCALER)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_generator(tmp_path_factory.mktemp("generators") / "tiny")
@@ -116,10 +194,12 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generators: `tiny`, uniform prior and no classes; `pets`, normal prior and classes."""
+    """Two generators: `tiny`, uniform prior and no classes; `pets`, normal prior, classes and an
+    upscaler.
+    """
     folder = tmp_path_factory.mktemp("generators")
     write_tiny_generator(folder / "tiny")
-    write_tiny_residual(folder / "pets")
+    give_upscaler(write_tiny_residual(folder / "pets"))
     return folder
 
 
@@ -170,6 +250,35 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_idx(tmp_path_factory.mktemp("data") / "digits")
 
 
+@pytest.fixture(scope="session")
+def classifier(digits: Path) -> Extractor:
+    """A network that names the digits, nearly all of them right."""
+    train, test = (load(digits, part, side=28, channels=1) for part in ("train", "test"))
+    device = torch.device("cpu")
+    return train_extractor(train, test, epochs=3, seed=0, device=device, say=print)
+
+
+CLASSIFIER_OF_TESTS = ClassifierConfig(
+    side=28, channels=1, classes=CLASSES, data="noise", data_sha256=SHA, epochs=0, seed=0
+)
+
+
+def write_untrained_classifier(
+    folder: Path, config: ClassifierConfig = CLASSIFIER_OF_TESTS
+) -> ClassifierFile:
+    """A classifier whose answers differ by picture, batch norms among them."""
+    torch.manual_seed(0)
+    network = new_classifier(config)
+    for name, value in network.state_dict().items():
+        if name.startswith("norms.") and value.is_floating_point():
+            value.uniform_(0.5, 1.5)
+        if name == "logits.weight":
+            value.mul_(20)
+    return write_classifier(
+        folder, config, classifier_weights(network), load_classifier=OnnxClassifier
+    )
+
+
 def edit_json(path: Path, **changes: object) -> None:
     """Changes fields of a JSON file on purpose; a value of None removes the field."""
     fields = json.loads(path.read_text()) | {"config_sha256": None} | changes
@@ -187,3 +296,17 @@ def downloads(monkeypatch: pytest.MonkeyPatch, digits: Path) -> list[tuple[str, 
 
     monkeypatch.setattr("model.training.datasets.downloads.fetch", fetch)
     return asked
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium for a file of tests."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
+    """Begins visits to the file's `address`."""
+    with visiting(browser, address) as begin:
+        yield begin

@@ -211,8 +211,9 @@ GOOD = [
     get(b"/generate?seed=" + b"a" * 200),
     get(b"/" + b"a/" * 250),
     get(b"/docs", b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"),
-    post(BODY, b"Content-Type: multipart/form-data; boundary=x\r\n").replace(
-        b"/generate", b"/project"
+    *(
+        post(BODY, b"Content-Type: multipart/form-data; boundary=x\r\n").replace(b"/generate", path)
+        for path in (b"/project", b"/classify")
     ),
 ]
 PARTS = [
@@ -270,7 +271,7 @@ async def answer(port: int, request: bytes, ends: bool = False) -> bytes:
 
 
 async def answers(port: int, requests: Iterable[bytes], connections: int = 64) -> list[bytes]:
-    """Of many requests, so many at once, in their order."""
+    """Collects the answers to many requests, so many at once, in their order."""
     found: dict[int, bytes] = {}
     waiting = iter(enumerate(requests))
 
@@ -283,7 +284,7 @@ async def answers(port: int, requests: Iterable[bytes], connections: int = 64) -
 
 
 def statuses(answer: bytes) -> Iterator[int]:
-    """Of the answers in what a connection has sent: the first, and those that begin a line."""
+    """Yields the statuses in what a connection has sent: the first, and those that begin a line."""
     for part in answer.split(b"HTTP/1.")[1:]:
         if part[1:2] == b" " and part[2:5].isdigit():
             yield int(part[2:5])

@@ -50,7 +50,8 @@ def environment(**settings: str) -> dict[str, str]:
     """This process's, without settings of the service but these."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_") and k != "HOST"}
     # a slow machine is no reason for 429
-    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0", "GAN_MAX_WAIT": "600"} | settings
+    slow = {"GAN_MAX_WAIT": "600", "GAN_GRACE_SECONDS": "700"}  # machines may be
+    return plain | {"GAN_DEVICE": "cpu", "GAN_DRAIN_SECONDS": "0"} | slow | settings
 
 
 @contextmanager
@@ -91,6 +92,28 @@ def start_and_fail(**settings: str) -> list[str]:
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     return done.stderr.splitlines()
+
+
+def start_of(app: Any) -> str | None:
+    """What the server is told when the application starts; None if all is well."""
+    told: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        started = asyncio.Event()
+        messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+        async def receive() -> dict[str, Any]:
+            return next(messages)
+
+        async def send(message: dict[str, Any]) -> None:
+            told.append(message)
+            started.set()
+
+        await app({"type": "lifespan", "state": {}}, receive, send)
+
+    asyncio.run(run())
+    failed = [entry["message"] for entry in told if entry["type"] == "lifespan.startup.failed"]
+    return failed[0] if failed else None
 
 
 def worker_ids(parent: int) -> list[int]:
@@ -141,7 +164,8 @@ def problem_of(answer: Any, status: int) -> dict[str, Any]:
     return problem
 
 
-LARGE = {"seeds": "0-9999", "format": "npy", "scale": 4}  # 125 MB
+# 500 MB, and so few pictures as may be in what a connection holds of it
+LARGE = {"seeds": "0-9999", "format": "npy", "scale": 8}
 
 
 @dataclass(frozen=True)
@@ -198,7 +222,7 @@ class RunningService:
 
     @contextmanager
     def held(self, body: Words) -> Iterator[socket.socket]:
-        """The same when the answer has begun, once there is a place."""
+        """Holds the same open when the answer has begun, once there is a place."""
         while True:
             with closing(self.connected(body)) as connection:
                 begin = connection.recv(15)

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from model.encoding import animations
@@ -153,6 +156,41 @@ def test_loop_plays_for_ever_or_once(format: str, forever: int, once: int | None
 def test_same_frames_are_the_same_bytes(format: str) -> None:
     files = [encode_animation(frames(9, 3), format, fps=30, recipe="{}") for _ in range(3)]
     assert len(set(files)) == 1
+
+
+PERTURBED = """
+from hashlib import sha256
+import numpy as np
+from PIL import Image
+from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
+
+random = np.random.default_rng(1)
+for side in (28, 28, 32, 64, 64):
+    for _ in range(3):
+        ends = [
+            np.asarray(Image.fromarray(noise).resize((side, side)), np.float64)
+            for noise in random.integers(0, 256, (2, 7, 7, 3)).astype(np.uint8)
+        ]
+        film = np.stack(
+            [(ends[0] * (1 - t) + ends[1] * t).astype(np.uint8) for t in np.linspace(0, 1, 20)]
+        )
+        for format in ANIMATIONS:
+            if format != "mp4" or HAS_VIDEO:
+                print(format, sha256(encode_animation(film, format, fps=12)).hexdigest())
+"""
+
+
+def test_what_was_in_memory_before_does_not_change_a_film() -> None:
+    """The C library writes a value into all memory that is given back and asked for."""
+    found = set()
+    for value in ("0", "85", "170"):
+        env = os.environ | {"MALLOC_PERTURB_": value, "PYTHONMALLOC": "malloc"}
+        done = subprocess.run(
+            [sys.executable, "-c", PERTURBED], env=env, capture_output=True, text=True, check=True
+        )
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert found.pop()
 
 
 @pytest.mark.slow
@@ -320,3 +358,13 @@ def test_ffprobe_finds_the_time_and_the_colours_of_an_mp4(tmp_path: Path, fps: i
     assert found["pix_fmt"] == "yuv420p"
     names = ("color_range", "color_space", "color_transfer", "color_primaries")
     assert [found[name] for name in names] == ["tv", "bt709", "bt709", "bt709"]
+
+
+def test_card_names_the_films_that_are_made_here(client: TestClient) -> None:
+    (name,) = {one["id"] for one in client.get("/models").json()["models"]}
+    films = client.get(f"/models/{name}").json()["films"]
+    assert {"webp", "apng", "gif"} <= set(films)
+    assert ("mp4" in films) is HAS_VIDEO
+    for film in films:
+        extension = "png" if film == "strip" else film
+        assert client.get(f"/interpolate.{extension}?seeds=1,2&frames=2").status_code == 200

@@ -1,15 +1,20 @@
 """docs/api.md against the running application: what it says is so."""
 
+import base64
+import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import with_untrained_upscaler
 
 DOCS = Path(__file__).parent.parent / "docs"
 API = (DOCS / "api.md").read_text()
@@ -17,7 +22,7 @@ DOCUMENT = create_app(Settings(generator="nowhere")).openapi()
 
 
 class Row(NamedTuple):
-    """Of a table of parameters."""
+    """Holds a row of a table of parameters."""
 
     name: str
     place: str
@@ -78,6 +83,19 @@ each_endpoint = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(scope="module")
+def client(
+    generator_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A service whose generator has an upscaler."""
+    folder = with_untrained_upscaler(generator_folder, tmp_path_factory.mktemp("upscaled") / "tiny")
+    settings = Settings(
+        generator=str(folder), device="cpu", max_batch=16, max_wait=600, classifiers=("mnist",)
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
 def test_documents_name_the_same_endpoints() -> None:
     described = {(m.upper(), p) for p, methods in DOCUMENT["paths"].items() for m in methods}
     assert {(one.method, one.path) for one in ENDPOINTS} == described
@@ -104,8 +122,13 @@ def test_documents_name_the_same_answers(endpoint: Endpoint) -> None:
 
 # Bounds and defaults, tried
 
+FILE = io.BytesIO()
+Image.new("L", (28, 28)).save(FILE, "png")
+PICTURE = base64.b64encode(FILE.getvalue()).decode()
+
 START: dict[str, dict[str, Any]] = {  # a small request to change one parameter of
     "/generate": {"seed": 1},
+    "/classify": {"seed": 1, "classifier": "mnist"},
     "/interpolate": {"seeds": "1,2", "frames": 2},
     "/plane": {"seeds": "1,2,3,4", "columns": 1, "rows": 1},
     "/v1/images/generations": {"prompt": "ada"},
@@ -123,6 +146,7 @@ COMPANY: dict[tuple[str, str], dict[str, Any]] = {  # what else a parameter need
     ("/plane", "y"): {"size": 0},
 }
 LEFT_OUT = object()
+UPLOAD = {"inputs": PICTURE}  # in JSON; all else that POST /classify takes is in the query
 PATHS = {
     "/models/{model}/directions/{direction}.{extension}": "/models/tiny/directions/d0.webp",
     "/models/{model}/directions": "/models/tiny/directions",
@@ -142,7 +166,7 @@ def asked(client: TestClient, one: Endpoint, **changes: Any) -> Any:
     """The answer to a small request with these parameters."""
     fields = {**START.get(one.path, {}), **changes}
     fields = {name: value for name, value in fields.items() if value is not LEFT_OUT}
-    if one.path == "/generate" and {"mix", "seeds", "z", "recipes"} & changes.keys():
+    if one.path in ("/generate", "/classify") and {"mix", "seeds", "z", "recipes"} & changes.keys():
         del fields["seed"]
     if one.path == "/interpolate" and "recipes" in changes:
         del fields["seeds"]
@@ -152,6 +176,10 @@ def asked(client: TestClient, one: Endpoint, **changes: Any) -> Any:
             for name, value in fields.items()
         }
         return client.get(PATHS.get(one.path, one.path), params=given)
+    if one.path == "/classify":
+        given = {name: changes[name] for name in changes if changes[name] is not LEFT_OUT}
+        body = {name: given.pop(name) for name in ("inputs", "parameters") if name in given}
+        return client.post(one.path, json=UPLOAD | body, params=given)
     if one.path == "/interpolate" and isinstance(fields.get("seeds"), str):
         fields["seeds"] = [int(seed) for seed in fields["seeds"].split(",")]
     return client.post(one.path, json=fields)
@@ -171,8 +199,8 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
         case "word":
             return list(row.bounds.split(", ")), ["other"]
         case "flag":
-            allowed = [value for value in (True, False) if json.dumps(value) in row.bounds]
-            return allowed, [value for value in (True, False) if value not in allowed] + ["yes", 1]
+            flags = [value for value in (True, False) if json.dumps(value) in row.bounds]
+            return flags, [value for value in (True, False) if value not in flags] + ["yes", 1]
         case "mix":
             return ["1", ",".join(["3:-10"] * 32)], ["", ",".join(["1"] * 33), "1:10.1", "ada:1"]
         case "vector":
@@ -189,6 +217,13 @@ def at_the_edge_and_beyond(one: Endpoint, row: Row) -> tuple[list[Any], list[Any
             item = [0] * 8 if row.name == "z" else {"seed": 1}
             return [[item] * low, [item] * min(high, 32)], [[item] * (low - 1), [item] * (high + 1)]
     match row.name:
+        case "inputs":
+            return [PICTURE], ["", "!", PICTURE[:40], 5]
+        case "parameters":
+            allowed = [{}, {"top_k": 1}, {"top_k": 1000, "classifier": "mnist"}]
+            return allowed, [{"top_k": 0}, {"top_k": 1001}, {"seed": 1}, 5]
+        case "classifier":
+            return ["mnist"], ["nobody", "../mnist"]
         case "model":
             return ["tiny"], ["nobody", "../tiny"]
         case "edit":

@@ -40,7 +40,7 @@ numbers = st.text("0123456789+-_., \u0663\u00a0", max_size=30)
 
 
 def pixels(content: bytes) -> np.ndarray:
-    """Of a picture (H, W), or of all frames (N, H, W)."""
+    """Reads the pixels of a picture (H, W), or of all frames (N, H, W)."""
     if content.startswith(b"\x93NUMPY"):
         array: np.ndarray = np.load(io.BytesIO(content))
         return array[..., 0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from app.engine.batcher import Batcher, Latents, Note, Pixels
 from app.responses.problems import InvalidRequest, NotReady, QueueFull
-from tests.services import TIMEOUT
+from tests.services import TIMEOUT, until
 
 
 class Toy:
@@ -46,12 +47,25 @@ class Bench:
 
     def __init__(self, max_batch: int = 4, max_wait: float = TIMEOUT) -> None:
         self.toy = Toy()
+        self.upscaled: list[tuple[int, list[float]]] = []  # each batch's scale and values
         self.batcher = Batcher(
-            self.toy, encode, max_batch=max_batch, max_queue=8, max_wait=max_wait
+            self.toy,
+            encode,
+            max_batch=max_batch,
+            max_queue=8,
+            max_wait=max_wait,
+            upscale=self.upscale,
         )
+
+    def upscale(self, pixels: Pixels, scale: int) -> Pixels:
+        self.upscaled.append((scale, pixels[:, 0].tolist()))
+        return pixels.repeat(scale, axis=1)
 
     def ask(self, *values: int) -> asyncio.Future[Any]:
         return self.batcher.submit(rows(*values)).reply
+
+    def ask_larger(self, scale: int, *values: int) -> asyncio.Future[Any]:
+        return self.batcher.submit(rows(*values), scale=scale).reply
 
     async def busy(self) -> asyncio.Future[Any]:
         """Closes the gate and fills the device, so that what comes next has to wait."""
@@ -161,7 +175,7 @@ def test_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
 def test_queue_that_would_take_too_long_refuses_too() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
-        bench.batcher._pace = 3 * TIMEOUT  # seconds a picture, as a very slow device would show
+        bench.batcher._pace[1] = 3 * TIMEOUT  # seconds a picture, as a very slow device would show
         with pytest.raises(QueueFull, match=r"for about 900\.0 s") as refusal:
             bench.ask(1)
         assert refusal.value.headers == {"Retry-After": "900"}
@@ -174,11 +188,11 @@ def test_queue_that_would_take_too_long_refuses_too() -> None:
 def test_one_halt_of_the_machine_makes_nobody_wait_for_another() -> None:
     async def scenario(bench: Bench) -> None:
         first = await bench.busy()
-        bench.batcher._pace = 0.001  # seconds a picture, so far
+        bench.batcher._pace[1] = 0.001  # seconds a picture, so far
         await asyncio.sleep(0.3)
         bench.toy.gate.set()
         await first
-        assert bench.batcher._pace <= 0.0013
+        assert bench.batcher._pace[1] <= 0.0013
 
     run(scenario)
 
@@ -186,10 +200,60 @@ def test_one_halt_of_the_machine_makes_nobody_wait_for_another() -> None:
 def test_device_that_stays_slower_is_believed_in_the_end() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.ask(0)
-        bench.batcher._pace = 1e-9
+        bench.batcher._pace[1] = 1e-9
         for value in range(100):
             await bench.ask(value + 100)
-        assert bench.batcher._pace > 1e-7
+        assert bench.batcher._pace[1] > 1e-7
+
+    run(scenario)
+
+
+def test_batch_is_of_one_scale_and_whoever_waits_longest_is_in_the_next() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        large = [bench.ask_larger(4, 1), bench.ask_larger(2, 3), bench.ask_larger(4, 5)]
+        plain = [bench.ask(2), bench.ask(4)]
+        assert bench.batcher.pending == 6
+        bench.toy.gate.set()
+        await asyncio.gather(first, *large, *plain)
+        assert bench.toy.values == [[0], [1], [3], [5], [2, 4]]
+        assert bench.upscaled == [(4, [2]), (2, [6]), (4, [10])]
+        assert [(await one).shape for one in (*large, *plain)] == [
+            *((1, 4), (1, 2), (1, 4)),
+            *((1, 1), (1, 1)),
+        ]
+        assert (bench.batcher.pictures, bench.batcher.upscaled) == (6, 3)
+        assert bench.batcher.pending == 0
+
+    run(scenario)
+
+
+def test_wait_is_reckoned_by_the_pace_of_each_scale() -> None:
+    async def scenario(bench: Bench) -> None:
+        first = await bench.busy()
+        bench.batcher._pace |= {1: 0.0, 4: 3 * TIMEOUT}
+        large = bench.ask_larger(4, 1)
+        with pytest.raises(QueueFull, match=r"2 pictures wait already, for about 900\.0 s"):
+            bench.ask(2)
+        bench.toy.gate.set()
+        await asyncio.gather(first, large)
+
+    run(scenario)
+
+
+def test_idle_batcher_holds_no_pixels() -> None:
+    async def scenario(bench: Bench) -> None:
+        arrays: list[weakref.ref[Any]] = []
+
+        def kept(pixels: Pixels, scale: int) -> Pixels:
+            large = pixels.repeat(scale, axis=1)
+            arrays.append(weakref.ref(large))
+            return large
+
+        bench.batcher._upscale = kept
+        for values in ((1,), (2, 3, 4)):
+            await bench.ask_larger(2, *values)
+        await until(lambda: all(array() is None for array in arrays))
 
     run(scenario)
 

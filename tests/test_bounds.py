@@ -267,7 +267,7 @@ STATED_OF_BODIES = [
 
 
 def values(schema: Any, keyword: str) -> list[int]:
-    """Of a keyword, at whatever depth."""
+    """Lists the values of a keyword, at whatever depth."""
     if isinstance(schema, list):
         return [found for part in schema for found in values(part, keyword)]
     if not isinstance(schema, dict):

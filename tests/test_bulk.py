@@ -309,8 +309,8 @@ def whole(host: RunningService) -> float:
     """Seconds of a core that 10,000 pictures take."""
     host.post({"seeds": "0-99", "format": "zip"})
     before = host.worked()
-    host.post({"seeds": "0-499", "format": "zip"})
-    return 20 * (host.worked() - before)
+    host.post({"seeds": "0-199", "format": "zip"})
+    return 50 * (host.worked() - before)
 
 
 @needs_proc

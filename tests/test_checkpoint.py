@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,40 +111,46 @@ def test_optimiser_continues_as_if_never_saved() -> None:
 # --- killed, and without room ---
 
 
-def chaos(way: str, folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
-    folder.mkdir(exist_ok=True)
-    command = [*before, sys.executable, "-m", "tests.checkpoint_chaos", way, str(folder)]
+def chaos(place: Path, ways: Sequence[str], *before: str) -> dict[str, dict[str, Any]]:
+    """What was found by each way."""
+    command = [*before, sys.executable, "-m", "tests.checkpoint_chaos", str(place), *ways]
     root = Path(__file__).parent.parent
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=root)
-
-
-def found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=root)
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    result: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return result
 
 
-def test_process_killed_at_any_call_of_a_write_leaves_a_checkpoint(tmp_path: Path) -> None:
-    newest = found(chaos("kill", tmp_path / "checkpoints"))["newest"]
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    ways = ("kill", "fill", "kill-planted", "fill-planted")
+    return chaos(tmp_path_factory.mktemp("chaos"), ways)
+
+
+def test_process_killed_at_any_call_of_a_write_leaves_a_checkpoint(
+    found: dict[str, dict[str, Any]],
+) -> None:
+    assert "lost" not in found["kill"], found["kill"]["lost"]
+    newest = found["kill"]["newest"]
     assert len(newest) > 30  # so many moments
     assert newest == sorted(newest)  # the old one up to some moment, from then on the new one
     assert set(newest) == {128, 192}
 
 
-def test_disk_that_is_full_at_any_byte_leaves_the_checkpoints_as_they_were(tmp_path: Path) -> None:
-    result = found(chaos("fill", tmp_path / "checkpoints"))
-    assert result["refused"] > 30
-    assert result["written"]  # where there is just room
+def test_disk_that_is_full_at_any_byte_leaves_the_checkpoints_as_they_were(
+    found: dict[str, dict[str, Any]],
+) -> None:
+    assert "lost" not in found["fill"], found["fill"]["lost"]
+    assert found["fill"]["refused"] > 30
+    assert found["fill"]["written"]  # where there is just room
 
 
 @pytest.mark.parametrize("way", ["kill-planted", "fill-planted"])
-def test_write_in_place_fails_the_check(tmp_path: Path, way: str) -> None:
-    done = chaos(way, tmp_path / "checkpoints")
-    assert done.returncode == 1
-    assert "damaged" in done.stderr
+def test_write_in_place_fails_the_check(found: dict[str, dict[str, Any]], way: str) -> None:
+    assert "damaged" in found[way]["lost"]
 
 
-MOUNT = 'mount -t tmpfs -o size=40k tmpfs "$0" && mkdir "$0/checkpoints" && exec "$@"'
+MOUNT = 'mount -t tmpfs -o size=40k tmpfs "$0" && exec "$@"'
 MOUNTED = ("unshare", "--mount", "sh", "-c", MOUNT)
 
 
@@ -156,7 +163,7 @@ def may_mount(place: Path) -> bool:
 def test_file_system_that_runs_full_leaves_a_checkpoint(tmp_path: Path) -> None:
     if not may_mount(tmp_path):
         pytest.skip("may not mount a small file system")
-    result = found(chaos("disk", tmp_path / "checkpoints", *MOUNTED, str(tmp_path)))
+    result = chaos(tmp_path, ["disk"], *MOUNTED, str(tmp_path))["disk"]
     assert result["written"] > 2
     assert result["error"] == "No space left on device"
 

@@ -20,10 +20,11 @@ from PIL import Image, ImageSequence
 from model.generator_file import read_generator_file
 from model.training import loop
 from model.training.__main__ import COMMANDS, main, parser
-from model.training.commands import report, train
+from model.training.commands import generator_job, job, report
 from model.training.datasets.dataset import load
 from model.training.discriminators import frozen_features as frozen
 from model.training.evaluation import features, measure
+from model.training.generator_task import GeneratorRun
 from model.training.presets import LATER, PRESETS
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
@@ -138,10 +139,10 @@ def test_bf16_is_left_out_where_the_processor_has_none(
 ) -> None:
     preset = replace(TINY_MODERN, config=replace(TINY_MODERN.config, bf16=True))
     monkeypatch.setitem(PRESETS, "modern-32", preset)
-    monkeypatch.setattr(train, "computes_bf16", lambda device: fast)
-    runs: list[loop.Run] = []
+    monkeypatch.setattr(job, "computes_bf16", lambda device: fast)
+    runs: list[GeneratorRun] = []
 
-    def only_note(run: loop.Run, stop: object) -> bool:
+    def only_note(run: GeneratorRun, stop: object) -> bool:
         runs.append(run)
         return False
 
@@ -150,7 +151,7 @@ def test_bf16_is_left_out_where_the_processor_has_none(
     assert main([*plain, "--device", "cpu", "--features", "none", *more]) == 1
     (run,) = runs
     assert run.config.bf16 == bf16
-    assert (train.WITHOUT_BF16 in run.notes) == (not bf16)
+    assert (job.WITHOUT_BF16 in run.notes) == (not bf16)
 
 
 def test_without_preset_and_pictures_there_is_nothing_to_train(
@@ -365,13 +366,13 @@ BROKEN = {
     ),
     "classifier-missing": (
         ["evaluate", "TINY", "--data", "DIGITS", "--features", "EMPTY"],
-        "config.json is missing",
+        "config.json: no such file",
     ),
     "evaluate-no-generator": (["evaluate", "EMPTY", "--data", "DIGITS"], "no such file"),
     "evaluate-no-data": (["evaluate", "TINY"], "--data"),
-    "export-no-run": (["export", "EMPTY", "--output", "OUT"], "no such folder"),
+    "export-no-run": (["export", "EMPTY", "--output", "OUT"], "not a run folder"),
     "export-nameless": (["export", "RUN", "--output", "OUT", "--name", "A B"], "allowed: up to 64"),
-    "report-no-run": (["report", "EMPTY"], "no generator there"),
+    "report-no-run": (["report", "EMPTY"], "not a run folder"),
     "features-unknown": (
         ["evaluate", "TINY", "--data", "DIGITS", "--features", "vgg"],
         "allowed: auto, none, classifier, selfsup, inception, or the folder of one",
@@ -708,7 +709,7 @@ def test_run_without_the_frozen_features_package_goes_without_and_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert dry_run(untidy, "modern-32", capsys)["frozen_features"]
-    for module in (train, frozen):
+    for module in (generator_job, frozen):
         monkeypatch.setattr(module, "weights_path", lambda: None)
     assert not dry_run(untidy, "modern-32", capsys)["frozen_features"]
     options = ["--preset", "modern-32", "--width", "8", "--discriminator-width", "8"]

@@ -1,6 +1,5 @@
 """Corrupted model folders, by the hundred: the start refuses each of them with one line."""
 
-import asyncio
 import hashlib
 import json
 import pickle
@@ -17,31 +16,10 @@ from safetensors.numpy import load, save
 
 from app.main import create_app
 from app.settings import Settings
+from tests.services import start_of
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 Damage = Callable[[Path, random.Random], None]
-
-
-def start_of(app: Any) -> str | None:
-    """What the server is told when the application starts; None if all is well."""
-    told: list[dict[str, Any]] = []
-
-    async def run() -> None:
-        started = asyncio.Event()
-        messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
-
-        async def receive() -> dict[str, Any]:
-            return next(messages)
-
-        async def send(message: dict[str, Any]) -> None:
-            told.append(message)
-            started.set()
-
-        await app({"type": "lifespan", "state": {}}, receive, send)
-
-    asyncio.run(run())
-    failed = [entry["message"] for entry in told if entry["type"] == "lifespan.startup.failed"]
-    return failed[0] if failed else None
 
 
 def flip(file: Path, random: random.Random) -> None:

@@ -216,8 +216,46 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def horizontal(scaled: dict[str, Any]) -> dict[str, Any]:
+    """The HorizontalPodAutoscaler that KEDA makes of its ScaledObject, of which every field is
+    known and every value in a trigger's metadata a string.
+    """
+    spec = scaled["spec"]
+    known = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback"}
+    assert set(spec) <= known | {"advanced", "triggers", "cooldownPeriod"}
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert set(spec["fallback"]) == {"failureThreshold", "replicas"}
+    assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
+    metrics = []
+    for number, trigger in enumerate(spec["triggers"]):
+        assert set(trigger) == {"type", "metricType", "metadata"}
+        assert trigger["type"] == "prometheus"
+        asked = trigger["metadata"]
+        required = {"serverAddress", "query", "threshold"}
+        assert required <= set(asked) <= {*required, "activationThreshold"}
+        assert all(isinstance(value, str) for value in asked.values())
+        target = {"type": trigger["metricType"], "averageValue": asked["threshold"]}
+        metric = {"name": f"s{number}-prometheus"}
+        metrics.append({"type": "External", "external": {"metric": metric, "target": target}})
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": scaled["metadata"],
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment"}
+            | spec["scaleTargetRef"],
+            "minReplicas": max(1, spec["minReplicaCount"]),
+            "maxReplicas": spec["maxReplicaCount"],
+            "metrics": metrics,
+            **spec["advanced"]["horizontalPodAutoscalerConfig"],
+        },
+    }
+
+
 def valid(document: dict[str, Any]) -> None:
     """Raises ValidationError where the Kubernetes API would refuse a document."""
+    if document["kind"] == "ScaledObject":
+        document = horizontal(document)
     kubernetes_validate.validate(document, "1.33", strict=True)
 
 
@@ -352,13 +390,53 @@ def test_kubernetes_objects_name_each_other(overlay: str) -> None:
         of_kind(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
     ):
         assert selector.items() <= labels.items()
-    autoscaler = of_kind(documents, "HorizontalPodAutoscaler")["spec"]
+    autoscaler = of_kind(documents, "ScaledObject")["spec"]
     assert autoscaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert autoscaler["minReplicas"] >= 2
-    (metric,) = autoscaler["metrics"]
-    adapter = yaml.safe_load((DEPLOY / "prometheus" / "adapter.yaml").read_text())
-    (rule,) = adapter["rules"]["custom"]
-    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+    assert autoscaler["minReplicaCount"] >= 2
+    assert autoscaler["maxReplicaCount"] == {"cpu": 20, "gpu": 8}[overlay]
+
+
+def scaling() -> list[dict[str, Any]]:
+    """The base's autoscaler, and the one that may have no pods."""
+    folder = DEPLOY / "kubernetes"
+    plain = yaml.safe_load((folder / "base" / "autoscaler.yaml").read_text())
+    zero = copy.deepcopy(plain)
+    patch = (folder / "components" / "scale-to-zero" / "autoscaler.yaml").read_text()
+    for change in yaml.safe_load(patch):
+        name = change["path"].split("/")[2]
+        if change["path"].endswith("/-"):
+            zero["spec"][name].append(change["value"])
+        else:
+            assert (name in zero["spec"]) == (change["op"] == "replace")
+            zero["spec"][name] = change["value"]
+    return [plain, zero]
+
+
+def test_autoscaler_that_may_have_no_pods_fits_the_schema() -> None:
+    _, zero = scaling()
+    valid(zero)
+    assert zero["spec"]["minReplicaCount"] == 0
+    assert zero["spec"]["triggers"][1]["metadata"]["activationThreshold"] == "0"
+
+
+@needs_kustomize
+def test_scale_to_zero_is_what_kustomize_makes_of_it(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "mine"
+    overlay.mkdir()
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["../cpu"],
+        "components": ["../../components/scale-to-zero"],
+    }
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    done = subprocess.run(
+        [*KUSTOMIZE[0], str(overlay)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made = of_kind(list(yaml.safe_load_all(done.stdout)), "ScaledObject")
+    assert made["spec"] == scaling()[1]["spec"]
 
 
 # --- what the operator sees ---
@@ -407,6 +485,12 @@ def test_alert_asks_for_series_that_exist(
     rule: dict[str, Any], series: dict[str, set[str]]
 ) -> None:
     assert unknown(rule["expr"], series) == []
+
+
+def test_autoscaler_asks_for_a_series_that_exists(series: dict[str, set[str]]) -> None:
+    query = scaling()[0]["spec"]["triggers"][0]["metadata"]["query"]
+    assert [name for name, _ in selected(query)] == ["ganserve_pictures_pending"]
+    assert "ganserve_pictures_pending" in series
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +21,31 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model.generator_file import read_generator_file
+from model.networks.pytorch import new_generator
 from model.samplers.onnx import OnnxSampler
-from model.training import loop
+from model.training import generator_task, loop
 from model.training.datasets.batches import Batches
 from model.training.datasets.dataset import Dataset, load
-from model.training.distributed import DistributedError, Ranks, joined, share_batch_norms
+from model.training.distributed import (
+    DistributedError,
+    GradientAverage,
+    Ranks,
+    joined,
+    share_batch_norms,
+)
+from model.training.generator_task import GeneratorRun
 from model.training.presets import Schedule
 from model.training.run.checkpoint import Checkpoint, newest_first, read_checkpoint
+from model.training.techniques.minibatch import MinibatchDiscrimination, minibatch_stddev
 from model.training.train_step import new_networks, train_step
 from tests.conftest import SHA
-from tests.tiny_training import TINY_MODERN, TINY_PRESET, tiny_process
+from tests.tiny_training import (
+    TINY_MODERN,
+    TINY_PRESET,
+    arguments_of,
+    only_run,
+    tiny_process,
+)
 
 CPU = torch.device("cpu")
 ARTICLE = replace(TINY_PRESET.config, batch=32)
@@ -93,6 +109,32 @@ def test_shares_are_equal_and_make_up_the_batch() -> None:
         Ranks(size=3).share(32)
 
 
+def test_what_was_exchanged_last_is_held_until_the_group_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exchanged: list[weakref.ref[torch.Tensor]] = []
+
+    def exchange(values: torch.Tensor, *_: Any) -> None:
+        exchanged.append(weakref.ref(values))
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", exchange)
+    monkeypatch.setattr(torch.distributed, "broadcast", exchange)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    ranks, norm = Ranks(size=2), nn.BatchNorm2d(3)
+    share_batch_norms(norm)
+    batch = torch.ones(2, 3, 4, 4, requires_grad=True)
+    for act in (
+        lambda: ranks.mean(torch.ones(3)),
+        lambda: ranks.any(True, False),
+        lambda: ranks.broadcast(b"word"),
+        lambda: norm(batch).sum().backward(),
+    ):
+        exchanged.clear()
+        act()
+        assert len(exchanged) > 0
+        assert all(tensor() is not None for tensor in exchanged[-2:]), "gloo has two threads"
+
+
 @pytest.mark.parametrize("config", [ARTICLE, replace(TINY_MODERN.config, mirror=True)])
 def test_shares_of_a_batch_are_that_batch(config: Any, data: Dataset) -> None:
     config = replace(config, burn_in=0.0)  # all the augmentation there will be
@@ -124,7 +166,7 @@ def _talk(folder: Path) -> None:
         weight = nn.Parameter(torch.ones(2, 3))
         unused = nn.Parameter(torch.ones(1))
         optimizer = torch.optim.SGD([weight, unused], 1.0)
-        optimizer.register_step_pre_hook(ranks.average_gradients)
+        GradientAverage(ranks, optimizer)
         (weight * (rank + 1)).sum().backward()
         optimizer.step()
         assert torch.equal(weight, torch.full((2, 3), 1 - 1.5))
@@ -170,19 +212,50 @@ def test_shared_batch_norm_is_batch_norm_of_the_whole_batch() -> None:
     together(_normalise_and_differentiate)
 
 
+def _compare_and_differentiate() -> None:
+    torch.manual_seed(0)
+    whole, weights = torch.randn(8, 6, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
+    layer = MinibatchDiscrimination(6, kernels=3, dim=2).double()
+
+    def told(features: torch.Tensor) -> torch.Tensor:
+        return torch.cat([layer(features), minibatch_stddev(features)], 1).sum(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.distributed, "is_initialized", lambda: False)
+        x = whole.clone().requires_grad_()
+        wanted = told(x)
+        (wanted * weights).mean().backward()
+        of_weight = present(layer.weight.grad).clone()
+    layer.zero_grad()
+    with joined() as ranks:
+        mine = ranks.share(8)
+        part = whole[mine].clone().requires_grad_()
+        found = told(part)
+        assert torch.allclose(found, wanted[mine], atol=1e-12)
+        (found * weights[mine]).mean().backward()
+        # of the mean over both processes: each holds half of it
+        assert torch.allclose(present(part.grad) / 2, present(x.grad)[mine], atol=1e-12)
+        assert torch.allclose(ranks.mean(present(layer.weight.grad)), of_weight, atol=1e-12)
+
+
+def test_what_compares_a_batch_compares_that_of_all_processes() -> None:
+    together(_compare_and_differentiate)
+
+
 # --- the same run ---
 
 
 def _play_in_double(config: Any, data: Dataset, folder: Path) -> None:
     with joined() as ranks:
         networks = new_networks(config, CPU, 0)
-        for network in (networks.generator, networks.discriminator):
+        for network in networks.modules().values():
             network.double()
+        for network in networks.learners:
             if ranks.size > 1:
                 share_batch_norms(network)
         if ranks.size > 1:
             for optimizer in (networks.generator_optimizer, networks.discriminator_optimizer):
-                optimizer.register_step_pre_hook(ranks.average_gradients)
+                GradientAverage(ranks, optimizer)
         batches = Batches(config, data, CPU, share=ranks.share(config.batch))
         for step in range(20):
             batch = batches(step)
@@ -207,14 +280,32 @@ def test_two_processes_play_the_articles_game_as_one_does(data: Dataset, tmp_pat
         assert torch.allclose(one[name], two[name], rtol=0, atol=1e-6), name
 
 
-def arguments_of(preset: str, digits: Path, outdir: Path, *more: str) -> list[str]:
-    plain = ["train", "--preset", preset, "--data", str(digits), "--outdir", str(outdir)]
-    return [*plain, "--device", "cpu", "--features", "none", "--batch", "32", *more]
-
-
-def only_run(outdir: Path) -> Path:
-    (run,) = outdir.glob("[0-9]*")
-    return run
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("feature-matching", "historical-averaging", "virtual-batch-norm"), id="loss"),
+        pytest.param(("minibatch-discrimination", "minibatch-stddev", "packing"), id="batch"),
+    ],
+)
+def test_two_processes_play_with_techniques_as_one_does(
+    data: Dataset, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """By their pictures in training mode: of biases that batch norm takes out again, historical
+    averaging lets rounding errors grow.
+    """
+    config = replace(ARTICLE, techniques=names)
+    z = torch.rand(8, config.network.z_dim, dtype=torch.float64)
+    pictures = []
+    for size in (1, 2):
+        together(_play_in_double, config, data, tmp_path, size=size)
+        generator = new_generator(config.network).double()
+        start = generator(z)
+        generator.load_state_dict(load_file(tmp_path / f"{size}.safetensors"))
+        pictures.append(generator(z))
+    one, two = pictures
+    assert (one - start).abs().max() > 1e-2
+    assert torch.allclose(one, two, rtol=0, atol=1e-6)
 
 
 def end_of(outdir: Path) -> Checkpoint:
@@ -310,9 +401,9 @@ def _train_with_one_poisoned(data: Dataset, folder: Path) -> None:
             return stats | {"loss_g": torch.tensor(float("inf"))}
         return stats
 
-    vars(loop)["train_step"] = step_badly
+    vars(generator_task)["train_step"] = step_badly
     with joined() as ranks:
-        run = loop.Run(
+        run = GeneratorRun(
             config=TINY_MODERN.config,
             schedule=Schedule(images=12 * 32, snapshot_images=160),
             data=data,
@@ -341,9 +432,9 @@ def _train_by_hours(data: Dataset, folder: Path) -> None:
         now[0] += (60.0, 500.0)[rank]  # the second one's clock is wrong
         return train_step(*arguments)
 
-    vars(loop)["train_step"] = step_slowly
+    vars(generator_task)["train_step"] = step_slowly
     with joined() as ranks:
-        run = loop.Run(
+        run = GeneratorRun(
             config=TINY_MODERN.config,
             schedule=Schedule(images=None, hours=0.1, snapshot_seconds=120.0),
             data=data,

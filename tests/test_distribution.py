@@ -23,13 +23,13 @@ from app.main import create_app
 from app.settings import Settings
 from ganserve import __version__
 from model import mistakes
+from model.classification.classifiers import SHIPPED_CLASSIFIERS
 from model.devices import DeviceError
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.mistakes import install
 from model.networks.families.dcgan import DCGANConfig
 from model.samplers.sampler import load_sampler
-from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from tests.conftest import write_tiny_generator
 from tests.services import TIMEOUT, environment, fetch, service, wait_until, worker_ids
 
@@ -378,7 +378,7 @@ print(app.NAME, model.NAME, sep=", ")
 @pytest.mark.slow
 def test_wheel_draws_what_the_repository_draws(place: Path) -> None:
     with TestClient(create_app(Settings(device="cpu"))) as client:
-        picture = client.get(SEED).content
+        picture, script = (client.get(path).content for path in (SEED, "/page/main.js"))
     assert run(place, "ganserve", "--version") == f"ganserve {__version__}"
     run(place, "ganserve", "generate", "avatars", "--seeds", "7", "--output", place / "drawn")
     assert (place / "drawn" / "seed000007.png").read_bytes() == picture
@@ -387,7 +387,8 @@ def test_wheel_draws_what_the_repository_draws(place: Path) -> None:
     with service("avatars", command, GAN_WORKERS="2") as (process, address):
         wait_until(lambda: len(worker_ids(process.pid)) == 2)
         assert fetch(address + SEED) == picture
-        assert fetch(f"{address}/") == (ROOT / "app" / "page" / "index.html").read_bytes()
+        assert b"<title>" in fetch(f"{address}/")
+        assert fetch(f"{address}/page/main.js") == script
 
 
 @needs_hatchling

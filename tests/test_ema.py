@@ -20,6 +20,11 @@ def test_early_half_life_is_a_share_of_the_images_seen() -> None:
     assert ema.decay(batch=100, images_seen=0, half_life=10_000, ramp=0.05) == 0
 
 
+def test_without_a_ramp_the_half_life_is_there_from_the_first_step() -> None:
+    keep = ema.decay(batch=100, images_seen=100, half_life=10_000, ramp=0.0)
+    assert keep**100 == pytest.approx(0.5)
+
+
 def statistics(generator: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """Running mean and variance of the first batch norm."""
     norm = next(one for one in generator.modules() if isinstance(one, torch.nn.BatchNorm2d))

@@ -28,7 +28,13 @@ FOLDER = ROOT / "docs" / "examples"
 PAGE = (ROOT / "docs" / "examples.md").read_text()
 HOST = "http://localhost:8000"
 PACKAGES = FOLDER / "node_modules"
-KINDS = {"png": b"\x89PNG", "apng": b"\x89PNG", "webp": b"RIFF", "zip": b"PK", "json": b"{"}
+KINDS: dict[str, bytes | tuple[bytes, ...]] = {
+    "png": b"\x89PNG",
+    "apng": b"\x89PNG",
+    "webp": b"RIFF",
+    "zip": b"PK",
+    "json": (b"{", b"["),
+}
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 needs_packages = pytest.mark.skipif(
@@ -69,7 +75,9 @@ def test_curl_example_gets_what_its_file_is_called(
         assert file.name == named[1]
         assert file.read_bytes().startswith(KINDS[file.suffix[1:]]), file.read_bytes()[:200]
         if file.suffix == ".json":
-            assert json.loads(file.read_bytes()).keys() & {"models", "data"}
+            found = json.loads(file.read_bytes())
+            entry = found[0] if isinstance(found, list) else found
+            assert entry.keys() & {"models", "data", "label"}
     else:
         assert printed.startswith("HTTP/1.1 200")
 

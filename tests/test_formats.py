@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.encoding.formats import STILLS, PictureTooLarge, check_size, encode_still, enlarge
-from model.picture_request import Resample
+from model.encoding.formats import (
+    STILLS,
+    Interpolation,
+    PictureTooLarge,
+    check_size,
+    encode_still,
+    enlarge,
+)
 
 LOSSLESS = ["png", "webp", "npy"]
 LOSSY = ["webp", "avif", "jpeg"]
@@ -128,7 +134,7 @@ def test_lanczos_is_smooth_and_keeps_flat_pictures_flat(channels: int) -> None:
 
 
 @pytest.mark.parametrize("resample", ["nearest", "lanczos"])
-def test_enlarged_pictures_know_nothing_of_their_company(resample: Resample) -> None:
+def test_enlarged_pictures_know_nothing_of_their_company(resample: Interpolation) -> None:
     batch = np.stack([picture(3), picture(3)[::-1], 255 - picture(3)])
     large = enlarge(batch, 2, resample)
     for index in range(3):
@@ -138,6 +144,6 @@ def test_enlarged_pictures_know_nothing_of_their_company(resample: Resample) -> 
 
 
 @pytest.mark.parametrize("resample", ["nearest", "lanczos"])
-def test_scale_one_changes_nothing(resample: Resample) -> None:
+def test_scale_one_changes_nothing(resample: Interpolation) -> None:
     batch = picture(3)[None]
     assert np.array_equal(enlarge(batch, 1, resample), batch)

@@ -103,7 +103,7 @@ def test_discriminator_of_another_moment_is_not_written(run: Path, pets: Path) -
     said = write_discriminator(run, "modern", later, pets / "later")
     assert "checkpoint-000000020.safetensors is not kept any more" in said
     weights = {name: value + 1 for name, value in file.weights.items()}
-    said = write_discriminator(run, "modern", replace(file, weights=weights), pets / "other")
+    said = write_discriminator(run, "modern", replace(file, tensors=weights), pets / "other")
     assert said.endswith("holds another generator")
     dcgan = read_generator_file(write_tiny_generator(pets.parent / "tiny"))
     assert "family dcgan" in write_discriminator(run, "article", dcgan, pets / "tiny")

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -24,6 +25,9 @@ from model.generator_file import read_generator_file
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.commands import generate
+from model.training.datasets import shard_writer
+from model.training.datasets.dataset import load
+from model.training.datasets.shards import read_shards
 from tests.services import TIMEOUT
 
 ROOT = Path(__file__).parent.parent
@@ -213,6 +217,92 @@ def test_torchrun_fills_one_folder(folder: Path, tmp_path: Path) -> None:
     assert len(names(tmp_path / "out")) == 21
 
 
+# --- shards ---
+
+
+def sharded(folder: Path, generator: str, output: Path, *options: str) -> list[str]:
+    """The command for 50 pictures of seeds from 100 on, 7 in a shard."""
+    which = ["--count", "50", "--first-seed", "100", "--shard-size", "7", "--device", "cpu"]
+    return ["generate", str(folder / generator), *which, "--shards", str(output), *options]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("generator", "options"),
+    [(TINY, []), (PETS, ["--truncation", "0.5", "--scale", "2", "--resample", "learned"])],
+)
+def test_shards_are_a_set_of_the_pictures_and_classes_of_their_seeds(
+    folder: Path, tmp_path: Path, generator: str, options: list[str]
+) -> None:
+    assert main(sharded(folder, generator, tmp_path / "out", *options, "--batch", "3")) == 0
+    which = ["generate", str(folder / generator), "--n", "50", "--first-seed", "100"]
+    to_files = ["--device", "cpu", "--output", str(tmp_path / "files")]
+    assert main([*which, *to_files, *options]) == 0
+    manifest = json.loads((tmp_path / "files" / "manifest.json").read_text())
+    first, _ = read_shards(tmp_path / "out", "train").images[:2]
+    side, _, channels = first.shape
+    found = load(tmp_path / "out", "train", side=side, channels=channels)
+    assert len(found) == 50
+    for place, (pixels, entry) in enumerate(zip(found.images, manifest["files"], strict=True)):
+        with Image.open(tmp_path / "files" / entry["file"]) as image:
+            assert np.array_equal(np.asarray(image), pixels.squeeze())
+        if found.labels is not None:
+            assert found.classes[found.labels[place]] == entry["class"]
+    assert (found.labels is None) == (generator == TINY)
+
+
+@pytest.mark.parametrize("world", ["1", "2", "3"])
+def test_any_number_of_processes_generates_the_same_shards(
+    world: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(sharded(folder, PETS, tmp_path / "alone")) == 0
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", world)
+    for rank in reversed(range(int(world))):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        assert main(sharded(folder, PETS, tmp_path / "out", "--batch", "5")) == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_shards_go_on_where_they_stopped(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(sharded(folder, TINY, tmp_path / "whole")) == 0
+    left, write = [3], shard_writer._write
+
+    def stop(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    monkeypatch.setattr(shard_writer, "_write", stop)
+    assert main(sharded(folder, TINY, tmp_path / "out")) == 1
+    left[0] = 100
+    assert main(sharded(folder, TINY, tmp_path / "out")) == 0
+    assert "5 of 8 shards generated now" in capsys.readouterr().out
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert main(sharded(folder, TINY, tmp_path / "out", "--truncation", "0.5")) == 2
+    assert "another source or other options" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_torchrun_makes_the_shards_of_one_process(folder: Path, tmp_path: Path) -> None:
+    assert main(sharded(folder, PETS, tmp_path / "one")) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "model.training"]
+    command += sharded(folder, PETS, tmp_path / "two")
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=TIMEOUT)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
 BROKEN = {
     "no-output": (["TINY", "--n", "3"], "--output"),
     "no-seeds": (["TINY", "--output", "OUT"], "one of the arguments --seeds --n"),
@@ -227,7 +317,15 @@ BROKEN = {
     "seeds-too-many": (["TINY", "--seeds", "0-1000000", "--output", "OUT"], "up to 1,000,000"),
     "seeds-twice": (["TINY", "--seeds", "1,1", "--output", "OUT"], "each once is wanted"),
     "seeds-twice-in-a-zip": (["TINY", "--seeds", "1,1", "--output", "X.zip"], "each once"),
-    "n-zero": (["TINY", "--n", "0", "--output", "OUT"], "allowed: 1 to 1e+06"),
+    "n-zero": (["TINY", "--n", "0", "--output", "OUT"], "allowed: 1 to 1e+12"),
+    "n-too-many-files": (["TINY", "--n", "1000001", "--output", "OUT"], "--shards takes more"),
+    "shards-of-a-list": (["TINY", "--seeds", "1,5", "--shards", "OUT"], "consecutive seeds"),
+    "shards-and-output": (["TINY", "--n", "1", "--shards", "A", "--output", "OUT"], "neither"),
+    "shards-too-many": (
+        ["TINY", "--n", "60001", "--shards", "OUT", "--shard-size", "1"],
+        "a larger --shard-size",
+    ),
+    "shard-size-alone": (["TINY", "--n", "1", "--output", "OUT", "--shard-size", "9"], "goes with"),
     "n-beyond-the-last": (
         ["TINY", "--n", "2", "--first-seed", str(2**63 - 1), "--output", "OUT"],
         "is out of bounds",

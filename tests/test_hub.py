@@ -32,6 +32,8 @@ from model.generator_file import (
 )
 from model.mistakes import install
 from model.pretrained import PretrainedGenerator
+from model.upscaling.upscaler_file import UPSCALER
+from tests.conftest import with_untrained_upscaler
 from tests.services import TIMEOUT, fetch, service, start_and_fail
 
 WRITER = "hf_writer"  # the token that may upload
@@ -214,6 +216,28 @@ def test_discriminator_is_fetched_only_where_it_is_asked_for(here: Hub) -> None:
     here.files[DISCRIMINATOR] = b"of the generator"
     assert not (hub.fetch(name) / DISCRIMINATOR).exists()
     assert (hub.fetch(name, DISCRIMINATOR) / DISCRIMINATOR).read_bytes() == b"of the generator"
+
+
+def test_upscaler_that_the_config_names_is_fetched_too(
+    here: Hub, generator_folder: Path, tmp_path: Path
+) -> None:
+    name, source = f"hf:owner/tiny@{COMMIT}", tmp_path / "upscaled"
+    with_untrained_upscaler(generator_folder, source)
+    here.files |= {file: (source / file).read_bytes() for file in (CONFIG, UPSCALER)}
+    folder = hub.fetch(name)
+    assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, CARD, UPSCALER}
+    assert read_generator_file(folder).config == read_generator_file(source).config
+    here.asked.clear()
+    assert hub.fetch(name) == folder
+    assert here.asked == []
+
+
+def test_upscaler_that_the_config_names_and_the_repository_lacks_is_missed(
+    here: Hub, generator_folder: Path, tmp_path: Path
+) -> None:
+    source = with_untrained_upscaler(generator_folder, tmp_path / "upscaled")
+    here.files[CONFIG] = (source / CONFIG).read_bytes()
+    assert f"{UPSCALER} is not in the repository" in refused(f"hf:owner/tiny@{COMMIT}")
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1", COMMIT])

@@ -11,28 +11,22 @@ import torch
 from PIL import Image
 
 from model.generator_file import read_generator_file
-from model.training import loop
+from model.training import generator_task, loop
 from model.training.datasets.dataset import Dataset, load
-from model.training.evaluation.features import to_input, train_extractor
+from model.training.evaluation.features import Extractor, to_input
 from model.training.evaluation.measure import Reference, reference
 from model.training.losses import discriminator_loss, generator_loss
-from model.training.presets import PRESETS, Schedule, TrainConfig
+from model.training.presets import PRESETS, TrainConfig
 from model.training.run import checkpoint
+from model.training.task import Stats
 from model.training.train_step import (
     Batch,
     Networks,
-    Stats,
     article_step,
     new_networks,
     train_step,
 )
-from tests.conftest import SHA, TINY
-
-CPU = torch.device("cpu")
-CONFIG = TrainConfig(preset="dcgan-mnist", network=TINY, data="mnist", picture_side=28, batch=32)
-EPOCH = 320 // 32  # steps
-IMAGES = 2 * EPOCH * 32
-SCHEDULE = Schedule(images=IMAGES, log_steps=2, grid_steps=5, figure_images=200)
+from tests.tiny_runs import CONFIG, CPU, EPOCH, IMAGES, SCHEDULE, final_bytes, make_run
 
 
 @pytest.fixture(scope="module")
@@ -144,28 +138,9 @@ def test_each_player_moves_only_on_its_own_updates() -> None:
     assert not any(torch.equal(a, b) for a, b in pairs if a.any())
 
 
-def make_run(folder: Path, data: Dataset, **changes: object) -> loop.Run:
-    folder.mkdir(exist_ok=True)
-    fields = {
-        "config": CONFIG,
-        "schedule": SCHEDULE,
-        "data": data,
-        "data_sha256": SHA,
-        "real": None,
-        "folder": folder,
-        "device": CPU,
-    }
-    return loop.Run(**(fields | changes))  # type: ignore[arg-type]
-
-
-def final_bytes(folder: Path) -> bytes:
-    return checkpoint.newest_first(folder / "checkpoints")[0].read_bytes()
-
-
 @pytest.fixture(scope="module")
-def real(data: Dataset, digits: Path) -> Reference:
-    test = load(digits, "test", side=28, channels=1)
-    return reference(train_extractor(data, test, epochs=3, seed=0, device=CPU, say=print), test)
+def real(classifier: Extractor, digits: Path) -> Reference:
+    return reference(classifier, load(digits, "test", side=28, channels=1))
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +233,18 @@ def test_generator_file_says_where_it_comes_from(unbroken: Path, data: Dataset) 
     assert (config.data.name, config.data.split, config.data.images) == ("digits", "train", 320)
 
 
+@pytest.fixture(scope="module")
+def unmeasured(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(tmp_path_factory.mktemp("runs") / "unmeasured", data)
+    assert loop.train(run, stop=lambda: False)
+    return run.folder
+
+
 @pytest.mark.parametrize("steps", [1, 7, EPOCH, 13])
 def test_resumed_run_equals_unbroken_run(
-    data: Dataset, unbroken: Path, tmp_path: Path, steps: int
+    data: Dataset, unmeasured: Path, tmp_path: Path, steps: int
 ) -> None:
     """Stopped after some steps and started again: the same weights, moments and log, to the bit."""
-    plain = make_run(tmp_path / "plain", data)
-    assert loop.train(plain, stop=lambda: False)
     run = make_run(tmp_path / "run", data)
     asked = iter([False] * (steps - 1) + [True])
     assert not loop.train(run, stop=lambda: next(asked))
@@ -272,14 +252,14 @@ def test_resumed_run_equals_unbroken_run(
         checkpoint.newest_first(run.folder / "checkpoints")[0]
     ).images_seen == (steps * 32)
     assert loop.train(run, stop=lambda: False)
-    assert final_bytes(run.folder) == final_bytes(plain.folder)
+    assert final_bytes(run.folder) == final_bytes(unmeasured)
 
     def without_speed(path: Path) -> list[dict[str, float]]:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows(path)]
 
     # a row covers the steps since the last row or resume, so the one in which the run stopped
     # differs
-    found, wanted = (without_speed(f / "stats.jsonl") for f in (run.folder, plain.folder))
+    found, wanted = (without_speed(f / "stats.jsonl") for f in (run.folder, unmeasured))
     assert [row["images_seen"] for row in found] == [row["images_seen"] for row in wanted]
     assert found[-1] == wanted[-1]
 
@@ -334,7 +314,7 @@ def test_every_picture_is_seen_once_an_epoch_in_a_new_order(
         seen.append(batch.real.numpy())
         return real_step(networks, batch, config, step)
 
-    monkeypatch.setattr(loop, "train_step", spy)
+    monkeypatch.setattr(generator_task, "train_step", spy)
     loop.train(make_run(tmp_path / "run", data), stop=lambda: False)
     keys = [picture.tobytes() for batch in seen for picture in batch]
     first, second = keys[:320], keys[320:]

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from html import unescape
 from itertools import count
 from pathlib import Path
 from urllib.parse import urljoin
@@ -53,6 +55,8 @@ http {{
 {block}
 }}
 """
+
+BEHIND = re.compile(r"127\.0\.0\.1:8000|shield\.example\.com:80")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 seeds = count(1000)  # each test its own: what one has stored is no news to the next
@@ -121,7 +125,7 @@ def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     folder = tmp_path_factory.mktemp("nginx-under-a-path")
     with (
         service(ZOO / "mnist", GAN_ROOT_PATH="/gan") as (process, address),
-        behind_nginx(folder, documented(1), process, address) as host,
+        behind_nginx(folder, documented(3), process, address) as host,
     ):
         yield host
 
@@ -133,9 +137,9 @@ def behind_nginx(
     """nginx with a documented block, of which folder, port and service are this test's."""
     assert NGINX is not None
     port, behind = free_port(), address.removeprefix("http://")
-    block = block.replace("/var/cache/nginx/ganserve", str(folder / "cache"))
+    block = re.sub("/var/cache/nginx/[a-z]+", str(folder / "cache"), block)
     for wanted, ours in (
-        ("127.0.0.1:8000", behind),
+        (BEHIND.search(block)[0], behind),  # type: ignore[index]
         ("listen 80;", f"listen 127.0.0.1:{port};"),
     ):
         assert block.count(wanted) == 1
@@ -156,7 +160,7 @@ def documented(number: int) -> str:
     """A block of docs/nginx.md."""
     page = (ROOT / "docs" / "nginx.md").read_text()
     blocks = re.findall(r"^```nginx\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     return str(blocks[number])
 
 
@@ -340,7 +344,7 @@ def test_under_a_path_every_link_leads_there(under_a_path: Host) -> None:
     for page in ("/gan/", "/gan/docs", "/gan/problems/not-found"):
         text = ask(page).body.decode()
         for link in re.findall(r'(?:src|href)="([^"#]+)"', text):
-            assert ask(urljoin(page, link)).status == 200, link
+            assert ask(urljoin(page, unescape(link))).status == 200, link
     told = [
         ask("/gan/generate").headers["content-location"],
         json.loads(ask("/gan/nothing").body)["type"],
@@ -381,3 +385,88 @@ def test_explorer_under_a_path_shows_pictures_and_asks_for_nothing_outside_it(
         assert len(here.requests) > 20
         assert [path for path in here.requests if not path.startswith("/gan/")] == []
         assert here.wrong == []
+
+
+# --- edges in front of a shield ---
+
+
+@dataclass(frozen=True)
+class World:
+    """Two regions, the shield, and the service that nobody else asks."""
+
+    edges: tuple[Host, Host]
+    shield: Host
+
+    def generated(self) -> int:
+        """How many pictures the service has computed."""
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.shield.direct, timeout=TIMEOUT)
+        ) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        (found,) = re.findall(r"^ganserve_pictures_total\S* (\S+)$", text, re.MULTILINE)
+        return int(float(found))
+
+    def permanent(self, seed: int) -> str:
+        """The permanent path of a seed's picture, which nobody has asked for."""
+        model = self.shield.ask(f"/generate?seed={seed + 100_000}").headers["image-model"]
+        return f"/i/{model}/{seed}.png"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folders = [tmp_path_factory.mktemp(name) for name in ("shield", "near", "far")]
+    with (
+        service(ZOO / "mnist") as (process, address),
+        behind_nginx(folders[0], documented(2), process, address) as shield,
+        behind_nginx(folders[1], documented(1), process, f"127.0.0.1:{shield.port}") as near,
+        behind_nginx(folders[2], documented(1), process, f"127.0.0.1:{shield.port}") as far,
+    ):
+        yield World((near, far), shield)
+
+
+def test_picture_is_generated_once_for_all_regions(world: World) -> None:
+    path, before = world.permanent(next(seeds)), world.generated()
+    near, far = world.edges
+    answers = [near.ask(path), far.ask(path), far.ask(path), near.ask(path)]
+    assert [answer.headers["x-edge-status"] for answer in answers] == ["MISS", "MISS", "HIT", "HIT"]
+    assert [answer.headers["x-shield-status"] for answer in answers[:2]] == ["MISS", "HIT"]
+    assert len({answer.body for answer in answers}) == 1
+    assert {answer.headers["cache-control"] for answer in answers} == {
+        "public, max-age=31536000, immutable"
+    }
+    assert world.generated() == before + 1
+
+
+def test_many_who_ask_for_a_new_picture_at_once_make_one(world: World) -> None:
+    path, before = world.permanent(next(seeds)), world.generated()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda number: world.edges[number % 2].ask(path), range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    asked = [a for a in answers if a.headers["x-edge-status"] == "MISS"]
+    assert len(asked) == 2, "one of each edge"
+    assert world.generated() == before + 1
+
+
+def test_edge_serves_what_it_has_with_nobody_behind(world: World) -> None:
+    path = world.permanent(next(seeds))
+    wanted = world.edges[0].ask(path).body
+    with world.shield.frozen():
+        answer = world.edges[0].ask(path)
+    assert (answer.headers["x-edge-status"], answer.body) == ("HIT", wanted)
+
+
+@pytest.mark.parametrize("path", ["/generate", "/models", "/livez"])
+def test_edges_keep_only_permanent_pictures(world: World, path: str) -> None:
+    for _ in range(2):
+        answer = world.edges[0].ask(path)
+        assert answer.status == 200
+        assert "x-edge-status" not in answer.headers
+
+
+def test_edges_keep_no_error(world: World) -> None:
+    path = "/i/mnist@000000000000/7.png"
+    for edge in (*world.edges, *world.edges):
+        answer = edge.ask(path)
+        assert (answer.status, answer.headers["x-edge-status"]) == (404, "MISS")

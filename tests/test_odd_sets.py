@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -126,6 +126,46 @@ def test_sets_keep_their_hash_so_that_their_runs_go_on(tmp_path: Path, kind: str
 
 
 # --- other systems' spellings ---
+
+
+class Unsaid(zipfile.ZipInfo):
+    """A member whose name says no encoding; its characters are the bytes of it."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+        return self.filename.encode("latin-1"), 0
+
+
+def unsaid(path: Path, names: list[str], encoding: str) -> Path:
+    """Zips twelve pictures below each name, in this encoding and without a word of it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            for index in range(12):
+                raw = f"{name}/{index:02d}.png".encode(encoding)
+                content = png((index * 10, number * 90, 0), (32, 32))
+                archive.writestr(Unsaid(raw.decode("latin-1")), content)
+    return path
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_a_zip_that_say_no_encoding_are_utf8_where_all_can_be(
+    tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    names = [unicodedata.normalize(form, name) for name in ("caf\u00e9", "\u732b", "dog")]
+    path = unsaid(tmp_path / "mac.zip", names, "utf-8")
+    assert list(by_class(path, "all")) == ["caf\u00e9", "dog", "\u732b"]
+    assert "encoding" not in notes(path)
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "gbk", "cp1251"])
+def test_names_in_a_zip_of_unknown_encoding_are_said(
+    tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"cp932": "\u732b", "gbk": "\u72d7", "cp1251": "\u043a\u043e\u0442"}
+    path = unsaid(tmp_path / "old.zip", [words[encoding], "dog"], encoding)
+    read_as = words[encoding].encode(encoding).decode("cp437")
+    assert by_class(path, "all") == {"dog": 12, read_as: 12}
+    for text in said(path, capsys):
+        assert f"say no encoding, and are not UTF-8: 12, such as {read_as}/00.png" in text
 
 
 def zip_of(folder: Path, path: Path, rename: Callable[[str], str], system: int = 0) -> Path:
@@ -308,17 +348,25 @@ def test_links_in_a_zip_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])
-def test_of_few_pictures_none_is_held_out_and_training_goes_without_measuring(
+def test_of_few_pictures_none_is_held_out(
     tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write(tmp_path / "few", {".": count})
+    assert (len(read(folder, "train")), len(read(folder, "test"))) == (count, 0)
+    assert "none is held out" in said(folder, capsys)[0]
+
+
+def test_training_on_few_pictures_goes_without_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "few", {".": 9})
     tiny = ["--width", "8", "--discriminator-width", "8", "--frozen-features", "none"]
     tiny += ["--preset", "modern-32", "--batch", "2", "--kimg", "0.004", "--device", "cpu"]
     runs = tmp_path / "runs"
     assert main(["train", "--data", str(folder), "--outdir", str(runs), *tiny]) == 0
     (run,) = runs.iterdir()
     log = (run / "log.txt").read_text()
-    assert f"pictures: {count} to train with, 0 held out to measure with" in log
+    assert "pictures: 9 to train with, 0 held out to measure with" in log
     assert "fewer than 10 pictures: none is held out, so nothing is measured" in log
     assert (run / "last").is_dir()
     assert main(["report", str(run)]) == 0
@@ -326,7 +374,6 @@ def test_of_few_pictures_none_is_held_out_and_training_goes_without_measuring(
     assert main([*exported, "--device", "cpu"]) == 0
     assert "no picture is held out, so nothing is measured" in capsys.readouterr().err
     assert main(["evaluate", str(run / "last"), "--data", str(folder), "--device", "cpu"]) == 2
-    assert "none is held out" in said(folder, capsys)[0]
 
 
 def test_one_picture_is_refused_in_one_line(
@@ -549,7 +596,7 @@ def test_deep_index_of_layers_is_one_line(
     [
         pytest.param(["a" * 129, "b"], "has 129 characters; allowed: 1 to 128", id="long"),
         pytest.param(["a\nb", "b"], "no control characters", id="newline"),
-        pytest.param([os.fsdecode(b"\xff"), "b"], "no control characters", id="no-utf-8"),
+        pytest.param([os.fsdecode(b"\xff"), "b"], "not UTF-8; rename the folder", id="no-utf-8"),
         pytest.param([*map(str, range(1001))], "1,001 classes; allowed: up to 1,000", id="many"),
     ],
 )
@@ -660,3 +707,53 @@ def test_mixed_kinds_of_pictures_are_taken_together(tmp_path: Path) -> None:
     assert dataset.images[4, 0, 0].tolist() == [255, 255, 255]
     assert np.abs(dataset.images[5, 0, 0].astype(int) - [255, 0, 0]).max() < 8
     assert dataset.images[6, 0, 0].tolist() == [0, 255, 0]
+
+
+# --- files that are something else ---
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        pytest.param(b"", "; the file is empty", id="empty"),
+        pytest.param(bytes(5000), "; the file holds zeros alone", id="zeros"),
+        pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "Git LFS", id="lfs"),
+        pytest.param(b"\n<!DOCTYPE html><title>404</title>", "a web page", id="html"),
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", id="heic"),
+        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", id="jxl"),
+        pytest.param(b"8BPS\0\1", "PSD", id="psd"),
+        pytest.param(b'{"error": "not found"}', "JSON", id="json"),
+    ],
+)
+def test_file_that_is_no_picture_is_called_what_it_is(
+    tmp_path: Path, content: bytes, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = numbered(tmp_path / "set", 20)
+    (folder / "a.jpg").write_bytes(content)
+    for text in said(folder, capsys):
+        assert "a.jpg: no picture in a known format" in text
+        assert wanted in text
+
+
+def test_pictures_that_are_all_alike_to_the_last_value_are_called_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    for index in range(12):
+        Image.new("RGBA", (32, 32), (index, 0, 0, 0)).save(tmp_path / "set" / f"{index}.png")
+    for text in said(tmp_path / "set", capsys):
+        assert "warning: every value is 255: all pictures are blank" in text
+    (tmp_path / "set" / "x.png").write_bytes(png((9, 9, 9), (32, 32)))
+    for text in said(tmp_path / "set", capsys):
+        assert "blank" not in text
+
+
+def test_classes_without_a_picture_to_train_with_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = numbered(tmp_path / "set", 20)
+    rows = [[f"{index:03d}.png", 1 if index < 3 else 3] for index in range(20)]
+    index = {"labels": rows, "test": [name for name, label in rows if label == 1]}
+    (folder / "dataset.json").write_text(json.dumps(index))
+    for text in said(folder, capsys):
+        assert "warning: classes without a picture to train with: 0, 1, 2\n" in text

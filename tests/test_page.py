@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -12,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.access.keys import key_hash
 from app.main import create_app
 from app.routes.page import FOLDER, TYPES
 from app.settings import Settings
@@ -19,6 +21,9 @@ from tests.services import TIMEOUT
 
 ROOT = Path(__file__).parent.parent
 LARGEST = 100 * 1024  # bytes of all parts, as they travel
+FIRST = 40 * 1024  # bytes of those of the first view, as they travel
+FIRST_UNPACKED = 110 * 1024
+DOC_COMMENT = r"^ */\*\*(?!.*\*/ \S)"  # not the cast that some line begins with, which is code
 FILES = sorted(file.name for file in FOLDER.iterdir() if file.suffix in TYPES)
 MODULES = [name for name in FILES if name.endswith(".js")]
 
@@ -29,14 +34,24 @@ def test_page_and_its_parts_weigh_less_than_100_kib(client: TestClient) -> None:
     assert sum(sizes) < LARGEST
 
 
-def test_first_view_weighs_less_than_100_kib_unpacked(client: TestClient) -> None:
-    plain = {"Accept-Encoding": "identity"}
-    page = client.get("/", headers=plain)
+def test_first_view_weighs_less_than_40_kib_and_110_unpacked(client: TestClient) -> None:
+    page = client.get("/")
     parts = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page.text))
     assert len(parts) > 10
-    answers = [client.get(f"/{path}", headers=plain) for path in parts]
-    assert all("Content-Encoding" not in answer.headers for answer in [page, *answers])
-    assert sum(len(answer.content) for answer in [page, *answers]) < LARGEST
+    answers = [page, *(client.get(f"/{path}") for path in parts)]
+    assert sum(int(answer.headers["Content-Length"]) for answer in answers) < FIRST
+    plain = {"Accept-Encoding": "identity"}
+    answers = [client.get(path, headers=plain) for path in ("/", *(f"/{path}" for path in parts))]
+    assert all("Content-Encoding" not in answer.headers for answer in answers)
+    assert sum(len(answer.content) for answer in answers) < FIRST_UNPACKED
+
+
+def test_what_teaches_is_loaded_later_and_weighs_less_than_12_kib(client: TestClient) -> None:
+    first, parts = client.get("/").text, [name for name in MODULES if name.startswith("learn")]
+    assert len(parts) == 3
+    assert not any(name in first for name in parts)
+    sizes = [int(client.get(f"/page/{name}").headers["Content-Length"]) for name in parts]
+    assert sum(sizes) < 12 * 1024
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -53,7 +68,7 @@ def test_part_is_strict_about_what_it_loads_and_asked_about_again(
     assert without_docs(answer.text) == without_docs(
         (FOLDER / name).read_bytes().decode(errors="replace")
     )
-    assert not re.search(r"^ */\*\*", answer.text, re.MULTILINE)
+    assert not re.search(DOC_COMMENT, answer.text, re.MULTILINE)
     again = client.get(f"/page/{name}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
 
@@ -61,7 +76,9 @@ def test_part_is_strict_about_what_it_loads_and_asked_about_again(
 def without_docs(text: str) -> list[str]:
     """Returns the lines with their numbers, but for doc comments."""
     lines = list(enumerate(text.splitlines()))
-    return [f"{number} {line}" for number, line in lines if not re.match(r" *(/\*\*|\*|$)", line)]
+    return [
+        f"{number} {line}" for number, line in lines if not re.match(rf"{DOC_COMMENT}| *(\*|$)", line)
+    ]
 
 
 @pytest.mark.parametrize(("port", "leads"), [(0, True), (9000, False)])
@@ -73,6 +90,37 @@ def test_page_leads_to_docs_only_where_they_are(port: int, leads: bool) -> None:
         assert page.status_code == 200
         assert ('href="docs"' in page.text) is leads
         assert "Models and licences" in page.text
+
+
+def test_preview_is_of_the_host_that_was_asked(client: TestClient) -> None:
+    def picture(**headers: str) -> list[str]:
+        text = client.get("/?seed=ada", headers=headers).text
+        return re.findall(r'property="og:image" content="([^"]*)"', text)
+
+    (url,) = picture(Host="example.org:8443")
+    assert url.startswith("http://example.org:8443/generate.png?seed=ada&amp;")
+    for host in ('evil"><script>', "a b", "example.org/x", ""):
+        assert picture(Host=host) == []
+    under = TestClient(create_app(Settings(generator="nowhere", root_path="/gan")))
+    assert 'content="http://testserver/gan/generate.png?' in under.get("/gan/?seed=ada").text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["seed=%22%3E%3Cscript%3E", "view=path&pins=%3Cb%3E", "seed=%ff", "&".join("abcd" * 99)],
+)
+def test_address_of_a_page_puts_nothing_into_it(client: TestClient, query: str) -> None:
+    text = client.get(f"/?{query}").text
+    assert "<script>" not in text
+    assert "<b>" not in text
+    assert 'property="og:title"' in text
+
+
+def test_page_of_a_closed_host_shows_no_picture() -> None:
+    closed = Settings(generator="nowhere", api_key_hashes=[key_hash("gan_key")])
+    text = TestClient(create_app(closed)).get("/?seed=ada").text
+    assert 'property="og:title" content="ada"' in text
+    assert "generate.png" not in text
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fmain.py", "", "index.html.bak"])
@@ -134,7 +182,7 @@ def test_page_leads_nowhere_by_a_path_from_the_root(client: TestClient) -> None:
         assert [link for link in links if link.startswith("/")] == []
         for link in links:
             if not link.startswith("#"):
-                assert client.get(urljoin(path, link)).status_code == 200, link
+                assert client.get(urljoin(path, unescape(link))).status_code == 200, link
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/problems/not-found", "/page/icon.svg"])

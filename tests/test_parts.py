@@ -1,7 +1,5 @@
 """The network that names the layers of stacked pictures, on layers of a few coloured bars."""
 
-import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from model.training.evaluation.feature_networks import find_network
 from model.training.evaluation.features import Extractor, load_extractor
 from model.training.evaluation.measure import FeatureNetwork, evaluate, reference
 from model.training.evaluation.parts import ABSENT, accuracy, drawn, slots, train_parts
+from tests.data_files import write_layers
 
 CPU = torch.device("cpu")
 SIDE = 16  # pixels
@@ -49,13 +48,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fields = {f"field/{n}.png": bar((0, 4 * n, 16, 4 * n + 4), (0, 160, 0)) for n in range(4)}
     files |= fields
     classes["field"]["all"] = [{"files": sorted(fields)}]
-    path = tmp_path_factory.mktemp("layers") / "toy.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, image in files.items():
-            with archive.open(name, "w") as stream:
-                image.save(stream, "PNG")
-        archive.writestr("layers.json", json.dumps({"classes": classes}))
-    return path
+    return write_layers(tmp_path_factory.mktemp("layers") / "toy.zip", files, classes)
 
 
 @pytest.fixture(scope="module")

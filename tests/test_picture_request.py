@@ -41,7 +41,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> PretrainedGenerator:
 @pytest.mark.parametrize("words", RECIPES, ids=str)
 def test_recipe_is_read_back(pets: PretrainedGenerator, words: dict[str, Any]) -> None:
     whole = {"model": pets.config.id, **words}
-    assert from_words(pets.config, json.loads(json.dumps(whole))).words(pets.config) == whole
+    assert from_words(pets.file, json.loads(json.dumps(whole))).words(pets.config) == whole
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_python_draws_what_the_service_drew(
 def test_mix_with_a_chosen_class_has_that_class_and_is_finite(
     pets: PretrainedGenerator, mix: str
 ) -> None:
-    request = from_words(pets.config, {"mix": mix, "class": "dog"})
+    request = from_words(pets.file, {"mix": mix, "class": "dog"})
     rows: Any = request.rows(pets.file)
     assert np.isfinite(rows).all()
     assert rows[0, pets.config.network.z_dim :].tolist() == [
@@ -113,7 +113,7 @@ def test_words_that_are_no_recipe_are_refused(
     pets: PretrainedGenerator, words: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(RecipeError, match=reason):
-        from_words(pets.config, words)
+        from_words(pets.file, words)
 
 
 def test_only_a_seed_as_it_is_is_plain() -> None:

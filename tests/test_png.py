@@ -1,6 +1,7 @@
 """The PNG writer: exact pixels, valid and marked files, and what it is for: small and many."""
 
 import io
+import threading
 import zlib
 
 import numpy as np
@@ -122,8 +123,26 @@ def test_marks_and_a_usual_recipe_are_less_than_600_bytes() -> None:
 
 
 def test_without_isal_zlib_writes_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png, "compress", zlib.compress)
+    monkeypatch.setattr(png, "compressobj", zlib.compressobj)
+    monkeypatch.setattr(png, "Z_SYNC_FLUSH", zlib.Z_SYNC_FLUSH)
     batch = pictures(3, 28, 1)
     for picture, file in zip(batch, encode_pngs(batch), strict=True):
         with Image.open(io.BytesIO(file)) as image:
             assert np.array_equal(np.asarray(image), picture[..., 0])
+
+
+def test_threads_with_other_stacks_write_the_same_files() -> None:
+    """ISA-L's streams begin by what address their state has, if they are let."""
+    batch = np.random.default_rng(0).integers(0, 24, (200, 12, 12, 1)).astype(np.uint8)
+    batch[:, 5, 3:7] = batch[:, 0, 1:5]  # four bytes from the third on are there again
+    files: list[list[bytes]] = []
+    before = threading.stack_size()
+    try:
+        for size in range(100):
+            threading.stack_size((4 + size) << 16)  # each lies elsewhere
+            thread = threading.Thread(target=lambda: files.append(encode_pngs(batch)))
+            thread.start()
+            thread.join()
+    finally:
+        threading.stack_size(before)
+    assert len({b"".join(some) for some in files}) == 1

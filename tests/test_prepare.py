@@ -15,67 +15,20 @@ from PIL.ExifTags import Base
 from model.image_decoding import Fit
 from model.training.__main__ import main
 from model.training.commands.prepare import prepare
-from model.training.datasets import image_folder
 from model.training.datasets.dataset import DataError, load
 from model.training.datasets.layers import Layers
 from tests.conftest import write_idx
-from tests.data_files import numbered, png, write_mixed, write_pictures, write_svhn, zipped
-
-PARTS: tuple[image_folder.Split, ...] = ("train", "test", "all")
-
-
-def layer(colour: tuple[int, int, int, int], box: tuple[int, int, int, int]) -> bytes:
-    image = Image.new("RGBA", (24, 24))
-    image.paste(colour, box)
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def write_layers(path: Path, **changes: bytes) -> Path:
-    """Robots of 3 x 4 layers, and cats that are of 1 x 2 or of 2, their classes not in order."""
-    files = {f"body{i}.png": layer((80 * i, 0, 0, 255), (0, 8, 24, 24)) for i in range(3)}
-    files |= {f"eye{i}.png": layer((0, 0, 60 * i, 255), (6 * i, 0, 6 * i + 6, 8)) for i in range(4)}
-    bodies, eyes = ({"files": [f for f in files if f.startswith(n)]} for n in ("body", "eye"))
-    classes = {
-        "robot": {"all": [bodies, eyes]},
-        "cat": {"a": [{"files": ["body1.png"]}, {"files": ["eye1.png", "eye2.png"]}], "b": [eyes]},
-    }
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("layers.json", json.dumps({"classes": classes}))
-        for name, content in (files | changes).items():
-            archive.writestr(name, content)
-    return path
-
-
-def mixed(tmp_path: Path) -> Path:
-    """Of many kinds, with a test part, without classes."""
-    folder = write_mixed(tmp_path / "mixed")
-    for index in range(8):
-        (folder / f"z{index}.png").write_bytes(png((index, 0, 0), (30, 20 + 5 * index)))
-    return folder
-
-
-def mixed_with_classes(tmp_path: Path) -> Path:
-    folder = write_mixed(tmp_path / "mixed")
-    rows = [["a.jpg", 2], ["b.webp", 0], ["c.PNG", 0], ["d.gif", 2]]
-    index = {"labels": rows, "classes": ["rouge", "leer", "../blau\n"], "test": ["b.webp"]}
-    (folder / "dataset.json").write_text(json.dumps(index))
-    return folder
-
-
-def broken_and_grey(tmp_path: Path) -> Path:
-    return numbered(tmp_path / "set", 60, lambda index: index in (3, 9, 20))
-
-
-SOURCES: dict[str, tuple[Callable[[Path], Path], int, int]] = {
-    "folder": (lambda tmp: write_pictures(tmp / "set"), 32, 3),
-    "zip": (lambda tmp: zipped(mixed(tmp), tmp / "set.zip"), 48, 3),
-    "dataset.json": (mixed_with_classes, 20, 3),
-    "broken": (broken_and_grey, 16, 3),
-    "idx": (lambda tmp: write_idx(tmp / "digits", 40, 20), 28, 1),
-    "mat": (lambda tmp: write_svhn(tmp / "svhn"), 32, 3),
-}
+from tests.data_files import (
+    PARTS,
+    SOURCES,
+    mixed_with_classes,
+    numbered,
+    png,
+    write_pictures,
+    write_robots,
+    write_svhn,
+    zipped,
+)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -99,7 +52,7 @@ def test_prepared_set_loads_to_the_pixels_labels_and_parts_of_its_source(
 
 
 def test_prepared_layers_are_the_stacks(tmp_path: Path) -> None:
-    source, output = write_layers(tmp_path / "layers.zip"), tmp_path / "set.zip"
+    source, output = write_robots(tmp_path / "layers.zip"), tmp_path / "set.zip"
     prepare(source, output, side=24, count=10, seed=3)
     dataset = load(output, "all", side=24, channels=3)
     layers = Layers(source)
@@ -135,7 +88,7 @@ def _made(folder: Path) -> Path:
 
 
 def test_layers_make_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
-    source = write_layers(tmp_path / "layers.zip")
+    source = write_robots(tmp_path / "layers.zip")
     contents = []
     for index, seed in enumerate((0, 0, 1)):
         prepare(source, tmp_path / f"{index}.zip", side=16, count=5, seed=seed)
@@ -238,7 +191,7 @@ def test_description_tells_what_a_set_holds(
         "left out: pictures in formats that are not read, to be converted to PNG or JPEG first: "
         ".heic 1, such as red/raw.HEIC",
         "broken files, skipped: 1",
-        "  red/0.png: no picture in a known format",
+        "  red/0.png: no picture in a known format; the file is empty",
         "  (2 of 22 files may be broken)",
         "classes: 2",
         "  blue: 10",
@@ -269,7 +222,7 @@ def test_description_tells_what_a_set_holds(
             id="mat",
         ),
         pytest.param(
-            lambda tmp: write_layers(tmp / "layers.zip"),
+            lambda tmp: write_robots(tmp / "layers.zip"),
             [
                 "18 pictures, 17 to train with and 1 held out",
                 "size: 24x24 (18)",
@@ -309,7 +262,7 @@ def test_what_lies_beside_the_zip(tmp_path: Path, capsys: pytest.CaptureFixture[
         "1 laid on white where transparent"
     )
     broken = (output.parent / "set.broken.txt").read_text()
-    assert broken == "red/0.png: no picture in a known format\n"
+    assert broken == "red/0.png: no picture in a known format; the file is empty\n"
     write_pictures(tmp_path / "whole")
     assert main(["data", str(tmp_path / "whole"), "--output", str(output), "--side", "16"]) == 0
     assert not (output.parent / "set.broken.txt").exists()
@@ -336,7 +289,7 @@ def test_refused_set_leaves_the_list_of_broken_files_alone(tmp_path: Path) -> No
 def other_size(tmp_path: Path) -> Path:
     image = io.BytesIO()
     Image.new("RGBA", (5, 5)).save(image, "PNG")
-    return write_layers(tmp_path / "layers.zip", **{"eye1.png": image.getvalue()})
+    return write_robots(tmp_path / "layers.zip", **{"eye1.png": image.getvalue()})
 
 
 def layers_with(classes: object) -> Callable[[Path], Path]:
@@ -388,7 +341,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
         "layers.json names x.png",
     ),
     "layers-broken": (
-        lambda tmp: write_layers(tmp / "layers.zip", **{"body0.png": b"nothing"}),
+        lambda tmp: write_robots(tmp / "layers.zip", **{"body0.png": b"nothing"}),
         ["--output", "OUT/x.zip", "--side", "16"],
         "body0.png is not a readable picture",
     ),
@@ -417,7 +370,7 @@ def test_mistake_is_one_line_and_leaves_nothing(
 
 
 def test_index_that_names_a_file_twice_comes_to_an_end(tmp_path: Path) -> None:
-    source = write_layers(tmp_path / "layers.zip")
+    source = write_robots(tmp_path / "layers.zip")
     with zipfile.ZipFile(source) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     slot = {"files": ["body0.png", "body0.png"]}

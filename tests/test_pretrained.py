@@ -158,8 +158,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeApi]:
 def test_push_uploads_the_generator_file_and_nothing_else(
     fake: type[FakeApi], folder: Path, tmp_path: Path
 ) -> None:
-    here = Path(shutil.copytree(folder / "tiny", tmp_path / "tiny"))
-    for name in ("samples.png", "model.onnx", "discriminator.safetensors", "diary.txt", ".env"):
+    here = Path(shutil.copytree(folder / "pets", tmp_path / "pets"))
+    more = ("samples.png", "model.onnx", "discriminator.safetensors", "history.json")
+    for name in (*more, "history.webp", "diary.txt", ".env"):
         (here / name).touch()
     generator = PretrainedGenerator.from_pretrained(here, device="cpu")
     address = generator.push_to_hub("me/tiny", private=True, token="t", commit_message="First")

@@ -16,6 +16,7 @@ from model.training.__main__ import COMMANDS, main, parser
 from model.training.datasets.downloads import OFFICIAL
 from model.training.evaluation.feature_networks import KINDS
 from model.training.presets import PRESETS
+from tests.conftest import write_untrained_upscaler
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -79,6 +80,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         pixels = random.integers(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(place / f"{index}.png")
+    write_untrained_upscaler(folder.parent)
     return folder
 
 
@@ -86,6 +88,8 @@ def dry_run(line: str, pictures: Path, capsys: pytest.CaptureFixture[str]) -> No
     arguments = shlex.split(line)
     network = str(ROOT / "model" / "training" / "classifiers" / "avatars")
     stand_ins = {"--data": str(pictures), "--from": "avatars", "--features": network}
+    if "upscale-4x-gan" in arguments:
+        stand_ins["--from"] = str(pictures.parent)
     known = {*OFFICIAL, "avatars", *KINDS}
     for option, place in stand_ins.items():
         if option in arguments and arguments[arguments.index(option) + 1] not in known:

@@ -6,7 +6,6 @@ import gc
 import selectors
 import socket
 import struct
-import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -293,18 +292,14 @@ def test_client_that_leaves_over_a_real_socket_is_noticed() -> None:
                 asked.set()
                 await gone.wait()
 
-        server = uvicorn.Server(configured(app))
-        listener = socket.create_server(("127.0.0.1", 0))
-        serving = asyncio.create_task(server.serve([listener]))
-        _, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(GET)
-        await asyncio.wait_for(asked.wait(), TIMEOUT)
-        await asyncio.sleep(0.2)
-        was_quiet = not gone.is_set()
-        writer.close()
-        await asyncio.wait_for(gone.wait(), TIMEOUT)
-        server.should_exit = True
-        await serving
+        async with served(app) as (_, address):
+            _, writer = await asyncio.open_connection(*address)
+            writer.write(GET)
+            await asyncio.wait_for(asked.wait(), TIMEOUT)
+            await asyncio.sleep(0.2)
+            was_quiet = not gone.is_set()
+            writer.close()
+            await asyncio.wait_for(gone.wait(), TIMEOUT)
         return was_quiet
 
     assert asyncio.run(main())
@@ -327,23 +322,17 @@ def test_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not(
 
     async def main() -> bool:
         stalled = 2.0 if reads else 0.3  # seconds; many times as long as between two reads
-        server = uvicorn.Server(configured(app, stalled_seconds=stalled))
-        listener = socket.create_server(("127.0.0.1", 0))
-        # little room in the kernel: what the client takes is soon seen
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**14)
-        serving = asyncio.create_task(server.serve([listener]))
-        reader, writer = await asyncio.open_connection(*listener.getsockname(), limit=2**16)
-        writer.write(GET)
-        if reads:
-            for _ in range(30):
-                await asyncio.sleep(0.1)
-                await reader.read(2**16)
-        else:
-            await asyncio.wait_for(gone.wait(), TIMEOUT)
-        was_given_up = gone.is_set()
-        writer.transport.abort()
-        server.should_exit = True
-        await serving
+        async with served(app, stalled_seconds=stalled) as (_, address):
+            reader, writer = await asyncio.open_connection(*address, limit=2**16)
+            writer.write(GET)
+            if reads:
+                for _ in range(30):
+                    await asyncio.sleep(0.1)
+                    await reader.read(2**16)
+            else:
+                await asyncio.wait_for(gone.wait(), TIMEOUT)
+            was_given_up = gone.is_set()
+            writer.transport.abort()
         return was_given_up
 
     assert asyncio.run(main()) is given_up
@@ -811,9 +800,11 @@ async def served(app: Any, **settings: Any) -> AsyncIterator[tuple[uvicorn.Serve
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**12)
     serving = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started)
-    yield server, listener.getsockname()
-    server.should_exit = True
-    await serving
+    try:
+        yield server, listener.getsockname()
+    finally:  # uvloop waits for ever for a listener that is left open
+        server.should_exit = True
+        await serving
 
 
 def deaf(address: Any) -> socket.socket:
@@ -841,16 +832,16 @@ def test_client_that_does_not_read_the_rest_of_its_answer_is_given_up(form: str,
     request, more = LINGERING[form]
 
     async def main() -> None:
-        short = {"stalled_seconds": 0.3, "keep_alive_seconds": 1, "receipt_seconds": 1}
+        short = {"stalled_seconds": 1, "keep_alive_seconds": 1, "receipt_seconds": 1}
         async with served(UNREAD_ANSWER, **short) as (server, address):
             with deaf(address) as client:
-                start = time.monotonic()
                 client.sendall(request)
                 if more:
                     client.shutdown(socket.SHUT_WR)
                 await until(lambda: server.server_state.total_requests > 0)
+                await asyncio.sleep(0.05)
+                assert server.server_state.connections
                 await until(lambda: not server.server_state.connections)
-                assert time.monotonic() - start >= 0.3
 
     run(main(), loop)
 

@@ -43,7 +43,8 @@ from tests.raw_requests import (
 from tests.services import TIMEOUT, fetch, service
 
 MUTATIONS = int(os.environ.get("GAN_MUTATIONS", 200_000))
-SHORT = {"GAN_RECEIPT_SECONDS": "0.5", "GAN_KEEP_ALIVE_SECONDS": "1", "GAN_MAX_QUEUE": "4096"}
+# two seconds are enough for a request that is whole, on a slow machine too
+SHORT = {"GAN_RECEIPT_SECONDS": "2", "GAN_KEEP_ALIVE_SECONDS": "1", "GAN_MAX_QUEUE": "4096"}
 ALLOWED = {
     *(200, 204, 206, 304, 400, 401, 404, 405, 406, 408, 413, 415, 416, 422, 429, 431, 501, 503)
 }
@@ -65,17 +66,43 @@ def watched(
     """A service whose log is in a file; it has to be in order at the end, and to end well."""
     redirected = ("sh", "-c", 'exec "$@" 2>"$0"', str(log), *command)
     with service(folder, redirected, **(SHORT | more)) as (process, address):
-        picture = fetch(f"{address}/generate?seed=42")
-        before = open_files(process.pid)
-        yield process, address, int(address.rpartition(":")[2])
-        assert fetch(f"{address}/generate?seed=42") == picture
-        metrics = fetch(f"{address}/metrics").decode()
-        assert gauge(metrics, "ganserve_requests_in_flight") == 1  # this one
-        assert gauge(metrics, "ganserve_pictures_pending") == 0
-        assert gauge(metrics, "ganserve_memory_reserved_bytes") == 0
-        assert open_files(process.pid) <= before + 2
+        with left_as_it_was(process, address):
+            yield process, address, int(address.rpartition(":")[2])
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=TIMEOUT) == 0
+
+
+@contextlib.contextmanager
+def left_as_it_was(process: "subprocess.Popen[str]", address: str) -> Iterator[None]:
+    """A service that has to be afterwards as it was before."""
+    picture = fetch(f"{address}/generate?seed=42")
+    before = open_files(process.pid)
+    yield
+    assert fetch(f"{address}/generate?seed=42") == picture
+    metrics = fetch(f"{address}/metrics").decode()
+    assert gauge(metrics, "ganserve_requests_in_flight") == 1  # this one
+    assert gauge(metrics, "ganserve_pictures_pending") == 0
+    assert gauge(metrics, "ganserve_memory_reserved_bytes") == 0
+    assert open_files(process.pid) <= before + 2
+
+
+Shared = tuple[subprocess.Popen[str], str, Path]
+
+
+@pytest.fixture(scope="module")
+def shared(generator_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A service that several tests ask one after another, and its log."""
+    log = tmp_path_factory.mktemp("raw") / "log"
+    with watched(generator_folder, log) as (process, address, _):
+        yield process, address, log
+
+
+@pytest.fixture
+def port(shared: Shared) -> Iterator[int]:
+    """Its port; after each test it has to be as it was before."""
+    process, address, _ = shared
+    with left_as_it_was(process, address):
+        yield int(address.rpartition(":")[2])
 
 
 def open_files(pid: int) -> int:
@@ -113,11 +140,9 @@ def check(requests: dict[str, bytes], found: list[bytes], log: Path) -> Counter[
     return counts
 
 
-def test_corpus_of_hostile_bytes(generator_folder: Path, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with watched(generator_folder, log) as (_, _, port):
-        found = asyncio.run(answers(port, CORPUS.values()))
-        counts = check(CORPUS, found, log)
+def test_corpus_of_hostile_bytes(shared: Shared, port: int) -> None:
+    found = asyncio.run(answers(port, CORPUS.values()))
+    counts = check(CORPUS, found, shared[-1])
     assert counts[200] > 20
     assert counts[400] > 20
     assert counts[422] > 20
@@ -131,11 +156,9 @@ def test_corpus_of_hostile_bytes(generator_folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("count", [2_000, pytest.param(MUTATIONS, marks=pytest.mark.long)])
-def test_mutated_requests(generator_folder: Path, tmp_path: Path, count: int) -> None:
+def test_mutated_requests(shared: Shared, port: int, count: int) -> None:
     requests = {str(seed): mutated(seed) for seed in range(count)}
-    log = tmp_path / "log"
-    with watched(generator_folder, log) as (_, _, port):
-        counts = check(requests, asyncio.run(answers(port, requests.values())), log)
+    counts = check(requests, asyncio.run(answers(port, requests.values())), shared[-1])
     assert counts[200] > count / 20  # mutations are small enough to get somewhere
     assert counts[422] > count / 25
     assert counts[400] > count / 50
@@ -146,7 +169,7 @@ def test_good_requests_of_the_corpus_are_good(generator_folder: Path, tmp_path: 
     with watched(generator_folder, tmp_path / "log", **unhurried) as (_, _, port):
         found = asyncio.run(answers(port, GOOD))
     codes = [next(statuses(content)) for content in found]
-    assert dict(Counter(codes)) == {200: len(GOOD) - 5, 206: 1, 400: 1, 404: 3}
+    assert dict(Counter(codes)) == {200: len(GOOD) - 6, 206: 1, 400: 1, 404: 3, 415: 1}
 
 
 def test_planted_500_fails_the_check(generator_folder: Path, tmp_path: Path) -> None:
@@ -242,8 +265,7 @@ def test_slow_connections_are_408_and_stand_in_nobodys_way(
             served += 1
         return [task.result() for task in waiting], served, resident(pid) - before
 
-    longer = {"GAN_RECEIPT_SECONDS": "2"}  # enough for good ones beside, on a slow machine too
-    with watched(generator_folder, tmp_path / "log", **longer) as (process, _, port):
+    with watched(generator_folder, tmp_path / "log") as (process, _, port):
         asyncio.run(answers(port, CORPUS.values()))
         found, served, grown = asyncio.run(main(port, process.pid))
     assert served > 0
@@ -251,7 +273,7 @@ def test_slow_connections_are_408_and_stand_in_nobodys_way(
     assert {next(statuses(content)) for content in found} == {408}
 
 
-def test_slow_sender_is_given_its_time_and_no_more(generator_folder: Path, tmp_path: Path) -> None:
+def test_slow_sender_is_given_its_time_and_no_more(port: int) -> None:
     """A byte now and then does not buy time."""
 
     async def main(port: int) -> int:
@@ -268,8 +290,7 @@ def test_slow_sender_is_given_its_time_and_no_more(generator_folder: Path, tmp_p
         writer.transport.abort()
         return sent
 
-    with watched(generator_folder, tmp_path / "log") as (_, _, port):
-        assert asyncio.run(main(port)) < len(GOOD[0])
+    assert asyncio.run(main(port)) < len(GOOD[0])
 
 
 CONTROLS = ("%00", "%0A", "%0D", "%0d%0a", "%09", "%1F", "%7F", "%C2%85", "%E2%80%A8", "%E2%80%A9")
@@ -294,11 +315,16 @@ def doors(generator_folder: Path) -> Iterator[list[TestClient]]:
         ]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT"])
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT")
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_path_that_can_be_none_of_ours_is_refused_before_all_else(
     doors: list[TestClient], method: str
 ) -> None:
-    """Of every route, at every end and joint of its path, whatever door stands before it."""
+    """Of every route, at every end and joint of its path, whatever door stands before it: by GET,
+    and by one of the other methods.
+    """
     known = [
         re.sub(r"\{\w+\}", "1", path) for path in doors[0].get("/openapi.json").json()["paths"]
     ]
@@ -313,6 +339,8 @@ def test_path_that_can_be_none_of_ours_is_refused_before_all_else(
         "/admin/x",
     ]
     for place, path in enumerate(known):
+        if method not in ("GET", METHODS[1 + place % 4]):
+            continue
         control = CONTROLS[place % len(CONTROLS)]
         joints = [found.start() for found in re.finditer("/", path)]
         odd = [path[:joint] + control + path[joint:] for joint in joints if joint]

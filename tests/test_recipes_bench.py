@@ -12,7 +12,6 @@ from benchmarks import recipes
 from benchmarks.learners import AbsentError, Learner, dcgan
 from benchmarks.recipes import main, preset, trained
 from benchmarks.stacked_mnist import write_set
-from model.training import ema
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation import features
 from model.training.presets import PRESETS
@@ -36,7 +35,6 @@ def scenes(count: int) -> np.ndarray:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(PRESETS, "modern-32", TINY_MODERN)
     monkeypatch.setattr(features, "MOST_PASSES", 1)
-    monkeypatch.setattr(ema, "BATCH_NORM_LATENTS", 256)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

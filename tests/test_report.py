@@ -1,9 +1,11 @@
 """The page on a run."""
 
 import base64
+import functools
 import io
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,12 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from model.generator_file import read_generator_file
+from model.generator_file import CONFIG, read_generator_file
 from model.networks.families.residual import ResidualConfig
 from model.training.commands import report
 from model.training.datasets.dataset import Dataset
 from model.training.evaluation.features import train_extractor, train_selfsup
 from model.training.evaluation.measure import Reference, reference
+from model.training.run.page import finish_report
 from model.training.run.run_folder import RunError
 from tests.conftest import CLASSES, write_tiny_generator, write_tiny_residual
 
@@ -63,12 +66,22 @@ def pictures(side: int, channels: int, labelled: bool, count: int = 240, seed: i
     return Dataset(name="pets", images=images, labels=labels if labelled else None, classes=classes)
 
 
+@functools.cache
+def data(kind: str) -> tuple[Dataset, Reference]:
+    """A training set and the real side of its figures."""
+    channels, labelled = 1 if kind == GREY else 3, kind == CONDITIONAL
+    side = 28 if kind == GREY else 32
+    train, test = (pictures(side, channels, labelled, seed=seed) for seed in (0, 1))
+    learn = train_extractor if labelled else train_selfsup
+    extractor = learn(train, test, epochs=1, seed=0, device=CPU, say=print)
+    return train, reference(extractor, test)
+
+
 def make_run(folder: Path, kind: str) -> tuple[Path, Dataset, Reference]:
     """A run folder with a best generator, its training set and the real side of its figures."""
     folder.mkdir()
-    side = 28 if kind == GREY else 32
     if kind == GREY:
-        write_tiny_generator(folder / "best", crop=side)
+        write_tiny_generator(folder / "best", crop=28)
     else:
         classes = 3 if kind == CONDITIONAL else 0
         network = ResidualConfig(
@@ -76,18 +89,26 @@ def make_run(folder: Path, kind: str) -> tuple[Path, Dataset, Reference]:
         )
         write_tiny_residual(folder / "best", network)
     (folder / "options.json").write_text(json.dumps(RECORD))
-    channels, labelled = 1 if kind == GREY else 3, kind == CONDITIONAL
-    train, test = (pictures(side, channels, labelled, seed=seed) for seed in (0, 1))
-    learn = train_extractor if labelled else train_selfsup
-    extractor = learn(train, test, epochs=1, seed=0, device=CPU, say=print)
-    return folder, train, reference(extractor, test)
+    return folder, *data(kind)
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Page]:
+    """Returns the page on a run of a kind, written once."""
+
+    @functools.cache
+    def written(kind: str) -> Page:
+        run, train, real = make_run(tmp_path_factory.mktemp("runs") / "00000-pets", kind)
+        return Page(report.report_run(run, real, train, 240, "cpu"))
+
+    return written
 
 
 @pytest.mark.parametrize("kind", [GREY, RGB, CONDITIONAL])
-def test_page_shows_samples_real_pictures_strips_and_pairs(tmp_path: Path, kind: str) -> None:
-    run, train, real = make_run(tmp_path / "00000-pets", kind)
-    page = Page(report.report_run(run, real, train, 240, "cpu"))
-    side = train.images.shape[1]
+def test_page_shows_samples_real_pictures_strips_and_pairs(
+    page_of: Callable[[str], Page], kind: str
+) -> None:
+    page, side = page_of(kind), data(kind)[0].images.shape[1]
     sizes = [picture.size for picture in page.pictures()]
     strips = [(12 * side, side)] * 4
     if kind == CONDITIONAL:
@@ -103,10 +124,10 @@ def test_page_shows_samples_real_pictures_strips_and_pairs(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("kind", [GREY, CONDITIONAL])
-def test_page_tells_every_figure_with_its_protocol(tmp_path: Path, kind: str) -> None:
-    run, train, real = make_run(tmp_path / "00000-pets", kind)
-    text = report.report_run(run, real, train, 240, "cpu").read_text()
-    name = real.network.name
+def test_page_tells_every_figure_with_its_protocol(
+    page_of: Callable[[str], Page], kind: str
+) -> None:
+    text, name = page_of(kind).text, data(kind)[1].network.name
     wanted = ["frechet240_test240", "kid_s100x240_240_test240", "precision_k3_240_test240"]
     wanted += ["nearest_ratio_240_test240_train240"]
     wanted += ["class_right_percent240", "class_right240"] if kind == CONDITIONAL else []
@@ -119,9 +140,8 @@ def test_page_tells_every_figure_with_its_protocol(tmp_path: Path, kind: str) ->
     assert of_training < of_samples  # an untrained generator
 
 
-def test_page_is_complete_in_itself_and_runs_nothing(tmp_path: Path) -> None:
-    run, train, real = make_run(tmp_path / "00000-pets", CONDITIONAL)
-    page = Page(report.report_run(run, real, train, 240, "cpu"))
+def test_page_is_complete_in_itself_and_runs_nothing(page_of: Callable[[str], Page]) -> None:
+    page = page_of(CONDITIONAL)
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert not {"script", "link", "iframe", "object"} & set(page.elements)
     assert "http:" not in page.text
@@ -129,16 +149,17 @@ def test_page_is_complete_in_itself_and_runs_nothing(tmp_path: Path) -> None:
     assert "default-src 'none'" in page.text
 
 
-def test_text_from_elsewhere_is_text_and_no_markup(tmp_path: Path) -> None:
-    run, train, real = make_run(tmp_path / "00000-pets", GREY)
-    text = report.report_run(run, real, train, 240, "cpu").read_text()
+def test_text_from_elsewhere_is_text_and_no_markup(page_of: Callable[[str], Page]) -> None:
+    text = page_of(GREY).text
     assert "<b>" not in text
     assert "&lt;b&gt;pets&lt;/b&gt;" in text
 
 
-def test_page_tells_each_warning_as_it_was_said_last(tmp_path: Path) -> None:
-    run, train, real = make_run(tmp_path / "00000-pets", GREY)
-    assert "<h2>Warnings" not in report.report_run(run, real, train, 240, "cpu").read_text()
+def test_page_tells_each_warning_as_it_was_said_last(
+    page_of: Callable[[str], Page], tmp_path: Path
+) -> None:
+    assert "<h2>Warnings" not in page_of(GREY).text
+    run, train, _ = make_run(tmp_path / "00000-pets", GREY)
     said = [
         (1000, "alike", "alike"),
         (2000, "stuck", "not < better"),
@@ -146,7 +167,7 @@ def test_page_tells_each_warning_as_it_was_said_last(tmp_path: Path) -> None:
     ]
     rows = [{"images_seen": seen, "kind": kind, "text": text} for seen, kind, text in said]
     (run / "warnings.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    text = report.report_run(run, real, train, 240, "cpu").read_text()
+    text = report.report_run(run, None, train, 240, "cpu").read_text()
     assert text.count("<li>") == 2
     assert "<li>After 2,000 images: not &lt; better.</li>" in text
     assert "<li>After 30,000 images: so alike.</li>" in text
@@ -194,9 +215,13 @@ def test_end_of_a_run_writes_the_page_once(
 ) -> None:
     run, train, real = make_run(tmp_path / "00000-pets", GREY)
     write_tiny_generator(run / "last")
-    report.finish(run, real, train, 240, "cpu")
+
+    def write() -> Path:
+        return report.report_run(run, real, train, 240, "cpu")
+
+    finish_report(run, CONFIG, write)
     assert "report.html" in capsys.readouterr().out
-    report.finish(run, real, train, 240, "cpu")
+    finish_report(run, CONFIG, write)
     assert capsys.readouterr().out == ""
 
 
@@ -206,7 +231,7 @@ def test_page_that_cannot_be_written_ends_no_run(
     run, train, real = make_run(tmp_path / "00000-pets", GREY)
     write_tiny_generator(run / "last")
     (run / "options.json").unlink()
-    report.finish(run, real, train, 240, "cpu")
+    finish_report(run, CONFIG, lambda: report.report_run(run, real, train, 240, "cpu"))
     assert "warning: no report (RunError" in capsys.readouterr().out
 
 

@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from model.samplers.pytorch import computes_bf16
-from model.training import loop
+from model.training import generator_task, loop
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation import measure
+from model.training.generator_task import GeneratorRun
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint
-from model.training.train_step import Batch, Networks, Stats
+from model.training.task import Stats
+from model.training.train_step import Batch, Networks
 from model.training.train_step import train_step as play
 from tests.conftest import SHA
 from tests.tiny_training import TINY_MODERN, TINY_PRESET, TINY_SEQUEL, tiny_process
@@ -57,9 +59,9 @@ def data(digits: Path) -> Dataset:
     return load(digits, "train", side=28, channels=1)
 
 
-def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: Any) -> loop.Run:
+def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: Any) -> GeneratorRun:
     folder.mkdir()
-    return loop.Run(
+    return GeneratorRun(
         config=config,
         schedule=replace(SCHEDULE, **schedule),
         data=data,
@@ -70,7 +72,7 @@ def run_in(folder: Path, data: Dataset, config: TrainConfig, **schedule: Any) ->
     )
 
 
-def newest(run: loop.Run) -> Path:
+def newest(run: GeneratorRun) -> Path:
     return checkpoint.newest_first(run.folder / "checkpoints")[0]
 
 
@@ -135,7 +137,7 @@ def test_diverged_run_goes_back_once_and_on_with_other_batches(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
 ) -> None:
     poison = Poison({step: 1}, kind)
-    monkeypatch.setattr(loop, "train_step", poison)
+    monkeypatch.setattr(generator_task, "train_step", poison)
     run = run_in(tmp_path / "run", data, ARTICLE)
     assert loop.train(run, never)
     end = checkpoint.read_checkpoint(newest(run))
@@ -160,7 +162,7 @@ def test_other_batches_are_the_same_for_everyone_who_goes_back(
     ends = []
     for name, stop in (("plain", never), ("stopped", after(20, 5))):
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "train_step", Poison({13: 1}, "nan"))
+            patch.setattr(generator_task, "train_step", Poison({13: 1}, "nan"))
             run = run_in(tmp_path / name, data, ARTICLE)
             while not loop.train(run, stop):
                 pass
@@ -171,7 +173,7 @@ def test_other_batches_are_the_same_for_everyone_who_goes_back(
 def test_run_that_diverges_a_fourth_time_ends_with_a_reason(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "train_step", Poison({5: 1, 12: 2, 22: 1}, "loss"))
+    monkeypatch.setattr(generator_task, "train_step", Poison({5: 1, 12: 2, 22: 1}, "loss"))
     run = run_in(tmp_path / "run", data, ARTICLE)
     with pytest.raises(loop.TrainingError, match=r"not finite after .*; the run has diverged"):
         loop.train(run, never)
@@ -280,11 +282,11 @@ class Minutes:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     clock = Minutes()
-    monkeypatch.setattr(loop, "train_step", clock.train_step)
+    monkeypatch.setattr(generator_task, "train_step", clock.train_step)
     return clock
 
 
-def by_hours(folder: Path, data: Dataset, minutes: Minutes, hours: float) -> loop.Run:
+def by_hours(folder: Path, data: Dataset, minutes: Minutes, hours: float) -> GeneratorRun:
     """Twelve steps are 0.2 hours."""
     length = {"images": None, "snapshot_images": None, "snapshot_seconds": 240.0}
     run = run_in(folder, data, ARTICLE, hours=hours, **length)
@@ -354,13 +356,13 @@ COOLING = replace(MODERN, cooldown=0.5)
 def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the rates, of each step that is played from here on."""
     found: list[float] = []
-    real = vars(loop)["train_step"]  # that of `minutes`, where it is there
+    real = vars(generator_task)["train_step"]  # that of `minutes`, where it is there
 
     def train_step(networks: Networks, batch: Batch, config: TrainConfig, step: int) -> Stats:
         found.append(batch.rate_share)
         return real(networks, batch, config, step)
 
-    monkeypatch.setattr(loop, "train_step", train_step)
+    monkeypatch.setattr(generator_task, "train_step", train_step)
     return found
 
 

@@ -7,27 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks import stacked_mnist
 from benchmarks.stacked_mnist import counted, main, stacked
 from model.networks.families.dcgan import DCGANConfig
 from model.training.datasets.dataset import Dataset, load
-from model.training.evaluation.features import Extractor, train_extractor
+from model.training.evaluation.features import Extractor
 from model.training.presets import PRESETS
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def squares(digits: Path) -> Dataset:
     return load(digits, "train", side=28, channels=1)
-
-
-@pytest.fixture(scope="module")
-def classifier(digits: Path, squares: Dataset) -> Extractor:
-    test = load(digits, "test", side=28, channels=1)
-    return train_extractor(squares, test, epochs=8, seed=0, device=CPU, say=print)
 
 
 @pytest.fixture

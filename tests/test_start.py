@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from app.commands import main
 from app.server.listening import public_sockets
@@ -230,21 +231,27 @@ def ended(port: int) -> float:
     return float(count)
 
 
-def test_bytes_are_the_same_after_a_restart_and_in_another_process(generator_folder: Path) -> None:
-    paths = ("/generate?seed=7", "/generate?seed=8&n=20", "/interpolate?seeds=1,2&frames=4")
-    answers = []
-    for _ in range(2):
-        with service(generator_folder) as (_, address):
-            answers.append([fetch(address + path) for path in paths])
-    assert answers[0] == answers[1]
+PATHS = ("/generate?seed=7", "/generate?seed=8&n=20", "/interpolate?seeds=1,2&frames=4")
+Ended = tuple[list[bytes], int, str]
 
 
-def test_service_ends_on_sigterm(generator_folder: Path) -> None:
+@pytest.fixture(scope="module")
+def ended_by_sigterm(generator_folder: Path) -> Ended:
+    """Files of a service that has ended, its exit status and its log."""
     with service(generator_folder) as (process, address):
-        fetch(f"{address}/generate?seed=1")
+        files = [fetch(address + path) for path in PATHS]
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 0
+    return files, process.returncode, log
+
+
+def test_bytes_are_the_same_in_another_process(ended_by_sigterm: Ended, client: TestClient) -> None:
+    assert ended_by_sigterm[0] == [client.get(path).content for path in PATHS]
+
+
+def test_service_ends_on_sigterm(ended_by_sigterm: Ended) -> None:
+    _, status, log = ended_by_sigterm
+    assert status == 0
     assert "Traceback" not in log
     assert re.search(r"ready after .* s: tiny@[0-9a-f]{12} on cpu", log)
 

@@ -1,5 +1,6 @@
 """docs/tools.md: its commands and its code do what it says."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +17,7 @@ from model.training.__main__ import main
 
 TOOLS = (Path(__file__).parent.parent / "docs" / "tools.md").read_text()
 COMMAND = ".venv/bin/python -m model.training "
-CHEAPER = {"project": ["--steps", "8"]}
+CHEAPER = {"project": ["--steps", "8"], "generate mnist --n 1000": ["--n", "100"]}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         (folder / "names.txt").write_text("ada\nGrace Hopper\n")
         for line in re.findall(rf"^{re.escape(COMMAND)}(.*)$", TOOLS, re.MULTILINE):
-            arguments = shlex.split(line)
-            assert main([*arguments, *CHEAPER.get(arguments[0], [])]) == 0, line
+            fewer = [more for start, more in CHEAPER.items() if line.startswith(start)]
+            assert main([*shlex.split(line), *itertools.chain(*fewer)]) == 0, line
     return folder
 
 

@@ -15,6 +15,7 @@ from model.samplers.sampler import load_sampler
 from model.training import loop
 from model.training.datasets.augment import draw_augmentation
 from model.training.datasets.batches import Batches
+from model.training.generator_task import GeneratorRun
 from model.training.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -257,7 +258,7 @@ def test_step_equals_the_equations_written_out() -> None:
 def test_generator_learns_what_a_class_looks_like(tmp_path: Path) -> None:
     """Sixty steps: the colour of each class is the brightest."""
     config = replace(MODERN, learning_rate=2e-3, batch=16, augmentation=0.0, burn_in=0)
-    run = loop.Run(
+    run = GeneratorRun(
         config=config,
         schedule=Schedule(images=200 * 16, grid_steps=1000),
         data=colours(),

@@ -13,10 +13,10 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
+from model.classification.classifiers import SHIPPED_CLASSIFIERS
 from model.generator_file import read_generator_file
 from model.generators import ZOO
 from model.networks.families.dcgan import DCGANConfig
-from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import load_extractor
 from model.training.evaluation.measure import CONFIDENT
 from model.training.start import read_start

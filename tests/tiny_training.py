@@ -3,13 +3,14 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 
 from model.networks.families.modulated import ModulatedConfig
 from model.networks.families.sngan import SNGANConfig
-from model.training import train_step
+from model.training import ema, train_step
 from model.training.__main__ import main
 from model.training.presets import PRESETS, Preset
 from model.training.run import plots
@@ -60,11 +61,12 @@ TINY_PRESETS: dict[str, Preset] = {
 
 
 def tiny_main(arguments: list[str] | None = None) -> int:
-    """The same command with the tiny presets, which gain nothing from a second thread, and without
-    curves."""
+    """The same command with the tiny presets, which gain nothing from a second thread, and as short
+    as conftest.py makes runs."""
     torch.set_num_threads(1)
     PRESETS.update(TINY_PRESETS)
     plots._draw = draw_one_pixel
+    ema.BATCH_NORM_LATENTS = ema.BATCH_NORM_BATCH
     # without the kink at the range of pixels, where one rounding decides between two gradients:
     # runs of several processes could be held to no figure
     train_step.BEYOND = 1.0
@@ -75,6 +77,16 @@ def tiny_process(arguments: list[str], environment: dict[str, str] | None = None
     """The same as the whole of a process."""
     os.environ.update(environment or {})
     sys.exit(tiny_main(arguments))
+
+
+def arguments_of(preset: str, digits: Path | str, outdir: Path, *more: str) -> list[str]:
+    plain = ["train", "--preset", preset, "--data", str(digits), "--outdir", str(outdir)]
+    return [*plain, "--device", "cpu", "--features", "none", "--batch", "32", *more]
+
+
+def only_run(outdir: Path) -> Path:
+    (run,) = outdir.glob("[0-9]*")
+    return run
 
 
 if __name__ == "__main__":

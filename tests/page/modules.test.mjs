@@ -8,9 +8,10 @@ import * as interpolation from "../../app/page/interpolation.js"
 import { LatestOnly } from "../../app/page/latest_only.js"
 import * as picture from "../../app/page/picture.js"
 import * as pins from "../../app/page/pins.js"
+import * as pixels from "../../app/page/pixels.js"
 import * as recipe from "../../app/page/recipe.js"
 import * as seeds from "../../app/page/seeds.js"
-import { fileName, scalesFor, snippets } from "../../app/page/snippets.js"
+import { embedding, fileName, ofPicture, snippets } from "../../app/page/snippets.js"
 import { addressOf, checkedState, freshState, stateOf } from "../../app/page/state.js"
 import * as storage from "../../app/page/storage.js"
 import { NAVIGATION, VIEWS } from "../../app/page/views.js"
@@ -22,6 +23,9 @@ const EDITED = {
   truncation: 0.7,
   edit: { d1: -2.5 },
 }
+const UPSCALED = `${MODEL}-ba9876543210`
+const SMALL = { width: 28, upscaler: null }
+const SHARP = { width: 64, upscaler: { id: UPSCALED, scales: [2, 4] } }
 const PLACE = { seeds: ["1", "2", "3", LAST], x: 0.25, y: 1 }
 const PICTURES = {
   plain: picture.plainPicture(MODEL, "42"),
@@ -87,7 +91,8 @@ test("an address restores its view", () => {
     ["sheet", { grid: { seed: LAST, ...picture.lookIn(EDITED) } }],
     ["plane", { view: "plane", plane: { ...PLACE, mode: "", ...picture.lookIn() } }],
     ["map", { view: "plane", plane: { ...PLACE, mode: "slerp", ...picture.lookIn(EDITED) } }],
-    ["mix", { view: "mix", mix: { seeds: ["1", "2", LAST], class: "" } }],
+    ["mix", { view: "mix", mix: { seeds: ["1", "2", LAST], weights: [0.5, 0.5, 0], class: "" } }],
+    ["names", { view: "names", names: { list: ["ada", "a, b & c"], class: "cat" } }],
     ["saved", { view: "saved" }],
   )
   const { named, ...others } = PICTURES
@@ -539,34 +544,120 @@ test("every view has an address, and all but a single picture are in the navigat
 })
 
 test("what is copied says the same picture everywhere", () => {
-  const place = { origin: "http://host", side: 28, page: "http://host/?seed=42" }
-  const found = snippets(PICTURES.named, place)
-  assert.ok(found.html.startsWith(`<img src="http://host/i/${MODEL}/42@9x.png" srcset=`))
-  assert.ok(found.html.includes(`42@16x.png 2x"`))
-  assert.ok(found.html.includes("&quot;more&quot;"))
-  assert.ok(found.markdown.includes("\\[so\\]"))
-  assert.equal(found.url, `http://host/i/${MODEL}/42@9x.png`)
-  const mixed = snippets(PICTURES.mix, place)
+  const place = { origin: "http://host", card: SMALL, pixels: "square" }
+  const copied = (one) => snippets(ofPicture(one, SMALL.width, "http://host/?seed=42"), place)
+  const numbered = copied(PICTURES.plain)
+  assert.ok(numbered.html.startsWith(`<img src="http://host/i/${MODEL}/42@9x.png" srcset=`))
+  assert.ok(numbered.html.includes(`42@16x.png 2x"`))
+  assert.equal(numbered.url, `http://host/i/${MODEL}/42@9x.png`)
+  assert.equal(numbered.link, "http://host/?seed=42")
+  const found = copied(PICTURES.named)
+  const named = "seed=ada%2C%20or%20%5Bso%5D%20%26%20%22more%22".replace("%2C", ",")
+  assert.equal(found.url, `http://host/generate.png?model=${MODEL}&${named}&scale=9`)
+  assert.ok(found.html.endsWith('alt="ada, or [so] &amp; &quot;more&quot;">'))
+  assert.ok(found.markdown.startsWith('![ada, or \\[so\\] & "more"]('))
+  for (const text of Object.values(found)) assert.ok(!text.includes("/42"), text)
+  const mixed = copied(PICTURES.mix)
   assert.equal(
     mixed.url,
     `http://host/generate.png?model=${MODEL}&mix=1:1,${LAST}:-1,3:0.5&scale=9`,
   )
   assert.ok(mixed.html.includes("scale=16 2x"))
-  const latent = snippets(PICTURES.found, place)
+  const latent = copied(PICTURES.found)
   const words = "z=0.5,-1,0.0312&class=cat&scale=9"
   assert.equal(latent.url, `http://host/generate.png?model=${MODEL}&${words}`)
-  const unnamed = snippets({ ...PICTURES.found, z: Array(900).fill(-0.1234567) }, place)
+  const unnamed = copied({ ...PICTURES.found, z: Array(900).fill(-0.1234567) })
   assert.equal(unnamed.html, undefined)
   assert.ok(unnamed.curl.includes("-d '{"))
-  assert.equal(fileName(PICTURES.plain, "webp"), "tiny-42.webp")
-  assert.deepEqual(
-    [scalesFor(28), scalesFor(64), scalesFor(512)],
-    [
-      [9, 16],
-      [4, 8],
-      [1, 2],
-    ],
+  assert.equal(fileName(PICTURES.plain), "tiny-42")
+  assert.equal(fileName(PICTURES.named), "tiny-ada-or-so-more")
+})
+
+test("embedded pictures are about as large as they are shown, and once more on fine screens", () => {
+  const square = (width) => {
+    const { scale, offers } = embedding({ width, upscaler: null }, "square")
+    return [scale, ...offers]
+  }
+  assert.deepEqual(square(28), [9, [9, "1x"], [16, "2x"]])
+  assert.deepEqual(square(64), [4, [4, "1x"], [8, "2x"]])
+  assert.deepEqual(square(512), [1, [1, "1x"], [2, "2x"]])
+  assert.deepEqual(square(16), [16])
+})
+
+test("what is copied is enlarged as it is shown", () => {
+  const copied = (kind, one = PICTURES.plain, card = SHARP) =>
+    snippets(ofPicture(one, card.width), { origin: "http://host", card, pixels: kind })
+  const learned = copied("learned")
+  const large = `http://host/i/${UPSCALED}/42@4x~learned.png`
+  assert.equal(learned.url, large)
+  assert.equal(
+    learned.html,
+    `<img src="${large}" srcset="http://host/i/${MODEL}/42.png 64w, ` +
+      `http://host/i/${UPSCALED}/42@2x~learned.png 128w, ${large} 256w" sizes="256px" ` +
+      'width="256" height="256" alt="Seed 42">',
   )
+  for (const name of ["markdown", "curl", "python"]) assert.ok(learned[name].includes(large), name)
+  const smooth = copied("smooth")
+  const words = `model=${MODEL}&seed=42&scale=4&resample=lanczos`
+  assert.equal(smooth.url, `http://host/generate.png?${words}`)
+  assert.ok(smooth.html.includes("&amp;scale=8&amp;resample=lanczos 2x"))
+  const mixed = copied("learned", PICTURES.mix)
+  assert.ok(mixed.url.includes(`model=${UPSCALED}&mix=`))
+  assert.ok(mixed.url.endsWith("&scale=4&resample=learned"))
+  const unnamed = copied("learned", { ...PICTURES.found, z: Array(900).fill(-0.1234567) })
+  assert.ok(unnamed.curl.includes(`{"model":"${UPSCALED}","recipes":[`))
+  assert.ok(unnamed.curl.includes('"scale":4,"resample":"learned"}'))
+  const fine = { ...SHARP, width: 256 }
+  assert.equal(copied("learned", PICTURES.plain, fine).url, `http://host/i/${MODEL}/42.png`)
+  assert.ok(copied("learned", PICTURES.plain, fine).html.includes("42@2x~learned.png 512w"))
+})
+
+test("pixels are the upscaler's where there is one, unless others are wished for", () => {
+  assert.deepEqual(pixels.pixelsOf(SHARP), ["learned", "smooth", "square"])
+  assert.deepEqual(pixels.pixelsOf(SMALL), ["smooth", "square"])
+  assert.equal(pixels.pixelsFor(SHARP, null), "learned")
+  assert.equal(pixels.pixelsFor(SMALL, null), "smooth")
+  assert.equal(pixels.pixelsFor(SMALL, "learned"), "smooth")
+  for (const kind of ["smooth", "square"]) {
+    assert.equal(pixels.pixelsFor(SHARP, kind), kind)
+    assert.equal(pixels.pixelsFor(SMALL, kind), kind)
+  }
+  assert.equal(pixels.pixelsFor(SHARP, "nonsense"), "learned")
+})
+
+test("a size that the upscaler does not have is smooth, and that is told", () => {
+  const told = [1, 2, 4, 8, 16].map((scale) => pixels.exceptionOf("learned", scale, SHARP))
+  const rest = "the upscaler has 128 and 256."
+  const smooth = [512, 1024].map((side) => `${side} px is smooth: ${rest}`)
+  assert.deepEqual(told, [`64 px is as generated: ${rest}`, "", "", ...smooth])
+  assert.equal(pixels.exceptionOf("smooth", 8, SHARP), "")
+  assert.equal(pixels.exceptionOf("square", 1, SMALL), "")
+  const words = (kind, scale) => pixels.enlargement(kind, scale, SHARP)
+  assert.deepEqual(words("learned", 4), { scale: 4, resample: "learned", model: UPSCALED })
+  assert.deepEqual(words("learned", 8), { scale: 8, resample: "lanczos" })
+  assert.deepEqual(words("smooth", 4), { scale: 4, resample: "lanczos" })
+  assert.deepEqual(words("square", 4), { scale: 4 })
+  for (const kind of pixels.pixelsOf(SHARP)) assert.deepEqual(words(kind, 1), { scale: 1 })
+})
+
+test("a large view asks for no more than it shows, and for no more than there is", () => {
+  const shown = (side, card = SHARP) => pixels.scaleShown(card, side)
+  assert.deepEqual(
+    [0, 64, 65, 128, 129, 9000].map((side) => shown(side)),
+    [1, 1, 2, 2, 4, 4],
+  )
+  assert.equal(shown(100, { ...SHARP, upscaler: { id: UPSCALED, scales: [4] } }), 4)
+})
+
+test("a file of an enlarged picture leads to the picture", () => {
+  const model = UPSCALED
+  const plain = { view: "focus", model: MODEL, picture: PICTURES.plain }
+  assert.deepEqual(recipe.viewOf({ model, seed: 42, scale: 4, resample: "learned" }), plain)
+  const several = recipe.viewOf({ model, pictures: [{ seed: 42 }], scale: 4, resample: "learned" })
+  assert.deepEqual(several, plain)
+  const film = recipe.viewOf({ model, seeds: [1, 2], frames: 2, scale: 4, resample: "learned" })
+  assert.deepEqual([film.model, film.path.pins[0].model], [MODEL, MODEL])
+  assert.equal(stateOf(`?model=${UPSCALED}&seed=42`).model, MODEL)
 })
 
 test("favourites outlive the page, each once, and what is no picture stays out", () => {
