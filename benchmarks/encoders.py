@@ -13,11 +13,11 @@ from statistics import median
 
 import numpy as np
 import torch
-from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.runtimes import shipped, torch_generator
+from model.encoding import png
 from model.encoding.animations import ANIMATIONS, HAS_VIDEO, encode_animation
 from model.encoding.formats import enlarge
 from model.encoding.png import encode_png, encode_pngs
@@ -141,7 +141,9 @@ def _unmarked(pixels: Pixels) -> list[bytes]:
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
     end = _chunk(b"IEND", b"")
-    return [start + _chunk(b"IDAT", isal_zlib.compress(picture.data, 1)) + end for picture in rows]
+    return [
+        start + _chunk(b"IDAT", png._deflated(picture.reshape(-1).data)) + end for picture in rows
+    ]
 
 
 def _in_batches(encode: Encode) -> Encode:

@@ -8,8 +8,9 @@ import argparse
 import io
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,20 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 VISITS = 10  # each a browser's first
 MOVES = 80  # moves of a slider that has 200 steps
 BURST = 120  # moves, at sixty a second
-LARGEST_PORTRAIT = 300 * 1024  # bytes
-COLOURS = 128  # colours of a portrait, where all would be too many bytes
+LARGEST_PORTRAIT = 120 * 1024  # bytes
+QUALITY = 82
 DESKTOP, PHONE = (1280, 800), (390, 844)
+CHILD = "weights=0.5,0.5,0"
 PORTRAITS: dict[str, tuple[str, tuple[int, int], str]] = {
     "explorer-grid": ("/?grid=0", DESKTOP, "light"),
     "explorer-focus": ("/?seed=6&class=kitten&edit=d3:0.6", DESKTOP, "light"),
-    "explorer-dark": ("/?view=path&pins=3,8,5,42", DESKTOP, "dark"),
     "explorer-phone": ("/?seed=6&class=kitten&edit=d3:0.6", PHONE, "dark"),
+    "explorer-dark": ("/?view=path&pins=3,8,5,42", DESKTOP, "dark"),
+    "explorer-names": ("/?view=names", DESKTOP, "light"),
+    "explorer-plane": ("/?view=plane&corners=3,8,5,42", DESKTOP, "light"),
+    "explorer-mix": (f"/?view=mix&of=3,8,5&{CHILD}&class=robot", DESKTOP, "light"),
+    "explorer-learn": ("/?view=learn&model=mnist", DESKTOP, "light"),
+    "explorer-about": ("/?view=models", DESKTOP, "light"),
 }
 FIRST_TILE = """
 const watch = new MutationObserver(() => {
@@ -128,7 +135,7 @@ def moves(page: Page, url: str) -> tuple[list[float], float, int]:
 
 
 def take_portraits(browser: Browser, url: str, folder: Path) -> None:
-    """The page as it looks, as PNG files of a bounded size."""
+    """The page as it looks, as WebP files of a bounded size."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (path, (width, height), scheme) in PORTRAITS.items():
         context = browser.new_context(
@@ -140,25 +147,19 @@ def take_portraits(browser: Browser, url: str, folder: Path) -> None:
         page.goto(url + path)
         page.wait_for_load_state("networkidle")
         content = small(page.screenshot())
-        (folder / f"{name}.png").write_bytes(content)
-        print(f"{folder / name}.png: {len(content) / 1024:.0f} KiB", flush=True)
+        (folder / f"{name}.webp").write_bytes(content)
+        print(f"{folder / name}.webp: {len(content) / 1024:.0f} KiB", flush=True)
         context.close()
 
 
 def small(content: bytes) -> bytes:
-    """A PNG file with all its colours, or as many as fit."""
+    """Returns a screenshot as a WebP file of few bytes."""
+    stream = io.BytesIO()
     with Image.open(io.BytesIO(content)) as image:
-        whole = image.convert("RGB")
-    variants: list[Callable[[], Image.Image]] = [
-        lambda: whole,
-        lambda: whole.quantize(COLOURS, dither=Image.Dither.NONE),
-    ]
-    for variant in variants:
-        stream = io.BytesIO()
-        variant().save(stream, "png", optimize=True)
-        if stream.tell() <= LARGEST_PORTRAIT:
-            return stream.getvalue()
-    raise SystemExit("a portrait is too large")
+        image.convert("RGB").save(stream, "webp", quality=QUALITY, method=6)
+    if stream.tell() > LARGEST_PORTRAIT:
+        raise SystemExit("a portrait is too large")
+    return stream.getvalue()
 
 
 def main() -> None:
@@ -166,7 +167,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How heavy is the explorer, and how quick?")
     parser.add_argument("--pictures", type=Path, help="take its portraits into this folder instead")
     folder = parser.parse_args().pictures
-    with chromium() as browser, running(OURS, generator="avatars") as server:
+    more = {"GAN_MODELS": "mnist"} if folder else {}  # it has a history
+    ours = replace(OURS, environment=dict(OURS.environment) | more)
+    with chromium() as browser, running(ours, generator="avatars") as server:
         if folder:
             take_portraits(browser, server.url, folder)
             return

@@ -82,8 +82,11 @@ def trained(
     images: int,
     measure: Callable[[Learner, Path], Point],
     clock: Callable[[], float] = time.process_time,
+    parts: int = MARKS,
 ) -> list[Point]:
-    """Trains to both ends, from the newest checkpoint; what was measured on the way."""
+    """Trains to both ends, from the newest checkpoint, and measures after each of the `parts` on
+    the way to the images; 0 seconds are no end. Returns what was measured.
+    """
     state: dict[str, Any] = {"images_seen": 0, "seconds": 0.0, "points": []}
     for path in newest_first(folder)[:1]:
         found = read_checkpoint(path)
@@ -91,15 +94,16 @@ def trained(
         state |= found.state
 
     def marks() -> tuple[int, bool]:
-        return state["images_seen"] * MARKS // images, state["seconds"] >= seconds
+        return state["images_seen"] * parts // images, state["seconds"] >= seconds
 
     def hopeless() -> bool:
-        return state["images_seen"] * PATIENCE * seconds < images * state["seconds"]
+        return 0 < state["images_seen"] * PATIENCE * seconds < images * state["seconds"]
 
     saved = time.monotonic()
-    while not marks()[1] or (marks()[0] < MARKS and not hopeless()):
+    while not marks()[1] or (marks()[0] < parts and not hopeless()):
         before, start = marks(), clock()
-        progress = min(state["images_seen"] / images, state["seconds"] / seconds)
+        progress = state["images_seen"] / images
+        progress = min(progress, state["seconds"] / seconds) if seconds else progress
         learner.step(state["images_seen"] // learner.batch, progress)
         state["seconds"] += clock() - start
         state["images_seen"] += learner.batch

@@ -87,7 +87,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def this_machine() -> Machine:
-    """As it is now."""
+    """Describes this machine as it is now."""
     versions = {}
     for package in PACKAGES:
         try:

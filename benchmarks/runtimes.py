@@ -53,7 +53,7 @@ def dcgan(file: GeneratorFile) -> DCGANConfig:
 
 
 def multiply_adds(network: DCGANConfig) -> int:
-    """Of one picture, every tap of every transposed convolution counted."""
+    """Counts those of one picture, with every tap of every transposed convolution."""
     widths, side = network.generator_widths, FIRST_SIDE
     total = network.z_dim * network.width * side**2
     for wide, narrow in itertools.pairwise(widths):

@@ -63,7 +63,7 @@ class Beside:
 
     @property
     def share(self) -> float:
-        """Of the answers that are there beside slow connections: median over pairs of rounds."""
+        """Returns the share of answers left beside slow connections, the median over pairs."""
         return float(np.median(np.divide(self.beside, self.alone)))
 
     def losses(self) -> list[str]:

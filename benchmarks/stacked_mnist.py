@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.classification.classifiers import SHIPPED_CLASSIFIERS
 from model.generator_file import read_generator_file
 from model.images import crop_center, pad_to
 from model.metrics import modes
@@ -28,7 +29,6 @@ from model.samplers.sampler import load_sampler
 from model.training.__main__ import main as training
 from model.training.commands.report import best_or_last
 from model.training.datasets.dataset import Dataset, load
-from model.training.evaluation.feature_networks import SHIPPED_CLASSIFIERS
 from model.training.evaluation.features import Extractor, load_extractor
 from model.training.evaluation.measure import generate
 

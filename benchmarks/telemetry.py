@@ -26,7 +26,7 @@ HEADERS = [  # a browser's
 
 
 def ids() -> Callable[[], None]:
-    """Of one request: its id from its headers, in the context and on the answer."""
+    """Makes the id of one request: from its headers, in the context and on the answer."""
 
     def one() -> None:
         facts = facts_of({"headers": HEADERS})
@@ -38,7 +38,7 @@ def ids() -> Callable[[], None]:
 
 
 def metrics() -> Callable[[], None]:
-    """Of one request, in a batch of its own: the dearest case."""
+    """Counts one request, in a batch of its own: the dearest case."""
     telemetry = Telemetry(Readiness(60), Reloader(Settings(), lambda _: None), MemoryBudget(2**30))
     histograms = [Tally(), Tally(), Tally(), Tally(PICTURES)]
 

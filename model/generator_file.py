@@ -1,9 +1,11 @@
 """The model folder: a folder that is the only bridge between training and serving.
 
-    model.safetensors   the generator's tensors and its directions, float16 or float32
+    model.safetensors   the generator's tensors and its directions, float16 or float32; of an
+                        integer generator those that docs/integers.md names
     config.json         network, prior, crop, data, images seen, metrics; SHA-256 of the weights and
                         of itself, and what the first pictures look like
     README.md           model card, for people
+    upscaler.safetensors  optional: what enlarges its pictures; config.json has its SHA-256
     samples.png, model.onnx, discriminator.safetensors
                         optional, next to the others; nothing here reads them
 
@@ -12,9 +14,7 @@ Reading checks all of it before anything is used. No torch here: what comes out 
 
 import hashlib
 import json
-import os
 import shutil
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,26 +24,41 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     TypeAdapter,
     ValidationError,
 )
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from model.files import HASH as HASH
+from model.files import MAX_WEIGHT_BYTES as MAX_WEIGHT_BYTES
+from model.files import (
+    SEAL,
+    Fields,
+    TrainingData,
+    check_seal,
+    read_tensors,
+    sealed,
+    validated,
+    write_whole,
+)
+from model.files import GeneratorFileError as GeneratorFileError
+from model.files import Sha256 as Sha256
+from model.files import read_bytes as read_bytes
+from model.integers.checks import check_integers
+from model.integers.steps import Tensors, tensors_of
+from model.integers.trace import NoIntegersError, steps_of
 from model.latent_space.directions import (
     DIRECTIONS,
     closed_form_directions,
     sensible_range,
 )
 from model.latent_space.latents import Prior, sample_rows
-from model.mistakes import Mistake
 from model.networks.config import MAX_CLASSES, NetworkConfig
 from model.networks.registry import network_from_dict, network_to_dict
+from model.upscaling.upscaler_file import UPSCALER, UpscalerFile, read_upscaler
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -51,23 +66,26 @@ CARD = "README.md"
 SAMPLES = "samples.png"
 ONNX = "model.onnx"
 DISCRIMINATOR = "discriminator.safetensors"
-FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, ONNX, DISCRIMINATOR)  # what belongs to a model folder
+HISTORY, HISTORY_SHEET = "history.json", "history.webp"  # how it came to be, for the page
+FILES = (
+    CONFIG,
+    WEIGHTS,
+    CARD,
+    SAMPLES,
+    ONNX,
+    DISCRIMINATOR,
+    UPSCALER,
+    HISTORY,
+    HISTORY_SHEET,
+)  # that belong to a model folder
 DIRECTIONS_TENSOR = "directions"
-MAX_WEIGHT_BYTES = 2**30
 MAX_CONFIG_BYTES = 2**20  # half of it holds the names of as many classes as there may be
+MAX_HISTORY = 2**20  # bytes of each of its files
 MAX_CLASS_NAME = 128  # characters
 GOLDEN_SEEDS = 4  # the first, whose pictures a file remembers
-HASH = 12  # hexadecimal digits of the weights' SHA-256 that name them
+INTEGER_GOLDEN = 16  # the same of an integer generator
 # fields that writing fills in
 COMPUTED = ("weights_sha256", "directions", "direction_range", "golden", "config_sha256")
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class GeneratorFileError(Mistake):
-    """A model folder cannot be used; the message says which file, what is wrong and what is
-    expected.
-    """
 
 
 def _parse_network(value: Any) -> NetworkConfig:
@@ -101,26 +119,17 @@ def check_classes(names: Sequence[str]) -> None:
         try:
             _CLASS_NAME.validate_python(name, strict=True)
         except ValidationError:
+            if any("\ud800" <= character <= "\udfff" for character in name):
+                raise ValueError(
+                    f"class {name[:MAX_CLASS_NAME]!a}: its name is not UTF-8; rename the folder"
+                ) from None
             raise ValueError(
                 f"class {name[:MAX_CLASS_NAME]!a} has {len(name)} characters; allowed: 1 to "
                 f"{MAX_CLASS_NAME}, no control characters"
             ) from None
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class TrainingData(_Fields):
-    """Which pictures a generator has learnt from."""
-
-    name: str
-    split: Literal["train", "test", "all"]
-    images: Annotated[int, Field(ge=1)]
-    sha256: Sha256  # over the pictures and labels, see Dataset.fingerprint
-
-
-class GeneratorConfig(_Fields):
+class GeneratorConfig(Fields):
     """config.json: everything that serving needs to know, and where the weights come from."""
 
     format: Literal[1] = 1
@@ -138,11 +147,23 @@ class GeneratorConfig(_Fields):
     direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
     licence: Annotated[str, Field(max_length=2000)] = "Not stated."  # the data's
     images_seen: Annotated[int, Field(ge=0)]
-    weights_dtype: Literal["float16", "float32"] = "float16"
+    weights_dtype: Literal["float16", "float32", "int8"] = "float16"
     weights_sha256: Sha256
-    metrics: dict[str, float | int | list[int]] = {}  # by name; each name holds its protocol
+    metrics: dict[str, float | int | list[int]] = Field(
+        default_factory=dict
+    )  # by name; each name holds its protocol
     golden: Annotated[str, Field(pattern="^([0-9a-f]{2}){0,1024}$")] = ""  # see `golden`
+    upscaler: Sha256 | None = None  # names the file that enlarges the pictures
     config_sha256: Sha256 | None = None  # over the other fields
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it is an integer generator, which draws the same bytes everywhere."""
+        return self.weights_dtype == "int8"
+
+    def served_in(self, precision: str) -> str:
+        """Returns the precision in which pictures are computed where this one is asked for."""
+        return "int8" if self.is_integer else precision
 
     @property
     def hash(self) -> str:
@@ -153,6 +174,11 @@ class GeneratorConfig(_Fields):
     def id(self) -> str:
         """name@hash: this generator and no other."""
         return f"{self.name}@{self.hash}"
+
+    @cached_property
+    def upscaled_id(self) -> str | None:
+        """name@hash-hash: this generator with its upscaler and no other; None without one."""
+        return self.upscaler and f"{self.id}-{self.upscaler[:HASH]}"
 
     def rows(self, seeds: Sequence[int], class_: int | None = None) -> NDArray[np.float32]:
         """Makes the network's input for seeds, see `sample_rows`."""
@@ -165,8 +191,23 @@ class GeneratorFile:
     """A checked model folder."""
 
     config: GeneratorConfig
-    weights: dict[str, NDArray[np.float32]]
+    tensors: Tensors  # float32, but of an integer generator
     directions: NDArray[np.float32]  # (D, z_dim), unit vectors
+    upscaler: UpscalerFile | None = None
+
+    @property
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The network's tensors.
+
+        Raises:
+            GeneratorFileError: it is an integer generator, which has none.
+        """
+        if self.config.is_integer:
+            raise GeneratorFileError(
+                f"{self.config.id} is an integer generator: nothing is trained from it; take the "
+                "generator that it was made of"
+            )
+        return self.tensors
 
 
 Generate = Callable[[NDArray[np.float32]], NDArray[np.uint8]]  # rows to pictures (N, side, side, C)
@@ -192,15 +233,46 @@ def write_generator_file(
     content = save(
         {name: np.ascontiguousarray(value.astype(dtype)) for name, value in tensors.items()}
     )
+    return _write(folder, content, card, load, rounded, directions, fields)
+
+
+def write_integer_file(
+    folder: Path,
+    tensors: Tensors,
+    directions: NDArray[np.float32],
+    card: str,
+    load: Callable[[GeneratorFile], Generate],
+    **fields: Any,
+) -> GeneratorConfig:
+    """Writes an integer generator, as `write_generator_file` does, once its tensors are checked.
+
+    Raises:
+        GeneratorFileError: they are none of an integer generator's.
+    """
+    fields["weights_dtype"] = "int8"
+    named = tensors | ({DIRECTIONS_TENSOR: directions} if len(directions) else {})
+    _check_integers(folder / WEIGHTS, named, fields["network"], len(directions))
+    return _write(folder, save(named), card, load, tensors, directions, fields)
+
+
+def _write(
+    folder: Path,
+    content: bytes,
+    card: str,
+    load: Callable[[GeneratorFile], Generate] | None,
+    tensors: Tensors,
+    directions: NDArray[np.float32],
+    fields: dict[str, Any],
+) -> GeneratorConfig:
     config = GeneratorConfig(
         **fields,
         directions=len(directions),
-        direction_range=sensible_range(fields["prior"], network.z_dim),
+        direction_range=sensible_range(fields["prior"], fields["network"].z_dim),
         weights_sha256=hashlib.sha256(content).hexdigest(),
     )
     if load:
-        generate = load(GeneratorFile(config, rounded, directions))
-        config = config.model_copy(update={"golden": golden(generate, config).tobytes().hex()})
+        generate = load(GeneratorFile(config, tensors, directions))
+        config = config.model_copy(update={"golden": remembered(generate, config).hex()})
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -220,22 +292,52 @@ def read_generator_file(folder: Path) -> GeneratorFile:
         weights do not match their hash, the network's names and shapes, or are not finite.
     """
     config = _read_config(folder)
-    content = read_bytes(folder / WEIGHTS, MAX_WEIGHT_BYTES)
-    found = hashlib.sha256(content).hexdigest()
-    if found != config.weights_sha256:
-        raise GeneratorFileError(
-            f"{folder / WEIGHTS}: damaged or of another config: its SHA-256 is {found[:12]}..., "
-            f"{CONFIG} says {config.weights_sha256[:12]}..."
-        )
-    try:
-        weights = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise GeneratorFileError(f"{folder / WEIGHTS}: not a safetensors file ({error})") from None
-    _check_tensors(folder / WEIGHTS, weights, config)
-    tensors = {name: value.astype(np.float32) for name, value in weights.items()}
+    weights = read_tensors(folder / WEIGHTS, config.weights_sha256, load)
+    if config.is_integer:
+        tensors = dict(weights)
+        _check_integers(folder / WEIGHTS, tensors, config.network, config.directions)
+    else:
+        _check_tensors(folder / WEIGHTS, weights, config)
+        tensors = {name: value.astype(np.float32) for name, value in weights.items()}
     none = np.empty((0, config.network.z_dim), np.float32)
     directions = tensors.pop(DIRECTIONS_TENSOR, none)
-    return GeneratorFile(config, tensors, directions)
+    return GeneratorFile(config, tensors, directions, _read_upscaler(folder, config))
+
+
+def add_upscaler(folder: Path, source: Path) -> GeneratorConfig:
+    """Adds the upscaler of the file `source` to a model folder, or puts it in the place of another;
+    what names the generator and its pictures stays. Between its two writes the folder is not
+    readable.
+
+    Raises:
+        GeneratorFileError: one of them cannot be used, or they are of different channels.
+        OutputError: the folder cannot be written to.
+    """
+    file, config = read_upscaler(source), _read_config(folder)
+    _check_channels(source, file, config)
+    config = config.model_copy(update={"upscaler": file.sha256})
+    write_whole(folder / UPSCALER, source.read_bytes())
+    write_whole(folder / CONFIG, _text(config).encode())
+    return read_generator_file(folder).config
+
+
+def remembered(generate: Generate, config: GeneratorConfig) -> bytes:
+    """Returns what a file remembers of its first pictures: of an integer generator the SHA-256 of
+    the first INTEGER_GOLDEN, of another `golden`.
+    """
+    if config.is_integer:
+        return hashlib.sha256(generate(config.rows(range(INTEGER_GOLDEN))).tobytes()).digest()
+    return golden(generate, config).tobytes()
+
+
+def read_history(folder: Path) -> dict[str, bytes]:
+    """Reads how a generator came to be, "json" and "webp"; empty where its folder does not say, or
+    where either is no such small file.
+    """
+    paths = {"json": folder / HISTORY, "webp": folder / HISTORY_SHEET}
+    if any(not path.is_file() or path.stat().st_size > MAX_HISTORY for path in paths.values()):
+        return {}
+    return {name: path.read_bytes() for name, path in paths.items()}
 
 
 def golden(generate: Generate, config: GeneratorConfig) -> NDArray[np.uint8]:
@@ -253,13 +355,10 @@ def golden(generate: Generate, config: GeneratorConfig) -> NDArray[np.uint8]:
 
 def _text(config: GeneratorConfig) -> str:
     """Returns the text of config.json."""
-    fields = config.model_dump(mode="json", exclude={"config_sha256"})
-    whole = {**fields, "config_sha256": _digest(fields)}
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-
-
-def _digest(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    # without an upscaler the text is that of before there were any
+    unnamed = {SEAL} | ({"upscaler"} if config.upscaler is None else set())
+    fields = config.model_dump(mode="json", exclude=unnamed)
+    return sealed(fields)
 
 
 def _read_config(folder: Path) -> GeneratorConfig:
@@ -269,12 +368,7 @@ def _read_config(folder: Path) -> GeneratorConfig:
         )
     path = folder / CONFIG
     content = read_bytes(path, MAX_CONFIG_BYTES)
-    try:
-        config = GeneratorConfig.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise GeneratorFileError(f"{path}: {where}: {first['msg']}") from None
+    config = validated(path, GeneratorConfig, content)
     if len(set(config.classes)) != config.network.classes:
         raise GeneratorFileError(
             f"{path}: {len(set(config.classes))} different classes are named, the network has "
@@ -285,37 +379,68 @@ def _read_config(folder: Path) -> GeneratorConfig:
             f"{path}: crop is {config.crop}; allowed: up to {config.network.resolution}, "
             "with an even margin"
         )
-    if config.config_sha256:
-        fields = json.loads(content)
-        if fields.pop("config_sha256") != _digest(fields):
-            raise GeneratorFileError(
-                f"{path}: damaged: not what was written; if it was changed on purpose, take the "
-                "field config_sha256 out"
-            )
+    check_seal(path, json.loads(content))
     return config
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
-    """Reads the content of a regular file.
+def _read_upscaler(folder: Path, config: GeneratorConfig) -> UpscalerFile | None:
+    path = folder / UPSCALER
+    if config.upscaler is None:
+        if path.exists():
+            raise GeneratorFileError(
+                f"{path}: {CONFIG} does not name it; take it away, or let `export --into` add it"
+            )
+        return None
+    file = read_upscaler(path)
+    if file.sha256 != config.upscaler:
+        raise GeneratorFileError(
+            f"{path}: damaged or another one: its SHA-256 is {file.hash}..., {CONFIG} says "
+            f"{config.upscaler[:HASH]}..."
+        )
+    _check_channels(path, file, config)
+    return file
+
+
+def _check_channels(path: Path, file: UpscalerFile, config: GeneratorConfig) -> None:
+    channels = file.header.network.channels
+    if channels != config.network.channels:
+        raise GeneratorFileError(
+            f"{path}: for pictures of {channels} channels; those of {config.name} have "
+            f"{config.network.channels}"
+        )
+
+
+def _check_integers(path: Path, tensors: Tensors, network: NetworkConfig, directions: int) -> None:
+    """Checks the tensors of an integer generator.
 
     Raises:
-        GeneratorFileError: it is missing, something else, too large or cannot be read.
+        GeneratorFileError: one is missing, not known, of another type or shape, or holds values
+        that not every runtime computes alike.
     """
     try:
-        # a pipe in its place would be waited for
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise GeneratorFileError(f"{path}: not a regular file")
-            content = stream.read(limit + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise GeneratorFileError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise GeneratorFileError(f"{path}: not a regular file") from None
-    except OSError as error:
-        raise GeneratorFileError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(content) > limit:
-        raise GeneratorFileError(f"{path}: more than the {limit:,} bytes allowed")
-    return content
+        steps = steps_of(network)
+    except NoIntegersError as error:
+        raise GeneratorFileError(f"{path}: {error}") from None
+    wanted = tensors_of(steps)
+    if directions:
+        wanted[DIRECTIONS_TENSOR] = "float32", (directions, network.z_dim)
+    for name, (dtype, shape) in wanted.items():
+        if name not in tensors:
+            raise GeneratorFileError(f"{path}: tensor {name} is missing")
+        found = tensors[name]
+        if found.dtype != dtype or found.shape != shape:
+            raise GeneratorFileError(
+                f"{path}: tensor {name} is {found.dtype} {found.shape}, the network wants "
+                f"{dtype} {shape}"
+            )
+    if unknown := tensors.keys() - wanted.keys():
+        raise GeneratorFileError(f"{path}: tensor {min(unknown)} is not part of the network")
+    if directions and not np.isfinite(tensors[DIRECTIONS_TENSOR]).all():
+        raise GeneratorFileError(f"{path}: tensor {DIRECTIONS_TENSOR} holds values not finite")
+    try:
+        check_integers(steps, tensors)
+    except ValueError as error:
+        raise GeneratorFileError(f"{path}: {error}") from None
 
 
 def _check_tensors(path: Path, weights: dict[str, NDArray[Any]], config: GeneratorConfig) -> None:

@@ -3,10 +3,11 @@ the other way: a folder to a repository.
 
     hf:owner/name@revision -> commit -> kept already? -> size -> download -> the folder, unchecked
 
-Three files and no other are fetched, and the discriminator where training starts from it, over
-plain HTTPS, and kept where the Hub's library keeps them (HF_HOME). A commit that is there needs no
-network. Imported only where such a name is given: the library comes with the extra `hub`. It gets
-no token but HF_TOKEN's, and sends no telemetry.
+Three files and no other are fetched, the upscaler where config.json names one, and the
+discriminator where training starts from it, over plain HTTPS, and kept where the Hub's library
+keeps them (HF_HOME). A commit that is there needs no network. Imported only where such a name is
+given: the library comes with the extra `hub`. It gets no token but HF_TOKEN's, and sends no
+telemetry.
 """
 
 import json
@@ -21,6 +22,8 @@ from model.generator_file import (
     CONFIG,
     DISCRIMINATOR,
     FILES,
+    HISTORY,
+    HISTORY_SHEET,
     MAX_CONFIG_BYTES,
     MAX_WEIGHT_BYTES,
     WEIGHTS,
@@ -28,6 +31,7 @@ from model.generator_file import (
     read_generator_file,
 )
 from model.mistakes import install
+from model.upscaling.upscaler_file import UPSCALER
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # its own client knows neither our time-out nor our bounds
@@ -58,6 +62,9 @@ LIMITS = {
     WEIGHTS: MAX_WEIGHT_BYTES,
     CARD: 2**20,
     DISCRIMINATOR: MAX_WEIGHT_BYTES,
+    UPSCALER: MAX_WEIGHT_BYTES,
+    HISTORY: 2**20,
+    HISTORY_SHEET: 2**20,
 }  # bytes
 MAX_REFS_BYTES = 2**20
 
@@ -140,6 +147,8 @@ def _fetch(
         commit = revision if known else _commit(repository, revision, branches)
         for file in (CONFIG, WEIGHTS):
             path = _file(repository, commit, file)
+        if _names_upscaler(path.parent / CONFIG):
+            _file(repository, commit, UPSCALER)
         for file in (CARD, *beside):
             with suppress(errors.EntryNotFoundError):  # serving needs neither
                 _file(repository, commit, file)
@@ -157,6 +166,14 @@ def _fetch(
     except (HTTPError, OSError, ValueError) as error:
         raise GeneratorFileError(f"{name}: cannot be downloaded ({_reason(error)})") from None
     return path.parent
+
+
+def _names_upscaler(path: Path) -> bool:
+    """Tells whether a config names an upscaler; of one that is not valid, reading it will tell."""
+    try:
+        return json.loads(path.read_bytes())["upscaler"] is not None
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class _RefusedError(Exception):

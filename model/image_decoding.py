@@ -6,6 +6,7 @@ Knows no folders, no classes and no training.
 """
 
 import io
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -31,10 +32,32 @@ DEEP = 16  # bits a value, of which 8 are kept
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_DEEP_COLOURS = {2: "RGB", 6: "RGBA"}  # Pillow's modes, by the colour type of a PNG file
 PNG_METADATA = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks that say nothing about pixels
+# what files called .png or .jpg hold as well, by how they start; of ftyp boxes by their brand
+STARTS = {
+    b"version https://git-lfs": "a pointer of Git LFS; `git lfs pull` fetches the file itself",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"{": "JSON or text",
+    b"ftypheic": "HEIC",
+    b"ftypheix": "HEIC",
+    b"ftypmif1": "HEIC",
+    b"ftypavif": "AVIF",
+    b"\x00\x00\x00\x0cjxl ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cjp  ": "JPEG 2000",
+    b"8bps": "PSD",
+    b"%pdf": "PDF",
+    b"pk\x03\x04": "a zip",
+}
 
 T = TypeVar("T")
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS refuses it
+# what Pillow thinks of somebody's file is told to whoever sent it, where it matters
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class BrokenPictureError(Exception):
@@ -81,15 +104,42 @@ def decode(
         frames = _has_frames(image, content)
         return plain, Found(plain.width, plain.height, mode, turned, transparent, deep, frames)
 
+    return _told(content, decoded, formats)
+
+
+def area(content: bytes, formats: tuple[str, ...] = FORMATS) -> int:
+    """Reads the pixels of a picture from its file's header.
+
+    Raises:
+        BrokenPictureError: no known format, or damaged there.
+    """
+    return _told(content, lambda image: image.width * image.height, formats)
+
+
+def _told(content: bytes, work: Callable[[Image.Image], T], formats: tuple[str, ...]) -> T:
+    """Calls `work` as `_opened` does, and says in words what is wrong with a file."""
     try:
-        return _opened(content, decoded, formats)
+        return _opened(content, work, formats)
     except BrokenPictureError:
         raise
     except UnidentifiedImageError:
-        raise BrokenPictureError("no picture in a known format") from None
+        raise BrokenPictureError(f"no picture in a known format{_instead(content)}") from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         reason = str(error).partition("\n")[0]
         raise BrokenPictureError(reason or type(error).__name__) from None
+
+
+def _instead(content: bytes) -> str:
+    """Says what a file holds that is no picture, where its first bytes tell."""
+    if not content:
+        return "; the file is empty"
+    if not content.strip(b"\0"):
+        return "; the file holds zeros alone"
+    start = content[:100].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    for at, what in STARTS.items():
+        if start.startswith(at) or (at.startswith(b"ftyp") and content[4:12] == at):
+            return f", but {what}"
+    return ""
 
 
 def is_grey(content: bytes) -> bool:

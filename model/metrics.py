@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Features = NDArray[np.float32]
 Tick = Callable[[], None]  # called after each block of a long computation
 BLOCK = 1024  # rows of a distance matrix held at once
+HIGHER = ("psnr", "consistency")  # names of metrics of which more is better begin so
 CLOSE = 0.01  # quantile of the held-out pictures' distances to the training ones: nearer is close
 
 
@@ -31,6 +32,11 @@ def frechet_distance(real: Features, fake: Features) -> float:
     cross = np.linalg.eigvalsh(root @ covariance_fake @ root)
     trace = np.trace(covariance_real) + np.trace(covariance_fake) - 2 * np.sqrt(cross.clip(0)).sum()
     return float(max(0.0, np.sum((mean_real - mean_fake) ** 2) + trace))
+
+
+def is_better(name: str, value: float, other: float) -> bool:
+    """Returns whether a value of the metric of that name is better than another."""
+    return value > other if name.startswith(HIGHER) else value < other
 
 
 def _no_tick() -> None:

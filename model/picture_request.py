@@ -1,7 +1,7 @@
 """Which picture is asked for: the one owner of that question, for service, commands and Python.
 
-    source + changes -> rows (N, z_dim + classes) -> sampler -> pixels (N, H, W, C) -> finish
-                     -> words: the recipe in files, manifests, ETags and URLs
+    source + changes -> rows (N, z_dim + classes) -> sampler (-> upscaler) -> pixels (N, H, W, C)
+                     -> words: the recipe in files, manifests, ETags and URLs      -> finish
 
 A new field of `Changes` or `Output` needs a line in their methods, and no caller has to be told of
 it: its value is part of every recipe, and no picture that has one is plain.
@@ -12,14 +12,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoding.formats import enlarge
+from model.encoding.formats import LARGEST_SCALE, Interpolation, enlarge
 from model.generator_file import GeneratorConfig, GeneratorFile
 from model.images import tile
+from model.integers.steps import LARGEST_LATENT
 from model.latent_space.paths import Ease, Mode, default_mode, interpolate_rows, plane_rows
 from model.recipes import (
     RecipeError,
@@ -33,7 +34,7 @@ from model.recipes import (
 
 Rows = NDArray[np.float32]  # (N, z_dim + classes)
 Pixels = NDArray[np.uint8]
-Resample = Literal["nearest", "lanczos"]
+Resample = Literal["nearest", "lanczos", "learned"]
 
 LEAST_SHARE = 1e-3  # least sum of the weights of a mix's classes, of either sign
 
@@ -84,13 +85,22 @@ class Changes:
         return self.apply(file, file.config.rows(seeds, self.place(file.config)))
 
     def apply(self, file: GeneratorFile, rows: Rows) -> Rows:
-        """Truncates and then edits the latents of rows (N, z_dim + classes), in a copy."""
+        """Truncates and then edits the latents of rows (N, z_dim + classes), in a copy.
+
+        Raises:
+            RecipeError: a value is beyond what an integer generator takes.
+        """
         rows = rows.copy()
         z = rows[:, : file.config.network.z_dim]
         if self.truncation != 1:
             z *= np.float32(self.truncation)
         for number, step in sorted(self.edits.items()):
             z += np.float32(step) * file.directions[number]
+        if file.config.is_integer and (largest := np.abs(rows).max(initial=0)) > LARGEST_LATENT:
+            raise RecipeError(
+                f"a value of the latent or a class's weight is {largest:.0f}; {file.config.name} "
+                f"takes up to {LARGEST_LATENT:,} either way"
+            )
         return rows
 
     def words(self) -> Words:
@@ -113,10 +123,45 @@ class Output:
     scale: int = 1
     resample: Resample = "nearest"
 
+    def checked(self, file: GeneratorFile) -> "Output":
+        """Holds it against what a generator has.
+
+        Raises:
+            RecipeError: it has no upscaler, or none for this scale.
+        """
+        if self.resample != "learned":
+            return self
+        others, name = ", ".join(RESAMPLES_OF_ALL), file.config.name
+        if file.upscaler is None:
+            raise RecipeError(f"resample: {name} has no upscaler; allowed: {others}")
+        if self.scale not in (1, *file.upscaler.scales):
+            allowed = " and ".join(map(str, file.upscaler.scales))
+            raise RecipeError(
+                f"scale: the upscaler of {name} has {allowed}; {others} have 1 to {LARGEST_SCALE}"
+            )
+        return self
+
     @property
     def is_plain(self) -> bool:
         """Whether pixels stay as they are."""
         return not self.words()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether `finish` has nothing to do: pixels leave as sampler or upscaler make them."""
+        return self == Output(self.scale, "learned") or not self.words()
+
+    @property
+    def upscale(self) -> int:
+        """How many times as long the upscaler makes each side, before `finish`; 1: it has no part
+        in it.
+        """
+        return self.scale if self.resample == "learned" else 1
+
+    def model(self, config: GeneratorConfig) -> str:
+        """Returns what names the maker of the pixels: the generator, perhaps with its upscaler."""
+        upscaled = self.resample == "learned" and self.scale > 1
+        return (upscaled and config.upscaled_id) or config.id
 
     def words(self) -> Words:
         """Returns words for what differs from the defaults and has an effect."""
@@ -129,10 +174,13 @@ class Output:
         return words
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """Finishes pictures (N, H, W, C) as they leave, (N, scale H, scale W, C)."""
-        return enlarge(pixels, self.scale, self.resample)
+        """Finishes pictures (N, H, W, C), upscaled already if they are to be, as they leave."""
+        if self.resample != "learned":
+            pixels = enlarge(pixels, self.scale, self.resample)
+        return pixels
 
 
+RESAMPLES_OF_ALL = get_args(Interpolation)  # whether a generator has an upscaler or not
 OUTPUT_DEFAULTS: dict[str, Any] = {one.name: one.default for one in dataclasses.fields(Output)}
 DEFAULT_CHANGES, DEFAULT_OUTPUT = Changes(), Output()
 
@@ -460,8 +508,15 @@ class PictureRequest:
         """Whether it is one seed's picture as it is, perhaps of a class that is chosen: what
         every endpoint may take from the cache.
         """
+        return self.is_kept and self.output.is_plain
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is one seed's picture as it is, perhaps of a class that is chosen, perhaps
+        upscaled: what the service keeps.
+        """
         one = isinstance(self.source, Seeds) and len(self.source.seeds) == 1
-        return one and self.changes.is_plain and self.output.is_plain
+        return one and self.changes.is_plain and self.output.is_generated
 
     def checked(self, file: GeneratorFile) -> "PictureRequest":
         """Holds it against what a generator has, before anything is generated; a class that is
@@ -492,13 +547,15 @@ class PictureRequest:
 
     def words(self, config: GeneratorConfig) -> Words:
         """Makes the recipe."""
-        words: Words = {"model": config.id, **self.own_words(config)}
+        words: Words = {"model": self.output.model(config), **self.own_words(config)}
         if isinstance(self.source, Several):
             return words  # each of its pictures says what becomes of it
         return words | self.output.words()
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """Makes one picture (H, W, C) of what was generated (N, H, W, C): enlarged, on a sheet."""
+        """Makes one picture (H, W, C) of what was generated (N, H, W, C), perhaps upscaled:
+        finished, on a sheet.
+        """
         return tile(self.output.finish(pixels), self.source.columns)
 
 

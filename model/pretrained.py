@@ -25,11 +25,11 @@ from model.devices import Precision, usable_cores
 from model.files import whole
 from model.generator_file import FILES, GeneratorFileError, read_generator_file
 from model.generators import generator_folder
-from model.picture_request import Changes
+from model.picture_request import Changes, Output
 from model.recipe_reader import from_words
 from model.recipes import RecipeError, class_place
 from model.samplers.pytorch import load_generator, resolve_device
-from model.samplers.sampler import Sampler, load_sampler
+from model.upscaling.runtimes import UpscalingSampler
 
 GENERATED_AT_ONCE = 64
 
@@ -129,13 +129,22 @@ class PretrainedGenerator:
         Raises:
             RecipeError: it is of another generator, or not of one picture or of a sheet of seeds.
         """
-        request = from_words(self.config, recipe)
+        request = from_words(self.file, recipe)
         rows = request.source.rows(self.file, request.changes)
-        return request.finish(self._pixels(rows))
+        return request.finish(self._pixels(rows, request.output.upscale))
 
-    def _pixels(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def upscale(self, pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+        """Enlarges pictures (N, H, W, C) by the generator's upscaler, (N, scale H, scale W, C).
+
+        Raises:
+            RecipeError: it has none, or none for this scale.
+        """
+        output = Output(scale, "learned").checked(self.file)
+        return pixels if output.is_plain else self._sampler.upscale(pixels, scale)
+
+    def _pixels(self, rows: NDArray[np.float32], scale: int = 1) -> NDArray[np.uint8]:
         parts = [
-            self._sampler(rows[start : start + GENERATED_AT_ONCE])
+            self._sampler(rows[start : start + GENERATED_AT_ONCE], scale)
             for start in range(0, max(1, len(rows)), GENERATED_AT_ONCE)
         ]
         return np.concatenate(parts)
@@ -177,8 +186,8 @@ class PretrainedGenerator:
         return address
 
     @cached_property
-    def _sampler(self) -> Sampler:
-        return load_sampler(self.file, str(self.device), self._precision, usable_cores())
+    def _sampler(self) -> UpscalingSampler:
+        return UpscalingSampler(self.file, str(self.device), self._precision, usable_cores())
 
     def _place(self, class_: str | int) -> int:
         return class_place(self.config, str(class_))

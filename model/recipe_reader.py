@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from model.encoding.formats import LARGEST_SCALE
-from model.generator_file import GeneratorConfig
+from model.generator_file import GeneratorFile
 from model.latent_space.latents import SEED_LIMIT
 from model.picture_request import (
     Changes,
@@ -31,23 +31,24 @@ CORNERS = 4  # seeds of a plane
 FURTHEST = 10.0  # value of a latent
 
 
-def from_words(config: GeneratorConfig, words: Mapping[str, Any]) -> PictureRequest:
+def from_words(file: GeneratorFile, words: Mapping[str, Any]) -> PictureRequest:
     """Reads the recipe of one picture or of a sheet of seeds: the inverse of
     `PictureRequest.words`.
 
     Raises:
         RecipeError: it is of another generator, of no kind that is known, or out of bounds.
     """
-    rest = dict(words)
-    if (model := rest.pop("model", config.id)) != config.id:
-        raise RecipeError(f"model: the recipe is of {model!a:.80}; this is {config.id}")
+    config, rest = file.config, dict(words)
+    scale = _whole(rest, "scale", 1, LARGEST_SCALE, 1)
+    output = Output(scale, _choice(rest, "resample", get_args(Resample)) or "nearest")
+    ours = output.model(config)
+    if (model := rest.pop("model", ours)) != ours:
+        raise RecipeError(f"model: the recipe is of {model!a:.80}; this is {ours}")
     source = _source(rest)
     truncation = _number(rest, "truncation", 0, 1, 1.0)
     changes = Changes.read(config, _text(rest, "class"), truncation, _text(rest, "edit"))
-    scale = _whole(rest, "scale", 1, LARGEST_SCALE, 1)
-    output = Output(scale, _choice(rest, "resample", get_args(Resample)) or "nearest")
     _check_empty(rest)
-    return PictureRequest(source, changes, output)
+    return PictureRequest(source, changes, output.checked(file))
 
 
 def _source(words: Words) -> Source:

@@ -79,6 +79,11 @@ ANIMATIONS = {
 }
 
 
+def films() -> list[str]:
+    """Lists the formats that this installation encodes."""
+    return [name for name in ANIMATIONS if name != "mp4" or HAS_VIDEO]
+
+
 class VideoNotInstalled(RuntimeError):
     """MP4 is asked for, but the extra that writes it is not installed."""
 
@@ -186,9 +191,10 @@ def _mp4(frames: NDArray[np.uint8], fps: int) -> bytes:
     index_room = 1024 + 32 * len(frames)
     container = {"moov_size": str(index_room), "fflags": "+bitexact"}
     with av.open(stream, "w", "mp4", options=container) as file:
-        video = file.add_stream(
-            "libx264", rate=Fraction(fps), options={"preset": "veryfast", "crf": "18"}
-        )
+        # without `cpu-independent` other processors write other bytes, and one with AVX-512 does
+        # by what was in memory before
+        options = {"preset": "veryfast", "crf": "18", "x264-params": "cpu-independent=1"}
+        video = file.add_stream("libx264", rate=Fraction(fps), options=options)
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
         video.thread_count = 1  # more would be other bytes

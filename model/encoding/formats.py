@@ -17,6 +17,7 @@ from PIL import Image
 from model.encoding import marking, png
 
 LARGEST_SCALE = 16
+Interpolation = Literal["nearest", "lanczos"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ def check_size(format: Format, height: int, width: int) -> None:
 def enlarge(
     pixels: NDArray[np.uint8],
     scale: int,
-    resample: Literal["nearest", "lanczos"] = "nearest",
+    resample: Interpolation = "nearest",
 ) -> NDArray[np.uint8]:
     """Makes the sides of pictures (N, H, W, C) `scale` times as long, 1-16: each pixel a square
     (nearest), or smooth (lanczos). Each picture is enlarged on its own.

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from model.encoding import marking
 
 try:
-    from isal.isal_zlib import compress
+    from isal.isal_zlib import Z_SYNC_FLUSH, compressobj
 except ImportError:  # no wheel for this platform: slower, and other bytes for the same pixels
-    from zlib import compress
+    from zlib import Z_SYNC_FLUSH, compressobj  # type: ignore[assignment]
 
 MEDIA_TYPE = "image/png"
 APNG_MEDIA_TYPE = "image/apng"
 LEVEL = 1
+FIRST = 4  # bytes that are compressed by themselves, see `_deflated`
 NO_FILTER = 0  # the byte before each row
 COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
 
@@ -54,7 +55,7 @@ def encode_pngs(
         recipes = [None] * len(pixels)
     files = []
     for picture, recipe in zip(_rows(pixels), recipes, strict=True):
-        data = _chunk(b"IDAT", compress(picture.data, LEVEL))
+        data = _chunk(b"IDAT", _deflated(picture.data))
         files.append(b"%b%b%b%b" % (head, _recipe_chunk(recipe), data, _END))
     return files
 
@@ -78,7 +79,7 @@ def encode_apng(
         # whole frames, from the corner, each instead of the one before
         place = struct.pack(">IIIII", next(numbers), width, height, 0, 0)
         parts.append(_chunk(b"fcTL", place + struct.pack(">HHBB", 1, fps, 0, 0)))
-        data = compress(picture.data, LEVEL)
+        data = _deflated(picture.data)
         if index == 0:
             parts.append(_chunk(b"IDAT", data))
         else:
@@ -94,12 +95,24 @@ def _head(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _rows(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Returns the rows as PNG has them, each behind its filter byte: (N, H, 1 + W * C)."""
+    """Returns the rows as PNG has them, each behind its filter byte: (N, H * (1 + W * C))."""
     count, height, width, channels = pixels.shape
     rows = np.empty((count, height, 1 + width * channels), np.uint8)
     rows[:, :, 0] = NO_FILTER
     rows[:, :, 1:] = pixels.reshape(count, height, width * channels)
-    return rows
+    return rows.reshape(count, height * (1 + width * channels))
+
+
+def _deflated(data: memoryview) -> bytes:
+    """Compresses bytes to a zlib stream, the same one in every process and on every thread.
+
+    ISA-L hashes the address of its own state in place of the third byte where a stream begins with
+    more than a few bytes (2.31, `write_first_byte`), so that one picture in thousands would be
+    another file elsewhere. Where a stream goes on it does not.
+    """
+    stream = compressobj(LEVEL)
+    start = stream.compress(data[:FIRST]) + stream.flush(Z_SYNC_FLUSH)
+    return start + stream.compress(data[FIRST:]) + stream.flush()
 
 
 def _recipe_chunk(recipe: str | None) -> bytes:

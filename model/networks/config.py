@@ -36,12 +36,20 @@ class NetworkConfig(ABC):
 
     def __post_init__(self) -> None:
         self.check("z_dim", 4096)
-        if self.resolution not in (8, 16, 32, 64, 128, 256):
-            raise ValueError(f"resolution is {self.resolution}; allowed: 8, 16, 32, 64, 128, 256")
+        self.check_resolution()
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}; allowed: 1 (grey) or 3 (RGB)")
         if not 0 <= self.classes <= MAX_CLASSES:
             raise ValueError(f"classes is {self.classes}; allowed: 0 to {MAX_CLASSES}")
+
+    def check_resolution(self) -> None:
+        """Checks the side.
+
+        Raises:
+            ValueError: the family has no such networks.
+        """
+        if self.resolution not in (8, 16, 32, 64, 128, 256):
+            raise ValueError(f"resolution is {self.resolution}; allowed: 8, 16, 32, 64, 128, 256")
 
     def check(self, name: str, most: int, step: int = 1) -> None:
         """Checks a field: from 1 to `most`, a multiple of `step`.

@@ -64,12 +64,13 @@ class Discriminator(nn.Module):
     first -> one logit.
 
     In training each call normalises by its own batch: real and generated images go through in
-    separate calls.
+    separate calls. With `pictures` above 1 it sees so many at once, stacked as channels.
     """
 
-    def __init__(self, config: DCGANConfig) -> None:
+    def __init__(self, config: DCGANConfig, pictures: int = 1) -> None:
         super().__init__()
         widths = config.discriminator_widths
+        widths[0] *= pictures
         self.downsamples = nn.ModuleList(
             nn.Conv2d(narrow, wide, 5, stride=2, padding=2)
             for narrow, wide in itertools.pairwise(widths)
@@ -80,11 +81,15 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N,): their sigmoid is the probability that an image is real."""
+        logits: Tensor = self.logit(self.features(images))
+        return logits.squeeze(1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Returns what the last layer sees, (N, features)."""
         x = functional.leaky_relu(self.downsamples[0](images), LEAKY_SLOPE)
         for downsample, norm in zip(self.downsamples[1:], self.norms, strict=True):
             x = functional.leaky_relu(norm(downsample(x)), LEAKY_SLOPE)
-        logits: Tensor = self.logit(x.flatten(1))
-        return logits.squeeze(1)
+        return x.flatten(1)
 
 
 def _init_kernels(module: nn.Module) -> None:

@@ -29,9 +29,9 @@ def new_generator(config: NetworkConfig) -> Generator:
     return generator
 
 
-def new_discriminator(config: NetworkConfig) -> nn.Module:
-    """Makes a discriminator before its first step."""
-    discriminator: nn.Module = _networks(config).Discriminator(config)
+def new_discriminator(config: NetworkConfig, **options: int) -> nn.Module:
+    """Makes a discriminator before its first step; `options` are those of its family."""
+    discriminator: nn.Module = _networks(config).Discriminator(config, **options)
     return discriminator
 
 

@@ -34,10 +34,7 @@ class CudaSampler:
         shape: tuple[int, int, int],
         device: torch.device,
     ) -> None:
-        # TF32 and the search for the fastest kernel would make bytes depend on more than the row
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        keep_bits()
         self.input_dim = input_dim
         self._shape, self._device = shape, device
         with torch.inference_mode(), torch.cuda.device(device):
@@ -71,6 +68,15 @@ class CudaSampler:
                 for slot in graph.slots:
                     slot.collect()
         return pixels
+
+
+def keep_bits() -> None:
+    """Turns off what would make bits depend on more than the input, in the whole process: TF32 and
+    the search for the fastest kernel.
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def agreeing_shapes(

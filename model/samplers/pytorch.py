@@ -15,6 +15,7 @@ from torch import Tensor
 from model import images
 from model.devices import NO_MPS, DeviceError, Precision
 from model.generator_file import GeneratorFile
+from model.integers.pytorch import IntegerNetwork
 from model.networks.pytorch import Generator, new_generator
 from model.samplers.cuda import CudaSampler
 
@@ -84,9 +85,16 @@ def load_torch_sampler(
     place = resolve_device(device)
     if place.type == "cpu":
         torch.set_num_threads(threads)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = file.config.network
     shape = (file.config.crop, file.config.crop, config.channels)
+    if file.config.is_integer:
+        network = load_generator(file).to(place)
+        if place.type == "cuda":
+            return CudaSampler(network, input_dim=config.input_dim, shape=shape, device=place)
+        return TorchSampler(
+            network, input_dim=config.input_dim, shape=shape, device=place, fixed_batch=None
+        )
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     generator = load_generator(file).folded().to(place, dtype).eval().requires_grad_(False)
 
     def generate(rows: Tensor) -> Tensor:
@@ -105,6 +113,8 @@ def load_torch_sampler(
 def load_generator(file: GeneratorFile) -> Generator:
     """Makes the network of a checked model folder, with its weights."""
     config = file.config.network
+    if file.config.is_integer:
+        return IntegerNetwork(config, file.tensors)
     generator = new_generator(config.served())
     tensors = {name: torch.from_numpy(value) for name, value in file.weights.items()}
     generator.load_state_dict(tensors, strict=False)  # batch norms count batches, files do not

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.devices import DeviceError, Precision, may_have_cuda
-from model.generator_file import GeneratorFile, golden
+from model.generator_file import GeneratorFile, golden, remembered
 from model.latent_space.latents import sample_latents
 from model.mistakes import install
 from model.samplers.onnx import OnnxSampler
@@ -53,7 +53,7 @@ def load_sampler(
     """Loads the sampler of a checked model folder.
 
     `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
-    those of one batch on the CPU.
+    those of one batch on the CPU. An integer generator has its own precision.
 
     Raises:
         DeviceError: the device is unknown or not on this machine, or wants PyTorch, which is not
@@ -63,7 +63,7 @@ def load_sampler(
         log.warning("there is an NVIDIA GPU, but no PyTorch to use it: %s", install("gpu"))
         device = "cpu"
     if device == "cpu" or (device == "auto" and not may_have_cuda()):
-        if precision == "fp32":
+        if precision == "fp32" or file.config.is_integer:
             return OnnxSampler(file, threads)
         device = "cpu"
     if not has_torch():
@@ -99,18 +99,33 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
     config = file.config
     if not config.golden:
         return False
-    found = golden(sampler, config)
-    wanted = np.frombuffer(bytes.fromhex(config.golden), np.uint8)
-    if wanted.size != found.size:
-        raise WrongPictureError(f"{config.id}: its golden pictures are of another size")
+    if config.is_integer:
+        if remembered(sampler, config).hex() != config.golden:
+            raise WrongPictureError(
+                f"{config.id}: the pictures of its first seeds are not, byte for byte, those that "
+                "it was written with; integers have the same everywhere, so this runtime is wrong"
+            )
+        return True
     allowed = GOLDEN_LEVELS[precision]
-    off = int(np.abs(found.ravel().astype(int) - wanted).max())
+    off = levels_off(config.id, golden(sampler, config), config.golden)
     if off > allowed:
         raise WrongPictureError(
             f"{config.id}: the pictures of its first seeds are not those that it was written with "
             f"(up to {off} of 255 levels off; allowed: {allowed})"
         )
     return True
+
+
+def levels_off(name: str, found: NDArray[np.uint8], remembered: str) -> int:
+    """Returns how far values lie from those that a file remembers in hexadecimal, at most.
+
+    Raises:
+        WrongPictureError: they are not as many.
+    """
+    wanted = np.frombuffer(bytes.fromhex(remembered), np.uint8)
+    if wanted.size != found.size:
+        raise WrongPictureError(f"{name}: its golden pictures are of another size")
+    return int(np.abs(found.ravel().astype(int) - wanted).max())
 
 
 def check_bytes(sampler: Sampler, batches: Sequence[int]) -> None:
