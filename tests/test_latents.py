@@ -1,5 +1,7 @@
 """A seed is a promise: its latent is pinned here, number by number."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,17 @@ def test_words_of_ones_or_zeros_alone_are_latents_too() -> None:
     for prior in PRIORS:
         assert np.isfinite(latents._values(words, prior)).all()
     assert 0.0 < latents._unit(words)[0, 0] < latents._unit(words)[0, 1] < 1.0
+
+
+def test_logarithm_is_the_same_to_the_last_bit_everywhere() -> None:
+    pinned = {  # of all but the last, libraries that are exact give the neighbour
+        0.02076684030340281: "-0x1.efec4437a059ep+1",
+        0.044212654656303606: "-0x1.8f3302c490030p+1",
+        0.01: "-0x1.26bb1bbb55516p+2",
+        2.0**-54: "-0x1.2b708872320e2p+5",
+    }
+    found = latents._log(np.array(list(pinned)))
+    assert [value.hex() for value in found.tolist()] == list(pinned.values())
+    spread = np.concatenate([np.random.default_rng(0).random(20_000), 2.0 ** -np.arange(1, 55)])
+    nearest = np.array([math.log(x) for x in spread])
+    assert (np.abs(latents._log(spread) - nearest) <= np.spacing(np.abs(nearest))).all()

@@ -101,6 +101,12 @@ const FAR_TAIL = [
     0.59983220655588793769, 1,
   ],
 ]
+const LOG = [
+  6.666666666666735130e-1, 3.999999999940941908e-1, 2.857142874366239149e-1,
+  2.222219843214978396e-1, 1.818357216161805012e-1, 1.531383769920937332e-1,
+  1.479819860511658591e-1,
+]
+const [LN2_HIGH, LN2_LOW] = [6.93147180369123816490e-1, 1.90821492927058770002e-10]
 /* eslint-enable no-loss-of-precision */
 
 /** @param {number[][]} coefficients
@@ -115,13 +121,38 @@ function ratio([top, bottom], x) {
   return above / below
 }
 
+/** The natural logarithm of a normal number, by operations that are rounded alike everywhere, as Math.log need not be:
+ * FDLIBM's e_log.c.
+ * @param {number} x
+ */
+function log(x) {
+  const parts = new DataView(new ArrayBuffer(8))
+  parts.setFloat64(0, x)
+  const high = parts.getUint32(0)
+  let exponent = (high >>> 20) - 1022
+  parts.setUint32(0, (high & 0x000fffff) | 0x3fe00000) // from 0.5 to 1
+  let fraction = parts.getFloat64(0)
+  if (fraction < Math.SQRT1_2) {
+    fraction *= 2
+    exponent -= 1
+  }
+  const f = fraction - 1
+  const s = f / (2 + f)
+  const z = s * s
+  const w = z * z
+  const odd = w * (LOG[1] + w * (LOG[3] + w * LOG[5]))
+  const even = z * (LOG[0] + w * (LOG[2] + w * (LOG[4] + w * LOG[6])))
+  const half = 0.5 * f * f
+  return s * (half + (even + odd)) + exponent * LN2_LOW - half + f + exponent * LN2_HIGH
+}
+
 /** The quantile of the normal distribution.
  * @param {number} share
  */
 function quantile(share) {
   const centred = share - 0.5
   if (Math.abs(centred) <= 0.425) return ratio(CENTRE, 0.180625 - centred * centred) * centred
-  const radius = Math.sqrt(-Math.log(Math.min(share, 1 - share)))
+  const radius = Math.sqrt(-log(Math.min(share, 1 - share)))
   const tail = radius <= 5 ? ratio(TAIL, radius - 1.6) : ratio(FAR_TAIL, radius - 5)
   return centred < 0 ? -tail : tail
 }

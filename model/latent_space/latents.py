@@ -111,15 +111,20 @@ def text_seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8]) >> 1
 
 
+def _pairs(above: tuple[float, ...], below: tuple[float, ...]) -> list[NDArray[np.float64]]:
+    """Puts each two coefficients of the same power together, (2, 1, 1)."""
+    return list(np.array([above, below]).T[:, :, None, None])
+
+
 # Rational approximations of the normal quantile: Wichura, algorithm AS 241 (PPND16), Applied
 # Statistics 37 (1988). Relative accuracy about 1e-16; coefficients from the highest power down.
-_CENTRE = (
+_CENTRE = _pairs(
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
      13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
     (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
      5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
 )  # fmt: skip
-_TAIL = (
+_TAIL = _pairs(
     (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
      1.27045825245236838258, 3.64784832476320460504, 5.7694972214606914055,
      4.6303378461565452959, 1.42343711074968357734),
@@ -127,7 +132,7 @@ _TAIL = (
      0.14810397642748007459, 0.68976733498510000455, 1.6763848301838038494,
      2.05319162663775882187, 1.0),
 )  # fmt: skip
-_FAR_TAIL = (
+_FAR_TAIL = _pairs(
     (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386,
      0.026532189526576123093, 0.29656057182850489123, 1.7848265399172913358,
      5.4637849111641143699, 6.6579046435011037772),
@@ -136,19 +141,48 @@ _FAR_TAIL = (
      0.59983220655588793769, 1.0),
 )  # fmt: skip
 
+_LOG = (
+    6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+    2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)  # fmt: skip
+_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_ROOT_OF_HALF = 0.70710678118654752440
+
 
 def _normal_quantile(unit: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = unit - 0.5
     centre = _ratio(_CENTRE, 0.180625 - centred * centred) * centred
-    radius = np.sqrt(-np.log(np.minimum(unit, 1.0 - unit)))
+    radius = np.sqrt(-_log(np.minimum(unit, 1.0 - unit)))
     tail = np.where(radius <= 5.0, _ratio(_TAIL, radius - 1.6), _ratio(_FAR_TAIL, radius - 5.0))
     return np.where(np.abs(centred) <= 0.425, centre, np.copysign(tail, centred))
 
 
-def _ratio(
-    coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    top, bottom = (np.full_like(x, row[0]) for row in coefficients)
-    for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
-        top, bottom = top * x + a, bottom * x + b
-    return top / bottom
+def _ratio(pairs: list[NDArray[np.float64]], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divides two polynomials of x (N, M), computed at once."""
+    both = pairs[0]
+    for more in pairs[1:]:
+        both = both * x + more
+    above, below = both
+    return above / below
+
+
+def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Computes natural logarithms of normal numbers by operations that IEEE 754 rounds in one way
+    each: a library's own differ in their last bits from one processor to the next.
+
+    Source: FDLIBM's e_log.c, as musl orders its operations; its error is below one unit in the last
+    place.
+    """
+    fraction, exponent = np.frexp(x)
+    low = fraction < _ROOT_OF_HALF
+    f = np.where(low, 2.0 * fraction, fraction) - 1.0
+    k = exponent - low
+    s = f / (2.0 + f)
+    z = s * s
+    w = z * z
+    odd = w * (_LOG[1] + w * (_LOG[3] + w * _LOG[5]))
+    even = z * (_LOG[0] + w * (_LOG[2] + w * (_LOG[4] + w * _LOG[6])))
+    half = 0.5 * f * f
+    value: NDArray[np.float64] = s * (half + (even + odd)) + k * _LN2_LOW - half + f + k * _LN2_HIGH
+    return value
