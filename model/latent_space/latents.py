@@ -163,8 +163,8 @@ def _ratio(pairs: list[NDArray[np.float64]], x: NDArray[np.float64]) -> NDArray[
     both = pairs[0]
     for more in pairs[1:]:
         both = both * x + more
-    above, below = both
-    return above / below
+    quotient: NDArray[np.float64] = both[0] / both[1]
+    return quotient
 
 
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
