@@ -10,22 +10,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from PIL import Image, ImageSequence
 
 from model.generator_file import read_generator_file
+from model.samplers.onnx import OnnxSampler
 from model.training import loop
 from model.training.__main__ import COMMANDS, main, parser
-from model.training.commands import generator_job, job, report
+from model.training.commands import export, generator_job, job, report
 from model.training.datasets.dataset import load
 from model.training.discriminators import frozen_features as frozen
 from model.training.evaluation import features, measure
 from model.training.generator_task import GeneratorRun
 from model.training.presets import LATER, PRESETS
+from model.training.quantization import learning
+from model.training.quantization.writing import write_integers
 from model.training.run.checkpoint import newest_first
 from model.training.run.run_folder import locked
 from tests.conftest import TINY, write_tiny_generator
@@ -212,6 +217,25 @@ def test_export_writes_a_generator_file_with_card_and_samples(
         assert samples.size == (16 * 28, 4 * 28)
     session = onnxruntime.InferenceSession(output / "model.onnx")
     assert session.get_modelmeta().custom_metadata_map["name"] == exported.config.name
+
+
+def test_export_writes_an_integer_generator_measured_beside_the_one_in_floats(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "write_integers", partial(write_integers, steps=1))
+    monkeypatch.setattr(learning, "CALIBRATED", 64)
+    output = tmp_path / "digits-int8"
+    arguments = ["export", str(finished / RUN), "--output", str(output), "--images", "240"]
+    assert main([*arguments, "--onnx", "--precision", "int8"]) == 0
+    file, floats = (read_generator_file(place) for place in (output, finished / RUN / "best"))
+    assert (file.config.weights_dtype, file.config.name) == ("int8", "digits-int8")
+    one, other = (OnnxSampler(one)(one.config.rows(range(32))) for one in (file, floats))
+    assert 0 < np.abs(one.astype(int) - other).mean() < 40
+    row = re.compile(r"\| `frechet240_\S+` \| [0-9.]+ \| [0-9.]+ \|")  # beside that in floats
+    assert row.search((output / "README.md").read_text())
+    assert not (output / "discriminator.safetensors").exists()
+    session = onnxruntime.InferenceSession(output / "model.onnx")
+    assert session.get_modelmeta().custom_metadata_map["name"] == "digits-int8"
 
 
 @pytest.mark.parametrize("ending", ["webp", "gif", "png"])

@@ -544,6 +544,15 @@ def test_export_replaces_no_folder_of_something_else(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_export_makes_integers_of_generators_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "integers"
+    assert main(["export", str(trained), "--output", str(output), "--precision", "int8"]) == 2
+    assert "--precision int8 is for generators" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_export_into_a_generator_leaves_what_it_was(trained: Path, tmp_path: Path) -> None:
     generator = write_tiny_generator(tmp_path / "pets", RGB)
     before, bytes_before = (

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -50,6 +51,8 @@ from model.training.commands.evaluate import (
 from model.training.datasets.downloads import OFFICIAL
 from model.training.discriminators.discriminator_file import write_discriminator
 from model.training.evaluation.feature_networks import NONE
+from model.training.evaluation.measure import Metrics
+from model.training.quantization.writing import write_integers
 from model.training.run.card import description_of, model_card
 from model.training.run.history import write_history
 from model.training.run.progress import to_stderr
@@ -122,12 +125,22 @@ def add_command(commands: Any) -> None:
     export.add_argument(
         "--onnx", action="store_true", help="write model.onnx too, checked to generate the same"
     )
+    export.add_argument(
+        "--precision",
+        choices=("float", "int8"),
+        default="float",
+        help="int8: an integer generator, at half the cost and the same on every machine, as "
+        "`quantize` makes of a model folder (default: float)",
+    )
     add_against(export)
     add_measuring(export, of_run=True)
     export.set_defaults(command=_export)
 
 
 def _export(options: argparse.Namespace) -> int:
+    others = is_upscaler_run(options.run) or is_classifier_run(options.run)
+    if others and options.precision != "float":
+        raise OutputError("--precision int8 is for generators; this run has trained none")
     if is_upscaler_run(options.run):
         return export_upscaler(options)
     if is_classifier_run(options.run):
@@ -146,17 +159,23 @@ def _export(options: argparse.Namespace) -> int:
     output, before = options.output, _previous(options)
     name = options.name or before.get("name") or slug(output.resolve().name)
     record = read_options(options.run)
-    metrics = file.config.metrics  # those of the snapshot
-    if (features := run_features(options, options.run)) != NONE:
+    features = run_features(options, options.run)
+
+    def measure(place: Path) -> Metrics:
+        if features == NONE:
+            return {}
         fit: Fit = record["config"].get("fit", "crop")
         bits: int = record["config"].get("bits", 0)
         data = options.data or record["data"]["path"]
-        to_stderr("metrics for the model card; --features none exports without measuring")
-        outdir = outdir_of(options.run)
         try:
-            metrics = measured(source, data, fit, bits, options, features, outdir)
+            return measured(place, data, fit, bits, options, features, outdir_of(options.run))
         except NothingHeldOutError as error:
             to_stderr(str(error))
+            return {}
+
+    if features != NONE:
+        to_stderr("metrics for the model card; --features none exports without measuring")
+    metrics = measure(source) or file.config.metrics  # those of the snapshot
     fields = file.config.model_dump(exclude={"format", "metrics", "name", *COMPUTED})
     official = OFFICIAL.get(file.config.data.name)
     known = official.licence if official else "Not stated."
@@ -169,7 +188,9 @@ def _export(options: argparse.Namespace) -> int:
     hours = seconds_spent(options.run, file.config.images_seen) / 3600
     began = f"Started from `{record['start']}`. " if "start" in record else ""
     cost = f"{began}{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
-    with replaced(output) as folder:
+    integers = options.precision == "int8"
+    with replaced(output) as new, TemporaryDirectory() as aside:
+        folder = Path(aside) / "floats" if integers else new
         config = write_generator_file(folder, dict(file.weights), "", OnnxSampler, **fields)
         pixels = load_sampler(file, options.device)(config.rows(range(CARD_SEEDS)))
         Image.fromarray(images.tile(pixels, 16).squeeze()).save(folder / SAMPLES)
@@ -178,18 +199,27 @@ def _export(options: argparse.Namespace) -> int:
         techniques = record["config"].get("techniques", [])
         card = model_card(config, record["command"], cost, samples, description, techniques)
         (folder / CARD).write_text(card)
-        new = read_generator_file(folder)
-        if options.onnx or (output / ONNX).exists():
-            write_onnx(new, folder / ONNX)
-        shown = official is not None or options.licence is not None  # as their licence is told
-        told = write_history(options.run, folder, config.images_seen, reals=shown)
-        kept = write_discriminator(options.run, record["config"]["game"], new, folder)
+        kept = write_discriminator(
+            options.run, record["config"]["game"], read_generator_file(folder), folder
+        )
         if before.get("weights_sha256") == config.weights_sha256:
             _keep(output / DISCRIMINATOR, folder)
         if (output / UPSCALER).is_file():  # it fits any generator of such pictures
             add_upscaler(folder, output / UPSCALER)
             write_section(folder, section_of(output))
             kept += "; its upscaler is kept"
+        if integers:
+            kept = write_integers(
+                folder,
+                new,
+                name=name,
+                command=f"{options.program} {options.typed}",
+                measure=lambda place: metrics if place == folder else measure(place),
+            )
+        if options.onnx or (output / ONNX).exists():
+            write_onnx(read_generator_file(new), new / ONNX)
+        shown = official is not None or options.licence is not None  # as their licence is told
+        told = write_history(options.run, new, config.images_seen, reals=shown)
     print(f"{output}: {config.images_seen:,} images seen; {kept}; {told}")
     ships = ", as one that ships is" if (ZOO / name).is_dir() else ""
     print(f"its name in URLs is {name}{ships}; --name gives it another")

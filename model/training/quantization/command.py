@@ -7,23 +7,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from model import images
-from model.devices import usable_cores
-from model.generator_file import (
-    CARD,
-    COMPUTED,
-    SAMPLES,
-    GeneratorFile,
-    add_upscaler,
-    read_generator_file,
-    write_integer_file,
-)
 from model.generators import generator_folder
 from model.image_decoding import Fit
-from model.samplers.onnx import OnnxSampler
 from model.training.commands.arguments import (
     GENERATOR_HELP,
     Number,
@@ -36,17 +21,9 @@ from model.training.commands.arguments import (
 from model.training.commands.evaluate import add_against, add_measuring, measured
 from model.training.commands.export import replaced
 from model.training.evaluation.measure import Metrics
-from model.training.quantization.learning import quantized
-from model.training.run.card import description_of, model_card
-from model.training.run.progress import to_stderr
+from model.training.quantization.writing import STEPS, write_integers
 from model.training.run.run_folder import slug
-from model.training.upscaling.export import section_of, write_section
-from model.upscaling.upscaler_file import UPSCALER
 
-CARD_SEEDS = 64
-STEPS = 300
-COMPARED = 1000  # pictures whose nearness to those in floats is measured
-FIRST_COMPARED = 4_000_000  # the first one's seed
 MOST = 100_000
 
 
@@ -98,42 +75,23 @@ def add_command(commands: Any) -> None:
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
     check_output_folder(output, options.force)
-    file = read_generator_file(folder)
-    name = options.name or slug(output.resolve().name)
-    tensors = quantized(file, options.steps, options.seed, to_stderr)
-    fields = file.config.model_dump(exclude={"format", "metrics", "name", "upscaler", *COMPUTED})
-    fields |= {"name": name, "network": file.config.network}
-    directions = file.directions
+    fit: Fit = options.fit
+
+    def measure(place: Path) -> Metrics:
+        if not options.data:
+            return {}
+        reading = options.data, fit, options.bits, options, options.features, Path("runs")
+        return measured(place, *reading)
+
     with replaced(output) as new:
-        write_integer_file(new, tensors, directions, "", OnnxSampler, **fields)
-        metrics: Metrics = {f"fidelity_psnr{COMPARED}": fidelity(file, read_generator_file(new))}
-        beside: Metrics = {}
-        if options.data:
-            fit: Fit = options.fit
-            reading = options.data, fit, options.bits, options, options.features, Path("runs")
-            beside, own = (measured(place, *reading) for place in (folder, new))
-            metrics = own | metrics
-        fields["metrics"] = metrics
-        config = write_integer_file(new, tensors, directions, "", OnnxSampler, **fields)
-        pixels = OnnxSampler(read_generator_file(new))(config.rows(range(CARD_SEEDS)))
-        Image.fromarray(images.tile(pixels, 16).squeeze()).save(new / SAMPLES)
-        command = f"{options.program} {options.typed}"
-        cost = f"Made of `{file.config.id}`, whose pictures it is to draw: {options.steps} steps."
-        samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
-        description = description_of((folder / CARD).read_text())
-        (new / CARD).write_text(
-            model_card(config, command, cost, samples, description, beside=beside)
+        made = write_integers(
+            folder,
+            new,
+            name=options.name or slug(output.resolve().name),
+            steps=options.steps,
+            seed=options.seed,
+            command=f"{options.program} {options.typed}",
+            measure=measure,
         )
-        if (folder / UPSCALER).is_file():
-            add_upscaler(new, folder / UPSCALER)
-            write_section(new, section_of(folder))
-    print(f"{output}: {config.id}, {metrics[f'fidelity_psnr{COMPARED}']} dB from {file.config.id}")
+    print(f"{output}: {made}")
     return 0
-
-
-def fidelity(one: GeneratorFile, other: GeneratorFile) -> float:
-    """Returns the nearness of two generators' pictures of the same seeds, in dB."""
-    rows = one.config.rows(range(FIRST_COMPARED, FIRST_COMPARED + COMPARED))
-    first, second = (OnnxSampler(file, usable_cores())(rows) for file in (one, other))
-    error = float(np.square(first.astype(np.float64) - second).mean())
-    return round(float(10 * np.log10(255**2 / max(error, 1e-9))), 2)
