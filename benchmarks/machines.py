@@ -1,0 +1,144 @@
+"""An integer generator's pixels, drawn by every runtime and processor that can be had here.
+
+    python -m benchmarks.machines avatars-int8
+
+    seeds -> latents -> pixels  ->  one SHA-256 a way, of the first few seeds and of all
+
+Older processors are emulated by `qemu-x86_64` (Debian: qemu-user), the seeds' latents too;
+JavaScript and WebAssembly want Node.js and `npm ci --prefix docs/examples`. What is not installed
+is named. Exits 1 if two ways differ.
+"""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.generator_file import CONFIG, GeneratorFile, read_generator_file
+from model.generators import generator_folder
+from model.integers import reference
+from model.integers.trace import steps_of
+from model.samplers.onnx import OnnxSampler
+from model.samplers.onnx_file import write_onnx
+
+PROCESSORS = ("SandyBridge", "Haswell", "Cascadelake-Server")
+BATCHES = (1, 3, 16, 64, 256)
+ROOT = Path(__file__).parent.parent
+MODULE = ROOT / "docs" / "draw" / "ganserve-draw.js"
+WEB = ROOT / "docs" / "examples" / "node_modules" / "onnxruntime-web" / "dist" / "ort.wasm.min.mjs"
+SCRIPT = """
+import { createHash } from "node:crypto"
+import fs from "node:fs"
+import { pathToFileURL } from "node:url"
+const [module, runtime, folder, count] = process.argv.slice(1)
+const ort = await import(pathToFileURL(runtime))
+const { Generator } = await import(pathToFileURL(module))
+ort.env.wasm.numThreads = 1
+const config = JSON.parse(fs.readFileSync(`${folder}/config.json`))
+const model = new Uint8Array(fs.readFileSync(`${folder}/model.onnx`))
+const generator = await Generator.of(ort, config, model)
+const digest = createHash("sha256")
+for (let seed = 0n; seed < BigInt(count); seed += 1n) digest.update(await generator.draw([seed]))
+console.log(digest.digest("hex"))
+"""
+
+Draw = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+
+
+def digests(file: GeneratorFile, draw: Draw, size: int, few: int, seeds: int) -> tuple[str, str]:
+    """Returns the SHA-256 of the pixels of the first few seeds, and of all."""
+    found, first = hashlib.sha256(), ""
+    for start in range(0, seeds, size):
+        pixels = draw(file.config.rows(range(start, min(start + size, seeds))))
+        if start < few <= start + size:
+            part = found.copy()
+            part.update(pixels[: few - start].tobytes())
+            first = part.hexdigest()
+        found.update(pixels.tobytes())
+    return first, found.hexdigest()
+
+
+def ways_here(file: GeneratorFile, few: int, seeds: int) -> Iterator[tuple[str, str, str]]:
+    """Yields the ways of this process: name, digest of a few and of all, "" where not all are."""
+    for threads in (1, 2):
+        sampler = OnnxSampler(file, threads)
+        for size in BATCHES:
+            name = f"ONNX Runtime, threads {threads}, batches of {size}"
+            yield name, *digests(file, sampler, size, few, seeds)
+    steps, config = steps_of(file.config.network), file.config
+
+    def defined(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return reference.draw(steps, file.tensors, rows, config.crop)
+
+    yield "NumPy, the definition", digests(file, defined, 16, few, few)[0], ""
+    try:
+        from model.samplers.pytorch import load_torch_sampler
+    except ImportError:
+        print("PyTorch is not installed", flush=True)
+        return
+    in_pytorch = load_torch_sampler(file, "cpu", "fp32", 1)
+    yield "PyTorch, float32", digests(file, in_pytorch, 16, few, few)[0], ""
+
+
+def ways_elsewhere(folder: Path, few: int) -> Iterator[tuple[str, str, str]]:
+    """Yields those of other processes."""
+    emulator = shutil.which("qemu-x86_64")
+    for processor in PROCESSORS if emulator else ():
+        own = [sys.executable, "-m", "benchmarks.machines", str(folder), "--seeds", str(few)]
+        yield (
+            f"ONNX Runtime, emulated {processor}",
+            printed([str(emulator), "-cpu", processor, *own, "--alone"]),
+            "",
+        )
+    if not emulator:
+        print("qemu-x86_64 is not installed", flush=True)
+    if not shutil.which("node") or not WEB.exists():
+        print("Node.js or docs/examples/node_modules is not here", flush=True)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(folder / CONFIG, place)
+        write_onnx(read_generator_file(folder), Path(place) / "model.onnx")
+        command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few]
+        yield "JavaScript and WebAssembly", printed([str(word) for word in command]), ""
+
+
+def printed(command: list[str]) -> str:
+    """Runs a command; returns what it prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> int:
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("generator", help="an integer generator: name in model/zoo, or its folder")
+    parser.add_argument("--seeds", type=int, default=10_000)
+    parser.add_argument("--few", type=int, default=300, help="seeds for what takes long")
+    parser.add_argument("--alone", action="store_true", help="print one digest, of all in fours")
+    options = parser.parse_args()
+    folder = generator_folder(options.generator)
+    file = read_generator_file(folder)
+    few = min(options.few, options.seeds)
+    if options.alone:
+        print(digests(file, OnnxSampler(file), 4, 0, options.seeds)[1])
+        return 0
+    short, whole = set(), set()
+    for ways in (ways_here(file, few, options.seeds), ways_elsewhere(folder, few)):
+        for name, first, all_ in ways:
+            print(f"{name:42} {first[:16]} {all_[:16]}", flush=True)
+            short.add(first)
+            whole |= {all_} - {""}
+    alike = len(short) == len(whole) == 1
+    ranges = f"seeds 0 to {few - 1}, 0 to {options.seeds - 1}"
+    print(f"{ranges}: {'one' if alike else 'NOT one'} digest each")
+    return 0 if alike else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
