@@ -9,7 +9,7 @@ from pathlib import Path
 from model.generator_file import CONFIG
 
 ZOO = Path(__file__).parent / "zoo"  # the generators that ship
-DEFAULT = "avatars"  # the one of a service, and of `generate`, where none is named
+DEFAULT = "avatars-int8"  # the one of a service, and of `generate`, where none is named
 
 
 def generator_folder(name: str, *beside: str) -> Path:

@@ -26,7 +26,7 @@ from model import mistakes
 from model.classification.classifiers import SHIPPED_CLASSIFIERS
 from model.devices import DeviceError
 from model.generator_file import read_generator_file
-from model.generators import ZOO
+from model.generators import DEFAULT, ZOO
 from model.mistakes import install
 from model.networks.families.dcgan import DCGANConfig
 from model.samplers.sampler import load_sampler
@@ -380,11 +380,11 @@ def test_wheel_draws_what_the_repository_draws(place: Path) -> None:
     with TestClient(create_app(Settings(device="cpu"))) as client:
         picture, script = (client.get(path).content for path in (SEED, "/page/main.js"))
     assert run(place, "ganserve", "--version") == f"ganserve {__version__}"
-    run(place, "ganserve", "generate", "avatars", "--seeds", "7", "--output", place / "drawn")
+    run(place, "ganserve", "generate", DEFAULT, "--seeds", "7", "--output", place / "drawn")
     assert (place / "drawn" / "seed000007.png").read_bytes() == picture
     run(place, "python", "-m", "ganserve", "onnx", "mnist", "--output", place / "mnist.onnx")
     command = (str(place / "env" / "bin" / "ganserve"), "serve")
-    with service("avatars", command, GAN_WORKERS="2") as (process, address):
+    with service(DEFAULT, command, GAN_WORKERS="2") as (process, address):
         wait_until(lambda: len(worker_ids(process.pid)) == 2)
         assert fetch(address + SEED) == picture
         assert b"<title>" in fetch(f"{address}/")

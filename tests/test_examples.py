@@ -21,6 +21,7 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
+from model.generators import DEFAULT
 from tests.services import TIMEOUT, service
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +47,7 @@ needs_packages = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Runs the default service; returns its address."""
-    with service("avatars", GAN_MODELS="mnist") as (_, address):
+    with service(DEFAULT, GAN_MODELS="mnist") as (_, address):
         yield address
 
 

@@ -22,6 +22,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.files import whole, write_whole
 from model.generator_file import read_generator_file
+from model.generators import DEFAULT
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.commands import generate
@@ -536,6 +537,6 @@ def test_site_needs_no_more_than_the_names(tmp_path: Path, monkeypatch: pytest.M
     assert main(["generate", "--site", "names.txt"]) == 0
     assert names(tmp_path / "site") == ["ada.png", "index.html", "index.json"]
     index = json.loads((tmp_path / "site" / "index.json").read_text())
-    assert index["model"].startswith("avatars@")
+    assert index["model"].startswith(f"{DEFAULT}@")
     assert main(["generate", "--seeds", "7", "mnist", "--output", "seven.png"]) == 0
     assert main(["generate", "--seeds", "7"]) == 2

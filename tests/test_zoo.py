@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.classification.classifiers import SHIPPED_CLASSIFIERS
 from model.generator_file import read_generator_file
-from model.generators import ZOO
+from model.generators import DEFAULT, ZOO
 from model.networks.families.dcgan import DCGANConfig
 from model.training.evaluation.features import load_extractor
 from model.training.evaluation.measure import CONFIDENT
@@ -47,16 +47,18 @@ def probabilities(classifier: str, pictures: NDArray[np.uint8]) -> NDArray[np.fl
 
 def test_avatars_are_served_with_digits_beside_them(shipped: TestClient) -> None:
     listing = shipped.get("/models").json()
-    assert [model["name"] for model in listing["models"]] == ["avatars", "mnist"]
+    assert [model["name"] for model in listing["models"]] == [DEFAULT, "mnist"]
     assert listing["default"] == listing["models"][0]["id"]
-    assert shipped.get("/models/avatars").json()["classes"] == list(AVATARS)
+    card = shipped.get(f"/models/{DEFAULT}").json()
+    assert card["classes"] == list(AVATARS)
+    assert card["precision"] == "int8"  # the same bytes on every machine
 
 
 @pytest.mark.parametrize("name", AVATARS)
 def test_served_avatars_are_of_the_class_that_is_asked_for(shipped: TestClient, name: str) -> None:
     pictures = served(shipped, f"class={name}&seed=0", 100)
     assert pictures.shape == (100, 64, 64, 3)
-    classes = read_generator_file(ZOO / "avatars").config.classes
+    classes = read_generator_file(ZOO / DEFAULT).config.classes
     called = probabilities("avatars", pictures).argmax(1)
     assert (called == classes.index(name)).mean() >= 0.97
     assert len({picture.tobytes() for picture in pictures}) == 100
@@ -70,11 +72,22 @@ def test_training_can_start_from_the_avatars() -> None:
 
 
 def test_attribution_comes_with_the_avatars(shipped: TestClient) -> None:
-    card = (ZOO / "avatars" / "README.md").read_text()
-    licence = shipped.get("/models/avatars").json()["training"]["licence"]
+    card = (ZOO / DEFAULT / "README.md").read_text()
+    licence = shipped.get(f"/models/{DEFAULT}").json()["training"]["licence"]
     for artist in ("Zikri Kader", "Hrvoje Novakovic", "Julian Peter Arias", "David Revoy"):
         assert artist in card
         assert artist in licence
+
+
+def test_avatars_of_integers_are_as_good_as_those_in_floats() -> None:
+    integers, floats = (
+        read_generator_file(ZOO / name).config.metrics for name in (DEFAULT, "avatars")
+    )
+    distance = next(name for name in floats if name.startswith("frechet"))
+    precision = next(name for name in floats if name.startswith("precision"))
+    assert integers[distance] <= 1.03 * floats[distance]
+    assert integers[precision] >= floats[precision] / 1.03
+    assert integers["fidelity_psnr1000"] >= 34
 
 
 def test_digits_come_from_the_articles_network_in_grey() -> None:
@@ -120,10 +133,12 @@ def test_card_names_the_weights_the_data_the_command_and_the_figures(folder: Pat
     card = (folder / "README.md").read_text()
     assert config.weights_sha256 in card
     assert config.data.sha256 in card
-    assert "python -m model.training train --" in card
+    made = "quantize" if config.is_integer else "train --"
+    assert f"python -m model.training {made}" in card
     assert f"preset `{config.preset}`" in card
     assert config.licence in card
-    assert ("batch-norm" in card) == (config.network.family != "residual")
+    folded = config.network.family != "residual" and not config.is_integer
+    assert ("batch-norm" in card) == folded
     assert config.metrics
     for name in config.metrics:
         assert name in card

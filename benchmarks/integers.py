@@ -1,0 +1,87 @@
+"""What an integer generator costs beside the one in floats that it was made of:
+`python -m benchmarks.integers avatars avatars-int8`.
+
+    one thread  ->  the sampler alone, one picture and 64 at once
+                ->  a service that keeps nothing: fresh seeds for 1 and for 64 clients
+
+CPU time a picture, and for one client milliseconds until the answer; both in turns, medians over
+the rounds, and the second's ratio to the first.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
+from statistics import median
+
+from benchmarks.enlargement import KIND, ask, cpu_ms
+from benchmarks.servers import Server, running
+from model.generator_file import read_generator_file
+from model.generators import generator_folder
+from model.samplers.onnx import OnnxSampler
+
+SIZES = (1, 64)
+CLIENTS = 64
+
+
+def sampler_ms(name: str, size: int, seconds: float) -> float:
+    """Returns milliseconds of CPU a picture, of the sampler alone."""
+    file = read_generator_file(generator_folder(name))
+    sampler = OnnxSampler(file)
+    rows = file.config.rows(range(size))
+    sampler(rows)
+    batches, start = 0, time.process_time()
+    while (taken := time.process_time() - start) < seconds:
+        sampler(rows)
+        batches += 1
+    return 1000 * taken / (batches * size)
+
+
+def one_client_ms(server: Server, pictures: int, seeds: Iterator[int]) -> float:
+    """Returns the median of milliseconds that one client waits for a picture."""
+    waits = []
+    for _ in range(pictures):
+        start = time.perf_counter()
+        ask(server, "", seeds, 1)
+        waits.append(1000 * (time.perf_counter() - start))
+    return median(waits)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("generators", nargs=2, help="names in model/zoo, or model folders")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each sampler in a round")
+    parser.add_argument("--pictures", type=int, default=640, help="of each service in a round")
+    options = parser.parse_args()
+    pictures, seeds = options.pictures, count(1_000_000)
+    ways: dict[str, list[Callable[[], float]]] = {
+        f"the sampler, {size} at once, CPU ms": [
+            partial(sampler_ms, name, size, options.seconds) for name in options.generators
+        ]
+        for size in SIZES
+    }
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(running(KIND, generator=str(generator_folder(name).resolve())))
+            for name in options.generators
+        ]
+        ways["served, 1 client, ms"] = [
+            partial(one_client_ms, server, pictures // 4, seeds) for server in servers
+        ]
+        ways[f"served, {CLIENTS} clients, CPU ms"] = [
+            partial(cpu_ms, server, CLIENTS, pictures, partial(ask, server, "", seeds))
+            for server in servers
+        ]
+        for way, both in ways.items():
+            found = [[measure() for measure in both] for _ in range(options.rounds + 1)][1:]
+            first, second = zip(*found, strict=True)
+            ratio = median(b / a for a, b in found)
+            print(f"{way:36} {median(first):7.2f} {median(second):7.2f} {ratio:6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
