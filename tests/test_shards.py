@@ -29,9 +29,18 @@ from model.training.datasets.order import permuted
 from model.training.datasets.shards import Part, Pictures
 from model.training.distributed import Ranks
 from model.training.run.checkpoint import newest_first
+from model.training.train_step import new_networks, train_step
+from tests.conftest import write_idx
 from tests.data_files import PARTS, SOURCES, numbered, write_robots
 from tests.services import TIMEOUT
-from tests.tiny_training import TINY_MODERN, TINY_PRESET, arguments_of, only_run, tiny_main
+from tests.tiny_training import (
+    TINY_MODERN,
+    TINY_PRESET,
+    TINY_PRESETS,
+    arguments_of,
+    only_run,
+    tiny_main,
+)
 
 CPU = torch.device("cpu")
 
@@ -150,6 +159,24 @@ def test_run_begun_in_memory_goes_on_from_shards_to_the_same_bytes(
     assert ends[0].read_bytes() == ends[1].read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["table", "keyed"])
+def test_weights_after_200_steps_from_shards_are_those_from_memory(
+    order: str, digits: Path, sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if order == "keyed":
+        monkeypatch.setattr(generator_job, "TABLE_PICTURES", 319)
+    ends = []
+    for name, source in (("memory", digits), ("shards", sharded)):
+        arguments = arguments_of("modern-32", source, tmp_path / name, "--kimg", "6.4")
+        assert tiny_main(arguments) == 0
+        run = only_run(tmp_path / name)
+        assert json.loads((run / "options.json").read_text())["config"]["order"] == order
+        ends.append(newest_first(run / "checkpoints")[0])
+    assert ends[0].name == ends[1].name == "checkpoint-000006400.safetensors"
+    assert ends[0].read_bytes() == ends[1].read_bytes()
+
+
 def test_keyed_order_has_each_picture_once_and_another_order_each_time() -> None:
     for count in (1, 2, 3, 64, 1000, 65_537):
         first, second = (
@@ -218,6 +245,17 @@ def test_making_goes_on_where_it_stopped(
     assert lines[0].endswith("of 16 shards made now")
     assert files(folder) == files(sharded)
     assert "0 of 16 shards" in prepare(digits, None, side=28, shards=folder, shard_size=37)[0]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_making_goes_on_to_the_same_files(tmp_path: Path) -> None:
+    source = write_idx(tmp_path / "digits", train=8, test=4, packed=False)
+    command = [sys.executable, "-m", "tests.shard_chaos", str(source), str(tmp_path / "set")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [len(way["killed"]) > 40 for way in found] == [True, True]  # so many moments
+    assert [way["broken"] for way in found] == [[], []], done.stderr
 
 
 def test_folder_of_other_shards_is_refused(digits: Path, sharded: Path, tmp_path: Path) -> None:
@@ -315,6 +353,26 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path: Path) -> None:
     assert resident() - before < pictures * size / 4
 
 
+@pytest.mark.parametrize("preset", ["dcgan-mnist", "modern-32", "sagan-64"])
+def test_step_leaves_no_gradients(preset: str, digits: Path) -> None:
+    config = TINY_PRESETS[preset].config
+    networks = new_networks(config, CPU, 0)
+    batches = Batches(config, load(digits, "train", side=28, channels=1), CPU)
+    train_step(networks, batches(0), config, 0)
+    for network in (networks.generator, networks.discriminator):
+        assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_training_goes_without_pytorchs_compiler(sharded: Path, tmp_path: Path) -> None:
+    code = "import sys; from tests.tiny_training import tiny_main; tiny_main(sys.argv[1:])"
+    code += "; print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    arguments = arguments_of("modern-32", sharded, tmp_path, "--kimg", "0.064")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["True False"], done.stdout + done.stderr
+
+
 # --- an object store ---
 
 
@@ -345,17 +403,25 @@ def test_shards_in_a_store_are_those_on_disk(
 def test_shards_in_s3_are_those_on_disk(
     sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read by a process of its own, as a person starts it."""
+    """Read by a process of its own, as a person starts it; whatever this one's environment says of
+    stores, and whatever file systems it has opened.
+    """
+    for name in os.environ:
+        if name.startswith(("AWS_", "FSSPEC_")):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    keys = {"key": "a", "secret": "b"}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["secret"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     s3fs = pytest.importorskip("s3fs")
     server.start()
     try:
         host, port = server.get_host_and_port()
-        settings = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-        settings |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        system = s3fs.S3FileSystem()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        system = s3fs.S3FileSystem(**keys, skip_instance_cache=True)
         system.mkdir("bucket")
         system.put(str(sharded), "bucket/set", recursive=True)
         ends = []

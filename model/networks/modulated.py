@@ -59,8 +59,9 @@ class Growing(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Maps (N, before, H, W) and (N, code_dim) to (N, width, 2 H, 2 W)."""
-        inner = self.first(functional.leaky_relu(self.first_norm(x, code), LEAKY_SLOPE))
-        inner = functional.leaky_relu(self.second_norm(inner, code), LEAKY_SLOPE)
+        # in place, for training keeps every other map until its backward pass
+        inner = self.first(functional.leaky_relu_(self.first_norm(x, code), LEAKY_SLOPE))
+        inner = functional.leaky_relu_(self.second_norm(inner, code), LEAKY_SLOPE)
         inner = self.second(functional.interpolate(inner, scale_factor=2, mode="nearest"))
         straight = x if self.shortcut is None else self.shortcut(x)
         outer: Tensor = inner + functional.interpolate(straight, scale_factor=2, mode="bilinear")
@@ -92,7 +93,7 @@ class Generator(pytorch.Generator):
         x = x.contiguous(memory_format=torch.channels_last)  # quicker to learn with
         for stage in self.stages:
             x = stage(x, code)
-        images: Tensor = self.picture(functional.leaky_relu(x, LEAKY_SLOPE))
+        images: Tensor = self.picture(functional.leaky_relu_(x, LEAKY_SLOPE))
         return images
 
     @torch.no_grad()

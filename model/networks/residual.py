@@ -34,7 +34,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, width, H, W) to the same shape."""
         inner = self.first(functional.leaky_relu(x, LEAKY_SLOPE))
-        outer: Tensor = x + self.second(functional.leaky_relu(inner, LEAKY_SLOPE))
+        functional.leaky_relu_(inner, LEAKY_SLOPE)  # training keeps one map less
+        outer: Tensor = x + self.second(inner)
         return outer
 
 

@@ -28,7 +28,7 @@ from model.training.losses import (
 )
 from model.training.presets import TrainConfig
 from model.training.schedules import cosine, inverse_root
-from model.training.task import Learning, Stats
+from model.training.task import Adam, Learning, Stats
 from model.training.techniques.catalogue import (
     FEATURE_MATCHING,
     HISTORICAL_AVERAGING,
@@ -131,7 +131,7 @@ def new_networks(
     def adam(
         network: nn.Module, optimizer: str, betas: tuple[float, float] | None = None
     ) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
+        return Adam(
             network.parameters(), config.rates[optimizer], betas or config.betas, fused=True
         )
 

@@ -16,7 +16,7 @@ from model.training.classification.discriminators import (
     NormedDense,
     new_discriminator,
 )
-from model.training.task import Learning
+from model.training.task import Adam, Learning
 from model.training.techniques.catalogue import HISTORICAL_AVERAGING, VIRTUAL_BATCH_NORM
 from model.training.techniques.history import History
 from model.training.techniques.reference_batch import normalise_by_reference, reference_rows
@@ -88,7 +88,7 @@ def new_classify_networks(
     def adam(network: nn.Module, name: str) -> torch.optim.Optimizer:
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
         rate, betas = config.rates[name], config.betas
-        return torch.optim.Adam(learning, rate, betas, config.epsilon, fused=True)
+        return Adam(learning, rate, betas, config.epsilon, fused=True)
 
     pair = Pair(classifier, generator)
     return ClassifyNetworks(

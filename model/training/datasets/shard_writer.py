@@ -93,7 +93,13 @@ def fill(folder: Path, index: Index, numbers: Iterable[int], make: Callable[[ran
             if not _beside(folder, number).exists():
                 _write(folder, number, make(index.places(number)))
                 made += 1
-        _complete(folder, index)
+        try:
+            _complete(folder, index)
+        except OutputError:
+            if not _is_complete(folder):
+                raise
+    if _is_complete(folder):
+        _tidy(folder)
     return made
 
 
@@ -142,7 +148,18 @@ def _complete(folder: Path, index: Index) -> None:
         found = read_shards(folder, part, index)
         digests[part] = fingerprint(found.images, found.labels)
     write_whole(folder / INDEX, _json(index.model_copy(update={"fingerprints": digests})))
-    for path in (*paths, *folder.glob(".*.npy.*.tmp")):  # and what a killed process left
+
+
+def _is_complete(folder: Path) -> bool:
+    known = read_index(folder)
+    return known is not None and bool(known.shards)
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what a complete index makes superfluous: what was known of each shard, what a killed
+    process left, and what another is about to complete it by.
+    """
+    for path in (*folder.glob("[0-9]*.json"), *folder.glob(".*.tmp")):
         path.unlink(missing_ok=True)
 
 

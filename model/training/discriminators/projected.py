@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from model.training.discriminators.frozen_features import CHANNELS, FrozenFeatures
 from model.training.losses import relativistic_loss, zero_centred_penalty
+from model.training.task import Adam
 
 SIDE = 64  # pixels per side at which smaller pictures are looked at
 LARGEST_SIDE = 128  # and larger ones
@@ -180,7 +181,7 @@ class Projected:
             for network in (self.projection, self.heads):
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.projection.to(torch.bfloat16 if config.bf16 else torch.float32)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = Adam(
             self.heads.parameters(), config.heads_learning_rate, config.heads_betas, fused=True
         )
 

@@ -41,8 +41,9 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, history: History | N
     """Takes one step of an optimiser along the gradients of a loss, and of the distance to a
     history, which notes the weights then.
     """
-    optimizer.zero_grad()
+    optimizer.zero_grad()  # another's loss may have left some
     torch.autograd.backward(loss + history.distance() if history else loss)
     optimizer.step()
+    optimizer.zero_grad()  # they take room until the next step
     if history:
         history.note()

@@ -16,7 +16,7 @@ from torch.nn import functional
 from model.training import ema
 from model.training.discriminators.projected import Projected, Seen
 from model.training.losses import relativistic_loss, zero_centred_penalty
-from model.training.task import Learning, Stats
+from model.training.task import Adam, Learning, Stats
 from model.training.upscaling.config import UpscaleConfig
 from model.training.upscaling.pairs import Pairs
 from model.upscaling.pytorch import LEAKY_SLOPE, PatchDiscriminator, Upscaler
@@ -84,7 +84,7 @@ def new_upscaler_networks(
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def adam(network: nn.Module, name: str) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), config.rates[name], config.betas, fused=True)
+        return Adam(network.parameters(), config.rates[name], config.betas, fused=True)
 
     return UpscalerNetworks(
         generator=generator,
