@@ -10,6 +10,7 @@ import pytest
 
 from model.training.__main__ import main
 
+NO_CLUSTER = 77  # status of tests/ray_cluster.py
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "ray_shards.py"
 # starting two nodes may take minutes on a busy machine, and a killed test would leave them
@@ -35,6 +36,8 @@ def test_ray_makes_the_shards_of_one_process(folder: Path, tmp_path: Path) -> No
         text=True,
         check=False,
     )
+    if done.returncode == NO_CLUSTER:
+        pytest.skip(f"Ray starts no nodes here: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 of 8 shards generated now" in done.stdout
     alone = ["generate", generator, "--count", "50", "--device", "cpu", *which]
