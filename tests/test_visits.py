@@ -276,25 +276,60 @@ def test_name_and_picture_change_together(visit: Open, address: str) -> None:
     forgive(here)
 
 
-@pytest.mark.long  # fails now and then: the page's requests do not come to rest
-def test_mix_and_plane_pin_what_is_seen(visit: Open) -> None:
-    here = visit()
-    page = here.go("/?view=mix&of=3,8,5")
-    until(page, "document.querySelector('.result canvas').dataset.shown")
-    held: list[Any] = []
-    page.route("**/generate.png?*mix=*", lambda route: held.append(route))
-    settled(page)
+def other_mix(page: Any) -> None:
     page.locator(".mix-view button.tile").nth(4).click()
+
+
+def other_place(page: Any) -> None:
+    page.locator(".pad").press("ArrowRight")
+
+
+@pytest.mark.parametrize(
+    ("path", "canvas", "pattern", "another", "seen"),
+    [
+        pytest.param(
+            "/?view=mix&of=3,8,5",
+            ".result canvas",
+            "**/generate.png?*mix=*",
+            other_mix,
+            "3 \N{MINUS SIGN} 8 + 5",
+            id="mix",
+        ),
+        pytest.param(
+            "/?view=plane&corners=3,8,5,42",
+            ".frame canvas",
+            "**/plane.png?*size=0*",
+            other_place,
+            "50 % across, 50 % down",
+            id="plane",
+        ),
+    ],
+)
+def test_mix_and_plane_pin_what_is_seen(
+    visit: Open, path: str, canvas: str, pattern: str, another: Callable[[Any], None], seen: str
+) -> None:
+    here = visit()
+    page = here.go(path)
+    until(page, f"document.querySelector('{canvas}').dataset.shown")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if "scale=" in route.request.url:  # what is seen, enlarged when it has rested
+            return route.continue_()
+        return held.append(route)
+
+    page.route(pattern, hold)
+    another(page)
     until_held(page, held, 1)
     page.keyboard.press("p")
     toast(page, "Pinned: 1 on the path")
     held[0].continue_()
-    page.unroute("**/generate.png?*mix=*")
+    page.unroute(pattern)
     page.keyboard.press("3")
     page.get_by_role("heading", name="Pin two pictures or more").wait_for()
-    page.locator("button.tile[aria-pressed='true']").wait_for()
-    label = page.locator("button.tile[aria-pressed='true']").get_attribute("aria-label")
-    assert label == "3 \N{MINUS SIGN} 8 + 5"
+    pinned = page.locator("button.tile[aria-pressed='true']")
+    pinned.wait_for()
+    assert pinned.get_attribute("aria-label") == seen
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
