@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.page import held_after
 from model.generators import ZOO
 from model.training.__main__ import parser
 from model.training.run.history import write_history
@@ -410,36 +411,13 @@ def seed_of(here: Visit) -> str:
     return parse_qs(urlsplit(here.page.url).query)["seed"][0]
 
 
-LIVE_PIXELS = """() => {
-  window.bitmaps = []
-  const create = window.createImageBitmap
-  window.createImageBitmap = async (...words) => {
-    const bitmap = await create(...words)
-    window.bitmaps.push([new WeakRef(bitmap), bitmap.width * bitmap.height])
-    return bitmap
-  }
-}"""
-
-
-def test_pictures_that_are_kept_are_bounded_by_their_pixels(visit: Open) -> None:
-    here = visit(viewport={"width": 1920, "height": 1400})
-    here.page.add_init_script(f"({LIVE_PIXELS})()")
-    page = here.go("/?grid=0")
-    for _ in range(12):
-        page.get_by_role("button", name="More pictures").wait_for()
-        page.get_by_role("button", name="Shuffle").click()
-        page.get_by_role("button", name="More pictures").wait_for(state="hidden")
-    page.get_by_role("button", name="More pictures").wait_for()
-    all_pixels = page.evaluate("window.bitmaps.reduce((sum, [, pixels]) => sum + pixels, 0)")
-    assert all_pixels > 1.5 * 2**22
-    collect = here.context.new_cdp_session(page)
-    live = "window.bitmaps.reduce((sum, [one, px]) => sum + (one.deref() ? px : 0), 0)"
-
-    def bounded() -> bool:
-        collect.send("HeapProfiler.collectGarbage")
-        return bool(page.evaluate(live) <= 1.1 * 2**22)
-
-    wait_for(page, bounded, "old pictures are let go")
+def test_page_holds_no_more_after_150_shuffles_than_after_ten(browser: Any, address: str) -> None:
+    few, many = held_after(browser, address, (10, 150))
+    assert few.images > 4 * 2**20  # it keeps some
+    assert many.memory <= 1.3 * few.memory
+    assert many.urls <= few.urls
+    assert many.nodes <= 1.3 * few.nodes
+    assert many.listeners <= 1.3 * few.listeners
 
 
 def test_command_that_trains_a_generator_again_is_one(browser: Any) -> None:
