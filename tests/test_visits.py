@@ -611,6 +611,37 @@ def test_mix_takes_names_pins_weights_and_a_class(visit: Open, address: str) -> 
     toast(page, "One of them has to weigh something.")
 
 
+def test_mix_begins_with_half_of_each_of_two_of_one_class_and_offers_favourites(
+    visit: Open,
+) -> None:
+    page = visit().go("/?seed=11")
+    page.get_by_role("heading", name="Seed 11").wait_for()
+    page.keyboard.press("f")
+    toast(page, "Favourite")
+    page.keyboard.press("4")
+    page.wait_for_url("**weights=0.5,0.5,0&class=robot**")
+    tile = page.get_by_label("Pictures to choose from").locator("button.tile").first
+    tile.wait_for()
+    assert tile.get_attribute("aria-label") == "Seed 11, robot"
+
+
+def test_directions_have_the_names_of_the_generator_s_file(visit: Open) -> None:
+    here = visit()
+
+    def named(route: Any) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        found["directions"][1]["name"] = "Light"
+        route.fulfill(response=answer, json=found)
+
+    here.page.route("**/models/*/directions", named)
+    page = here.go("/?seed=42")
+    sliders = page.locator(".directions input")
+    sliders.nth(7).wait_for()
+    names = sliders.evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names[:3] == ["Direction 1", "Light", "Direction 3"]
+
+
 def test_variations_are_near_the_picture_and_opened(visit: Open) -> None:
     page = visit().go("/?seed=42&edit=d0:1")
     others = page.get_by_label("Variations").get_by_role("button")
@@ -668,6 +699,30 @@ def test_nothing_that_has_the_focus_is_covered_and_there_is_room(visit: Open, si
         if WINDOWS[size][0] < 1000:
             free = page.evaluate(STUCK)
             assert free >= min(240, 0.9 * WINDOWS[size][1]), name
+
+
+REACH = """() => {
+  const boxes = [...document.querySelectorAll("main :is(h1, h2, p, button, canvas, input, dd)")]
+    .filter(one => one.checkVisibility())
+    .map(one => one.getBoundingClientRect())
+    .filter(({width}) => width)
+  const [left, right] = [boxes.map(({left}) => left), boxes.map(({right}) => right)]
+  return [Math.min(...left), Math.max(...right)]
+}"""
+
+
+@pytest.mark.parametrize("name", ["path", "path-empty", "find", "mix", "models", "focus"])
+def test_no_view_leaves_half_of_a_window_empty(visit: Open, name: str) -> None:
+    page = visit(**window("laptop")).go(VIEWS[name])
+    settled(page)
+    left, right = page.evaluate(REACH)
+    assert left < 0.2 * 1280
+    assert right > 0.8 * 1280
+    if name == "focus":  # what is like the picture stands below it, not below the sliders
+        variations, panel = (
+            page.locator(one).first.bounding_box() for one in (".lately", ".panel")
+        )
+        assert variations["y"] + variations["height"] < panel["y"] + panel["height"]
 
 
 @pytest.mark.parametrize("size", ["laptop", "small phone", "phone"])
