@@ -154,7 +154,12 @@ def test_look_at_a_long_run_parses_little_of_its_log(
             log.write("\n".join([*rows, rows[-1][:40]]))  # the last is still being written
     parsed: list[str] = []
     loads = json.loads
-    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", counted)
     with Watch(run, 0) as watch:
         assert watch.state()["images_seen"] == 8999
         assert len(parsed) == 1
