@@ -77,7 +77,9 @@ def without_docs(text: str) -> list[str]:
     """Returns the lines with their numbers, but for doc comments."""
     lines = list(enumerate(text.splitlines()))
     return [
-        f"{number} {line}" for number, line in lines if not re.match(rf"{DOC_COMMENT}| *(\*|$)", line)
+        f"{number} {line}"
+        for number, line in lines
+        if not re.match(rf"{DOC_COMMENT}| *(\*|$)", line)
     ]
 
 
