@@ -25,7 +25,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 VISITS = 10  # each a browser's first
 MOVES = 80  # moves of a slider that has 200 steps
 BURST = 120  # moves, at sixty a second
-SHUFFLES = (10, 150)  # of the wall of pictures
+SHUFFLES = (10, 150)  # the wall of pictures is shuffled so often
 LARGEST_PORTRAIT = 120 * 1024  # bytes
 QUALITY = 82
 DESKTOP, PHONE = (1280, 800), (390, 844)
@@ -177,7 +177,7 @@ class Held:
 
     heap: int  # bytes of objects
     images: int  # bytes of decoded pictures, canvases among them
-    urls: int  # of objects that nobody has let go
+    urls: int  # made for objects and not revoked
     nodes: int
     listeners: int
     process: int  # bytes that the page's process has to itself

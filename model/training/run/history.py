@@ -49,7 +49,7 @@ def write_history(
     blocks = [_block(path) for path in [*(grids[count] for count in seen), *real]]
     blocks = [block for block in blocks if block.shape == blocks[0].shape]
     sheet = _packed(_sheet(blocks), qualities)
-    starts = tuple(f'{{"images_seen": {count},' for count in seen)  # of many lines few are wanted
+    starts = tuple(f'{{"images_seen": {count},' for count in seen)  # few lines are wanted
     verdicts = {row["images_seen"]: row for row in read_rows(run / VERDICTS, starts=starts)}
     rows = read_rows(run / STATS, most=QUICK_ROWS if len(qualities) == 1 else None)
     history = {
