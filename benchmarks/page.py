@@ -1,19 +1,21 @@
 """The explorer in a browser: `python -m benchmarks.page`.
 
-What the page weighs, how soon its first pictures are there, how soon a slider's move is; and with
-`--pictures FOLDER` its portraits, as they stand in README.md. Wants a Chromium that is installed.
+What the page weighs, how soon its first pictures are there, how soon a slider's move is, and what
+it holds after many shuffles; with `--pictures FOLDER` its portraits, as they stand in README.md.
+Wants a Chromium that is installed.
 """
 
 import argparse
 import io
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -23,6 +25,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 VISITS = 10  # each a browser's first
 MOVES = 80  # moves of a slider that has 200 steps
 BURST = 120  # moves, at sixty a second
+SHUFFLES = (10, 150)  # the wall of pictures is shuffled so often
 LARGEST_PORTRAIT = 120 * 1024  # bytes
 QUALITY = 82
 DESKTOP, PHONE = (1280, 800), (390, 844)
@@ -67,6 +70,40 @@ MANY_MOVES = """async (input, moves) => {
   const soon = () => new Promise(resolve => setTimeout(resolve, 1))
   while (!canvas.dataset.shown.includes(wanted)) await soon()
   return performance.now() - start
+}"""
+
+KEPT = """
+window.bitmaps = []
+const create = window.createImageBitmap
+window.createImageBitmap = async (...words) => {
+  const bitmap = await create(...words)
+  window.bitmaps.push([new WeakRef(bitmap), 4 * bitmap.width * bitmap.height])
+  return bitmap
+}
+window.urls = new Set()
+const {createObjectURL, revokeObjectURL} = URL
+URL.createObjectURL = blob => {
+  const url = createObjectURL.call(URL, blob)
+  window.urls.add(url)
+  return url
+}
+URL.revokeObjectURL = url => window.urls.delete(url) && revokeObjectURL.call(URL, url)
+"""
+IMAGES = """() => {
+  window.bitmaps = window.bitmaps.filter(([bitmap]) => bitmap.deref())
+  const bitmaps = window.bitmaps.reduce((sum, [, bytes]) => sum + bytes, 0)
+  const canvases = [...document.querySelectorAll("canvas")]
+  return canvases.reduce((sum, {width, height}) => sum + 4 * width * height, bitmaps)
+}"""
+SHUFFLE = """async () => {
+  const named = name => [...document.querySelectorAll("button")].find(
+    one => one.textContent === name)
+  const tile = () => document.querySelector("button.tile").ariaLabel
+  const soon = () => new Promise(resolve => setTimeout(resolve, 5))
+  while (named("More pictures").hidden) await soon()
+  const before = tile()
+  named("Shuffle").click()
+  while (tile() === before || named("More pictures").hidden) await soon()
 }"""
 
 
@@ -134,6 +171,63 @@ def moves(page: Page, url: str) -> tuple[list[float], float, int]:
     return single, last, len(asked)
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a page holds, its garbage collected."""
+
+    heap: int  # bytes of objects
+    images: int  # bytes of decoded pictures, canvases among them
+    urls: int  # made for objects and not revoked
+    nodes: int
+    listeners: int
+    process: int  # bytes that the page's process has to itself
+
+    @property
+    def memory(self) -> int:
+        """Bytes."""
+        return self.heap + self.images
+
+
+def held_after(browser: Browser, url: str, shuffles: Sequence[int] = SHUFFLES) -> list[Held]:
+    """What the wall of pictures holds after so many shuffles each, one after the other."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.add_init_script(KEPT)
+    page.goto(url)
+    page.locator("button.tile").first.wait_for()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    done, found = 0, []
+    for count in shuffles:
+        for _ in range(count - done):
+            page.evaluate(SHUFFLE)
+        done = count
+        for _ in range(3):  # a collection finds what the one before has let go
+            session.send("HeapProfiler.collectGarbage")
+        images, urls = page.evaluate(IMAGES), page.evaluate("window.urls.size")
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        value = {one["name"]: int(one["value"]) for one in metrics}
+        found.append(
+            Held(
+                heap=value["JSHeapUsedSize"],
+                images=images,
+                urls=urls,
+                nodes=value["Nodes"],
+                listeners=value["JSEventListeners"],
+                process=_process_bytes(browser),
+            )
+        )
+    page.context.close()
+    return found
+
+
+def _process_bytes(browser: Browser) -> int:
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    pages = [psutil.Process(one["id"]) for one in processes if one["type"] == "renderer"]
+    return sum(page.memory_full_info().uss for page in pages)
+
+
 def take_portraits(browser: Browser, url: str, folder: Path) -> None:
     """The page as it looks, as WebP files of a bounded size."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +275,11 @@ def main() -> None:
         print(
             f"a slider's move: {statistics.median(single):.0f} ms, "
             f"99 % within {single[int(0.99 * len(single))]:.0f} ms"
+        )
+        few, many = held_after(browser, server.url)
+        print(
+            f"memory after {SHUFFLES[1]} shuffles over that after {SHUFFLES[0]}: "
+            f"{many.memory / few.memory:.2f}; {few}, {many}"
         )
         print(f"{BURST} moves at 60 a second: {asked} pictures asked for, {last:.0f} ms behind")
 

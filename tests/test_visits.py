@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.page import held_after
 from model.generators import ZOO
 from model.training.__main__ import parser
 from model.training.run.history import write_history
@@ -276,25 +277,60 @@ def test_name_and_picture_change_together(visit: Open, address: str) -> None:
     forgive(here)
 
 
-@pytest.mark.long  # fails now and then: the page's requests do not come to rest
-def test_mix_and_plane_pin_what_is_seen(visit: Open) -> None:
-    here = visit()
-    page = here.go("/?view=mix&of=3,8,5")
-    until(page, "document.querySelector('.result canvas').dataset.shown")
-    held: list[Any] = []
-    page.route("**/generate.png?*mix=*", lambda route: held.append(route))
-    settled(page)
+def other_mix(page: Any) -> None:
     page.locator(".mix-view button.tile").nth(4).click()
+
+
+def other_place(page: Any) -> None:
+    page.locator(".pad").press("ArrowRight")
+
+
+@pytest.mark.parametrize(
+    ("path", "canvas", "pattern", "another", "seen"),
+    [
+        pytest.param(
+            "/?view=mix&of=3,8,5",
+            ".result canvas",
+            "**/generate.png?*mix=*",
+            other_mix,
+            "3 \N{MINUS SIGN} 8 + 5",
+            id="mix",
+        ),
+        pytest.param(
+            "/?view=plane&corners=3,8,5,42",
+            ".frame canvas",
+            "**/plane.png?*size=0*",
+            other_place,
+            "50 % across, 50 % down",
+            id="plane",
+        ),
+    ],
+)
+def test_mix_and_plane_pin_what_is_seen(
+    visit: Open, path: str, canvas: str, pattern: str, another: Callable[[Any], None], seen: str
+) -> None:
+    here = visit()
+    page = here.go(path)
+    until(page, f"document.querySelector('{canvas}').dataset.shown")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if "scale=" in route.request.url:  # what is seen, enlarged when it has rested
+            return route.continue_()
+        return held.append(route)
+
+    page.route(pattern, hold)
+    another(page)
     until_held(page, held, 1)
     page.keyboard.press("p")
     toast(page, "Pinned: 1 on the path")
     held[0].continue_()
-    page.unroute("**/generate.png?*mix=*")
+    page.unroute(pattern)
     page.keyboard.press("3")
     page.get_by_role("heading", name="Pin two pictures or more").wait_for()
-    page.locator("button.tile[aria-pressed='true']").wait_for()
-    label = page.locator("button.tile[aria-pressed='true']").get_attribute("aria-label")
-    assert label == "3 \N{MINUS SIGN} 8 + 5"
+    pinned = page.locator("button.tile[aria-pressed='true']")
+    pinned.wait_for()
+    assert pinned.get_attribute("aria-label") == seen
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -375,36 +411,13 @@ def seed_of(here: Visit) -> str:
     return parse_qs(urlsplit(here.page.url).query)["seed"][0]
 
 
-LIVE_PIXELS = """() => {
-  window.bitmaps = []
-  const create = window.createImageBitmap
-  window.createImageBitmap = async (...words) => {
-    const bitmap = await create(...words)
-    window.bitmaps.push([new WeakRef(bitmap), bitmap.width * bitmap.height])
-    return bitmap
-  }
-}"""
-
-
-def test_pictures_that_are_kept_are_bounded_by_their_pixels(visit: Open) -> None:
-    here = visit(viewport={"width": 1920, "height": 1400})
-    here.page.add_init_script(f"({LIVE_PIXELS})()")
-    page = here.go("/?grid=0")
-    for _ in range(12):
-        page.get_by_role("button", name="More pictures").wait_for()
-        page.get_by_role("button", name="Shuffle").click()
-        page.get_by_role("button", name="More pictures").wait_for(state="hidden")
-    page.get_by_role("button", name="More pictures").wait_for()
-    all_pixels = page.evaluate("window.bitmaps.reduce((sum, [, pixels]) => sum + pixels, 0)")
-    assert all_pixels > 1.5 * 2**22
-    collect = here.context.new_cdp_session(page)
-    live = "window.bitmaps.reduce((sum, [one, px]) => sum + (one.deref() ? px : 0), 0)"
-
-    def bounded() -> bool:
-        collect.send("HeapProfiler.collectGarbage")
-        return bool(page.evaluate(live) <= 1.1 * 2**22)
-
-    wait_for(page, bounded, "old pictures are let go")
+def test_page_holds_no_more_after_150_shuffles_than_after_ten(browser: Any, address: str) -> None:
+    few, many = held_after(browser, address, (10, 150))
+    assert few.images > 4 * 2**20  # it keeps some
+    assert many.memory <= 1.3 * few.memory
+    assert many.urls <= few.urls
+    assert many.nodes <= 1.3 * few.nodes
+    assert many.listeners <= 1.3 * few.listeners
 
 
 def test_command_that_trains_a_generator_again_is_one(browser: Any) -> None:
@@ -598,6 +611,37 @@ def test_mix_takes_names_pins_weights_and_a_class(visit: Open, address: str) -> 
     toast(page, "One of them has to weigh something.")
 
 
+def test_mix_begins_with_half_of_each_of_two_of_one_class_and_offers_favourites(
+    visit: Open,
+) -> None:
+    page = visit().go("/?seed=11")
+    page.get_by_role("heading", name="Seed 11").wait_for()
+    page.keyboard.press("f")
+    toast(page, "Favourite")
+    page.keyboard.press("4")
+    page.wait_for_url("**weights=0.5,0.5,0&class=robot**")
+    tile = page.get_by_label("Pictures to choose from").locator("button.tile").first
+    tile.wait_for()
+    assert tile.get_attribute("aria-label") == "Seed 11, robot"
+
+
+def test_directions_have_the_names_of_the_generator_s_file(visit: Open) -> None:
+    here = visit()
+
+    def named(route: Any) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        found["directions"][1]["name"] = "Light"
+        route.fulfill(response=answer, json=found)
+
+    here.page.route("**/models/*/directions", named)
+    page = here.go("/?seed=42")
+    sliders = page.locator(".directions input")
+    sliders.nth(7).wait_for()
+    names = sliders.evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names[:3] == ["Direction 1", "Light", "Direction 3"]
+
+
 def test_variations_are_near_the_picture_and_opened(visit: Open) -> None:
     page = visit().go("/?seed=42&edit=d0:1")
     others = page.get_by_label("Variations").get_by_role("button")
@@ -655,6 +699,30 @@ def test_nothing_that_has_the_focus_is_covered_and_there_is_room(visit: Open, si
         if WINDOWS[size][0] < 1000:
             free = page.evaluate(STUCK)
             assert free >= min(240, 0.9 * WINDOWS[size][1]), name
+
+
+REACH = """() => {
+  const boxes = [...document.querySelectorAll("main :is(h1, h2, p, button, canvas, input, dd)")]
+    .filter(one => one.checkVisibility())
+    .map(one => one.getBoundingClientRect())
+    .filter(({width}) => width)
+  const [left, right] = [boxes.map(({left}) => left), boxes.map(({right}) => right)]
+  return [Math.min(...left), Math.max(...right)]
+}"""
+
+
+@pytest.mark.parametrize("name", ["path", "path-empty", "find", "mix", "models", "focus"])
+def test_no_view_leaves_half_of_a_window_empty(visit: Open, name: str) -> None:
+    page = visit(**window("laptop")).go(VIEWS[name])
+    settled(page)
+    left, right = page.evaluate(REACH)
+    assert left < 0.2 * 1280
+    assert right > 0.8 * 1280
+    if name == "focus":  # what is like the picture stands below it, not below the sliders
+        variations, panel = (
+            page.locator(one).first.bounding_box() for one in (".lately", ".panel")
+        )
+        assert variations["y"] + variations["height"] < panel["y"] + panel["height"]
 
 
 @pytest.mark.parametrize("size", ["laptop", "small phone", "phone"])

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,6 +140,33 @@ def test_history_is_made_once_a_grid(watched: Watch, monkeypatch: pytest.MonkeyP
     for _ in range(3):
         watched.history()
     assert len(made) == 1
+
+
+def test_look_at_a_long_run_parses_little_of_its_log(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken, run)
+    for name in ("stats.jsonl", "verdicts.jsonl"):
+        last = json.loads((run / name).read_text().splitlines()[-1])
+        rows = [json.dumps(last | {"images_seen": count}) for count in range(IMAGES + 1, 9000)]
+        with (run / name).open("a") as log:
+            log.write("\n".join([*rows, rows[-1][:40]]))  # the last is still being written
+    parsed: list[str] = []
+    loads = json.loads
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", counted)
+    with Watch(run, 0) as watch:
+        assert watch.state()["images_seen"] == 8999
+        assert len(parsed) == 1
+        found = loads(watch.history()["history.json"])
+    assert len(parsed) < 2000
+    assert found["curves"]["images_seen"][-1] == 8999
+    assert [len(one["fake"]) for one in found["verdicts"]] == [36] * 21
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import { session } from "./storage.js"
 
 const MOST_TRIES = 20
 const LONGEST_WAIT = 30 // seconds
-const MOST_PIXELS = 2 ** 22 // of images that are kept: 16 MiB
+const MOST_PIXELS = 2 ** 21 // of images that are kept: 8 MiB
 const PASSING = [429, 502, 503, 504] // refusals that pass by themselves
 const GONE = /no such generator/i
 

@@ -87,7 +87,7 @@ export class Focus {
       this.others.root,
     )
     const seen = div("lately", h("h2", {}, "Seen lately"), this.seen.root)
-    this.root = div("focus-view split", this.#stage(), this.#panel(), like, seen)
+    this.root = div("focus-view split", div("beside", this.#stage(), like), this.#panel(), seen)
   }
 
   #stage() {

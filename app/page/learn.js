@@ -72,7 +72,7 @@ export class Learn {
     this.note = h("p")
     const say =
       "Two networks in a contest: a generator draws, a discriminator tells drawn from real, and " +
-      "each learns from the other. Here is how that went."
+      `each learns from the other. Here is how that ${app.live ? "goes" : "went"}.`
     this.film = div(
       "split even",
       div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub), this.seen),
@@ -82,7 +82,12 @@ export class Learn {
     this.rest.hidden = true // until it is known what there is
     this.root = div(
       "learn-view stacked",
-      div("heading", title("How it learnt to draw"), h("p", {}, say), this.note),
+      div(
+        "heading",
+        title(app.live ? "How it learns to draw" : "How it learnt to draw"),
+        h("p", {}, say),
+        this.note,
+      ),
       this.rest,
     )
   }

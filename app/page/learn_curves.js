@@ -7,6 +7,8 @@ const NAMES = {
   d_fake: ["D(drawn): how real it finds drawn ones", "--warn"],
   loss_d: ["loss of the discriminator", "--accent"],
   loss_g: ["loss of the generator", "--warn"],
+  real: ["real pictures", "--accent"],
+  fake: ["drawn ones", "--warn"],
 }
 const PAIRS = [
   ["d_real", "d_fake"],
@@ -34,8 +36,9 @@ export class Curves {
     this.charts = pairs.map((names) => this.#chart(names))
     this.judged = canvas({ width: WIDTH, height: HEIGHT, role: "img" })
     const has = history.verdicts.some(Boolean)
-    const verdicts =
-      has && h("figure", {}, caption(PAIRS[0], "Its verdicts at this moment"), this.judged)
+    const ends = div("row between name", h("span", {}, "looks drawn"), h("span", {}, "looks real"))
+    const judged = [caption(["real", "fake"], "Its verdicts at this moment"), this.judged, ends]
+    const verdicts = has && h("figure", {}, judged)
     this.root.replaceChildren(...this.charts.map(({ root }) => root), verdicts || "", this.#table())
   }
 
@@ -79,17 +82,18 @@ export class Curves {
     const [low, high] = [Math.min(...both), Math.max(...both)]
     const context = cleared(this.judged)
     const width = WIDTH / BINS
-    for (const [values, up] of [
-      [real, true],
-      [fake, false],
-    ]) {
-      const counts = Array(BINS).fill(0)
+    const counts = [real, fake].map((values) => {
+      const bins = Array(BINS).fill(0)
       for (const value of values)
-        counts[Math.min(BINS - 1, Math.floor(((value - low) / (high - low || 1)) * BINS))] += 1
-      context.fillStyle = colour(up ? "--accent" : "--warn")
-      counts.forEach((count, bin) => {
-        const height = (count / both.length) * HEIGHT * 2
-        context.fillRect(bin * width + 1, HEIGHT / 2 - (up ? height : 0), width - 2, height)
+        bins[Math.min(BINS - 1, Math.floor(((value - low) / (high - low || 1)) * BINS))] += 1
+      return bins
+    })
+    const most = Math.max(...counts.flat())
+    for (const [place, bins] of counts.entries()) {
+      context.fillStyle = colour(place ? "--warn" : "--accent")
+      bins.forEach((count, bin) => {
+        const height = (count / most) * (HEIGHT / 2)
+        context.fillRect(bin * width + 1, HEIGHT / 2 - (place ? 0 : height), width - 2, height)
       })
     }
     const right = real.filter((value) => value > middle(both)).length

@@ -69,9 +69,12 @@ export class Mix {
 
   show({ mix }) {
     const { card } = this.app
+    if (mix.seeds.length !== 3) return this.#begin(card)
     if (card !== this.card) this.#newModel(card)
-    if (mix.seeds.length !== 3) return this.#begin()
     this.classes.select.value = mix.class
+    const offering = `${card.id} ${mix.class}` // as the one that is chosen will look
+    if (offering !== this.offering) this.#offer()
+    this.offering = offering
     for (const [place, seed] of mix.seeds.entries()) {
       const { drawn, press, weight, text } = this.slots[place]
       drawn.show(plainPicture(card.id, seed, mix.class), () => {
@@ -86,8 +89,8 @@ export class Mix {
   }
 
   /** Begins with pictures that are pinned, or two of one class: their child is easy to see. */
-  #begin() {
-    const { app, card } = this
+  #begin(card) {
+    const { app } = this
     const pinned = app.state.path.pins.flatMap(({ seed }) => seed ?? [])
     const seeds = NAMES.map((_, place) => pinned[place] ?? randomSeed())
     const class_ = app.state.mix.class || (card.classes[0] ?? "")
@@ -99,7 +102,6 @@ export class Mix {
     this.classes.offer(card.classes)
     this.exports.show(null)
     this.offered.clear()
-    this.#offer()
   }
 
   repaint() {

@@ -44,15 +44,18 @@ export class Models {
     return h(
       "article",
       { class: "card" },
-      div("samples", this.#samples(card)),
       div(
         "panel",
         div("row between", h("h2", {}, card.name), this.#loop(card)),
+        this.#samples(card),
+        h("h3", {}, "Licence and attribution"),
+        h("p", {}, training.licence || "Its card names none."),
+      ),
+      div(
+        "panel",
         table(factsOf(card)),
         h("h3", {}, "Training"),
         table(trainingOf(card)),
-        h("h3", {}, "Licence and attribution"),
-        h("p", {}, training.licence || "Its card names none."),
         this.#figures(card.metrics),
         h("p", { class: "row" }, explore, json),
       ),

@@ -9,7 +9,7 @@ import { namesOf } from "./state.js"
 import { drawEach, Tiles } from "./tiles.js"
 
 const EXAMPLES = ["ada", "grace", "alan", "edsger", "barbara", "donald"]
-const FORMATS = { zip: "One file each (zip)", png: "One sheet (PNG)", webp: "One sheet (WebP)" }
+const FORMATS = { zip: "Files (zip)", png: "Sheet (PNG)", webp: "Sheet (WebP)" }
 const SIDE = 64 // pixels, in the lines of HTML
 
 export class Names {

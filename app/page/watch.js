@@ -27,7 +27,9 @@ class Live {
     this.places.setAttribute("aria-label", "Checkpoint")
     this.back = button("Go back to it", "undo", () => this.#say(`back/${this.places.value}`))
     this.bar = div("row", this.pause, this.step, this.places, this.back)
-    byId("main").replaceChildren(div("row between bar", this.seen, this.bar), this.learn.root)
+    const bar = div("row between bar", this.seen, this.bar)
+    byId("within").hidden = true // it has no other views
+    byId("main").replaceChildren(div("stacked", bar, this.learn.root))
     document.body.dataset.view = "learn"
   }
 

@@ -26,6 +26,7 @@ LARGEST_SIDE = 32  # pixels of one picture; larger ones are made smaller
 LARGEST_SHEET = 340_000  # bytes; with the curves and verdicts less than 400 kB
 QUALITIES = (90, 80, 70, 60, 50, 40, 30, 20, 10)
 QUICK = (80,)  # while somebody looks
+QUICK_ROWS = 8 * POINTS  # and a run trains, which waits for who parses
 CURVES = ("loss_d", "loss_g", "d_real", "d_fake")
 
 
@@ -48,7 +49,9 @@ def write_history(
     blocks = [_block(path) for path in [*(grids[count] for count in seen), *real]]
     blocks = [block for block in blocks if block.shape == blocks[0].shape]
     sheet = _packed(_sheet(blocks), qualities)
-    verdicts = {row["images_seen"]: row for row in read_rows(run / VERDICTS)}
+    starts = tuple(f'{{"images_seen": {count},' for count in seen)  # few lines are wanted
+    verdicts = {row["images_seen"]: row for row in read_rows(run / VERDICTS, starts=starts)}
+    rows = read_rows(run / STATS, most=QUICK_ROWS if len(qualities) == 1 else None)
     history = {
         "format": 1,
         "moments": seen,
@@ -56,7 +59,7 @@ def write_history(
         "grid": GRID_SIDE,
         "across": ACROSS,
         "reals": len(blocks) > len(seen),
-        "curves": _curves(read_rows(run / STATS), images_seen),
+        "curves": _curves(rows, images_seen),
         "verdicts": [_short(verdicts.get(count)) for count in seen],
     }
     write_whole(folder / HISTORY_SHEET, sheet)

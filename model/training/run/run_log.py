@@ -20,6 +20,7 @@ from model.files import write_whole
 STATS, METRICS, WARNINGS = "stats.jsonl", "metrics.jsonl", "warnings.jsonl"
 VERDICTS = "verdicts.jsonl"
 LINE_SECONDS = 30.0  # between plain progress lines, where there is no terminal
+LONGEST_ROW = 2**14  # bytes
 QUIET = 20_000  # images for which a warning is not repeated
 
 Row = dict[str, float | int]
@@ -169,9 +170,29 @@ def seconds_spent(run_dir: Path, images_seen: int) -> float:
     return seconds
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Reads the rows of a JSON-lines file; none where it is not there."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def read_rows(
+    path: Path, most: int | None = None, starts: tuple[str, ...] = ("",)
+) -> list[dict[str, Any]]:
+    """Reads the rows of a JSON-lines file, or those whose lines start so; none where it is not
+    there. Of more than `most` the last and others evenly spaced before it, fewer than that. A last
+    line that has no end is still being written.
+    """
+    if not path.exists():
+        return []
+    whole = path.read_text().splitlines(keepends=True)
+    lines = [line for line in whole if line.endswith("\n") and line.startswith(starts)]
+    apart = -(-len(lines) // most) if most and lines else 1
+    return [json.loads(line) for line in lines[(len(lines) - 1) % apart :: apart]]
+
+
+def last_row(path: Path) -> dict[str, Any] | None:
+    """Reads the last row alone, however many there are before it; None where there is none."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_ROW))
+        lines = [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    return json.loads(lines[-1]) if lines else None
 
 
 def _drop_rows_after(path: Path, images_seen: int) -> None:

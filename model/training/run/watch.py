@@ -25,7 +25,7 @@ from model.training.commands.arguments import Number
 from model.training.run.checkpoint import newest_first
 from model.training.run.history import QUICK, write_history
 from model.training.run.run_folder import RunError
-from model.training.run.run_log import STATS, read_rows
+from model.training.run.run_log import STATS, last_row
 
 HOST, PORT = "127.0.0.1", 8010
 STEERING = "X-Watch"  # the header of a request that changes something
@@ -125,8 +125,7 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """Returns what the run is about."""
-        rows = read_rows(self.run / STATS)
-        last = rows[-1] if rows else {"images_seen": 0}
+        last = last_row(self.run / STATS) or {"images_seen": 0}
         checkpoints = newest_first(self.run / "checkpoints")
         return {
             "run": self.run.name,
