@@ -5,8 +5,9 @@
     seeds -> latents -> pixels  ->  one SHA-256 a way, of the first few seeds and of all
 
 Older processors are emulated by `qemu-x86_64` (Debian: qemu-user), the seeds' latents too;
-JavaScript and WebAssembly want Node.js and `npm ci --prefix docs/examples`. What is not installed
-is named. Exits 1 if two ways differ.
+JavaScript and WebAssembly want Node.js and `npm ci --prefix docs/examples`, and once more a
+Chromium, which also tells how long docs/draw takes to its first picture. What is not installed is
+named. Exits 1 if two ways differ.
 """
 
 import argparse
@@ -15,8 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +53,19 @@ const generator = await Generator.of(ort, config, model)
 const digest = createHash("sha256")
 for (let seed = 0n; seed < BigInt(count); seed += 1n) digest.update(await generator.draw([seed]))
 console.log(digest.digest("hex"))
+"""
+
+IN_PAGE = """
+async (count) => {
+  const ort = await import("/examples/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs")
+  const { Generator } = await import("/draw/ganserve-draw.js")
+  const generator = await Generator.load(ort, "/draw/generator")
+  const drawn = []
+  for (let seed = 0; seed < count; seed += 1) drawn.push(await generator.draw([BigInt(seed)]))
+  const bytes = await new Blob(drawn).arrayBuffer()
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
+}
 """
 
 Draw = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
@@ -107,6 +126,42 @@ def ways_elsewhere(folder: Path, few: int) -> Iterator[tuple[str, str, str]]:
         write_onnx(read_generator_file(folder), Path(place) / "model.onnx")
         command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few]
         yield "JavaScript and WebAssembly", printed([str(word) for word in command]), ""
+        try:
+            from benchmarks.page import chromium
+
+            with served(Path(place)) as address, chromium() as browser:
+                page = browser.new_page()
+                start = time.perf_counter()
+                page.goto(f"{address}/draw/")
+                page.get_by_text("drawn by this browser").wait_for()
+                print(f"{time.perf_counter() - start:.2f} s to the first picture in a new Chromium")
+                yield "Chromium", page.evaluate(IN_PAGE, few), ""
+        except (ImportError, SystemExit) as error:
+            print(error, flush=True)
+
+
+@contextmanager
+def served(generator: Path) -> Iterator[str]:
+    """Serves the page of docs/draw with a generator; yields its address."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        shutil.copytree(MODULE.parent, root / "draw", ignore=shutil.ignore_patterns("generator"))
+        (root / "draw" / "generator").symlink_to(generator)
+        (root / "examples").symlink_to(ROOT / "docs" / "examples")
+        handler = partial(QuietHandler, directory=place)
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"http://127.0.0.1:{server.server_port}"
+            finally:
+                server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files, and logs nothing."""
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Keeps the table in one piece."""
 
 
 def printed(command: list[str]) -> str:
