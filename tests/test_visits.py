@@ -411,8 +411,11 @@ def seed_of(here: Visit) -> str:
     return parse_qs(urlsplit(here.page.url).query)["seed"][0]
 
 
-def test_page_holds_no_more_after_150_shuffles_than_after_ten(browser: Any, address: str) -> None:
-    few, many = held_after(browser, address, (10, 150))
+@pytest.mark.parametrize("shuffles", [40, pytest.param(150, marks=pytest.mark.long)])
+def test_page_holds_no_more_after_many_shuffles_than_after_ten(
+    browser: Any, address: str, shuffles: int
+) -> None:
+    few, many = held_after(browser, address, (10, shuffles))
     assert few.images > 4 * 2**20  # it keeps some
     assert many.memory <= 1.3 * few.memory
     assert many.urls <= few.urls
