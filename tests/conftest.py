@@ -59,7 +59,8 @@ SHA = "0" * 64
 # the files of tests that take longest, the longest first: processes that share the files out among
 # themselves end together where these are begun first
 LONGEST = (
-    *("test_raw", "test_bulk", "test_server", "test_every_road", "test_loop", "test_openapi"),
+    *("test_visits", "test_explorer", "test_raw", "test_bulk", "test_server", "test_every_road"),
+    *("test_loop", "test_openapi"),
     *("test_nginx", "test_command_line", "test_tools_docs", "test_features", "test_examples"),
     *("test_checkpoint", "test_distribution", "test_start", "test_resume", "test_reload"),
     *("test_zoo", "test_hub", "test_odd_sets", "test_report", "test_projection", "test_protocol"),
