@@ -186,7 +186,8 @@ def test_an_integer_generator_is_not_made_integers_or_trained_from(
     assert "is an integer generator: nothing is trained from it" in capsys.readouterr().err
     assert not (tmp_path / "again").exists()
     data = ["--data", str(tmp_path), "--outdir", str(tmp_path / "runs")]
-    assert main(["train", "--from", folder, *data]) == 2
+    assert main(["train", "--from", folder, *data, "--dry-run"]) == 2
+    assert "is an integer generator: nothing is trained from it" in capsys.readouterr().err
 
 
 # --- layers in another form ---

@@ -24,4 +24,5 @@ def test_minibatch_discrimination_finds_the_modes_that_the_plain_game_loses() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_minibatch_discrimination_finds_all_modes_of_a_ring_with_every_seed(seed: int) -> None:
-    assert modes_found(RING, play(RING, ("minibatch-discrimination",), STEPS, seed)) == 8
+    # after 500 steps one in ten is in a corner; which one hangs on the processor's roundings
+    assert modes_found(RING, play(RING, ("minibatch-discrimination",), 2 * STEPS, seed)) == 8

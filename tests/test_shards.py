@@ -459,3 +459,56 @@ def test_store_that_fails_ends_a_run_with_its_reason(
     fsspec.filesystem("memory").rm("/bucket/set/00000.npy")
     with pytest.raises(DataError, match=r"00000\.npy and others: cannot be read"):
         data.images[:5]
+
+
+def damaged_labels(folder: Path) -> str:
+    labels = np.load(folder / "labels.npy")
+    np.save(folder / "labels.npy", labels + 7)
+    return "labels.npy has labels beyond the"
+
+
+def damaged_parts(folder: Path) -> str:
+    held_out = np.load(folder / "held_out.npy")
+    np.save(folder / "held_out.npy", np.tile(held_out, 2))
+    return "held_out.npy is not that of"
+
+
+def damaged_count(folder: Path) -> str:
+    index = json.loads((folder / "shards.json").read_text())
+    index["shards"] = index["shards"][:-1]
+    (folder / "shards.json").write_text(json.dumps(index))
+    return "shards.json has"
+
+
+def damaged_classes(folder: Path) -> str:
+    index = json.loads((folder / "shards.json").read_text())
+    index["classes"] = [index["classes"][0]] * len(index["classes"])
+    (folder / "shards.json").write_text(json.dumps(index))
+    return "two classes of one name"
+
+
+@pytest.mark.parametrize("damage", [damaged_labels, damaged_parts, damaged_count, damaged_classes])
+def test_files_that_are_not_of_one_set_are_refused(
+    sharded: Path, tmp_path: Path, damage: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(sharded, tmp_path / "set"))
+    message = damage(folder)
+    for command in (["data", str(folder)], ["train", "--data", str(folder), "--dry-run"]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert "damaged: " in error
+        assert message in error
+
+
+@pytest.mark.parametrize("command", [["data", "digits"], ["generate", "mnist", "--n", "5"]])
+def test_shards_are_written_to_a_folder_alone(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main([*command, "--shards", "s3://bucket/set"])
+    assert "is an address; name a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

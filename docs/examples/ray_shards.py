@@ -23,7 +23,9 @@ class Shards:
 
     def __init__(self, generator: str, count: int, size: int | None, folder: str) -> None:
         file = read_generator_file(generator_folder(generator))
-        self.order, self.size, self.folder = Order(file=file, seeds=range(count)), size, folder
+        precision = file.config.served_in("fp32")
+        self.order = Order(file=file, seeds=range(count), precision=precision)
+        self.size, self.folder = size, folder
         self.sampler = UpscalingSampler(file, "cpu", "fp32", threads=1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:

@@ -70,6 +70,11 @@ def read_start(name: str) -> Start:
     """
     folder = generator_folder(name, DISCRIMINATOR)
     file = read_file(folder)
+    if file.config.is_integer:
+        raise GeneratorFileError(
+            f"--from {name}: is an integer generator: nothing is trained from it; say the one that "
+            "it was made of"
+        )
     if not file.config.network.trains_further:
         families = ", ".join(sorted(k for k, one in FAMILIES.items() if one.trains_further))
         raise GeneratorFileError(

@@ -93,6 +93,19 @@ def source(text: str) -> str:
     return text
 
 
+def shards_folder(text: str) -> Path:
+    """Parses where shards are written.
+
+    Raises:
+        argparse.ArgumentTypeError: it is an address, of a store or elsewhere.
+    """
+    if ADDRESS.match(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is an address; name a folder, and copy it to the store when it is there"
+        )
+    return Path(text)
+
+
 def generator_name(text: str) -> str:
     """Checks the name of a generator in URLs.
 

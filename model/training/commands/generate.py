@@ -54,6 +54,7 @@ from model.training.commands.arguments import (
     read_output,
     read_ranks,
     read_sampler,
+    shards_folder,
 )
 from model.training.datasets.shard_writer import Made, default_size, fill
 from model.training.datasets.shards import FORMAT, Index
@@ -323,7 +324,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--shards",
-        type=Path,
+        type=shards_folder,
         metavar="FOLDER",
         help="folder of shards to write instead: pixels, thousands of pictures in a file, of --n "
         "seeds, up to all there are. Training reads them, as those of data --shards",

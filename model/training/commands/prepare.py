@@ -38,6 +38,7 @@ from model.training.commands.arguments import (
     ProcessRank,
     add_fit,
     read_ranks,
+    shards_folder,
     source,
 )
 from model.training.datasets.dataset import (
@@ -627,7 +628,7 @@ def add_command(commands: Any) -> None:
     )
     which.add_argument(
         "--shards",
-        type=Path,
+        type=shards_folder,
         metavar="FOLDER",
         help="folder to write instead, for sets that do not fit into memory: training reads them "
         "where they lie. Under torchrun by several processes; the same command again goes on",

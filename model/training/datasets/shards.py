@@ -289,6 +289,30 @@ def shard_name(number: int) -> str:
     return f"{number:05d}.npy"
 
 
+def _check_agree(
+    path: Path, index: Index, held_out: NDArray[Any], labels: NDArray[Any] | None
+) -> None:
+    """Holds the files of a set against one another.
+
+    Raises:
+        DataError: they are not of one set.
+    """
+    count, classes = sum(shard.pictures for shard in index.shards), len(index.classes)
+    wrong = ""
+    if len(index.shards) != index.count:
+        wrong = f"{INDEX} has {len(index.shards):,} shards of {index.count:,}"
+    elif len(set(index.classes)) != classes:
+        wrong = f"{INDEX} has two classes of one name"
+    elif held_out.shape != (count,) or held_out.dtype != bool:
+        wrong = f"{HELD_OUT} is not that of {count:,} pictures"
+    elif labels is not None and (labels.shape != (count,) or labels.dtype.kind not in "iu"):
+        wrong = f"{LABELS} is not that of {count:,} pictures"
+    elif labels is not None and count and not 0 <= labels.min() <= labels.max() < classes:
+        wrong = f"{LABELS} has labels beyond the {classes} classes"
+    if wrong:
+        raise DataError(f"{address_of(path)}: damaged: {wrong}")
+
+
 def fingerprint(images: "Pixels | Pictures", labels: NDArray[np.integer[Any]] | None) -> str:
     """Returns the SHA-256 over shape, pixels and labels, which says which pictures a generator has
     seen, wherever they lie.
@@ -322,10 +346,11 @@ def read_shards(path: Path, split: Split, index: Index | None = None) -> Sharded
             if found != wanted:
                 raise DataError(f"{path / name}: {found:,} bytes, {wanted:,} are wanted")
         held_out = np.load(io.BytesIO(files.content(HELD_OUT)))
+        labels = np.load(io.BytesIO(files.content(LABELS))) if index.classes else None
+        _check_agree(path, index, held_out, labels)
         members = np.full(len(held_out), True) if split == "all" else held_out == (split == "test")
-        labels = None
-        if index.classes:
-            labels = np.load(io.BytesIO(files.content(LABELS)))[members]
+        if labels is not None:
+            labels = labels[members]
     except DataError:
         raise
     except Exception as error:  # from a file system or store of any kind
