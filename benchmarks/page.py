@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.servers import OURS, running
+from model.generators import DEFAULT
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 VISITS = 10  # each a browser's first
@@ -263,7 +264,7 @@ def main() -> None:
     folder = parser.parse_args().pictures
     more = {"GAN_MODELS": "mnist"} if folder else {}  # it has a history
     ours = replace(OURS, environment=dict(OURS.environment) | more)
-    with chromium() as browser, running(ours, generator="avatars") as server:
+    with chromium() as browser, running(ours, generator=DEFAULT) as server:
         if folder:
             take_portraits(browser, server.url, folder)
             return
