@@ -407,7 +407,7 @@ def test_shards_in_s3_are_those_on_disk(
     stores, and whatever file systems it has opened.
     """
     for name in os.environ:
-        if name.startswith(("AWS_", "FSSPEC_")):
+        if name.startswith(("AWS_", "FSSPEC_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
