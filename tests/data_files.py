@@ -123,7 +123,7 @@ def write_robots(path: Path, **changes: bytes) -> Path:
 
 
 def mixed(tmp_path: Path) -> Path:
-    """Of many kinds, with a test part, without classes."""
+    """Writes files of many kinds, with a test part, without classes."""
     folder = write_mixed(tmp_path / "mixed")
     for index in range(8):
         (folder / f"z{index}.png").write_bytes(png((index, 0, 0), (30, 20 + 5 * index)))

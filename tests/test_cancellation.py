@@ -15,7 +15,7 @@ def test_gone_client_leaves_nothing_behind_at_any_stage(monkeypatch: pytest.Monk
     assert {stage: len(found[stage].milliseconds) for stage in STAGES} == dict.fromkeys(STAGES, 3)
     drawn = {stage: found[stage].drawn for stage in STAGES}
     # what was on the device is drawn to its end, but no file is made of it
-    assert drawn.pop("writing") <= 3 * 64  # of 10,000 each
+    assert drawn.pop("writing") <= 3 * 64  # each request asked for 10,000
     assert drawn == {"queued": 0, "batched": 0, "computing": 3, "encoding": 0}
     assert [found[stage].encoded for stage in ("queued", "batched", "computing")] == [0, 0, 0]
 

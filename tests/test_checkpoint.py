@@ -48,7 +48,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 
 def test_as_many_are_kept_as_asked_for_and_the_best(tmp_path: Path) -> None:
-    (tmp_path / ".checkpoint-000000064.safetensors.tmp").touch()  # of a process that was killed
+    (tmp_path / ".checkpoint-000000064.safetensors.tmp").touch()  # a killed process left it
     for images_seen in (128, 256, 384, 512, 640):
         one = checkpoint(images_seen)
         one.state["best"]["images_seen"] = 256

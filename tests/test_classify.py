@@ -281,7 +281,7 @@ def test_classifiers_are_listed_with_what_they_classify_unasked(client: TestClie
 
 
 def huge_header() -> bytes:
-    """Of an npy file of an exabyte."""
+    """Returns the header of an npy file of an exabyte."""
     text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1000000000, 1000000000, 1), }"
     text += b" " * (128 - 11 - len(text)) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text

@@ -57,13 +57,13 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def pixels(address: str) -> np.ndarray:
-    """Of seed 7, (H, W), as the array that the service gives."""
+    """Fetches the picture of seed 7, (H, W), as the array that the service gives."""
     return array(fetch(address + STILL["npy"]))[..., 0].astype(int)
 
 
 @pytest.fixture(scope="module")
 def frames(address: str) -> np.ndarray:
-    """Of the way, (N, H, W), as the array that the service gives."""
+    """Fetches the frames of the way, (N, H, W), as the array that the service gives."""
     return array(fetch(f"{address}/interpolate.npy?{WAY}"))[..., 0].astype(int)
 
 

@@ -261,7 +261,7 @@ def test_classifier_command_writes_a_classifier(digits: Path, tmp_path: Path) ->
 
 
 def command(arguments: list[str]) -> list[str]:
-    """The same in a process of its own, with the same tiny preset."""
+    """Returns the command that runs these in a process of its own, with the tiny preset."""
     return [sys.executable, "-m", "tests.tiny_training", *arguments]
 
 
@@ -515,7 +515,7 @@ def test_run_without_a_feature_network_has_a_last_alone(
     assert "no quality metric" in said
     (run,) = (tmp_path / "runs").iterdir()
     assert f"model folders in {run}: `last`; no `best`" in said
-    assert "images 32 of 64" in said or "images 64 of 64" in said  # of two steps
+    assert "images 32 of 64" in said or "images 64 of 64" in said  # it has two steps
     assert (run / "report.html").exists()
     assert main(["report", str(run)]) == 0
     assert "--features auto measures it" in capsys.readouterr().err
