@@ -17,6 +17,7 @@ import pytest
 from tests.services import TIMEOUT
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+BUSY = ".loading, [aria-busy='true']"
 FLAT = """canvas => {
   const {width, height} = canvas
   const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true})
@@ -92,6 +93,17 @@ class Visit:
         self.page.goto(self.address + path)
         until(self.page, "document.body.dataset.view !== undefined")
         return self.page
+
+    def settle(self) -> None:
+        """Waits until all that was asked for has come, and nothing else is asked for."""
+        quiet = [0]
+
+        def is_quiet() -> bool:
+            rests = self.underway == 0 and not self.page.locator(BUSY).count()
+            quiet[0] = quiet[0] + 1 if rests else 0
+            return quiet[0] == 5
+
+        wait_for(self.page, is_quiet, "nothing is on its way")
 
     def pixels(self, selector: str) -> np.ndarray:
         """What a canvas shows, (H, W, 4)."""

@@ -341,7 +341,7 @@ def test_sixty_moves_a_second_make_no_backlog_and_end_where_they_end(
     here = visit()
     page = here.go("/?seed=42")
     shows(here, drawn(address, "/generate.npy?seed=42"))
-    page.wait_for_load_state("networkidle")
+    here.settle()
     here.requests.clear()
     here.most_underway = here.underway
     page.get_by_role("slider", name="Direction 2").evaluate(
@@ -1195,7 +1195,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit: Open, nam
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
     here = visit(reduced_motion="reduce")
     page = here.go(VIEWS[name])
-    page.wait_for_load_state("networkidle")
+    here.settle()
     if name == "find":
         page.keyboard.press("?")  # the list of keys is looked over with it
     look_over(page, axe)
@@ -1204,10 +1204,11 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit: Open, nam
 @pytest.mark.parametrize("name", ["focus", "path"])
 def test_axe_finds_nothing_where_sizes_are_told_of(visit: Open, upscaled: str, name: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
-    page = visit(address=upscaled, reduced_motion="reduce").go(VIEWS[name])
+    here = visit(address=upscaled, reduced_motion="reduce")
+    page = here.go(VIEWS[name])
     page.get_by_label("Size").select_option("8")
     page.get_by_text("256 px is smooth: the upscaler has 64 and 128.").wait_for()
-    page.wait_for_load_state("networkidle")
+    here.settle()
     look_over(page, axe)
 
 

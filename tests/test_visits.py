@@ -86,10 +86,6 @@ def clipboard(page: Any) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-def settled(page: Any) -> None:
-    page.wait_for_load_state("networkidle")
-
-
 # --- what is seen first ---
 
 
@@ -133,11 +129,11 @@ def test_first_view_says_what_it_is_and_hands_over_a_line_of_html(
 def test_name_that_is_none_is_told_and_asked_for_by_nobody(visit: Open) -> None:
     here = visit()
     page = here.go("/?grid=0")
-    settled(page)
+    here.settle()
     here.requests.clear()
     page.get_by_label("Name: any text or number").fill("1.5")
     page.get_by_text("Numbers are whole").wait_for()
-    settled(page)
+    here.settle()
     assert here.requests == []
     assert "seed=1.5" not in page.locator(".line code").inner_text()
 
@@ -145,7 +141,7 @@ def test_name_that_is_none_is_told_and_asked_for_by_nobody(visit: Open) -> None:
 def test_typing_makes_no_backlog(visit: Open) -> None:
     here = visit()
     page = here.go("/?grid=0")
-    settled(page)
+    here.settle()
     page.mouse.move(300, 300)  # the next view is loaded now
     next_view = "/page/variations.js"
     wait_for(page, lambda: next_view in here.requests and not here.underway, "it is here")
@@ -160,7 +156,7 @@ def test_name_to_html_is_two_taps_and_three_pins_to_a_shared_film_six(visit: Ope
     here = visit(**PHONE, **CLIPBOARD)
     here.page.add_init_script("navigator.share = async words => { window.shared = words }")
     page = here.go("/?grid=0")
-    settled(page)
+    here.settle()
     taps = 0
 
     def tap(target: Any) -> None:
@@ -340,7 +336,7 @@ def test_gateway_that_refuses_in_the_middle_loses_nothing(
 ) -> None:
     here = visit()
     page = here.go(VIEWS[name])
-    settled(page)
+    here.settle()
     before = page.locator("main canvas").count()
     patterns = {"plane": "**/plane.png*", "path": "**/interpolate.png*"}
     pattern = patterns.get(name, "**/generate*" if name != "focus" else "**/i/**")
@@ -354,7 +350,7 @@ def test_gateway_that_refuses_in_the_middle_loses_nothing(
     page.unroute(pattern)
     assert page.locator("main canvas").count() >= min(before, 20)
     page.locator("#wait").wait_for(state="hidden")
-    settled(page)
+    here.settle()
     assert page.get_by_role("alert").filter(visible=True).count() == 0
     forgive(here)
 
@@ -383,7 +379,8 @@ def test_page_goes_on_when_its_generator_is_replaced(browser: Any, tmp_path: Pat
     with host as (process, address), visiting(browser, address) as visit:
         pages = {name: visit() for name in ("grid", "focus", "path")}
         for name, here in pages.items():
-            settled(here.go(VIEWS[name]))
+            here.go(VIEWS[name])
+            here.settle()
         old = json.loads(fetch(f"{address}/models"))["default"]
         shutil.rmtree(folder)
         write_tiny_generator(tmp_path / "other").rename(folder)
@@ -509,15 +506,16 @@ def test_every_text_of_a_named_picture_holds_its_name(visit: Open, address: str)
 def test_every_view_hands_over_link_tag_and_command(visit: Open, address: str, name: str) -> None:
     here = visit(**CLIPBOARD)
     page = here.go(VIEWS[name])
-    settled(page)
+    here.settle()
     for summary in page.locator("details.sharing > summary").all():
         summary.click()
     page.get_by_role("button", name="Copy HTML").wait_for()
-    settled(page)
+    here.settle()
     page.get_by_role("button", name="Link to this page").click()
     toast(page, "Copied: Link")
     other = visit()
-    settled(other.go(clipboard(page).removeprefix(address)))
+    other.go(clipboard(page).removeprefix(address))
+    other.settle()
     assert other.page.url == page.url
     page.get_by_role("button", name="Copy HTML").click()
     toast(page, "Copied: <img> tag")
@@ -560,6 +558,32 @@ def test_list_of_names_is_a_file_of_each(visit: Open, address: str) -> None:
     page.get_by_label("Names, one a line").fill("ada\n1.5")
     page.get_by_role("button", name="Show them").click()
     page.get_by_text("1.5: Numbers are whole").wait_for()
+
+
+@pytest.mark.parametrize("next_list", ["ada\nGrace Hopper", "ada\n1.5"], ids=["other", "refused"])
+def test_list_that_comes_too_late_is_handed_over_to_nobody(visit: Open, next_list: str) -> None:
+    here = visit()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        return route.fallback() if held else held.append(route)
+
+    here.page.route("**/generate", hold)  # the sheet of the names that are shown at first
+    page = here.go("/?view=names")
+    until_held(page, held, 1)
+    page.get_by_label("Names, one a line").fill(next_list)
+    page.get_by_role("button", name="Show them").click()
+    if "1.5" in next_list:
+        page.get_by_text("1.5: Numbers are whole").wait_for()
+    else:
+        page.get_by_role("button", name="Grace Hopper").wait_for()
+    held[0].continue_()
+    here.settle()
+    download = page.get_by_role("button", name="Download")
+    assert download.is_enabled() == ("1.5" not in next_list)
+    if download.is_enabled():
+        with zipfile.ZipFile(io.BytesIO(taken(page))) as archive:
+            assert len(archive.namelist()) == 3  # and what they are
 
 
 def test_film_is_offered_only_in_formats_that_the_host_makes(visit: Open) -> None:
@@ -698,7 +722,7 @@ def test_nothing_that_has_the_focus_is_covered_and_there_is_room(visit: Open, si
     here = visit(**window(size), reduced_motion="reduce")
     for name in ("focus", "grid", "path", "plane", "names"):
         page = here.go(VIEWS[name])
-        settled(page)
+        here.settle()
         assert page.evaluate(COVERED) == [], name
         if WINDOWS[size][0] < 1000:
             free = page.evaluate(STUCK)
@@ -717,8 +741,9 @@ REACH = """() => {
 
 @pytest.mark.parametrize("name", ["path", "path-empty", "find", "mix", "models", "focus"])
 def test_no_view_leaves_half_of_a_window_empty(visit: Open, name: str) -> None:
-    page = visit(**window("laptop")).go(VIEWS[name])
-    settled(page)
+    here = visit(**window("laptop"))
+    page = here.go(VIEWS[name])
+    here.settle()
     left, right = page.evaluate(REACH)
     assert left < 0.2 * 1280
     assert right > 0.8 * 1280
@@ -734,7 +759,7 @@ def test_download_is_seen_without_scrolling(visit: Open, size: str) -> None:
     here = visit(**window(size))
     for name in ("focus", "path", "plane"):
         page = here.go(VIEWS[name])
-        settled(page)
+        here.settle()
         box = page.get_by_role("button", name="Download").bounding_box()
         nav = page.locator("#views").bounding_box()
         bottom = nav["y"] if nav["y"] > 100 else WINDOWS[size][1]
@@ -775,7 +800,7 @@ def test_navigation_stays_where_it_is(visit: Open) -> None:
     places = []
     for path in VIEWS.values():
         page = here.go(path)
-        settled(page)
+        here.settle()
         boxes = [one.bounding_box() for one in page.locator("#views a").all()]
         places.append([(box["x"], box["y"], box["width"]) for box in boxes])
     assert len(places[0]) == 4
@@ -790,7 +815,7 @@ TO_THE_BOTTOM = """one => {
 def test_toast_is_not_over_what_was_pressed_and_takes_no_press(visit: Open) -> None:
     here = visit(**window("laptop"))
     page = here.go("/?seed=42")
-    settled(page)
+    here.settle()
     for place in ("Python", "Pin"):
         button = page.get_by_role("button", name=place, exact=True)
         button.evaluate(TO_THE_BOTTOM)
@@ -814,8 +839,9 @@ SMALL = """
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_targets_are_as_large_as_a_finger(visit: Open, name: str) -> None:
-    page = visit(**PHONE).go(VIEWS[name])
-    settled(page)
+    here = visit(**PHONE)
+    page = here.go(VIEWS[name])
+    here.settle()
     assert page.evaluate(SMALL) == []
 
 
@@ -833,7 +859,7 @@ def test_nothing_moves_while_a_view_arrives(visit: Open, name: str, size: str) -
     here = visit(**window(size))
     here.page.add_init_script(SHIFTS)
     page = here.go(VIEWS[name])
-    settled(page)
+    here.settle()
     page.wait_for_timeout(100)
     assert page.evaluate("window.shifts") <= 0.02
 
@@ -846,8 +872,9 @@ OLD_WORDS = (
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_words_are_those_of_people(visit: Open, name: str) -> None:
-    page = visit().go(VIEWS[name])
-    settled(page)
+    here = visit()
+    page = here.go(VIEWS[name])
+    here.settle()
     text = page.locator("body").evaluate("body => body.textContent")
     assert [words for words in OLD_WORDS if words in text] == []
 
@@ -890,7 +917,7 @@ def test_learn_shows_a_run_and_plays_a_game(browser: Any, tmp_path: Path) -> Non
     with service(folder) as (_, address), visiting(browser, address) as visit:
         here = visit(reduced_motion="reduce")
         page = here.go("/?grid=0")
-        settled(page)
+        here.settle()
         assert not any("learn" in path for path in here.requests)  # until it is opened
         page.get_by_role("link", name="Learn").click()
         page.get_by_role("heading", name="How it learnt to draw").wait_for()

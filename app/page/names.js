@@ -62,16 +62,17 @@ export class Names {
     const problem = bad ? `${bad}: ${seedProblem(bad)}` : many
     this.problem.textContent = problem
     this.problem.hidden = problem === ""
-    if (problem) return this.exports.show(null)
-    return this.#draw(list, names.class)
+    if (!problem) return this.#draw(list, names.class)
+    this.tiles.rest()
+    return this.exports.show(null)
   }
 
   async #draw(list, class_) {
     const { app, card } = this
     const pictures = list.map((name) => named(card.id, name, class_))
     const subject = sheetOf(card, list, class_)
-    await drawEach(this.tiles, pictures, app.api)
-    if (this.app.card === card) this.exports.show(subject)
+    const shown = await drawEach(this.tiles, pictures, app.api)
+    if (shown && app.card === card) this.exports.show(subject)
   }
 
   #commit(list) {

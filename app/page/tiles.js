@@ -43,20 +43,29 @@ export async function drawRun(api, run) {
   }
 }
 
-/** Draws pictures on one sheet, or each by itself where the host draws no such sheets. */
+/**
+ * Draws pictures on one sheet, or each by itself where the host draws no such sheets.
+ *
+ * @returns {Promise<boolean>} whether they are shown: others may have been asked for meanwhile
+ */
 export async function drawEach(tiles, pictures, api) {
   const columns = columnsOf(pictures.length)
-  if (pictures.length === 0) return tiles.clear()
+  if (pictures.length === 0) {
+    tiles.clear()
+    return true
+  }
   tiles.wait(pictures.length)
   const turn = (tiles.turn = {})
   try {
     const sheet = await api.image(sheetDrawing(pictures, columns))
-    if (tiles.turn !== turn) return
+    if (tiles.turn !== turn) return false
     tiles.clear()
     tiles.add({ pictures, sheet, columns })
   } catch {
-    if (tiles.turn === turn) tiles.showEach(pictures, api)
+    if (tiles.turn !== turn) return false
+    tiles.showEach(pictures, api)
   }
+  return true
 }
 
 function columnsOf(n) {
@@ -98,8 +107,9 @@ export class Tiles {
     else this.expect(count)
   }
 
-  /** Shows that no others come. */
+  /** Shows that no others come, also of those that are still drawn. */
   rest() {
+    this.turn = null
     this.root.classList.remove("loading")
   }
 
