@@ -63,9 +63,10 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def open_folder(folder: Path, index: str) -> tuple[set[str], str | None]:
+def open_folder(folder: Path, index: str, option: str = "--output") -> tuple[set[str], str | None]:
     """Makes a folder that is filled little by little, if it is not there; returns the names of its
-    files, in NFC, and the text of its index, which is written before anything else.
+    files, in NFC, and the text of its index, which is written before anything else. `option` named
+    the folder.
 
     Raises:
         OutputError: it cannot be used, or holds files without an index.
@@ -79,7 +80,7 @@ def open_folder(folder: Path, index: str) -> tuple[set[str], str | None]:
     except (OSError, ValueError) as error:
         raise OutputError(f"{folder}: cannot be used as a folder ({error})") from None
     if text is None and there:
-        raise OutputError(f"{folder}: it holds other files; say another --output, or an empty one")
+        raise OutputError(f"{folder}: it holds other files; say another {option}, or an empty one")
     return there, text
 
 

@@ -59,14 +59,34 @@ def test_extent_is_the_count_of_a_part_and_the_median_smaller_side(tmp_path: Pat
     for number, (width, height) in enumerate([(30, 90), (50, 40), (70, 60)] * 10):
         picture = np.zeros((height, width, 3), np.uint8)
         Image.fromarray(picture).save(tmp_path / f"{number:02d}.png")
-    assert extent(tmp_path, "train") == (27, 40)
-    assert extent(tmp_path, "all") == (30, 40)
+    assert extent(tmp_path, "train") == (27, 40, False)
+    assert extent(tmp_path, "all") == (30, 40, False)
     (tmp_path / "00.png").write_bytes(b"no picture")
-    assert extent(tmp_path, "all") == (30, 40)
+    assert extent(tmp_path, "all") == (30, 40, False)
 
 
 def test_extent_of_an_official_set_is_its_own(digits: Path) -> None:
-    assert extent(digits, "train") == (320, 28)
+    assert extent(digits, "train") == (320, 28, True)
+
+
+@pytest.mark.parametrize(
+    ("side", "preset"),
+    [
+        (17, "modern-32"),
+        (32, "modern-32"),
+        (33, "modern-64"),
+        (65, "modern-128"),
+        (128, "modern-128"),
+    ],
+)
+def test_set_of_one_size_is_trained_in_it(side: int, preset: str) -> None:
+    assert choose(side=side, count=900, hours=0.1, cuda=False, fixed=True).preset == preset
+
+
+@pytest.mark.parametrize("side", [8, 16, 129, 1024])
+def test_set_of_one_size_that_no_preset_takes_is_refused(side: int) -> None:
+    with pytest.raises(DataError, match=f"{side}x{side}, all of them; trained are 17 to 128"):
+        choose(side=side, count=900, hours=1, cuda=False, fixed=True)
 
 
 def test_extent_of_a_set_without_a_sound_picture_is_refused(tmp_path: Path) -> None:

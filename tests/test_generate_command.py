@@ -318,7 +318,7 @@ BROKEN = {
     "seeds-too-many": (["TINY", "--seeds", "0-1000000", "--output", "OUT"], "up to 1,000,000"),
     "seeds-twice": (["TINY", "--seeds", "1,1", "--output", "OUT"], "each once is wanted"),
     "seeds-twice-in-a-zip": (["TINY", "--seeds", "1,1", "--output", "X.zip"], "each once"),
-    "n-zero": (["TINY", "--n", "0", "--output", "OUT"], "allowed: 1 to 1e+12"),
+    "n-zero": (["TINY", "--n", "0", "--output", "OUT"], "allowed: 1 to 1000000000000"),
     "n-too-many-files": (["TINY", "--n", "1000001", "--output", "OUT"], "--shards takes more"),
     "shards-of-a-list": (["TINY", "--seeds", "1,5", "--shards", "OUT"], "consecutive seeds"),
     "shards-and-output": (["TINY", "--n", "1", "--shards", "A", "--output", "OUT"], "neither"),

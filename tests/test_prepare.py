@@ -331,7 +331,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     ),
     "fit": (folder, ["--fit", "squeeze"], "invalid choice"),
     "channels": (folder, ["--channels", "4"], "invalid choice"),
-    "count": (folder, ["--count", "0"], "allowed: 1 to 1e+06"),
+    "count": (folder, ["--count", "0"], "allowed: 1 to 1000000"),
     "layers-empty": (layers_with({}), [], "empty slot"),
     "layers-no-slot": (layers_with({"a": {"b": []}}), [], "empty slot"),
     "layers-list": (layers_with([]), [], "layers.json is wanted"),
@@ -378,7 +378,7 @@ def test_index_that_names_a_file_twice_comes_to_an_end(tmp_path: Path) -> None:
     with zipfile.ZipFile(source, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    assert prepare(source, None)[0].endswith("1 pictures, 1 to train with and 0 held out")
+    assert prepare(source, None)[0].endswith("1 picture, 1 to train with and 0 held out")
 
 
 def test_official_set_goes_by_its_name(

@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model.files import OutputError
 from model.image_decoding import Fit
@@ -22,9 +23,10 @@ from model.training.__main__ import main
 from model.training.commands import generator_job
 from model.training.commands.arguments import ProcessRank
 from model.training.commands.prepare import prepare
-from model.training.datasets import shards
+from model.training.datasets import shard_writer, shards
 from model.training.datasets.batches import Batches
 from model.training.datasets.dataset import DataError, Dataset, in_memory, load
+from model.training.datasets.image_folder import ImageFolder
 from model.training.datasets.order import permuted
 from model.training.datasets.shards import Part, Pictures
 from model.training.distributed import Ranks
@@ -281,6 +283,61 @@ def test_too_many_broken_files_make_no_set(tmp_path: Path) -> None:
 # --- what is wrong is said ---
 
 
+@pytest.mark.parametrize("side", [16, 20, 33, 64, 96, 129])
+def test_advice_on_shards_is_what_training_does(
+    side: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = numbered(tmp_path / "set", 30)
+    lines = prepare(source, None, side=side, shards=tmp_path / "shards")
+    refused = [line for line in lines if line.startswith("training refuses this set")]
+    arguments = ["--data", str(tmp_path / "shards"), "--outdir", str(tmp_path), "--dry-run"]
+    assert main(["train", *arguments]) == (2 if refused else 0)
+    said = capsys.readouterr()
+    if refused:
+        assert refused[0].removeprefix("training refuses this set: ") in said.err
+    assert any(f", {side}x{side} RGB" in line for line in lines) == (not refused)
+    assert ("--from avatars" in "".join(lines)) == (side == 64)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("data {source} --side 32", "--side goes with --output or --shards"),
+        ("data {source} --channels 3", "--channels goes with --output or --shards"),
+        ("data {source} --fit pad", "--fit goes with --output or --shards"),
+        ("data {source} --shard-size 5", "--shard-size goes with --shards"),
+        ("data {source} --output x.zip --side 32 --count 5", "--count is of layers"),
+        ("data {source} --output x.zip --side 32 --seed 5", "--seed is of layers"),
+        ("data {shards} --bits 12", "--bits comes too late"),
+        ("data {shards} --side 28", "--side comes too late"),
+        (
+            "train --data {shards} --fit pad --dry-run",
+            "--fit pad: these shards were made with --fit crop",
+        ),
+        (
+            "train --data {shards} --bits 12 --dry-run",
+            "--bits 12: these shards were made with --bits 16",
+        ),
+    ],
+)
+def test_option_that_could_not_count_is_refused(
+    command: str, reason: str, digits: Path, sharded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.format(source=digits, shards=sharded).split()
+    assert main(words) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_store_whose_package_is_missing_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    assert main(["data", "gs://bucket/set"]) == 2
+    error = capsys.readouterr().err
+    assert "gs://bucket/set: its package is missing" in error
+    assert "gcsfs" in error
+
+
 def cut(folder: Path) -> None:
     os.truncate(folder / "00003.npy", 1000)
 
@@ -327,6 +384,138 @@ def test_data_finds_a_changed_byte(
     (folder / "00002.npy").write_bytes(content)
     assert main(["data", str(folder)]) == 2
     assert "00002.npy: damaged" in capsys.readouterr().err
+
+
+# --- a source that changes, and what is lost ---
+
+
+def rewrite(path: Path, value: int) -> None:
+    Image.new("L", (20, 20), value).save(path)
+
+
+def of_numbers(source: Path, folder: Path) -> list[str]:
+    return prepare(source, None, side=16, shards=folder, shard_size=4)
+
+
+def half_made(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the first two shards of three, and stops."""
+    kept = ImageFolder.each
+
+    def each(self: ImageFolder, places: Any, work: Any) -> Any:
+        if isinstance(places, range) and places.start == 8:
+            raise KeyboardInterrupt
+        return kept(self, places, work)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFolder, "each", each)
+        with pytest.raises(KeyboardInterrupt):
+            of_numbers(source, folder)
+
+
+def zipped(folder: Path) -> Path:
+    return Path(shutil.make_archive(str(folder.parent / "zipped"), "zip", folder))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("change", ["other", "renamed", "repaired", "broken"])
+def test_shards_whose_files_have_changed_are_made_anew(
+    change: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = numbered(tmp_path / "set", 12, lambda index: change == "repaired" and index == 1)
+    first = sorted(path for path in source.rglob("*") if path.is_file())[1]
+    folder = tmp_path / "shards"
+    half_made(zipped(source) if packed else source, folder, monkeypatch)
+    if change == "renamed":
+        first.rename(first.with_name(f"{first.stem}a.png"))
+    elif change == "broken":
+        first.write_bytes(b"no picture")
+    else:
+        rewrite(first, 77)
+    now = zipped(source) if packed else source
+    assert "2 of 3 shards made now" in of_numbers(now, folder)[0]
+    of_numbers(now, tmp_path / "fresh")
+    assert files(folder) == files(tmp_path / "fresh")
+    assert "0 of 3 shards made now" in of_numbers(now, folder)[0]
+    changed = sorted(path for path in source.rglob("*") if path.is_file())[1]
+    Image.new("RGB", (31, 17), "red").save(changed)
+    if packed:
+        now = zipped(source)
+    before = files(folder)
+    with pytest.raises(OutputError, match=r"files of its source have changed since 00000\.npy"):
+        of_numbers(now, folder)
+    assert files(folder) == before
+
+
+def empty_piece(folder: Path) -> None:
+    (folder / "00001.json").write_bytes(b"")
+
+
+def cut_shard(folder: Path) -> None:
+    os.truncate(folder / "00001.npy", 200)
+
+
+def flip_byte(folder: Path) -> None:
+    content = bytearray((folder / "00001.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "00001.npy").write_bytes(content)
+
+
+def lose_shard(folder: Path) -> None:
+    (folder / "00001.npy").unlink()
+
+
+@pytest.mark.parametrize("damage", [empty_piece, cut_shard, flip_byte, lose_shard])
+def test_set_is_not_completed_with_a_damaged_shard(
+    damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = numbered(tmp_path / "set", 12, lambda _: False)
+    folder = tmp_path / "shards"
+    half_made(source, folder, monkeypatch)
+    damage(folder)
+    if damage is not empty_piece:
+        with pytest.raises(DataError, match=r"00001\.npy.*the same command again makes it anew"):
+            of_numbers(source, folder)
+    of_numbers(source, folder)
+    of_numbers(source, tmp_path / "fresh")
+    assert files(folder) == files(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("damage", [cut_shard, lose_shard])
+def test_shard_of_a_complete_set_is_made_again_alone(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    source = numbered(tmp_path / "set", 12, lambda _: False)
+    folder = tmp_path / "shards"
+    of_numbers(source, folder)
+    before = files(folder)
+    damage(folder)
+    assert "1 of 3 shards made now" in of_numbers(source, folder)[0]
+    assert files(folder) == before
+    damage(folder)
+    index = json.loads(before["shards.json"])
+    index["shards"][1]["sha256"] = "0" * 64
+    (folder / "shards.json").write_text(json.dumps(index))
+    with pytest.raises(OutputError, match=r"00001\.npy, made again, is another"):
+        of_numbers(source, folder)
+
+
+def test_data_finds_labels_and_parts_of_another_order(
+    sharded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("labels.npy", "held_out.npy"):
+        folder = Path(shutil.copytree(sharded, tmp_path / name))
+        np.save(folder / name, np.load(folder / name)[::-1])
+        assert main(["data", str(folder)]) == 2
+        assert "damaged: held_out.npy or labels.npy is another" in capsys.readouterr().err
+
+
+def test_shard_that_fits_into_no_memory_is_refused(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_writer, "MOST_BYTES", 28 * 28 * 100)
+    with pytest.raises(OutputError, match="allowed: up to 78,400; say a smaller --shard-size"):
+        prepare(digits, None, side=28, shards=tmp_path / "set", shard_size=101)
+    assert not (tmp_path / "set").exists()
 
 
 # --- memory ---

@@ -15,11 +15,12 @@ from model.generator_file import check_classes
 from model.mistakes import is_checkout
 from model.training.auto import HOURS, choose
 from model.training.datasets.dataset import Dataset
-from model.training.datasets.file_listing import DataError, printable
+from model.training.datasets.file_listing import DataError, number, printable
 from model.training.presets import PRESETS
 
 FEW = 5000  # pictures; fewer are learnt by heart
 VERY_FEW = 1000
+STARTED_FROM = 64  # pixels per side of the avatars
 PASSES = 150  # over 200 pictures brought all that they can teach (docs/training.md)
 LEAST_KIMG = 10
 DARK = 64  # 0 to 255; a set whose values are all below that is hardly meant so
@@ -61,13 +62,14 @@ def plan(found: Extent, cuda: bool) -> list[str]:
         ]
     try:
         check_names(found.classes)
+        chosen = choose(
+            side=found.side, count=found.train, hours=HOURS, cuda=cuda, fixed=found.fixed
+        )
     except DataError as error:
         return [f"training refuses this set: {error}"]
-    chosen = choose(side=found.side, count=found.train, hours=HOURS, cuda=cuda)
-    resolution = PRESETS[chosen.preset].config.network.resolution
-    side = found.side if found.fixed and resolution // 2 < found.side < resolution else resolution
+    side = found.side if found.fixed else PRESETS[chosen.preset].config.network.resolution
     kind = "grey" if found.channels == 1 else "RGB"
-    learnt = _number(len(found.classes), "class", "classes") if found.classes else "unconditional"
+    learnt = number(len(found.classes), "class", "classes") if found.classes else "unconditional"
     lines = [
         f"train, if nothing else is said: --preset {chosen.preset} --batch {chosen.batch} --hours "
         f"{HOURS:g}, {side}x{side} {kind}, {learnt}; {found.train:,} to train with, "
@@ -87,16 +89,14 @@ def _advice(found: Extent) -> list[str]:
         f"--mirror doubles pictures that may be flipped; about {PASSES} passes are enough:",
         f"  {command} --augment 0.3 --mirror --kimg {kimg}",
     ]
-    if found.train < VERY_FEW and found.channels == 3:
+    may_start = found.channels == 3 and (not found.fixed or found.side == STARTED_FROM)
+    if found.train < VERY_FEW and may_start:
         lines += [
-            "or start from a trained generator, at its 64x64 pixels; that saves the first minutes:",
+            f"or start from a trained generator, at its {STARTED_FROM}x{STARTED_FROM} pixels; that "
+            "saves the first minutes:",
             f"  {command} --from avatars --augment 0.3 --kimg {kimg}",
         ]
     return lines
-
-
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def dark(brightest: int) -> list[str]:

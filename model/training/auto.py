@@ -7,6 +7,7 @@ run again.
 
 from dataclasses import dataclass
 
+from model.training.datasets.file_listing import DataError
 from model.training.presets import PRESETS
 
 AUTO = "auto"
@@ -33,13 +34,19 @@ class Choice:
         )
 
 
-def choose(*, side: int, count: int, hours: float, cuda: bool) -> Choice:
+def choose(*, side: int, count: int, hours: float, cuda: bool, fixed: bool = False) -> Choice:
     """Chooses a modern preset and its batch for `count` pictures, of which the median one has
-    `side` pixels on its smaller side.
+    `side` pixels on its smaller side; `fixed`: all have it, and are not converted to another.
+
+    Raises:
+        DataError: no preset takes pictures of that fixed side.
     """
-    wanted = next((known for known in NEEDED if side < known * ENLARGED), max(NEEDED))
-    within = [known for known, needed in NEEDED.items() if cuda or hours >= needed]
-    resolution = min(wanted, max(within))
+    if fixed:
+        wanted = resolution = _fitting(side)
+    else:
+        wanted = next((known for known in NEEDED if side < known * ENLARGED), max(NEEDED))
+        within = [known for known, needed in NEEDED.items() if cuda or hours >= needed]
+        resolution = min(wanted, max(within))
     preset = f"modern-{resolution}"
     config = PRESETS[preset].config
     batch = config.batch * (4 if cuda else 2 if hours >= LONG else 1)
@@ -54,3 +61,14 @@ def choose(*, side: int, count: int, hours: float, cuda: bool) -> Choice:
     elif cuda:
         why += " and there is a GPU"
     return Choice(preset=preset, batch=batch, steady=config.steady * batch / config.batch, why=why)
+
+
+def _fitting(side: int) -> int:
+    """Returns the resolution of the preset that takes pictures of a fixed side."""
+    for resolution in NEEDED:
+        if resolution // 2 < side <= resolution:
+            return resolution
+    raise DataError(
+        f"its pictures are {side}x{side}, all of them; trained are {min(NEEDED) // 2 + 1} to "
+        f"{max(NEEDED)} pixels per side: prepare the set anew with such a --side"
+    )

@@ -34,7 +34,7 @@ class Number:
     high: float
 
     def __call__(self, text: str) -> int | float:
-        allowed = f"allowed: {self.low:g} to {self.high:g}"
+        allowed = "allowed: {} to {}".format(*map(_shown, (self.low, self.high)))
         try:
             value = self.kind(text)
         except ValueError:
@@ -43,6 +43,10 @@ class Number:
         if not self.low <= value <= self.high:
             raise argparse.ArgumentTypeError(f"{text} is out of range; {allowed}")
         return value
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 SHARD_SIZE = Number(int, 1, 10**7)

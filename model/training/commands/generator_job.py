@@ -223,15 +223,16 @@ def _chosen(ranks: Ranks, options: argparse.Namespace, device: torch.device) -> 
         raise DataError("say --data FOLDER or ZIP, or the --preset of an official set")
     if unseen := is_unseen(options, options.data):
         known = OFFICIAL_SETS[options.data]
-        count, side = known.images(options.split or "train"), known.side
+        count, side, fixed = known.images(options.split or "train"), known.side, True
     with ranks.one_before_the_others():
         path = CACHE / options.data if unseen else data_path(options.data, options.base_url)
     if not (options.kimg or options.epochs or options.hours):
         options.hours = HOURS
     if not unseen:
-        count, side = extent(path, options.split or "train")
+        count, side, fixed = extent(path, options.split or "train")
     hours = options.hours or HOURS
-    chosen = choose(side=side, count=count, hours=hours, cuda=device.type == "cuda")
+    cuda = device.type == "cuda"
+    chosen = choose(side=side, count=count, hours=hours, cuda=cuda, fixed=fixed)
     if options.batch:
         chosen = replace(chosen, batch=options.batch)
     options.preset, options.batch = chosen.preset, chosen.batch

@@ -49,7 +49,7 @@ from model.training.datasets.dataset import (
     read_official,
 )
 from model.training.datasets.downloads import data_path
-from model.training.datasets.file_listing import INDEX, DataError, printable
+from model.training.datasets.file_listing import INDEX, DataError, number, printable
 from model.training.datasets.held_out import deal
 from model.training.datasets.image_folder import (
     Broken,
@@ -62,12 +62,28 @@ from model.training.datasets.image_folder import (
     write_broken,
 )
 from model.training.datasets.layers import Layers, Stack, has_layers
-from model.training.datasets.shard_writer import Made, default_size, fill, read_index
-from model.training.datasets.shards import FORMAT, Index, check_shard, has_shards, read_shards
+from model.training.datasets.shard_writer import (
+    Made,
+    default_size,
+    fill,
+    read_index,
+)
+from model.training.datasets.shards import (
+    FORMAT,
+    HELD_OUT,
+    LABELS,
+    Index,
+    address_of,
+    check_shard,
+    has_shards,
+    read_fingerprint,
+    read_shards,
+)
 
 MONTAGE = 64  # pictures
 THUMBNAIL = 128  # pixels per side, at most, in a montage
 COLUMNS = 8  # in a montage
+COUNT = 2000  # stacks of layers a class
 STAMP = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip, so that equal sets are equal bytes
 
 K = TypeVar("K")
@@ -109,6 +125,7 @@ class Material:
     channels: Callable[[], int]  # 1 where everything is grey
     items: Callable[[Form | None, Iterable[int]], Items]  # at some places
     side: Callable[[], int]  # pixels: median of the smaller sides
+    origins: Callable[[range], Iterable[object]]  # what tells pictures at some places from others
     fixed: bool = False  # whether it comes in that side alone
     bits: Callable[[], tuple[int, str]] = lambda: (DEEP, "")  # see `find_bits`
     remarks: tuple[str, ...] = ()
@@ -121,7 +138,7 @@ def prepare(
     side: int | None = None,
     channels: int | None = None,
     fit: Fit = "crop",
-    count: int = 2000,
+    count: int = COUNT,
     seed: int = 0,
     bits: int = 0,
     shards: Path | None = None,
@@ -225,7 +242,7 @@ class Description:
         """
         total = self.found.total()
         lines = [
-            f"{self._material.path}: {total:,} pictures, "
+            f"{self._material.path}: {number(total, 'picture')}, "
             f"{total - self._held_out:,} to train with and {self._held_out:,} held out"
         ]
         if total:
@@ -343,6 +360,10 @@ def _of_image_folder(image_folder: ImageFolder) -> Material:
         channels=partial(channels_of, image_folder),
         items=items,
         side=lambda: median_side(image_folder, "train"),
+        origins=lambda places: (
+            (image_folder.names[place], image_folder.stamp(image_folder.names[place]))
+            for place in places
+        ),
         bits=cache(lambda: find_bits(image_folder)),
         remarks=image_folder.remarks,
     )
@@ -368,6 +389,9 @@ def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
         channels=lambda: train.images.shape[3],
         items=items,
         side=lambda: min(train.images.shape[1:3]),
+        origins=lambda places: (
+            item.digest for _, item in items(None, places) if isinstance(item, Item)
+        ),
         fixed=True,
     )
 
@@ -397,6 +421,9 @@ def _of_layers(path: Path, count: int, seed: int) -> Material:
         channels=lambda: 3,
         items=items,
         side=lambda: min(layers.size(stacks[0])),
+        origins=lambda places: (
+            (file, layers.stamp(file)) for place in places for file in stacks[place]
+        ),
         remarks=(f"stacks of layers: {counted(layers.combinations())}",),
     )
 
@@ -451,15 +478,15 @@ def _write_zip(
     """Writes the zip; returns the pictures at `wanted` that are not broken, in its order."""
     labels: list[tuple[str, int]] = []
     test: list[str] = []
-    number = 0
+    written = 0
     shown: dict[int, NDArray[np.uint8] | None] = dict.fromkeys(wanted)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for place, item in _shown(material, form):
             description.add(place, item)
             if isinstance(item, Broken):
                 continue
-            file = f"{number // 1000:05d}/img{number:08d}.png"
-            number += 1
+            file = f"{written // 1000:05d}/img{written:08d}.png"
+            written += 1
             _add(archive, file, item.png)
             if material.labels is not None:
                 labels.append((file, int(material.labels[place])))
@@ -565,12 +592,20 @@ def _write_shards(
 
     numbers = range(ranks.rank, index.count, ranks.world)
     shown = tqdm(numbers, unit="shard", disable=None if ranks.rank == 0 else True, leave=False)
-    count, done = fill(folder, index, shown, make), what_was_done(found, form.side, form.fit)
+    count = fill(folder, index, shown, make, lambda places: _digest(material.origins(places)))
+    done = what_was_done(found, form.side, form.fit)
     share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
-    lines = [f"{folder}: {count:,} of {index.count:,} shards made now{share}"]
+    lines = [f"{folder}: {count:,} of {number(index.count, 'shard')} made now{share}"]
     lines += [done] if done else []
     known = read_index(folder)
     return lines + (describe_shards(folder, known) if known and known.shards else [])
+
+
+def _digest(origins: Iterable[object]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for origin in origins:
+        digest.update(repr(origin).encode())
+    return digest.hexdigest()
 
 
 def describe_shards(path: Path, index: Index) -> list[str]:
@@ -578,8 +613,8 @@ def describe_shards(path: Path, index: Index) -> list[str]:
     train, test = (len(read_shards(path, part, index).images) for part in ("train", "test"))
     kind = "grey" if index.channels == 1 else "RGB"
     lines = [
-        f"{path}: {train + test:,} pictures, {train:,} to train with and {test:,} held out",
-        f"{index.side}x{index.side} {kind}, in {len(index.shards):,} shards; classes: "
+        f"{path}: {number(train + test, 'picture')}, {train:,} to train with and {test:,} held out",
+        f"{index.side}x{index.side} {kind}, in {number(len(index.shards), 'shard')}; classes: "
         f"{len(index.classes) or 'none'}",
         *index.notes,
         *broken_notes([one for shard in index.shards for one in shard.broken]),
@@ -600,12 +635,15 @@ def check_shards(path: Path) -> list[str]:
     """Describes a set of shards, and reads all of it to hold it against its hashes.
 
     Raises:
-        DataError: a shard is not what it was.
+        DataError: a shard, or a list of labels or parts, is not what it was.
     """
     index = read_shards(path, "all").index
-    for number, shard in enumerate(tqdm(index.shards, unit="shard", disable=None, leave=False)):
-        check_shard(path, number, shard)
-    return [*describe_shards(path, index), "every shard has its SHA-256"]
+    for place, shard in enumerate(tqdm(index.shards, unit="shard", disable=None, leave=False)):
+        check_shard(path, place, shard)
+    for part, digest in index.fingerprints.items():
+        if read_fingerprint(path, part, index) != digest:
+            raise DataError(f"{address_of(path)}: damaged: {HELD_OUT} or {LABELS} is another")
+    return [*describe_shards(path, index), "every shard has its SHA-256, and every part its own"]
 
 
 # --- the command ---
@@ -648,27 +686,28 @@ def add_command(commands: Any) -> None:
     layers.add_argument(
         "--count",
         type=Number(int, 1, 10**6),
-        default=2000,
-        help="pictures a class (default: 2000)",
+        help=f"pictures a class (default: {COUNT})",
     )
     layers.add_argument(
-        "--seed", type=Number(int, 0, 2**32 - 1), default=0, help="seed of the choice (default: 0)"
+        "--seed", type=Number(int, 0, 2**32 - 1), help="seed of the choice (default: 0)"
     )
     data.add_argument("--base-url", help="address to download official sets from instead")
-    data.set_defaults(command=_prepare)
+    # None where nothing is said: what is said and cannot count is refused
+    data.set_defaults(command=_prepare, fit=None, count=None, seed=None)
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    if options.shard_size and not options.shards:
-        raise DataError("--shard-size goes with --shards")
+    path = data_path(options.source, options.base_url)
+    if problem := _unused(options, path):
+        raise DataError(problem)
     lines = prepare(
-        data_path(options.source, options.base_url),
+        path,
         options.output,
         side=options.side,
         channels=options.channels,
-        fit=options.fit,
-        count=options.count,
-        seed=options.seed,
+        fit=options.fit or "crop",
+        count=COUNT if options.count is None else options.count,
+        seed=options.seed or 0,
         bits=options.bits,
         shards=options.shards,
         shard_size=options.shard_size,
@@ -676,3 +715,21 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     print("\n".join(lines))
     return 0
+
+
+def _unused(options: argparse.Namespace, path: Path) -> str:
+    """Says which of the options could not count, and why; else nothing."""
+    refused: list[tuple[set[str], str]] = []
+    if has_shards(path):
+        refused += [({"side", "channels", "fit", "bits"}, f"comes too late: {path} is in shards")]
+    elif not options.output and not options.shards:
+        refused += [({"side", "channels", "fit"}, "goes with --output or --shards")]
+    if not options.shards:
+        refused += [({"shard_size"}, "goes with --shards")]
+    if not has_layers(path):
+        refused += [({"count", "seed"}, f"is of layers, and {path} has none")]
+    for names, why in refused:
+        for name in sorted(names):
+            if vars(options)[name]:
+                return f"--{name.replace('_', '-')} {why}"
+    return ""

@@ -49,7 +49,9 @@ from model.training.datasets.shards import (
     INDEX,
     Pictures,
     Pixels,
+    check_reading,
     fingerprint,
+    has_shards,
     is_store,
     read_shards,
 )
@@ -135,6 +137,8 @@ def load(
         shape or too many broken files, needs more memory than there is, or holds no pictures,
         where it may not be empty.
     """
+    if (fit != "crop" or bits) and has_shards(path):
+        check_reading(path, fit, bits)
     dataset = read_official(path, split)
     if dataset is None:
         dataset = _read_image_folder(path, split, side, channels, fit, bits, least)
@@ -203,18 +207,18 @@ def own_form(path: Path) -> tuple[int | None, int]:
         return None, channels_of(image_folder)
 
 
-def extent(path: Path, split: Split) -> tuple[int, int]:
-    """Returns how many pictures a part has, by its files, and the median pixels of their smaller
-    sides.
+def extent(path: Path, split: Split) -> tuple[int, int, bool]:
+    """Returns how many pictures a part has, by its files, the median pixels of their smaller sides,
+    and whether the form of the set fixes those.
 
     Raises:
         DataError: as in `load`.
     """
     official = read_official(path, split)
     if official is not None:
-        return len(official), min(official.images.shape[1:3])
+        return len(official), min(official.images.shape[1:3]), True
     with open_image_folder(path) as image_folder:
-        return len(image_folder.places(split)), median_side(image_folder, split)
+        return len(image_folder.places(split)), median_side(image_folder, split), False
 
 
 def common_side(path: Path, split: Split) -> int:

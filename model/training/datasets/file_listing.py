@@ -210,6 +210,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def number(count: int, one: str, many: str = "") -> str:
+    """Writes a count and what is counted, in the singular or plural."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def example(name: str) -> str:
     """Escapes a file's name and leaves out the middle of a long one, for a line among others."""
     text = printable(name)

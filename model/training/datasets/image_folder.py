@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Literal, TypeVar
@@ -83,6 +84,7 @@ class ImageFolder:
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_]  # (N,), the test part
     read: Callable[[str], bytes]
+    stamp: Callable[[str], tuple[int, int]]  # bytes, and in a zip the CRC, of a file unread
     remarks: tuple[str, ...] = ()  # what was left out, and how the rest was understood
 
     def places(self, split: Split) -> NDArray[np.intp]:
@@ -180,17 +182,24 @@ def open_image_folder(path: Path) -> Iterator[ImageFolder]:
         DataError: it is not a zip, has no pictures, or its classes cannot be determined.
     """
     if path.is_dir():
-        yield _image_folder(path, list_folder(path), lambda name: _read_file(path / name))
+        folder = partial(_read_file, path), partial(_stamp_file, path)
+        yield _image_folder(path, list_folder(path), *folder)
         return
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path}: damaged or unreadable zip file ({error})") from None
     with archive:
-        yield _image_folder(path, list_zip(archive), lambda name: _read_member(archive, name))
+        zipped = partial(_read_member, archive), partial(_stamp_member, archive)
+        yield _image_folder(path, list_zip(archive), *zipped)
 
 
-def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) -> ImageFolder:
+def _image_folder(
+    path: Path,
+    listing: Listing,
+    read: Callable[[str], bytes],
+    stamp: Callable[[str], tuple[int, int]],
+) -> ImageFolder:
     members = listing.members
     if LAYERS in members:
         raise DataError(f"{path}: layers, not pictures; make a set of them with the data command")
@@ -225,6 +234,7 @@ def _image_folder(path: Path, listing: Listing, read: Callable[[str], bytes]) ->
         classes=sorted_in.classes,
         held_out=sorted_in.held_out,
         read=lambda name: read(members[root + name]),
+        stamp=lambda name: stamp(members[root + name]),
         remarks=(
             *left_out,
             *listing.remarks,
@@ -283,12 +293,20 @@ def _root(names: Sequence[str], files: Container[str]) -> str:
     return root
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(folder: Path, name: str) -> bytes:
+    path = folder / name
     status = path.stat()
     if not S_ISREG(status.st_mode):
         raise BrokenPictureError("not a regular file")
     _check_bytes(status.st_size)
     return path.read_bytes()
+
+
+def _stamp_file(folder: Path, name: str) -> tuple[int, int]:
+    try:
+        return (folder / name).stat().st_size, 0
+    except OSError:
+        return -1, 0
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -297,6 +315,11 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise BrokenPictureError("has a password")
     _check_bytes(member.file_size)
     return archive.read(member)
+
+
+def _stamp_member(archive: zipfile.ZipFile, name: str) -> tuple[int, int]:
+    member = archive.getinfo(name)
+    return member.file_size, member.CRC
 
 
 def _check_bytes(size: int) -> None:

@@ -97,6 +97,11 @@ class Layers:
         variants = self.classes[name]
         return np.array([prod(len(slot) for slot in variants[v]) for v in sorted(variants)], float)
 
+    def stamp(self, file: str) -> tuple[int, int]:
+        """Returns bytes and CRC of a layer's file, unread."""
+        member = self._archive.getinfo(file)
+        return member.file_size, member.CRC
+
     def size(self, stack: Stack) -> tuple[int, int]:
         """Returns width and height of its picture, in pixels."""
         return self._layer(stack[0]).size

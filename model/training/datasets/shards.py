@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from model.files import Fields, GeneratorFileError, Sha256, validated
+from model.image_decoding import Fit
 from model.training.datasets.file_listing import DataError
 from model.training.datasets.image_folder import Broken, Split
 
@@ -52,6 +53,7 @@ class Shard(Fields):
     sha256: Sha256  # the file's
     values: tuple[int, int]  # smallest and largest
     broken: tuple[Broken, ...] = ()  # files whose pictures are in no shard
+    source: str = ""  # digest of what its pictures were read from, where that can change
 
 
 class Index(Fields):
@@ -68,7 +70,7 @@ class Index(Fields):
     notes: tuple[str, ...] = ()
     shards: tuple[Shard, ...] = ()  # none: not all are there yet
     # for each part, that of the same set in memory
-    fingerprints: dict[str, Sha256] = Field(default_factory=dict)
+    fingerprints: dict[Split, Sha256] = Field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -128,8 +130,9 @@ class _Store:
         try:
             fsspec = importlib.import_module("fsspec")
             self._system, self._root = fsspec.core.url_to_fs(address)
-        except ImportError:
-            raise DataError(f"{address}: {INSTALL}") from None
+        except ImportError as error:
+            hint = INSTALL if address.startswith("s3:") else f"its package is missing ({error})"
+            raise DataError(f"{address}: {hint}") from None
         except ValueError as error:
             raise DataError(f"{address}: {error}") from None
 
@@ -263,6 +266,22 @@ def check_shard(path: Path, number: int, shard: Shard) -> None:
         raise DataError(f"{path / name}: damaged: its SHA-256 is not that of {INDEX}")
 
 
+def check_reading(path: Path, fit: Fit, bits: int) -> None:
+    """Holds how the pictures of shards are to be read against how they were made.
+
+    Raises:
+        DataError: they were made otherwise, or damaged since.
+    """
+    made_by = parsed(path / INDEX, files_at(path).content(INDEX), Index).made_by
+    for option, asked, usual in (("fit", fit, "crop"), ("bits", bits, 0)):
+        found = made_by.get(option, asked)
+        if asked not in (usual, found):
+            raise DataError(
+                f"{address_of(path)}: --{option} {asked}: these shards were made with --{option} "
+                f"{found}; make others, or leave it out"
+            )
+
+
 def files_at(path: Path) -> Files:
     """Opens a folder, or an address in an object store.
 
@@ -287,6 +306,11 @@ def parsed(path: Path, content: bytes, kind: type[Kind]) -> Kind:
 def shard_name(number: int) -> str:
     """Returns the name of a shard's file."""
     return f"{number:05d}.npy"
+
+
+def shard_bytes(index: Index, shard: Shard) -> int:
+    """Returns the size of a shard's file."""
+    return HEADER + shard.pictures * index.side * index.side * index.channels
 
 
 def _check_agree(
@@ -339,10 +363,9 @@ def read_shards(path: Path, split: Split, index: Index | None = None) -> Sharded
             raise DataError(
                 f"{address_of(path)}: not all shards are there yet; the same command again goes on"
             )
-        size = index.side * index.side * index.channels
         names = [shard_name(number) for number in range(len(index.shards))]
         for name, found, shard in zip(names, files.sizes(names), index.shards, strict=True):
-            wanted = HEADER + shard.pictures * size
+            wanted = shard_bytes(index, shard)
             if found != wanted:
                 raise DataError(f"{path / name}: {found:,} bytes, {wanted:,} are wanted")
         held_out = np.load(io.BytesIO(files.content(HELD_OUT)))
@@ -356,3 +379,13 @@ def read_shards(path: Path, split: Split, index: Index | None = None) -> Sharded
     except Exception as error:  # from a file system or store of any kind
         raise DataError(f"{address_of(path)}: cannot be read ({error})") from None
     return Sharded(index=index, images=Pictures(files, index, Part(members)), labels=labels)
+
+
+def read_fingerprint(folder: Path, part: Split, index: Index) -> str:
+    """Reads all pictures and labels of a part for its fingerprint.
+
+    Raises:
+        DataError: shards cannot be read.
+    """
+    found = read_shards(folder, part, index)
+    return fingerprint(found.images, found.labels)
