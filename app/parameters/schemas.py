@@ -115,6 +115,23 @@ class Whole(Mark):
 
 
 @dataclass(frozen=True)
+class Between(Mark):
+    """Marks a float: a number from `low` to `high`, both allowed."""
+
+    low: float
+    high: float
+
+    def check(self, value: Any) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not self.low <= value <= self.high:
+            raise refusal(f"a number from {self.low:g} to {self.high:g} is wanted")
+        return float(value)
+
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True)
 class Entries(Mark):
     """Marks a list: from `low` to `high` entries, counted before any of them is looked at."""
 
@@ -124,11 +141,28 @@ class Entries(Mark):
     def check(self, value: Any) -> Any:
         high = bound(self.high)
         if isinstance(value, list) and not self.low <= len(value) <= high:
-            raise refusal(f"{self.low} to {high} entries are wanted")
+            count = high if self.low == high else f"{self.low} to {high}"
+            raise refusal(f"{count} entries are wanted")
         return value
 
     def describe(self, schema: Json) -> Json:
         return {**schema, "minItems": self.low, "maxItems": bound(self.high)}
+
+
+@dataclass(frozen=True)
+class Form(Mark):
+    """Marks a str: of a form that `words` tell of."""
+
+    pattern: str
+    words: str
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            raise refusal(f"{self.words} is wanted")
+        return value
+
+    def describe(self, schema: Json) -> Json:
+        return {**schema, "pattern": f"^{self.pattern}$"}
 
 
 @dataclass(frozen=True)
@@ -350,8 +384,11 @@ Name = Annotated[
 ]
 Model = Annotated[
     str,
+    Form(
+        r"[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12}(-[0-9a-f]{12})?)?",
+        "a name or name@hash that /models lists",
+    ),
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12}(-[0-9a-f]{12})?)?$",
         description="Which generator, by name, by name@hash, or with its upscaler by "
         "name@hash-hash; by default the service's first.",
     ),
@@ -364,12 +401,10 @@ ClassName = Annotated[
         description="Which class, by name or number, where the generator has classes.",
     ),
 ]
-Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Truncation = Annotated[
-    Real,
+    float,
+    Between(0, 1),
     Field(
-        ge=0,
-        le=1,
         description="How far from the middle of latent space: 1 is the latent itself, 0 the same "
         "picture for every seed.",
     ),
@@ -448,11 +483,14 @@ Side = Annotated[
     int, Whole(1, "max_side"), Field(description="Pictures on this side of the plane.")
 ]
 Share = Annotated[
-    Real,
-    Field(ge=0, le=1, description="A place or length on the plane, whose sides are 1 long."),
+    float,
+    Between(0, 1),
+    Field(description="A place or length on the plane, whose sides are 1 long."),
 ]
 PlaneMode = Annotated[Literal["lerp", "slerp"], Field(description="As in /interpolate.")]
-Coordinate = Annotated[Real, Field(ge=-Z_BOUND, le=Z_BOUND)]
+Coordinate = Annotated[  # of thousands in a body, so that pydantic checks them by itself
+    float, Field(strict=True, allow_inf_nan=False, ge=-Z_BOUND, le=Z_BOUND)
+]
 Vector = Annotated[
     list[Coordinate],
     Field(description="A latent vector, as long as the generator's z.", fail_fast=True),
@@ -476,9 +514,8 @@ SeedList = Annotated[
 ]
 Corners = Annotated[
     list[Seed],
+    Entries(CORNERS, CORNERS),
     Field(
-        min_length=CORNERS,
-        max_length=CORNERS,
         description="Four seeds: top left, top right, bottom left, bottom right.",
         examples=["1,2,3,4"],
     ),
@@ -570,7 +607,7 @@ class Portion(_Parameters):
     """A seed's share in a mix."""
 
     seed: Seed
-    weight: Annotated[Real, Field(ge=-WEIGHT_BOUND, le=WEIGHT_BOUND)] = 1.0
+    weight: Annotated[float, Between(-WEIGHT_BOUND, WEIGHT_BOUND)] = 1.0
 
 
 Portions = Annotated[list[Portion], Entries(1, "max_keys")]
@@ -792,8 +829,11 @@ class ModelQuery(_Query):
 
 Classifier = Annotated[
     str,
+    Form(
+        "[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12})?",
+        "a name or name@hash that /classifiers lists",
+    ),
     Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(@[0-9a-f]{12})?$",
         description="Which classifier, by name or by name@hash; by default that of the generator's "
         "data. Of what is uploaded, that of the first generator's, else the first.",
     ),

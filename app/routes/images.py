@@ -48,11 +48,7 @@ def extension_path(known: Iterable[str]) -> Any:
     422.
     """
     enum: list[JsonValue] = [*known]
-    return Path(
-        pattern="^[a-z0-9]{1,8}$",
-        description="Of the format.",
-        json_schema_extra={"enum": enum},
-    )
+    return Path(description="Of the format.", json_schema_extra={"enum": enum})
 
 
 Extension = Annotated[str, extension_path(negotiation.extensions_of(STILLS))]

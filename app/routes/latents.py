@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from app.engine.batcher import Latents
 from app.engine.loaded_generator import Generation
-from app.parameters.schemas import ModelQuery
+from app.parameters.schemas import Form, ModelQuery
 from app.parameters.uploads import BINARY
 from app.responses import caching
 from app.responses.problems import InvalidRequest, NotFound
@@ -32,13 +32,15 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     304: UNCHANGED,
 }
 
+SEED = f"a whole number from 0 to {SEED_LIMIT - 1}"
+
 router = APIRouter(tags=["models"])
 
 
 @router.get("/latents/{seed}.{extension}", responses=RESPONSES, response_class=Response)
 async def latent(
     context: ContextDep,
-    seed: Annotated[str, Path(pattern="^[0-9]{1,19}$", examples=["42"])],
+    seed: Annotated[str, Form("[0-9]{1,19}", SEED), Path(examples=["42"])],
     extension: Annotated[str, extension_path(EXTENSIONS)],
     parameters: Annotated[ModelQuery, Query()],
 ) -> Response:
@@ -48,7 +50,7 @@ async def latent(
         raise NotFound(f"No such extension here; known: {', '.join(EXTENSIONS)}.")
     number = int(seed)
     if number >= SEED_LIMIT:
-        raise InvalidRequest(f"seed: a whole number from 0 to {SEED_LIMIT - 1} is wanted")
+        raise InvalidRequest(f"seed: {SEED} is wanted")
     class_ = parameters.class_
     if class_ is not None:
         class_ = generation.config.classes[generation.class_place(class_)]

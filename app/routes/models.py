@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from app.engine.loaded_generator import Generation
 from app.http.root_path import public
 from app.parameters.picture_parameters import read_output
-from app.parameters.schemas import Z_BOUND, NoQuery, PreviewQuery
+from app.parameters.schemas import Z_BOUND, Form, NoQuery, PreviewQuery
 from app.responses.caching import unchanged
 from app.responses.negotiation import still_format
 from app.responses.pictures import Answer, still
@@ -173,7 +173,7 @@ async def history(
 async def direction_preview(
     context: ContextDep,
     model: ModelPath,
-    direction: Annotated[str, Path(pattern="^d[0-9]{1,2}$")],
+    direction: Annotated[str, Form("d[0-9]{1,2}", "d0, d1 or another"), Path()],
     extension: Extension,
     parameters: Annotated[PreviewQuery, Query()],
 ) -> Response:
