@@ -1,5 +1,6 @@
 """A Chromium for the tests of the page, and what each of its pages must never do."""
 
+import base64
 import io
 import json
 import shutil
@@ -22,7 +23,10 @@ FLAT = """canvas => {
   const {width, height} = canvas
   const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true})
   copy.drawImage(canvas, 0, 0)
-  return [height, width, [...copy.getImageData(0, 0, width, height).data]]
+  const {data} = copy.getImageData(0, 0, width, height)
+  let text = ""
+  for (const value of data) text += String.fromCharCode(value)
+  return [height, width, btoa(text)]
 }"""
 
 
@@ -107,8 +111,8 @@ class Visit:
 
     def pixels(self, selector: str) -> np.ndarray:
         """What a canvas shows, (H, W, 4)."""
-        height, width, flat = self.page.locator(selector).evaluate(FLAT)
-        return np.array(flat, np.uint8).reshape(height, width, 4)
+        height, width, text = self.page.locator(selector).evaluate(FLAT)
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
 
 
 def until(page: Any, expression: str) -> None:
@@ -166,6 +170,20 @@ def toast(page: Any, text: str) -> None:
     page.locator("#toast", has_text=text).wait_for()
 
 
+def hold(page: Any, pattern: str, count: int) -> list[Any]:
+    """Lets the first so many requests wait for their answer, and none after them."""
+    held: list[Any] = []
+
+    def pass_or_hold(route: Any) -> None:
+        if len(held) < count:
+            held.append(route)
+        else:
+            route.fallback()
+
+    page.route(pattern, pass_or_hold)
+    return held
+
+
 def until_held(page: Any, held: list[Any], count: int) -> None:
     """Waits until so many requests wait for their answer."""
     wait_for(page, lambda: len(held) >= count, f"{count} requests are held")
@@ -174,14 +192,15 @@ def until_held(page: Any, held: list[Any], count: int) -> None:
 def drop(page: Any, content: bytes, name: str = "a.png", on: str = "body") -> None:
     """Drops a file on the page, as from another window."""
     page.evaluate(
-        """([bytes, name, on]) => {
+        """([text, name, on]) => {
+          const bytes = Uint8Array.from(atob(text), one => one.charCodeAt(0))
           const transfer = new DataTransfer()
-          transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
+          transfer.items.add(new File([bytes], name, {type: "image/png"}))
           const words = {bubbles: true, cancelable: true, dataTransfer: transfer}
           document.querySelector(on).dispatchEvent(new DragEvent("dragover", words))
           document.querySelector(on).dispatchEvent(new DragEvent("drop", words))
         }""",
-        [list(content), name, on],
+        [base64.b64encode(content).decode(), name, on],
     )
 
 

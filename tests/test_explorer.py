@@ -23,6 +23,7 @@ from tests.browsing import (
     drawn,
     drop,
     forgive,
+    hold,
     refusing,
     shows,
     slide,
@@ -118,8 +119,7 @@ def test_grid_is_two_sheets_of_seeds_that_follow(visit: Open, address: str) -> N
 
 def test_first_rows_do_not_wait_for_the_others(visit: Open) -> None:
     here = visit()
-    held: list[Any] = []
-    here.page.route("**/generate.png*", lambda route: held.append(route))
+    held = hold(here.page, "**/generate.png*", 3)
     page = here.go("/?grid=0")
     until_held(page, held, 1)
     assert page.locator("span.tile").count() > 24
@@ -133,7 +133,6 @@ def test_first_rows_do_not_wait_for_the_others(visit: Open) -> None:
     held[1].continue_()
     until_held(page, held, 3)
     held[2].continue_()
-    page.unroute("**/generate.png*")
     page.get_by_role("button", name="More pictures").wait_for()
     seed = int(page.url.split("grid=")[1].split("&")[0])
     labels = tiles.evaluate_all("tiles => tiles.map(tile => tile.ariaLabel)")
@@ -160,8 +159,7 @@ def test_pictures_stay_where_there_are_no_others(visit: Open) -> None:
 def test_pictures_that_failed_unseen_are_drawn_anew(visit: Open) -> None:
     here = visit()
     page = here.go("/?view=mix&of=3,8,5")
-    held: list[Any] = []
-    page.route("**/generate.png*seed=7&*", lambda route: held.append(route))
+    held = hold(page, "**/generate.png*seed=7&*", 1)
     page.evaluate("history.pushState(null, '', '/?grid=7')")
     page.evaluate("dispatchEvent(new PopStateEvent('popstate', {state: null}))")
     until_held(page, held, 1)
@@ -190,8 +188,7 @@ def test_many_shuffles_make_no_backlog(visit: Open) -> None:
 
 def test_shuffle_of_an_unfinished_grid_is_undone(visit: Open) -> None:
     here = visit()
-    held: list[Any] = []
-    here.page.route("**/generate.png*", lambda route: held.append(route))
+    held = hold(here.page, "**/generate.png*", 2)
     here.page.goto(here.address)
     until_held(here.page, held, 1)
     held[0].continue_()
@@ -202,7 +199,6 @@ def test_shuffle_of_an_unfinished_grid_is_undone(visit: Open) -> None:
     here.page.wait_for_url("**grid=**")
     until_held(here.page, held, 2)
     held[1].continue_()
-    here.page.unroute("**/generate.png*")
     here.page.keyboard.press("z")
     until(here.page, "history.state.index === 0")
     here.page.get_by_role("button", name="More pictures").wait_for()
@@ -779,8 +775,7 @@ def test_film_that_does_not_come_leaves_none_and_none_plays_unseen(visit: Open) 
     here = visit()
     page = here.go("/?view=path&pins=3,8,5")
     page.locator("canvas[data-frames='72']").wait_for()
-    held: list[Any] = []
-    page.route("**/interpolate.png*", lambda route: held.append(route))
+    held = hold(page, "**/interpolate.png*", 2)
     page.keyboard.press("r")
     until_held(page, held, 1)
     held[0].fulfill(status=500, json={"detail": "The film tore."})
@@ -801,7 +796,6 @@ def test_film_that_does_not_come_leaves_none_and_none_plays_unseen(visit: Open) 
         }"""
     )
     held[1].continue_()
-    page.unroute("**/interpolate.png*")
     page.wait_for_timeout(500)
     assert page.evaluate("window.drawings") == 0
     page.keyboard.press("3")
@@ -909,25 +903,23 @@ def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
 
 def test_choices_for_a_mix_are_of_the_generator_and_in_order(visit: Open, address: str) -> None:
     here = visit()
-    held: list[Any] = []
     page = here.page
-    page.route("**/generate", lambda route: held.append(route))
+    held = hold(page, "**/generate", 1)
     here.go("/?view=mix&of=3,8,5")
     until_held(page, held, 1)
     page.get_by_label("Model").select_option(label="colour")
     held[0].continue_()
-    page.unroute("**/generate")
     tiles = page.locator("button.tile")
     tiles.nth(47).wait_for()
     page.wait_for_timeout(200)
     assert page.evaluate("document.querySelector('button.tile canvas').width") == 32
     first, second = (tiles.nth(n).get_attribute("aria-label").split()[1] for n in (0, 1))
-    page.route(f"**/i/*/{first}.png", lambda route: held.append(route))
+    held = hold(page, f"**/i/*/{first}.png", 1)
     for n in (0, 1):
         page.locator(".slot").first.click()
         tiles.nth(n).click()
-    until_held(page, held, 2)
-    held[1].continue_()
+    until_held(page, held, 1)
+    held[0].continue_()
     wanted = drawn(address, f"/generate.npy?model=colour&seed={second}")
     shows(here, wanted, ".slot >> nth=0 >> canvas")
 
@@ -1284,9 +1276,8 @@ def test_busy_service_is_waited_for_and_told_of(visit: Open, pattern: str, statu
 
 def test_wait_is_told_of_until_nothing_waits(visit: Open) -> None:
     here = visit()
-    held: list[Any] = []
     refusing(here, "**/generate.png*", 429, 2)
-    here.page.route("**/directions", lambda route: held.append(route))
+    held = hold(here.page, "**/directions", 1)
     here.page.goto(here.address + "/?grid=0", wait_until="commit")
     busy = here.page.get_by_text("The service is busy")
     busy.wait_for()

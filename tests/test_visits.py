@@ -28,6 +28,7 @@ from tests.browsing import (
     drawn,
     drop,
     forgive,
+    hold,
     refusing,
     shows,
     slide,
@@ -310,12 +311,12 @@ def test_mix_and_plane_pin_what_is_seen(
     until(page, f"document.querySelector('{canvas}').dataset.shown")
     held: list[Any] = []
 
-    def hold(route: Any) -> None:
+    def pass_or_hold(route: Any) -> None:
         if "scale=" in route.request.url:  # what is seen, enlarged when it has rested
             return route.continue_()
         return held.append(route)
 
-    page.route(pattern, hold)
+    page.route(pattern, pass_or_hold)
     another(page)
     until_held(page, held, 1)
     page.keyboard.press("p")
@@ -563,12 +564,7 @@ def test_list_of_names_is_a_file_of_each(visit: Open, address: str) -> None:
 @pytest.mark.parametrize("next_list", ["ada\nGrace Hopper", "ada\n1.5"], ids=["other", "refused"])
 def test_list_that_comes_too_late_is_handed_over_to_nobody(visit: Open, next_list: str) -> None:
     here = visit()
-    held: list[Any] = []
-
-    def hold(route: Any) -> None:
-        return route.fallback() if held else held.append(route)
-
-    here.page.route("**/generate", hold)  # the sheet of the names that are shown at first
+    held = hold(here.page, "**/generate", 1)  # the sheet of the names that are shown at first
     page = here.go("/?view=names")
     until_held(page, held, 1)
     page.get_by_label("Names, one a line").fill(next_list)
