@@ -28,6 +28,33 @@ FLAT = """canvas => {
   for (const value of data) text += String.fromCharCode(value)
   return [height, width, btoa(text)]
 }"""
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+VIEWS = {
+    "grid": "/?grid=0",
+    "focus": "/?seed=42",
+    "plane": "/?view=plane&corners=3,8,5,42",
+    "path": "/?view=path&pins=3,8,5",
+    "path-empty": "/?view=path",
+    "mix": "/?view=mix&of=3,8,5",
+    "names": "/?view=names&names=ada%0Abo",
+    "find": "/?view=find",
+    "saved": "/?view=saved",
+    "models": "/?view=models",
+    "learn": "/?view=learn",
+}
+WINDOWS = {
+    "200 %": (640, 360),
+    "400 %": (320, 180),
+    "phone on its side": (844, 390),
+    "small phone": (360, 640),
+    "phone": (390, 844),
+    "laptop": (1280, 720),
+}
+
+
+def window(name: str) -> dict[str, Any]:
+    width, height = WINDOWS[name]
+    return {"viewport": {"width": width, "height": height}}
 
 
 @contextmanager
@@ -221,7 +248,7 @@ def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = 
         left[0] -= 1
         return route.fulfill(
             status=status,
-            headers={"Retry-After": "2", "Content-Type": "application/problem+json"},
+            headers={"Retry-After": "1", "Content-Type": "application/problem+json"},
             body=json.dumps({"title": "refused", "detail": detail}),
         )
 

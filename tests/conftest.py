@@ -23,6 +23,7 @@ from model.classification.config import ClassifierConfig
 from model.classification.onnx_classifier import OnnxClassifier
 from model.classification.pytorch import classifier_weights, new_classifier
 from model.generator_file import add_upscaler, read_generator_file, write_generator_file
+from model.generators import DEFAULT, ZOO
 from model.networks.config import NetworkConfig
 from model.networks.families.dcgan import DCGANConfig
 from model.networks.families.residual import ResidualConfig
@@ -39,6 +40,7 @@ from model.upscaling.onnx_upscaler import OnnxUpscaler
 from model.upscaling.pytorch import Upscaler, upscaler_weights
 from model.upscaling.upscaler_file import UPSCALER, UpscalerFile, write_upscaler
 from tests.browsing import Visit, chromium, visiting
+from tests.services import service
 
 # how fast the machine is decides nothing
 hypothesis.settings.register_profile(
@@ -59,7 +61,15 @@ SHA = "0" * 64
 # the files of tests that take longest, the longest first: processes that share the files out among
 # themselves end together where these are begun first
 LONGEST = (
-    *("test_visits", "test_explorer", "test_raw", "test_bulk", "test_server", "test_every_road"),
+    *(
+        "test_visits",
+        "test_explorer",
+        "test_layout",
+        "test_raw",
+        "test_bulk",
+        "test_server",
+        "test_every_road",
+    ),
     *("test_loop", "test_openapi"),
     *("test_nginx", "test_command_line", "test_tools_docs", "test_features", "test_examples"),
     *("test_checkpoint", "test_distribution", "test_start", "test_resume", "test_reload"),
@@ -304,6 +314,14 @@ def browser() -> Iterator[Any]:
     """A Chromium for a file of tests."""
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def usual_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with the generator that it has by default, beside a small one with classes."""
+    colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
+    with service(ZOO / DEFAULT, GAN_MODELS=str(colour), GAN_THREADS="1") as (_, address):
+        yield address
 
 
 @pytest.fixture

@@ -1268,7 +1268,7 @@ def test_busy_service_is_waited_for_and_told_of(visit: Open, pattern: str, statu
     here = visit()
     refusing(here, pattern, status, 1)
     here.page.goto(here.address + "/?grid=0", wait_until="commit")
-    here.page.get_by_text("The service is busy: asking again in 2 s.").wait_for()
+    here.page.get_by_text("The service is busy: asking again in 1 s.").wait_for()
     here.page.get_by_role("button", name="Seed 0", exact=True).wait_for()
     assert here.page.locator("#wait").is_hidden()
     forgive(here)

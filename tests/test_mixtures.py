@@ -22,7 +22,7 @@ def test_minibatch_discrimination_finds_the_modes_that_the_plain_game_loses() ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3, 4))])
 def test_minibatch_discrimination_finds_all_modes_of_a_ring_with_every_seed(seed: int) -> None:
     # after 500 steps one in ten is in a corner; which one hangs on the processor's roundings
     assert modes_found(RING, play(RING, ("minibatch-discrimination",), 2 * STEPS, seed)) == 8

@@ -162,7 +162,7 @@ def test_run_begun_in_memory_goes_on_from_shards_to_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", ["table", "keyed"])
+@pytest.mark.parametrize("order", ["keyed", pytest.param("table", marks=pytest.mark.long)])
 def test_weights_after_200_steps_from_shards_are_those_from_memory(
     order: str, digits: Path, sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

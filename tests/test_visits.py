@@ -9,7 +9,7 @@ import shutil
 import signal
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.page import held_after
-from model.generators import ZOO
+from model.generators import DEFAULT, ZOO
 from model.training.__main__ import parser
 from model.training.run.history import write_history
 from tests.browsing import (
+    PHONE,
+    VIEWS,
     Visit,
     drawn,
     drop,
@@ -38,6 +40,7 @@ from tests.browsing import (
     until_held,
     visiting,
     wait_for,
+    window,
 )
 from tests.conftest import write_tiny_generator, write_tiny_residual
 from tests.services import fetch, service
@@ -46,41 +49,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Open = Callable[..., Visit]
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-VIEWS = {
-    "grid": "/?grid=0",
-    "focus": "/?seed=42",
-    "plane": "/?view=plane&corners=3,8,5,42",
-    "path": "/?view=path&pins=3,8,5",
-    "path-empty": "/?view=path",
-    "mix": "/?view=mix&of=3,8,5",
-    "names": "/?view=names&names=ada%0Abo",
-    "find": "/?view=find",
-    "saved": "/?view=saved",
-    "models": "/?view=models",
-    "learn": "/?view=learn",
-}
-WINDOWS = {
-    "200 %": (640, 360),
-    "400 %": (320, 180),
-    "phone on its side": (844, 390),
-    "small phone": (360, 640),
-    "phone": (390, 844),
-    "laptop": (1280, 720),
-}
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The generator of a service by default, beside a small one with classes."""
-    colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
-    with service(ZOO / "avatars", GAN_MODELS=str(colour), GAN_THREADS="1") as (_, address):
-        yield address
-
-
-def window(name: str) -> dict[str, Any]:
-    width, height = WINDOWS[name]
-    return {"viewport": {"width": width, "height": height}}
+def address(usual_address: str) -> str:
+    return usual_address
 
 
 def clipboard(page: Any) -> str:
@@ -347,7 +320,7 @@ def test_gateway_that_refuses_in_the_middle_loses_nothing(
         page.get_by_role("button", name="Show them").click()
     else:
         page.keyboard.press("r")
-    page.get_by_text("asking again in 2 s.").wait_for()
+    page.get_by_text("asking again in 1 s.").wait_for()
     page.unroute(pattern)
     assert page.locator("main canvas").count() >= min(before, 20)
     page.locator("#wait").wait_for(state="hidden")
@@ -533,7 +506,7 @@ def test_every_view_hands_over_link_tag_and_command(visit: Open, address: str, n
         assert abs(ratio - 1) < 0.02
     page.get_by_role("button", name="curl").click()
     toast(page, "Copied: curl")
-    assert clipboard(page).startswith("curl -o avatars-")
+    assert clipboard(page).startswith(f"curl -o {DEFAULT}-")
 
 
 def test_list_of_names_is_a_file_of_each(visit: Open, address: str) -> None:
@@ -592,7 +565,7 @@ def test_film_is_offered_only_in_formats_that_the_host_makes(visit: Open) -> Non
             card["films"] = ["webp", "apng", "gif"]
         route.fulfill(response=answer, json=card)
 
-    here.page.route("**/models/avatars@*", without)
+    here.page.route(f"**/models/{DEFAULT}@*", without)
     page = here.go("/?view=path&pins=3,8")
     page.locator("canvas[data-frames]").wait_for()
     options = page.get_by_label("Format").locator("option").all_inner_texts()
@@ -681,211 +654,6 @@ def test_variations_are_near_the_picture_and_opened(visit: Open) -> None:
     page.wait_for_url("**seed=42**edit=d0:**d1:**")
 
 
-# --- layout ---
-
-COVERED = """() => {
-  const found = []
-  const stops = "a[href], button, input, select, textarea, summary, [tabindex='0']"
-  for (const stop of document.querySelectorAll(stops)) {
-    if (stop.tabIndex < 0 || stop.disabled || !stop.checkVisibility()) continue
-    if (stop.closest(".skip") || stop.type === "file") continue
-    stop.focus()
-    const box = stop.getBoundingClientRect()
-    const middle = [
-      Math.min(Math.max(box.left + box.width / 2, 0), innerWidth - 1),
-      Math.min(Math.max(box.top + Math.min(box.height / 2, 20), 0), innerHeight - 1),
-    ]
-    const seen = document.elementFromPoint(...middle)
-    if (!seen || !(stop.contains(seen) || seen.contains(stop) || stop.labels?.[0]?.contains(seen)))
-      found.push([stop.ariaLabel ?? stop.innerText, seen?.outerHTML.slice(0, 60)].join(" under "))
-  }
-  return found
-}"""
-STUCK = """() => {
-  scrollTo(0, 400)
-  let free = 0
-  for (let y = 0; y < innerHeight; y++) {
-    const seen = document.elementsFromPoint(innerWidth / 2, y)
-    const sticks = seen.some(one => ["fixed", "sticky"].includes(getComputedStyle(one).position))
-    if (!sticks) free += 1
-  }
-  return free
-}"""
-
-
-@pytest.mark.parametrize("size", WINDOWS)
-def test_nothing_that_has_the_focus_is_covered_and_there_is_room(visit: Open, size: str) -> None:
-    here = visit(**window(size), reduced_motion="reduce")
-    for name in ("focus", "grid", "path", "plane", "names"):
-        page = here.go(VIEWS[name])
-        here.settle()
-        assert page.evaluate(COVERED) == [], name
-        if WINDOWS[size][0] < 1000:
-            free = page.evaluate(STUCK)
-            assert free >= min(240, 0.9 * WINDOWS[size][1]), name
-
-
-REACH = """() => {
-  const boxes = [...document.querySelectorAll("main :is(h1, h2, p, button, canvas, input, dd)")]
-    .filter(one => one.checkVisibility())
-    .map(one => one.getBoundingClientRect())
-    .filter(({width}) => width)
-  const [left, right] = [boxes.map(({left}) => left), boxes.map(({right}) => right)]
-  return [Math.min(...left), Math.max(...right)]
-}"""
-
-
-@pytest.mark.parametrize("name", ["path", "path-empty", "find", "mix", "models", "focus"])
-def test_no_view_leaves_half_of_a_window_empty(visit: Open, name: str) -> None:
-    here = visit(**window("laptop"))
-    page = here.go(VIEWS[name])
-    here.settle()
-    left, right = page.evaluate(REACH)
-    assert left < 0.2 * 1280
-    assert right > 0.8 * 1280
-    if name == "focus":  # what is like the picture stands below it, not below the sliders
-        variations, panel = (
-            page.locator(one).first.bounding_box() for one in (".lately", ".panel")
-        )
-        assert variations["y"] + variations["height"] < panel["y"] + panel["height"]
-
-
-@pytest.mark.parametrize("size", ["laptop", "small phone", "phone"])
-def test_download_is_seen_without_scrolling(visit: Open, size: str) -> None:
-    here = visit(**window(size))
-    for name in ("focus", "path", "plane"):
-        page = here.go(VIEWS[name])
-        here.settle()
-        box = page.get_by_role("button", name="Download").bounding_box()
-        nav = page.locator("#views").bounding_box()
-        bottom = nav["y"] if nav["y"] > 100 else WINDOWS[size][1]
-        if name == "focus" or size == "laptop":
-            assert box["y"] + box["height"] <= bottom, name
-
-
-def test_picture_is_no_larger_than_it_looks_good_and_smooth(visit: Open, address: str) -> None:
-    here = visit(viewport={"width": 1920, "height": 1200})
-    page = here.go("/?seed=42&model=colour")
-    until(page, "document.querySelector('.stage canvas.large').dataset.shown")
-    large = page.locator(".stage canvas.large")
-    assert large.evaluate("one => [one.clientWidth, getComputedStyle(one).imageRendering]") == [
-        384,
-        "auto",
-    ]
-    sides = page.locator(".uses canvas").evaluate_all(
-        "all => all.map(one => [one.clientWidth, getComputedStyle(one).borderRadius])"
-    )
-    assert sides == [[128, "14px"], [64, "50%"], [32, "50%"]] * 2
-    shows(here, drawn(address, "/generate.npy?model=colour&seed=42"), ".uses canvas >> nth=4")
-    page.keyboard.press("x")
-    assert large.evaluate("one => getComputedStyle(one).imageRendering") == "pixelated"
-
-
-def test_escape_leads_back_to_the_tile(visit: Open) -> None:
-    page = visit().go("/?grid=0")
-    tile = page.get_by_role("button", name="Seed 30", exact=True)
-    tile.focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Seed 30").wait_for()
-    page.keyboard.press("Escape")
-    until(page, "document.activeElement.ariaLabel === 'Seed 30'")
-
-
-def test_navigation_stays_where_it_is(visit: Open) -> None:
-    here = visit(**window("laptop"))
-    places = []
-    for path in VIEWS.values():
-        page = here.go(path)
-        here.settle()
-        boxes = [one.bounding_box() for one in page.locator("#views a").all()]
-        places.append([(box["x"], box["y"], box["width"]) for box in boxes])
-    assert len(places[0]) == 4
-    assert all(one == places[0] for one in places)
-
-
-TO_THE_BOTTOM = """one => {
-  scrollTo(0, scrollY + one.getBoundingClientRect().bottom - innerHeight + 30)
-}"""
-
-
-def test_toast_is_not_over_what_was_pressed_and_takes_no_press(visit: Open) -> None:
-    here = visit(**window("laptop"))
-    page = here.go("/?seed=42")
-    here.settle()
-    for place in ("Python", "Pin"):
-        button = page.get_by_role("button", name=place, exact=True)
-        button.evaluate(TO_THE_BOTTOM)
-        button.click()
-        page.locator("#toast").wait_for()
-        (one, other) = (page.locator("#toast").bounding_box(), button.bounding_box())
-        apart = one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
-        aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
-        assert apart or aside
-    assert page.locator("#toast").evaluate("one => getComputedStyle(one).pointerEvents") == "none"
-
-
-SMALL = """
-[..."button, nav a, footer a, select, summary, input, textarea".split(", ")]
-  .flatMap(kind => [...document.querySelectorAll(kind)])
-  .filter(one => one.checkVisibility() && one.type !== "checkbox" && one.type !== "file")
-  .map(one => [one.ariaLabel ?? one.innerText ?? one.type, one.getBoundingClientRect()])
-  .filter(([, box]) => box.width && (box.width < 44 || box.height < 44))
-  .map(([name, box]) => `${name} ${box.width} x ${box.height}`)"""
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_targets_are_as_large_as_a_finger(visit: Open, name: str) -> None:
-    here = visit(**PHONE)
-    page = here.go(VIEWS[name])
-    here.settle()
-    assert page.evaluate(SMALL) == []
-
-
-SHIFTS = """
-window.shifts = 0
-new PerformanceObserver(list => {
-  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts += one.value
-}).observe({type: "layout-shift", buffered: true})
-"""
-
-
-@pytest.mark.parametrize("name", VIEWS)
-@pytest.mark.parametrize("size", ["laptop", "phone"])
-def test_nothing_moves_while_a_view_arrives(visit: Open, name: str, size: str) -> None:
-    here = visit(**window(size))
-    here.page.add_init_script(SHIFTS)
-    page = here.go(VIEWS[name])
-    here.settle()
-    page.wait_for_timeout(100)
-    assert page.evaluate("window.shifts") <= 0.02
-
-
-OLD_WORDS = (
-    *("As suits it", "Along the arc", "Without a bend", "Rests at each", "Its own"),
-    *("Take it away", "levels of 255", "Truncation", "Each its own"),
-)
-
-
-@pytest.mark.parametrize("name", VIEWS)
-def test_words_are_those_of_people(visit: Open, name: str) -> None:
-    here = visit()
-    page = here.go(VIEWS[name])
-    here.settle()
-    text = page.locator("body").evaluate("body => body.textContent")
-    assert [words for words in OLD_WORDS if words in text] == []
-
-
-def test_help_says_what_words_mean(visit: Open) -> None:
-    page = visit().go("/?seed=42")
-    page.get_by_role("button", name="Help").click()
-    dialog = page.get_by_role("dialog", name="Help")
-    dialog.wait_for()
-    for words in ("Seed", "Variety", "Directions", "Pin", "Keys"):
-        assert words in dialog.inner_text()
-    page.keyboard.press("Escape")
-    assert "Less is more usual" in page.locator("main").inner_text()
-
-
 # --- learn ---
 
 LEVELS = (0, 60, 120, 180, 220)  # what the pictures of each moment are filled with
@@ -966,6 +734,6 @@ def test_learn_shows_a_run_and_plays_a_game(browser: Any, tmp_path: Path) -> Non
 
 def test_learn_without_a_history_says_so(visit: Open) -> None:
     page = visit().go("/?view=learn")
-    page.get_by_text("The folder of avatars says nothing of how it came to be.").wait_for()
+    page.get_by_text(f"The folder of {DEFAULT} says nothing of how it came to be.").wait_for()
     assert page.locator(".steps li").count() == 5
     assert not page.get_by_role("button", name="Check").is_visible()
