@@ -160,7 +160,7 @@ def moves(page: Page, url: str) -> tuple[list[float], float, int]:
     picture; and how many pictures were asked for meanwhile.
     """
     page.goto(f"{url}/?seed=42")
-    slider = page.get_by_role("slider", name="Direction 2")
+    slider = page.locator(".directions input").nth(1)
     slider.wait_for()
     page.wait_for_load_state("networkidle")
     reach = float(slider.get_attribute("max") or 0)

@@ -15,7 +15,7 @@ Reading checks all of it before anything is used. No torch here: what comes out 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,7 @@ Network = Annotated[
 ]
 ClassName = Annotated[str, Field(pattern=rf"^[^\x00-\x1f\x7f]{{1,{MAX_CLASS_NAME}}}$")]
 
+DirectionName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,40}$")]
 _CLASS_NAME = TypeAdapter[str](ClassName)
 
 
@@ -145,6 +146,8 @@ class GeneratorConfig(Fields):
     data: TrainingData
     directions: Annotated[int, Field(ge=0, le=DIRECTIONS)] = 0
     direction_range: Annotated[float, Field(ge=0, le=100)] = 0.0  # an edit's strength, either way
+    # what is seen to change along each, "" where nobody has said; none: of no direction
+    direction_names: tuple[DirectionName, ...] = ()
     licence: Annotated[str, Field(max_length=2000)] = "Not stated."  # the data's
     images_seen: Annotated[int, Field(ge=0)]
     weights_dtype: Literal["float16", "float32", "int8"] = "float16"
@@ -321,6 +324,29 @@ def add_upscaler(folder: Path, source: Path) -> GeneratorConfig:
     return read_generator_file(folder).config
 
 
+def name_directions(folder: Path, names: Mapping[int, str]) -> GeneratorConfig:
+    """Names some directions of a model folder by what is seen to change along them, "" for no name;
+    what names the generator and its pictures stays.
+
+    Raises:
+        GeneratorFileError: the folder cannot be used, has no such direction, or a name is too long,
+            has a control character, or is another's.
+        OutputError: the folder cannot be written to.
+    """
+    path, config = folder / CONFIG, _read_config(folder)
+    if unknown := [number for number in names if number >= config.directions]:
+        raise GeneratorFileError(
+            f"{folder}: no direction d{unknown[0]}; there are {config.directions}, from d0"
+        )
+    known = config.direction_names or ("",) * config.directions
+    named = tuple(names.get(place, name) for place, name in enumerate(known))
+    named = named if any(named) else ()
+    text = _text(config.model_copy(update={"direction_names": named}))
+    _check_direction_names(path, validated(path, GeneratorConfig, text.encode()))
+    write_whole(path, text.encode())
+    return read_generator_file(folder).config
+
+
 def remembered(generate: Generate, config: GeneratorConfig) -> bytes:
     """Returns what a file remembers of its first pictures: of an integer generator the SHA-256 of
     the first INTEGER_GOLDEN, of another `golden`.
@@ -355,9 +381,9 @@ def golden(generate: Generate, config: GeneratorConfig) -> NDArray[np.uint8]:
 
 def _text(config: GeneratorConfig) -> str:
     """Returns the text of config.json."""
-    # without an upscaler the text is that of before there were any
-    unnamed = {SEAL} | ({"upscaler"} if config.upscaler is None else set())
-    fields = config.model_dump(mode="json", exclude=unnamed)
+    # without an upscaler or names the text is that of before there were any
+    later = {name for name in ("upscaler", "direction_names") if not getattr(config, name)}
+    fields = config.model_dump(mode="json", exclude={SEAL, *later})
     return sealed(fields)
 
 
@@ -379,8 +405,17 @@ def _read_config(folder: Path) -> GeneratorConfig:
             f"{path}: crop is {config.crop}; allowed: up to {config.network.resolution}, "
             "with an even margin"
         )
+    _check_direction_names(path, config)
     check_seal(path, json.loads(content))
     return config
+
+
+def _check_direction_names(path: Path, config: GeneratorConfig) -> None:
+    names = [name for name in config.direction_names if name]
+    if len(config.direction_names) not in (0, config.directions) or len(set(names)) < len(names):
+        raise GeneratorFileError(
+            f"{path}: direction_names: {config.directions} different ones are wanted, or none"
+        )
 
 
 def _read_upscaler(folder: Path, config: GeneratorConfig) -> UpscalerFile | None:

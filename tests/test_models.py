@@ -68,6 +68,7 @@ def test_card_says_what_a_client_has_to_know(client: TestClient) -> None:
 def test_directions_reach_as_far_as_they_say_and_no_further(client: TestClient) -> None:
     listed = client.get("/models/colour/directions").json()["directions"]
     assert [one["id"] for one in listed] == [f"d{number}" for number in range(8)]
+    assert not any("name" in one for one in listed)  # nobody has named them
     low, high = listed[0]["range"]
     asked: dict[str, int | str] = {"seed": 3, "model": "colour"}
     ends = [client.get("/generate", params={**asked, "edit": f"d0:{step}"}) for step in (low, high)]

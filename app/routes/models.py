@@ -130,13 +130,14 @@ async def directions(
     """Lists the directions of latent space along which pictures change most, strongest first."""
     response.headers.update(NO_STORE)
     generation = context.generators.path(model)
-    reach = generation.config.direction_range
+    reach, names = generation.config.direction_range, generation.config.direction_names
     return {
         "model": generation.id,
         "method": "closed-form factorisation of the first layer (SeFa)",
         "directions": [
             {
                 "id": f"d{number}",
+                **({"name": names[number]} if names and names[number] else {}),
                 "range": [-reach, reach],
                 "preview": public(f"/models/{generation.id}/directions/d{number}.png"),
             }

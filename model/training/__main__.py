@@ -40,10 +40,11 @@ COMMANDS = {  # name: the module that adds it, and what it does
         ".commands.project",
         "find the latent whose picture is nearest to a given one (GAN inversion)",
     ),
+    "directions": (".commands.share", "list a generator's directions, and name them"),
     "onnx": (".commands.share", "write a generator as one ONNX file"),
     "push": (".commands.share", "upload a model folder to the Hugging Face Hub"),
 }
-LEAN = ("data", "video", "generate", "interpolate", "project", "onnx", "push")
+LEAN = ("data", "video", "generate", "interpolate", "project", "directions", "onnx", "push")
 PROGRAM = f"python -m {__package__}"
 
 

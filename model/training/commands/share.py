@@ -1,12 +1,15 @@
-"""`onnx` and `push`: a model folder as one ONNX file, or uploaded to the Hugging Face Hub."""
+"""`onnx`, `push` and `directions`: a model folder as one ONNX file, uploaded to the Hugging Face
+Hub, or with names for what changes along its directions.
+"""
 
 import argparse
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 from model.files import OutputError
-from model.generator_file import WEIGHTS
+from model.generator_file import WEIGHTS, name_directions, read_generator_file
 from model.generators import generator_folder
 from model.samplers.onnx_file import write_onnx
 from model.training.commands.arguments import GENERATOR_HELP, read_generator
@@ -36,6 +39,43 @@ def add_command(commands: Any) -> None:
     push.add_argument("--private", action="store_true", help="create it as a private one")
     push.add_argument("--message", help="message of the commit")
     push.set_defaults(command=_push)
+
+    directions = commands.add_parser(
+        "directions",
+        description="Lists the directions of a generator's latent space, and names them: the page "
+        "shows\nthe names at its sliders. What they are is seen there, or in the pictures at\n"
+        "/models/NAME/directions/d0.png.",
+        example='my-digits --name d0=Slant --name "d3=Thin to bold"',
+    )
+    directions.add_argument("generator", help=GENERATOR_HELP)
+    directions.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        type=_named,
+        metavar="dN=NAME",
+        help="a name to write into the folder; d0= takes one away",
+    )
+    directions.set_defaults(command=_directions)
+
+
+def _named(text: str) -> tuple[int, str]:
+    """Parses a direction and its name."""
+    found = re.fullmatch(r"d(\d{1,2})=(.*)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!a}: such as d0=Slant is wanted")
+    return int(found[1]), found[2].strip()
+
+
+def _directions(options: argparse.Namespace) -> int:
+    folder = generator_folder(options.generator)
+    if options.name:
+        name_directions(folder, dict(options.name))
+    config = read_generator_file(folder).config
+    for number in range(config.directions):
+        name = config.direction_names[number] if config.direction_names else ""
+        print(f"d{number} {name}".rstrip())
+    return 0
 
 
 def _onnx(options: argparse.Namespace) -> int:
