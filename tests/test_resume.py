@@ -22,6 +22,7 @@ from model.training.generator_task import GeneratorRun
 from model.training.presets import Schedule, TrainConfig
 from model.training.run import checkpoint
 from model.training.task import Stats
+from model.training.techniques.catalogue import TECHNIQUES
 from model.training.train_step import Batch, Networks
 from model.training.train_step import train_step as play
 from tests.conftest import SHA
@@ -208,15 +209,16 @@ def rows_of(outdir: Path) -> int:
     return sum(path.read_text().count("\n") for path in outdir.glob("[0-9]*/stats.jsonl"))
 
 
-def check_killed_run(digits: Path, folder: Path, kills: int, steps: int) -> None:
+def check_killed_run(digits: Path, folder: Path, kills: int, steps: int, *preset: str) -> None:
     """Killed at random moments, some while it starts, the others spread over its length.
 
     The processes are forked from one that has imported everything, which saves seconds for each.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.tiny_training"])
-    plain = ["train", "--preset", "modern-32", "--data", str(digits), "--device", "cpu"]
-    plain += ["--features", "none", "--checkpoint-seconds", "0.1", "--batch", "32"]
+    plain = ["train", "--preset", *(preset or ("modern-32",)), "--data", str(digits)]
+    plain += ["--device", "cpu", "--features", "none"]
+    plain += ["--checkpoint-seconds", "0.1", "--batch", "32"]
     plain += ["--kimg", str(steps * 32 / 1000), "--snapshot-kimg", "0.96"]
 
     def started(name: str) -> BaseProcess:
@@ -260,6 +262,14 @@ def test_run_killed_many_times_ends_with_the_bytes_of_an_unbroken_one(
     digits: Path, tmp_path: Path
 ) -> None:
     check_killed_run(digits, tmp_path, kills=8, steps=100)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_killed_run_with_a_technique_ends_with_the_bytes_of_an_unbroken_one(
+    digits: Path, tmp_path: Path, technique: str
+) -> None:
+    check_killed_run(digits, tmp_path, 4, 60, "dcgan-mnist", "--techniques", technique)
 
 
 # --- by hours ---
