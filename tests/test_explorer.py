@@ -890,10 +890,12 @@ def test_arithmetic_shows_what_comes_of_it(visit: Open, address: str) -> None:
     shows(here, result(3, seed, LAST))
     slide(page, "Variety", 0.5)
     page.wait_for_url("**truncation=0.5**")
+    words = f"mix=3:1,{seed}:-1,{LAST}:1&truncation=0.5"
+    shows(here, drawn(address, f"/generate.npy?{words}"))
     page.get_by_role("button", name="Picture URL").click()
     toast(page, "Copied: Picture URL")
     url = page.evaluate("navigator.clipboard.readText()")
-    assert f"mix=3:1,{seed}:-1,{LAST}:1&truncation=0.5&scale=9" in url
+    assert f"{words}&scale=9" in url
     with Image.open(io.BytesIO(fetch(url))) as image:
         assert image.size == (28 * 9, 28 * 9)
 

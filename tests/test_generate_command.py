@@ -278,11 +278,11 @@ def test_shards_go_on_where_they_stopped(
     assert main(sharded(folder, TINY, tmp_path / "whole")) == 0
     left, write = [3], shard_writer._write
 
-    def stop(*arguments: Any) -> None:
+    def stop(*arguments: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        write(*arguments)
+        return write(*arguments)
 
     monkeypatch.setattr(shard_writer, "_write", stop)
     assert main(sharded(folder, TINY, tmp_path / "out")) == 1

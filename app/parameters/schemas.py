@@ -141,7 +141,7 @@ class Entries(Mark):
     def check(self, value: Any) -> Any:
         high = bound(self.high)
         if isinstance(value, list) and not self.low <= len(value) <= high:
-            count = high if self.low == high else f"{self.low} to {high}"
+            count = high if self.low == self.high else f"{self.low} to {high}"
             raise refusal(f"{count} entries are wanted")
         return value
 
@@ -488,7 +488,7 @@ Share = Annotated[
     Field(description="A place or length on the plane, whose sides are 1 long."),
 ]
 PlaneMode = Annotated[Literal["lerp", "slerp"], Field(description="As in /interpolate.")]
-Coordinate = Annotated[  # of thousands in a body, so that pydantic checks them by itself
+Coordinate = Annotated[  # there may be thousands in a body, so that pydantic checks them by itself
     float, Field(strict=True, allow_inf_nan=False, ge=-Z_BOUND, le=Z_BOUND)
 ]
 Vector = Annotated[

@@ -42,6 +42,7 @@ PART = 512  # bytes of a body in chunks: so much of later requests may be parsed
 CHUNK_LINES = 16  # bytes around a chunk that nobody counts
 # RFC 9110, section 7.2: a name or an address, and perhaps a port; empty where the URI has neither
 HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
+GRACE = 0.02  # seconds in which what has come is read before it is called late
 LEAVING_SECONDS = 2.0  # that a client may take nothing of its answer while the process ends
 
 
@@ -355,6 +356,12 @@ class Protocol(HttpToolsProtocol):
             self._receipt = None
 
     def _late(self) -> None:
+        """Lets what has come be read first: a loop that was busy looks at its clock before its
+        connections.
+        """
+        self._receipt = self.loop.call_later(GRACE, self._refuse_late)
+
+    def _refuse_late(self) -> None:
         self._receipt = None
         self._refuse(KINDS["request-timeout"], f"allowed: up to {self.receipt_seconds:g} s")
 

@@ -25,9 +25,9 @@ Stack = tuple[str, ...]  # files, bottom first
 
 def has_layers(path: Path) -> bool:
     """Returns whether a path is a zip file with layers."""
-    if not path.is_file():
-        return False
     try:
+        if not path.is_file():
+            return False
         with zipfile.ZipFile(path) as archive:
             return LAYERS in archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):

@@ -34,7 +34,7 @@ from model.training.datasets.shards import (
 )
 
 MOST_SHARDS = 60_000  # Linux lets a process map 65,530 files
-MOST_BYTES = 2**31  # of a shard's pictures, all of which are in memory while it is made
+MOST_BYTES = 2**31  # a shard's pictures are in memory while it is made
 SHARD_BYTES = 2**26  # a shard's pictures, where nothing else is said
 
 
