@@ -325,8 +325,8 @@ def add_upscaler(folder: Path, source: Path) -> GeneratorConfig:
 
 
 def name_directions(folder: Path, names: Mapping[int, str]) -> GeneratorConfig:
-    """Names some directions of a model folder by what is seen to change along them, "" for no name;
-    what names the generator and its pictures stays.
+    """Writes names for some directions into a model folder, "" for none: what is seen to change
+    along them. What names the generator and its pictures stays.
 
     Raises:
         GeneratorFileError: the folder cannot be used, has no such direction, or a name is too long,

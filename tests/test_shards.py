@@ -472,7 +472,7 @@ def test_set_is_not_completed_with_a_damaged_shard(
     folder = tmp_path / "shards"
     half_made(source, folder, monkeypatch)
     damage(folder)
-    if damage is not empty_piece:
+    if damage is flip_byte:  # the others are seen before it is completed
         with pytest.raises(DataError, match=r"00001\.npy.*the same command again makes it anew"):
             of_numbers(source, folder)
     of_numbers(source, folder)
@@ -516,6 +516,106 @@ def test_shard_that_fits_into_no_memory_is_refused(
     with pytest.raises(OutputError, match="allowed: up to 78,400; say a smaller --shard-size"):
         prepare(digits, None, side=28, shards=tmp_path / "set", shard_size=101)
     assert not (tmp_path / "set").exists()
+
+
+def lock(path: Path) -> Callable[[], object]:
+    """Spoils a file without another size; returns what mends it."""
+    content = path.read_bytes()
+    path.write_bytes(b"\0" * len(content))
+    return lambda: path.write_bytes(content)
+
+
+def test_file_that_is_mended_in_place_is_taken(tmp_path: Path) -> None:
+    source = numbered(tmp_path / "set", 60)
+    folder = tmp_path / "shards"
+    mend = [lock(path) for path in sorted(source.iterdir())[::6]]
+    with pytest.raises(DataError, match="10 picture files cannot be read"):
+        of_numbers(source, folder)
+    for one in mend:
+        one()
+    assert "10 of 15 shards made now" in of_numbers(source, folder)[0]
+    of_numbers(source, tmp_path / "fresh")
+    assert files(folder) == files(tmp_path / "fresh")
+    again = lock(source / "003.png")
+    of_numbers(source, tmp_path / "other")
+    again()
+    with pytest.raises(OutputError, match="have changed since 00000"):
+        of_numbers(source, tmp_path / "other")
+
+
+def test_set_of_two_versions_of_its_source_is_not_completed(tmp_path: Path) -> None:
+    source, folder = numbered(tmp_path / "set", 12), tmp_path / "shards"
+    first, second = (ProcessRank(rank, 2, rank, 2) for rank in range(2))
+    prepare(source, None, side=16, shards=folder, shard_size=4, ranks=first)
+    rewrite(source / "001.png", 9)
+    with pytest.raises(DataError, match=r"of files that have changed since; the same command"):
+        prepare(source, None, side=16, shards=folder, shard_size=4, ranks=second)
+    for ranks in (first, second):
+        prepare(source, None, side=16, shards=folder, shard_size=4, ranks=ranks)
+    of_numbers(source, tmp_path / "fresh")
+    assert files(folder) == files(tmp_path / "fresh")
+
+
+def test_complete_set_is_repaired_by_several_processes(tmp_path: Path) -> None:
+    source, folder = numbered(tmp_path / "set", 12), tmp_path / "shards"
+    of_numbers(source, folder)
+    before = files(folder)
+    (folder / "00001.npy").unlink()
+    (folder / ".00001.npy.0123.tmp").write_bytes(b"half, by the other")
+    ranks = [ProcessRank(rank, 2, rank, 2) for rank in range(2)]
+    lines = prepare(source, None, side=16, shards=folder, shard_size=4, ranks=ranks[0])
+    assert lines[-1] == "1 shard missing: left to the other processes"
+    assert (folder / ".00001.npy.0123.tmp").exists()
+    lines = prepare(source, None, side=16, shards=folder, shard_size=4, ranks=ranks[1])
+    assert "1 of 3 shards made now" in lines[0]
+    (folder / ".00001.npy.0123.tmp").unlink()
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "held_out.npy"])
+def test_set_whose_lists_are_lost_is_made_again(name: str, digits: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    prepare(digits, None, side=28, shards=folder, shard_size=300)
+    before = files(folder)
+    (folder / name).write_bytes(b"")
+    prepare(digits, None, side=28, shards=folder, shard_size=300)
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("words", [{"labels": [-1] * 37}, {"labels": [3]}, {"held_out": [10**30]}])
+def test_piece_that_says_what_cannot_be_is_made_again(
+    words: dict[str, Any], digits: Path, sharded: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    ranks = ProcessRank(0, 2, 0, 2)
+    prepare(digits, None, side=28, shards=folder, shard_size=37, ranks=ranks)
+    path = folder / "00000.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | words))
+    prepare(digits, None, side=28, shards=folder, shard_size=37)
+    assert files(folder) == files(sharded)
+
+
+def test_names_that_are_not_utf8_are_told_of(tmp_path: Path) -> None:
+    source = numbered(tmp_path / "set", 12)
+    (source / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    lines = of_numbers(source, tmp_path / "shards")
+    assert any("\\udcff.png" in line for line in lines)
+    for name in ("cat", os.fsdecode(b"\xfe")):
+        numbered(tmp_path / "classes" / name, 12)
+    with pytest.raises(DataError, match="its name is not UTF-8; rename the folder"):
+        of_numbers(tmp_path / "classes", tmp_path / "other")
+
+
+def test_file_that_is_no_picture_makes_no_other_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = numbered(tmp_path / "set", 12), tmp_path / "shards"
+    half_made(source, folder, monkeypatch)
+    (source / ".DS_Store").write_bytes(b"")
+    (source / "readme.txt").write_bytes(b"")
+    assert "1 of 3 shards made now" in of_numbers(source, folder)[0]
+    of_numbers(source, tmp_path / "fresh")
+    assert files(folder) == files(tmp_path / "fresh")
 
 
 # --- memory ---

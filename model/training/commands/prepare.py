@@ -16,7 +16,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,8 +64,10 @@ from model.training.datasets.image_folder import (
 from model.training.datasets.layers import Layers, Stack, has_layers
 from model.training.datasets.shard_writer import (
     Made,
+    Source,
     default_size,
     fill,
+    missing_shards,
     read_index,
 )
 from model.training.datasets.shards import (
@@ -125,7 +127,8 @@ class Material:
     channels: Callable[[], int]  # 1 where everything is grey
     items: Callable[[Form | None, Iterable[int]], Items]  # at some places
     side: Callable[[], int]  # pixels: median of the smaller sides
-    origins: Callable[[range], Iterable[object]]  # what tells pictures at some places from others
+    # a name and what else tells each picture at some places from others
+    origins: Callable[[range], Iterable[tuple[str, object]]]
     fixed: bool = False  # whether it comes in that side alone
     bits: Callable[[], tuple[int, str]] = lambda: (DEEP, "")  # see `find_bits`
     remarks: tuple[str, ...] = ()
@@ -390,7 +393,9 @@ def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
         items=items,
         side=lambda: min(train.images.shape[1:3]),
         origins=lambda places: (
-            item.digest for _, item in items(None, places) if isinstance(item, Item)
+            (str(place), item.digest)
+            for place, item in items(None, places)
+            if isinstance(item, Item)
         ),
         fixed=True,
     )
@@ -546,6 +551,9 @@ def _write_shards(
     ranks: ProcessRank,
 ) -> list[str]:
     """Makes this process's share of the shards; says what was done."""
+    for name in material.classes:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise DataError(f"class {name!a}: its name is not UTF-8; rename the folder")
     known = read_index(folder)  # channels and bits are not looked for again in all files
     made_by = known.made_by if known else {}
     form = Form(
@@ -561,7 +569,7 @@ def _write_shards(
         sorted_in.update(labels.tobytes())
     index = Index(
         format=FORMAT,
-        name=material.path.stem,
+        name=printable(material.path.name if material.fixed else material.path.stem),
         side=form.side,
         channels=1 if form.channels == 1 else 3,
         classes=material.classes,
@@ -577,7 +585,7 @@ def _write_shards(
         broken: list[Broken] = []
         for place, item in material.items(form, places):
             if isinstance(item, Broken):
-                broken.append(item)
+                broken.append(replace(item, name=printable(item.name)))
                 continue
             assert item.pixels is not None
             pixels[len(kept)] = item.pixels
@@ -592,18 +600,34 @@ def _write_shards(
 
     numbers = range(ranks.rank, index.count, ranks.world)
     shown = tqdm(numbers, unit="shard", disable=None if ranks.rank == 0 else True, leave=False)
-    count = fill(folder, index, shown, make, lambda places: _digest(material.origins(places)))
+    source = Source(partial(_digest, material), partial(_any_mended, material))
+    count = fill(folder, index, shown, make, source)
     done = what_was_done(found, form.side, form.fit)
     share = f" by process {ranks.rank} of {ranks.world}" if ranks.world > 1 else ""
     lines = [f"{folder}: {count:,} of {number(index.count, 'shard')} made now{share}"]
     lines += [done] if done else []
     known = read_index(folder)
-    return lines + (describe_shards(folder, known) if known and known.shards else [])
+    if not known or not known.shards:
+        return lines
+    if missing := missing_shards(folder, known):
+        return [*lines, f"{number(missing, 'shard')} missing: left to the other processes"]
+    return lines + describe_shards(folder, known)
 
 
-def _digest(origins: Iterable[object]) -> str:
+def _any_mended(material: Material, places: range, broken: tuple[Broken, ...]) -> bool:
+    """Returns whether a picture that could not be read can be read now."""
+    names = {one.name for one in broken}
+    some = [
+        place
+        for place, (name, _) in zip(places, material.origins(places), strict=True)
+        if printable(name) in names
+    ]
+    return any(isinstance(item, Item) for _, item in material.items(None, some))
+
+
+def _digest(material: Material, places: range) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for origin in origins:
+    for origin in material.origins(places):
         digest.update(repr(origin).encode())
     return digest.hexdigest()
 

@@ -305,7 +305,7 @@ def _sharded(path: Path, split: Split) -> Dataset:
         files=index.source,
         broken=tuple(one for shard in index.shards for one in shard.broken),
         notes=index.notes,
-        known_sha256=index.fingerprints[split],
+        known_sha256=index.fingerprints.get(split),
     )
 
 

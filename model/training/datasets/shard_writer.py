@@ -8,11 +8,12 @@ goes on where it stopped, and makes what has been lost or cut since.
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,19 @@ class Made:
     broken: tuple[Broken, ...] = ()
 
 
+@dataclass(frozen=True)
+class Source:
+    """What tells the files that pictures at some places are read from, and those that were broken,
+    from what they are now.
+    """
+
+    digest: Callable[[range], str]
+    mended: Callable[[range, tuple[Broken, ...]], bool]  # whether one of the broken can be read
+
+
+UNCHANGING = Source(lambda _: "", lambda *_: False)
+
+
 def default_size(side: int, channels: int) -> int:
     """Returns how many pictures a shard holds where nothing else is said."""
     return max(1, SHARD_BYTES // (side * side * channels))
@@ -67,7 +81,12 @@ def read_index(folder: Path) -> Index | None:
         DataError: it is damaged.
     """
     path = folder / INDEX
-    return parsed(path, path.read_bytes(), Index) if path.is_file() else None
+    try:
+        return parsed(path, path.read_bytes(), Index)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def fill(
@@ -75,12 +94,11 @@ def fill(
     index: Index,
     numbers: Iterable[int],
     make: Callable[[range], Made],
-    source: Callable[[range], str] = lambda _: "",
+    source: Source = UNCHANGING,
 ) -> int:
     """Makes those shards of these numbers that are missing, or were made from files that have
-    changed since: `make` gets which pictures of the source each holds, and `source` returns a
-    digest of what they are read from. Completes the index where all are there. Returns how many
-    were made now.
+    changed since: `make` gets which pictures of the source each holds. Completes the index where
+    all are there. Returns how many were made now.
 
     Raises:
         OutputError: the folder holds something else, or cannot be written, or is complete and its
@@ -100,58 +118,111 @@ def fill(
         )
     if open_folder(folder, INDEX, option="--shards")[1] is None:
         _write_file(folder / INDEX, _json(index))
-    known, made = read_index(folder), 0
-    assert known is not None
-    if known.model_copy(update={"shards": (), "fingerprints": {}}) != index:
-        raise OutputError(
-            f"{folder}: its {INDEX} tells of another source or other options; say another folder"
-        )
+    known, made = _read_own(folder, index), 0
     for number in numbers:
         places = index.places(number)
-        read_from = source(places)
-        if not _is_made(folder, number, known, read_from):
-            piece = _write(folder, number, make(places), read_from)
-            _keep(folder, number, known, piece)
+        if not _is_made(folder, number, known, source):
+            piece = _write(folder, number, known, make(places), source.digest(places))
+            if not known.shards:
+                _write_file(_beside(folder, number), _json(piece))
             made += 1
     if not known.shards:
         try:
-            _complete(folder, index)
+            _complete(folder, index, source)
         except OutputError:
             if not _is_complete(folder):
                 raise
-    if _is_complete(folder):
+    known = read_index(folder)
+    if known and known.shards and not missing_shards(folder, known):
         _tidy(folder)
     return made
 
 
-def _is_made(folder: Path, number: int, known: Index, source: str) -> bool:
+def _read_own(folder: Path, index: Index) -> Index:
+    """Reads the index of this set: without shards where one of its lists is lost, so that all of
+    them are made again.
+
+    Raises:
+        OutputError: it is that of another set.
+    """
+    known = read_index(folder)
+    assert known is not None
+    ours, theirs = (
+        {**one.model_dump(exclude={"shards", "fingerprints", "notes", "made_by"}), **one.made_by}
+        for one in (index, known)
+    )
+    if ours != theirs:
+        others = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+        raise OutputError(
+            f"{folder}: its {INDEX} tells of another source or other options ({', '.join(others)})"
+            "; say another folder"
+        )
+    lists = [folder / name for name in (HELD_OUT, *([LABELS] if index.classes else []))]
+    if known.shards and not all(path.is_file() and path.stat().st_size for path in lists):
+        known = index
+        _write_file(folder / INDEX, _json(index))
+    return known
+
+
+def missing_shards(folder: Path, known: Index) -> int:
+    """Returns how many shards of a complete set are not there, or cut."""
+    return sum(not _is_whole(folder, place, known, one) for place, one in enumerate(known.shards))
+
+
+def _is_whole(folder: Path, number: int, known: Index, shard: Shard) -> bool:
+    path = folder / shard_name(number)
+    return path.is_file() and path.stat().st_size == shard_bytes(known, shard)
+
+
+def _is_made(folder: Path, number: int, known: Index, source: Source) -> bool:
     """Returns whether a shard is there, made from what its source is now.
 
     Raises:
         OutputError: the set is complete, and of another source.
     """
-    if not known.shards:
-        try:
-            piece = parsed(_beside(folder, number), _beside(folder, number).read_bytes(), Piece)
-        except (OSError, DataError):
-            return False
-        return piece.source == source
-    shard, path = known.shards[number], folder / shard_name(number)
-    if shard.source not in ("", source):
+    places = known.places(number)
+    shard: Shard | None = (
+        known.shards[number] if known.shards else _read_piece(folder, number, known)
+    )
+    if shard is None:
+        return False
+    changed = shard.source not in ("", source.digest(places))
+    changed = changed or bool(shard.broken and source.mended(places, shard.broken))
+    if changed and known.shards:
         raise OutputError(
-            f"{folder}: files of its source have changed since {path.name} was made; say another "
-            "folder"
+            f"{folder}: files of its source have changed since {shard_name(number)} was made; say "
+            "another folder"
         )
-    return path.is_file() and path.stat().st_size == shard_bytes(known, shard)
+    return not changed and _is_whole(folder, number, known, shard)
 
 
-def _write(folder: Path, number: int, made: Made, source: str) -> Piece:
-    """Writes a shard; returns what is known of it."""
-    pixels = made.pixels
-    path = folder / shard_name(number)
-    _write_file(path, lambda stream: np.save(stream, pixels))
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+def _read_piece(folder: Path, number: int, known: Index) -> Piece | None:
+    """Reads what is known of a shard of an unfinished set; None where that is nothing sound."""
+    path = _beside(folder, number)
+    try:
+        piece = parsed(path, path.read_bytes(), Piece)
+    except (OSError, DataError):
+        return None
+    labels, held_out = np.array(piece.labels, object), np.array(piece.held_out, object)
+    sound = len(labels) == (piece.pictures if known.classes else 0)
+    sound &= all(0 <= label < len(known.classes) for label in labels)
+    return piece if sound and all(0 <= place < piece.pictures for place in held_out) else None
+
+
+def _write(folder: Path, number: int, known: Index, made: Made, source: str) -> Piece:
+    """Writes a shard; returns what is known of it.
+
+    Raises:
+        OutputError: in a complete set, where it is another than the one that was there.
+    """
+    pixels, path = made.pixels, folder / shard_name(number)
+    content = _saved(pixels)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if known.shards and sha256 != known.shards[number].sha256:
+        raise OutputError(
+            f"{folder}: {path.name}, made again, is another than {INDEX} has; say another folder"
+        )
+    _write_file(path, content)
     return Piece(
         pictures=len(pixels),
         sha256=sha256,
@@ -163,36 +234,24 @@ def _write(folder: Path, number: int, made: Made, source: str) -> Piece:
     )
 
 
-def _keep(folder: Path, number: int, known: Index, piece: Piece) -> None:
-    """Writes what is known of a shard: where that is, the shard is whole. In a complete set it is
-    known already.
+def _complete(folder: Path, index: Index, source: Source) -> None:
+    """Completes the index, if all shards are there.
 
     Raises:
-        OutputError: the shard is another one.
+        DataError: one is damaged, or of files that have changed; it is forgotten.
     """
-    if not known.shards:
-        _write_file(_beside(folder, number), _json(piece))
-    elif piece.sha256 != known.shards[number].sha256:
-        (folder / shard_name(number)).unlink()
-        raise OutputError(
-            f"{folder}: {shard_name(number)}, made again, is another than {INDEX} has; say another "
-            "folder"
-        )
-
-
-def _complete(folder: Path, index: Index) -> None:
-    """Completes the index, if all shards are there."""
     paths = [_beside(folder, number) for number in range(index.count)]
     if not all(path.exists() for path in paths):
         return
     kind = np.min_scalar_type(max(0, len(index.classes) - 1))
     shards, labels, held_out = [], [], []
     for number, path in enumerate(paths):
-        try:
-            piece = parsed(path, path.read_bytes(), Piece)
-        except FileNotFoundError:  # another process has completed all
+        piece = _read_piece(folder, number, index)
+        if piece is None and not path.exists():  # another process has completed all
             return
         try:
+            if piece is None or piece.source != source.digest(index.places(number)):
+                raise DataError(f"{path}: damaged, or of files that have changed since")
             check_shard(folder, number, piece)
         except DataError as error:
             path.unlink(missing_ok=True)
@@ -201,9 +260,9 @@ def _complete(folder: Path, index: Index) -> None:
         labels.append(np.array(piece.labels, kind))
         held_out.append(np.isin(np.arange(piece.pictures), piece.held_out))
     check_broken(folder, [one for shard in shards for one in shard.broken], index.source)
-    _write_file(folder / HELD_OUT, lambda stream: np.save(stream, np.concatenate(held_out)))
+    _write_file(folder / HELD_OUT, _saved(np.concatenate(held_out)))
     if index.classes:
-        _write_file(folder / LABELS, lambda stream: np.save(stream, np.concatenate(labels)))
+        _write_file(folder / LABELS, _saved(np.concatenate(labels)))
     index = index.model_copy(update={"shards": tuple(shards)})
     digests = {part: read_fingerprint(folder, part, index) for part in get_args(Split)}
     _write_file(folder / INDEX, _json(index.model_copy(update={"fingerprints": digests})))
@@ -215,22 +274,26 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _tidy(folder: Path) -> None:
-    """Removes what a complete index makes superfluous: what was known of each shard, what a killed
-    process left, and what another is about to complete it by.
+    """Removes what is superfluous once the index is complete: what was known of each shard, what a
+    killed process left, and what another is about to complete it by.
     """
     for path in (*folder.glob("[0-9]*.json"), *folder.glob(".*.tmp")):
         path.unlink(missing_ok=True)
 
 
-def _write_file(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
+def _write_file(path: Path, content: memoryview | bytes) -> None:
     """Writes a file that is whole after a power cut, too."""
     with whole(path) as temporary, temporary.open("wb") as stream:
-        if isinstance(content, bytes):
-            stream.write(content)
-        else:
-            content(stream)
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _saved(array: NDArray[Any]) -> memoryview | bytes:
+    """Returns an array as NumPy saves it."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getbuffer()
 
 
 def _beside(folder: Path, number: int) -> Path:

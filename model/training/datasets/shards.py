@@ -263,7 +263,10 @@ def check_shard(path: Path, number: int, shard: Shard) -> None:
     except Exception as error:  # from a file system or store of any kind
         raise DataError(f"{path / name}: cannot be read ({error})") from None
     if found != shard.sha256:
-        raise DataError(f"{path / name}: damaged: its SHA-256 is not that of {INDEX}")
+        raise DataError(
+            f"{path / name}: damaged: its SHA-256 is not that of {INDEX}; without it, the command "
+            "that made the set makes it again"
+        )
 
 
 def check_reading(path: Path, fit: Fit, bits: int) -> None:
