@@ -132,8 +132,8 @@ def fill(
         except OutputError:
             if not _is_complete(folder):
                 raise
-    known = read_index(folder)
-    if known and known.shards and not missing_shards(folder, known):
+    end = read_index(folder)
+    if end and end.shards and not missing_shards(folder, end):  # nobody is still making one
         _tidy(folder)
     return made
 
