@@ -556,6 +556,18 @@ def test_set_of_two_versions_of_its_source_is_not_completed(tmp_path: Path) -> N
     assert files(folder) == files(tmp_path / "fresh")
 
 
+def test_set_that_becomes_coloured_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = numbered(tmp_path / "set", 12), tmp_path / "shards"
+    for path in source.iterdir():
+        rewrite(path, 99)
+    half_made(source, folder, monkeypatch)
+    Image.new("RGB", (20, 20), "red").save(source / "011.png")
+    with pytest.raises(OutputError, match=r"other options \(channels, shard_size\)|\(channels\)"):
+        of_numbers(source, folder)
+
+
 def test_complete_set_is_repaired_by_several_processes(tmp_path: Path) -> None:
     source, folder = numbered(tmp_path / "set", 12), tmp_path / "shards"
     of_numbers(source, folder)

@@ -554,13 +554,15 @@ def _write_shards(
     for name in material.classes:
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise DataError(f"class {name!a}: its name is not UTF-8; rename the folder")
-    known = read_index(folder)  # channels and bits are not looked for again in all files
-    made_by = known.made_by if known else {}
+    known = read_index(folder)
+    if known and known.shards:  # nothing is looked for in all files again
+        channels = channels or known.channels
+        bits = bits or known.made_by.get("bits", 0)
     form = Form(
         side=side,
-        channels=channels or (known.channels if known else material.channels()),
+        channels=channels or material.channels(),
         fit=fit,
-        bits=bits or made_by.get("bits") or material.bits()[0],
+        bits=bits or material.bits()[0],
         png=False,
     )
     labels, found = material.labels, Counter[Found]()
