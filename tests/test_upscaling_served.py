@@ -34,7 +34,7 @@ from model.training.__main__ import main
 from model.upscaling.cuda import TorchUpscaler
 from model.upscaling.onnx_upscaler import OnnxUpscaler
 from model.upscaling.runtimes import check_upscaler, load_upscale
-from model.upscaling.upscaler_file import UPSCALER, read_upscaler
+from model.upscaling.upscaler_file import UPSCALER, UpscalerFile, read_upscaler
 from tests.conftest import (
     edit_json,
     give_upscaler,
@@ -512,6 +512,11 @@ def test_start_checks_the_upscaler_too(folder: Path, monkeypatch: pytest.MonkeyP
         load_all(settings(folder / "pets"))
 
 
+def allowed(file: UpscalerFile) -> int:
+    """Levels that two runtimes may differ by."""
+    return 0 if file.header.is_integer else 1
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_cpu_and_pytorch_enlarge_to_the_same_levels(folder: Path, threads: int) -> None:
     file = read_upscaler(folder / "pets" / UPSCALER)
@@ -520,7 +525,7 @@ def test_cpu_and_pytorch_enlarge_to_the_same_levels(folder: Path, threads: int) 
     pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
     for scale in file.scales:
         found = load_upscale(file, "cpu", threads)(pixels, scale)
-        assert np.abs(found.astype(int) - by_torch(pixels, scale)).max() <= 1
+        assert np.abs(found.astype(int) - by_torch(pixels, scale)).max() <= allowed(file)
         assert load_upscale(file, "cpu")(pixels[:0], scale).shape == (0, 16 * scale, 16 * scale, 3)
 
 
@@ -534,7 +539,7 @@ def test_gpu_enlarges_to_the_levels_of_the_cpu(folder: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
     for scale in file.scales:
         off = upscale(pixels, scale).astype(int) - load_upscale(file, "cpu")(pixels, scale)
-        assert np.abs(off).max() <= 1
+        assert np.abs(off).max() <= allowed(file)
 
 
 def test_service_on_a_cpu_enlarges_without_torch(folder: Path) -> None:
