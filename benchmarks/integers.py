@@ -2,6 +2,7 @@
 `python -m benchmarks.integers avatars avatars-int8`.
 
     one thread  ->  the sampler alone, one picture and 64 at once
+                ->  the upscalers alone, where both have one, a picture at each scale
                 ->  a service that keeps nothing: fresh seeds for 1 and for 64 clients
 
 CPU time a picture, and for one client milliseconds until the answer; both in turns, medians over
@@ -10,7 +11,7 @@ the rounds, and the second's ratio to the first.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -21,8 +22,10 @@ from benchmarks.servers import Server, running
 from model.generator_file import read_generator_file
 from model.generators import generator_folder
 from model.samplers.onnx import OnnxSampler
+from model.upscaling.onnx_upscaler import OnnxUpscaler
 
 SIZES = (1, 64)
+ENLARGED = 8  # pictures
 CLIENTS = 64
 
 
@@ -37,6 +40,26 @@ def sampler_ms(name: str, size: int, seconds: float) -> float:
         sampler(rows)
         batches += 1
     return 1000 * taken / (batches * size)
+
+
+def upscaler_ms(name: str, scale: int, seconds: float) -> float:
+    """Returns milliseconds of CPU that enlarging a picture takes."""
+    file = read_generator_file(generator_folder(name))
+    assert file.upscaler is not None
+    pixels = OnnxSampler(file)(file.config.rows(range(ENLARGED)))
+    upscale = OnnxUpscaler(file.upscaler)
+    upscale(pixels, scale)
+    batches, start = 0, time.process_time()
+    while (taken := time.process_time() - start) < seconds:
+        upscale(pixels, scale)
+        batches += 1
+    return 1000 * taken / (batches * ENLARGED)
+
+
+def scales_of(names: Sequence[str]) -> list[int]:
+    """Returns the scales that the upscalers of all generators have."""
+    upscalers = [read_generator_file(generator_folder(name)).upscaler for name in names]
+    return sorted(set.intersection(*(set(one.scales) if one else set() for one in upscalers)))
 
 
 def one_client_ms(server: Server, pictures: int, seeds: Iterator[int]) -> float:
@@ -63,6 +86,12 @@ def main() -> None:
             partial(sampler_ms, name, size, options.seconds) for name in options.generators
         ]
         for size in SIZES
+    }
+    ways |= {
+        f"the upscaler at {scale}x, CPU ms": [
+            partial(upscaler_ms, name, scale, options.seconds) for name in options.generators
+        ]
+        for scale in scales_of(options.generators)
     }
     with ExitStack() as stack:
         servers = [

@@ -1,4 +1,5 @@
-"""An integer generator's pixels, drawn by every runtime and processor that can be had here.
+"""An integer generator's pixels, drawn by every runtime and processor that can be had here; with
+`--scale` enlarged by its integer upscaler, which the browser does not have.
 
     python -m benchmarks.machines avatars-int8
 
@@ -33,6 +34,8 @@ from model.integers import reference
 from model.integers.trace import steps_of
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
+from model.upscaling.onnx_upscaler import OnnxUpscaler
+from model.upscaling.upscaler_file import Upscale, UpscalerFile
 
 PROCESSORS = ("SandyBridge", "Haswell", "Cascadelake-Server")
 BATCHES = (1, 3, 16, 64, 256)
@@ -84,10 +87,29 @@ def digests(file: GeneratorFile, draw: Draw, size: int, few: int, seeds: int) ->
     return first, found.hexdigest()
 
 
-def ways_here(file: GeneratorFile, few: int, seeds: int) -> Iterator[tuple[str, str, str]]:
+def enlarged(
+    draw: Draw, file: GeneratorFile, scale: int, load: Callable[[UpscalerFile], Upscale]
+) -> Draw:
+    """Draws, and enlarges by what `load` makes of the generator's upscaler."""
+    if scale == 1 or file.upscaler is None:
+        return draw
+    upscale = load(file.upscaler)
+    return lambda rows: upscale(draw(rows), scale)
+
+
+def definition(upscaler: UpscalerFile) -> Upscale:
+    """Returns the definition of what an upscaler makes of pictures."""
+    network, tensors = upscaler.header.network, upscaler.tensors
+    return lambda pixels, scale: reference.enlarge(network.steps(scale), tensors, pixels)
+
+
+def ways_here(
+    file: GeneratorFile, few: int, seeds: int, scale: int
+) -> Iterator[tuple[str, str, str]]:
     """Yields the ways of this process: name, digest of a few and of all, "" where not all are."""
     for threads in (1, 2):
-        sampler = OnnxSampler(file, threads)
+        load = partial(OnnxUpscaler, threads=threads)
+        sampler = enlarged(OnnxSampler(file, threads), file, scale, load)
         for size in BATCHES:
             name = f"ONNX Runtime, threads {threads}, batches of {size}"
             yield name, *digests(file, sampler, size, few, seeds)
@@ -96,21 +118,25 @@ def ways_here(file: GeneratorFile, few: int, seeds: int) -> Iterator[tuple[str, 
     def defined(rows: NDArray[np.float32]) -> NDArray[np.uint8]:
         return reference.draw(steps, file.tensors, rows, config.crop)
 
-    yield "NumPy, the definition", digests(file, defined, 16, few, few)[0], ""
+    in_numpy = enlarged(defined, file, scale, definition)
+    yield "NumPy, the definition", digests(file, in_numpy, 16, few, few)[0], ""
     try:
-        from model.samplers.pytorch import load_torch_sampler
+        from model.samplers.pytorch import load_torch_sampler, resolve_device
+        from model.upscaling.cuda import TorchUpscaler
     except ImportError:
         print("PyTorch is not installed", flush=True)
         return
-    in_pytorch = load_torch_sampler(file, "cpu", "fp32", 1)
+    in_torch = partial(TorchUpscaler, device=resolve_device("cpu"))
+    in_pytorch = enlarged(load_torch_sampler(file, "cpu", "fp32", 1), file, scale, in_torch)
     yield "PyTorch, float32", digests(file, in_pytorch, 16, few, few)[0], ""
 
 
-def ways_elsewhere(folder: Path, few: int) -> Iterator[tuple[str, str, str]]:
+def ways_elsewhere(folder: Path, few: int, scale: int) -> Iterator[tuple[str, str, str]]:
     """Yields those of other processes."""
     emulator = shutil.which("qemu-x86_64")
     for processor in PROCESSORS if emulator else ():
         own = [sys.executable, "-m", "benchmarks.machines", str(folder), "--seeds", str(few)]
+        own += ["--scale", str(scale)]
         yield (
             f"ONNX Runtime, emulated {processor}",
             printed([str(emulator), "-cpu", processor, *own, "--alone"]),
@@ -118,6 +144,8 @@ def ways_elsewhere(folder: Path, few: int) -> Iterator[tuple[str, str, str]]:
         )
     if not emulator:
         print("qemu-x86_64 is not installed", flush=True)
+    if scale > 1:
+        return
     if not shutil.which("node") or not WEB.exists():
         print("Node.js or docs/examples/node_modules is not here", flush=True)
         return
@@ -175,16 +203,20 @@ def main() -> int:
     parser.add_argument("generator", help="an integer generator: name in model/zoo, or its folder")
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--few", type=int, default=300, help="seeds for what takes long")
+    parser.add_argument("--scale", type=int, choices=(1, 2, 4), default=1)
     parser.add_argument("--alone", action="store_true", help="print one digest, of all in fours")
     options = parser.parse_args()
     folder = generator_folder(options.generator)
     file = read_generator_file(folder)
-    few = min(options.few, options.seeds)
+    few, scale = min(options.few, options.seeds), options.scale
+    if scale > 1 and not (file.upscaler and file.upscaler.header.is_integer):
+        parser.error(f"{options.generator} has no integer upscaler")
     if options.alone:
-        print(digests(file, OnnxSampler(file), 4, 0, options.seeds)[1])
+        draw = enlarged(OnnxSampler(file), file, scale, OnnxUpscaler)
+        print(digests(file, draw, 4, 0, options.seeds)[1])
         return 0
     short, whole = set(), set()
-    for ways in (ways_here(file, few, options.seeds), ways_elsewhere(folder, few)):
+    for ways in (ways_here(file, few, options.seeds, scale), ways_elsewhere(folder, few, scale)):
         for name, first, all_ in ways:
             print(f"{name:42} {first[:16]} {all_[:16]}", flush=True)
             short.add(first)

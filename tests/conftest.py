@@ -34,7 +34,9 @@ from model.samplers.pytorch import generator_weights
 from model.training import ema
 from model.training.datasets.dataset import load
 from model.training.evaluation.features import Extractor, train_extractor
+from model.training.quantization.upscaler import quantized_upscaler
 from model.training.run import plots
+from model.training.run.progress import silent
 from model.upscaling.config import UpscalerConfig
 from model.upscaling.onnx_upscaler import OnnxUpscaler
 from model.upscaling.pytorch import Upscaler, upscaler_weights
@@ -184,16 +186,33 @@ def write_untrained_upscaler(
     )
 
 
+def write_integer_upscaler(
+    folder: Path, config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0
+) -> UpscalerFile:
+    """The file of an untrained upscaler in integers, in a folder that is there."""
+    floats = write_untrained_upscaler(folder, config, seed)
+    shape = (16, 8, 8, config.channels)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    fields = floats.header.model_dump(exclude={"format", "tensors_sha256", "golden"})
+    fields |= {"network": config, "weights_dtype": "int8"}
+    tensors = quantized_upscaler(floats, pixels, 0, silent)
+    return write_upscaler(folder, tensors, OnnxUpscaler, **fields)
+
+
 def with_untrained_upscaler(folder: Path, target: Path) -> Path:
     """A copy of a model folder, with an untrained upscaler."""
     return give_upscaler(Path(shutil.copytree(folder, target)))
 
 
-def give_upscaler(folder: Path, seed: int = 0) -> Path:
+def give_upscaler(
+    folder: Path,
+    seed: int = 0,
+    write: Callable[[Path, UpscalerConfig, int], UpscalerFile] = write_untrained_upscaler,
+) -> Path:
     """Adds an untrained upscaler, one for each seed, to a model folder; returns the folder."""
     channels = read_generator_file(folder).config.network.channels
     with tempfile.TemporaryDirectory() as alone:
-        write_untrained_upscaler(Path(alone), replace(UPSCALER_OF_TESTS, channels=channels), seed)
+        write(Path(alone), replace(UPSCALER_OF_TESTS, channels=channels), seed)
         add_upscaler(folder, Path(alone) / UPSCALER)
     return folder
 

@@ -139,7 +139,7 @@ def test_integers_draw_nearly_what_floats_draw(floats: Path, integers: Path, kin
 def test_steps_without_roundings_are_the_generator(floats: Path, kind: str) -> None:
     file = read_generator_file(floats / kind)
     rows = torch.from_numpy(file.config.rows(range(4)))
-    quantizer = Quantizer(file.config.network, file.weights)
+    quantizer = Quantizer(program(file.config.network, file.weights))
     with torch.no_grad():
         found = quantizer(rows, Floats()).clamp(-1, 1)
         wanted = load_generator(file).eval()(rows).clamp(-1, 1)
@@ -271,7 +271,7 @@ def test_sums_in_another_order_give_the_same(integers: Path, kind: str) -> None:
         bias, multiplier = (tensors[f"{step.name}.{name}"] for name in ("bias", "multiplier"))
         whole = sums.numpy() + bias[:, None, None].astype(np.float32)
         drawn = reference.to_byte(whole * multiplier[:, None, None], step.zero)
-        return reference.shuffled(drawn, step.kernel) if step.doubles else drawn
+        return reference.shuffled(drawn, step.kernel, step.factor)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "convolution", shuffled_sums)

@@ -52,6 +52,7 @@ def test_avatars_are_served_with_digits_beside_them(shipped: TestClient) -> None
     card = shipped.get(f"/models/{DEFAULT}").json()
     assert card["classes"] == list(AVATARS)
     assert card["precision"] == "int8"  # the same bytes on every machine
+    assert card["upscaler"]["precision"] == "int8"
 
 
 @pytest.mark.parametrize("name", AVATARS)

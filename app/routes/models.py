@@ -115,6 +115,7 @@ def _upscaler(generation: Generation) -> dict[str, Any] | None:
         "id": generation.full_id,
         "hash": upscaler.hash,
         "scales": list(upscaler.scales),
+        "precision": "int8" if upscaler.header.is_integer else "fp32",
         "licence": upscaler.header.licence,
         "metrics": upscaler.header.metrics,
     }

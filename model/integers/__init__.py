@@ -1,1 +1,3 @@
-"""Generators in integers: the same bytes on every machine. docs/integers.md is their definition."""
+"""Generators and upscalers in integers: the same bytes on every machine. docs/integers.md is their
+definition.
+"""

@@ -1,7 +1,8 @@
-"""An integer generator as a serialised ONNX model: ONNX Runtime's kernels for bytes, and operations
-in float32 that each round once.
+"""An integer generator or upscaler as a serialised ONNX model: ONNX Runtime's kernels for bytes,
+and operations in float32 that each round once.
 
     rows (N, input_dim) float32 -> steps, maps as (N, H, W, C) -> pixels (N, side, side, C) uint8
+    pixels (N, H, W, C) uint8   -> the same                    -> large (N, h, w, C) uint8
 
 Nothing here may be fused into something that rounds otherwise: multiplications and additions are
 nodes of their own, and no bytes are made numbers by what belongs to a quantised operation.
@@ -23,9 +24,11 @@ from model.integers.steps import (
     Center,
     Convolution,
     Dense,
+    Join,
     Leaky,
     Look,
     Modulate,
+    Pixels,
     Quantize,
     Step,
     Tensors,
@@ -36,14 +39,20 @@ from model.networks.graph import BILINEAR, LEAKY_SLOPE
 
 OPSET, IR_VERSION = 17, 9
 MICROSOFT = "com.microsoft"  # where ONNX Runtime has convolutions of (N, H, W, C)
-WIDE = 16  # outputs of a convolution, fewer of which take as long
+# a convolution of other outputs or inputs than multiples of these takes longer than of more
+WIDE, DEEP = 16, 4
 VECTOR = np.array([0, 1, 1, -1], np.int64)
 OFFSET = 2**23  # makes whole numbers of 24 bits positive
 
 
 def integer_graph(steps: Sequence[Step], tensors: Tensors, input_dim: int, crop: int) -> bytes:
     """Serialises the model of an integer generator's steps."""
-    return _Emitter(tensors, zeros_of(steps, tensors)).model(steps, input_dim, crop)
+    return _Emitter(tensors, zeros_of(steps, tensors)).generator(steps, input_dim, crop)
+
+
+def upscaler_graph(steps: Sequence[Step], tensors: Tensors) -> bytes:
+    """Serialises the model of one scale of an integer upscaler, for pictures of any side."""
+    return _Emitter(tensors, zeros_of(steps, tensors)).upscaler(steps)
 
 
 class _Emitter:
@@ -51,11 +60,13 @@ class _Emitter:
         self._tensors, self._zeros = tensors, zeros
         self._nodes: list[Any] = []
         self._constants: dict[str, NDArray[Any]] = {}
-        self._sides: dict[str, int] = {}  # pixels per side of each map
+        self._sides: dict[str, int] = {}  # pixels per side of each map, where they are known
         self._channels: dict[str, int] = {}
+        # which of a map's channels each one in the graph is, or -1, where there are more of them
+        self._places: dict[str, NDArray[np.int64]] = {}
         self._vectors: set[str] = set()  # that maps are multiplied by, (N, 1, 1, C)
 
-    def model(self, steps: Sequence[Step], input_dim: int, crop: int) -> bytes:
+    def generator(self, steps: Sequence[Step], input_dim: int, crop: int) -> bytes:
         for step in steps:
             if isinstance(step, Modulate):
                 self._vectors |= {step.scale, step.shift}
@@ -79,14 +90,25 @@ class _Emitter:
             ),
         )
         rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", input_dim])
-        pixels = helper.make_tensor_value_info(
-            "pixels", TensorProto.UINT8, ["N", crop, crop, channels]
-        )
-        self._nodes[-1].output[0] = "pixels"
+        pixels = _pictures("pixels", crop, crop, channels)
+        return self._serialised("generator", rows, pixels)
+
+    def upscaler(self, steps: Sequence[Step]) -> bytes:
+        first = steps[0]
+        assert isinstance(first, Pixels)
+        for step in steps:
+            self._emit(step)
+        pixels = _pictures(first.source, "H", "W", first.channels)
+        large = _pictures("large", "h", "w", self._channels[last_target(steps)])
+        return self._serialised("upscaler", pixels, large)
+
+    def _serialised(self, name: str, source: Any, target: Any) -> bytes:
+        """Serialises the model whose last node gives what `target` describes."""
+        self._nodes[-1].output[0] = target.name
         constants = [
             numpy_helper.from_array(value, name) for name, value in self._constants.items()
         ]
-        graph = helper.make_graph(self._nodes, "generator", [rows], [pixels], constants)
+        graph = helper.make_graph(self._nodes, name, [source], [target], constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         content: bytes = model.SerializeToString()
@@ -107,7 +129,8 @@ class _Emitter:
         return target
 
     def _know(self, target: str, source: str, side: int | None = None, channels: int = 0) -> None:
-        self._sides[target] = side or self._sides[source]
+        if side or source in self._sides:
+            self._sides[target] = side or self._sides[source]
         self._channels[target] = channels or self._channels[source]
 
     def _emit(self, step: Step) -> None:
@@ -116,6 +139,19 @@ class _Emitter:
             case Dense():
                 self._dense(step)
                 return
+            case Pixels():
+                self._know(target, source, channels=step.channels)
+                more = -step.channels % DEEP
+                self._places[target] = np.append(np.arange(step.channels), np.full(more, -1))
+                ends = np.array([0] * 7 + [more], np.int64)
+                self._put("Pad", target, source, ends, np.array(0, np.uint8))
+            case Join():
+                before = self._places.get(source, np.arange(self._channels[source]))
+                behind = self._places[step.other]
+                behind = np.where(behind < 0, -1, behind + self._channels[source])
+                self._know(target, source, channels=step.channels)
+                self._places[target] = np.append(before, behind)
+                self._put("Concat", target, source, step.other, axis=3)
             case Quantize():
                 self._know(target, source)
                 unit = self._tensors[f"{step.name}.unit"][0] if step.scaled else np.float32(1)
@@ -204,23 +240,25 @@ class _Emitter:
                 self._put("Identity", part.target, found)
 
     def _convolution(self, step: Convolution) -> None:
-        name, target, side = step.name, step.target, self._sides[step.source]
+        name, target, side = step.name, step.target, self._sides.get(step.source)
         weight, bias, multiplier = (
             self._tensors[f"{name}.{part}"] for part in ("weight", "bias", "multiplier")
         )
-        together = step.channels * 4
-        if not step.doubles and step.kernel == 3 and together <= WIDE and side % 2 == 0:
-            weight, stride = in_squares(weight), 2
+        if (places := self._places.get(step.source)) is not None:
+            weight = np.where(places[:, None, None] < 0, 0, weight[:, places]).astype(np.int8)
+        stride, factor = 1, step.factor
+        narrow = factor == 1 and step.kernel == 3 and step.channels * 4 <= WIDE
+        if narrow and side and side % 2 == 0:
+            weight, stride, factor = in_squares(weight), 2, 2
             bias, multiplier = (np.tile(values, 4) for values in (bias, multiplier))
-            more = WIDE - together  # a kernel of ONNX Runtime wants multiples of it
+        squares, outputs = factor > 1, len(multiplier)
+        if squares:
+            more = -outputs % WIDE
             weight, bias, multiplier = (
                 np.pad(values, [(0, more)] + [(0, 0)] * (values.ndim - 1))
                 for values in (weight, bias, multiplier)
             )
-            multiplier[together:] = 1
-        else:
-            stride = 1
-        squares = step.doubles or stride == 2
+            multiplier[outputs:] = 1
         found = f"{target}.four" if squares else target
         zeros = [np.array(zero, np.uint8) for zero in (self._zeros[step.source], step.zero)]
         one = np.array(1, np.float32)
@@ -230,13 +268,16 @@ class _Emitter:
             domain=MICROSOFT, channels_last=1, kernel_shape=weight.shape[2:],
             pads=[step.padding] * 4, strides=[stride] * 2,
         )  # fmt: skip
-        if squares:  # see reference.shuffled
-            if len(multiplier) > step.channels * 4:
-                first, last = (np.array([place], np.int64) for place in (0, together))
-                found = self._put(
-                    "Slice", f"{target}.some", found, first, last, np.array([3], np.int64)
-                )
-            grid = side + 1 - step.kernel % 2 if step.doubles else side // 2
+        if len(multiplier) > outputs:
+            first, last = (np.array([place], np.int64) for place in (0, outputs))
+            found = self._put(
+                "Slice", f"{target}.some", found, first, last, np.array([3], np.int64)
+            )
+        if squares and side is None:
+            self._shuffle(step, found)
+        elif squares:  # see reference.shuffled
+            assert side is not None
+            grid = side + 1 - step.kernel % 2 if step.factor == 2 else side // 2
             shape = np.array([-1, grid, grid, 2, 2 * step.channels], np.int64)
             x = self._put("Reshape", f"{target}.grid", found, shape)
             x = self._put("Transpose", f"{target}.lines", x, perm=[0, 1, 3, 2, 4])
@@ -246,8 +287,27 @@ class _Emitter:
             if even:
                 bounds = np.full(2, 1, np.int64), np.full(2, 2 * side + 1, np.int64)
                 self._put("Slice", target, x, *bounds, np.array([1, 2], np.int64))
-            side = side * 2 if step.doubles else side
+            side *= step.factor
         self._know(target, "", side, step.channels)
+
+    def _shuffle(self, step: Convolution, found: str) -> None:
+        """Lays outputs out as squares, as `reference.shuffled`, in a map whose sides are not known;
+        the kernel is odd.
+        """
+        target, factor, channels = step.target, step.factor, step.channels
+        grid = np.array([0, 0, 0, factor, factor * channels], np.int64)  # 0: as it is
+        x = self._put("Reshape", f"{target}.grid", found, grid)
+        x = self._put("Transpose", f"{target}.lines", x, perm=[0, 1, 3, 2, 4])
+        shape = self._put("Shape", f"{target}.small", step.source)
+        times = np.array([1, factor, factor, 0], np.int64)
+        shape = self._put("Mul", f"{target}.sides", shape, times)
+        shape = self._put("Add", f"{target}.shape", shape, np.array([0, 0, 0, channels], np.int64))
+        self._put("Reshape", target, x, shape)
+
+
+def _pictures(name: str, height: int | str, width: int | str, channels: int) -> Any:
+    """Describes pictures (N, H, W, C)."""
+    return helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", height, width, channels])
 
 
 def in_squares(weight: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -1,8 +1,9 @@
-"""PyTorch's way through an integer generator: whole numbers in floats. Sums below 2**24 are exact
-in float32, in any order, and their factors in the 11 bits of a tensor core's TF32.
+"""PyTorch's way through an integer generator or upscaler: whole numbers in floats. Sums below 2**24
+are exact in float32, in any order, and their factors in the 11 bits of a tensor core's TF32.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -20,9 +21,11 @@ from model.integers.steps import (
     Center,
     Convolution,
     Dense,
+    Join,
     Leaky,
     Look,
     Modulate,
+    Pixels,
     Quantize,
     Step,
     Tensors,
@@ -79,7 +82,7 @@ def run(
     arithmetic: Arithmetic,
 ) -> dict[str, Tensor]:
     """Computes all values of rows, by their names; tensors and bytes are float32."""
-    values = {"rows": rows}
+    values = {steps[0].source: rows}
     for step in steps:
         x = values[step.source]
         match step:
@@ -93,6 +96,10 @@ def run(
                         own = arithmetic.whole(own).clamp(-LARGEST_WHOLE, LARGEST_WHOLE)
                         own = torch.unflatten(own, 1, (-1, part.side, part.side))
                     values[part.target] = own
+            case Pixels():
+                values[step.target] = x
+            case Join():
+                values[step.target] = torch.cat([x, values[step.other]], 1)
             case Quantize():
                 if step.scaled:
                     x = x / tensors[f"{step.name}.unit"]
@@ -104,7 +111,7 @@ def run(
                 x = functional.conv2d(x - zeros[step.source], weight, padding=step.padding)
                 x = (x + bias[:, None, None]) * multiplier[:, None, None]
                 x = arithmetic.to_byte(x, zeros[step.target])
-                values[step.target] = shuffled(x, step.kernel) if step.doubles else x
+                values[step.target] = shuffled(x, step.kernel, step.factor)
             case Center():
                 values[step.target] = x - step.zero
             case Modulate():
@@ -121,11 +128,20 @@ def run(
     return values
 
 
-def shuffled(x: Tensor, kernel: int) -> Tensor:
-    """Lays four outputs a channel out, as `reference.shuffled`."""
-    squares = torch.unflatten(x, 1, (2, 2, -1)).permute(0, 3, 4, 1, 5, 2)
+def shuffled(x: Tensor, kernel: int, factor: int) -> Tensor:
+    """Lays the outputs of a channel out, as `reference.shuffled`."""
+    squares = torch.unflatten(x, 1, (factor, factor, -1)).permute(0, 3, 4, 1, 5, 2)
     found: Tensor = squares.flatten(4, 5).flatten(2, 3)
     return found if kernel % 2 else found[:, :, 1:-1, 1:-1]
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """Lets tensor cores convolve: bytes less their zero, and weights, are exact in TF32, their sums
+    in float32.
+    """
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=True
+    )
 
 
 class Straight(Exact):
@@ -164,9 +180,6 @@ class IntegerNetwork(Generator):
         """Generates images; of rows without gradients, exactly the bytes of docs/integers.md."""
         arithmetic = Straight() if rows.requires_grad else Exact()
         tensors = {name: self.get_buffer(name.replace(".", "_")) for name in self._names}
-        # tensor cores: bytes less their zero, and weights, are exact in TF32, their sums in float32
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=True
-        ):
+        with exact_convolutions():
             values = run(self._steps, tensors, self._zeros, rows, arithmetic)
         return (values[last_target(self._steps)] - HALF_RANGE) / HALF_RANGE

@@ -1,7 +1,9 @@
-"""The definition of what an integer generator draws, in plain NumPy: any other runtime must give
-these bytes. docs/integers.md says the same in words.
+"""The definition of what an integer generator draws, and of what an integer upscaler makes of its
+pictures, in plain NumPy: any other runtime must give these bytes. docs/integers.md says the same in
+words.
 
     rows (N, input_dim) float32 -> steps -> pixels (N, side, side, C) uint8
+    pixels (N, H, W, C) uint8   -> steps -> pixels (N, scale H, scale W, C) uint8
 """
 
 from collections.abc import Sequence
@@ -19,9 +21,11 @@ from model.integers.steps import (
     Center,
     Convolution,
     Dense,
+    Join,
     Leaky,
     Look,
     Modulate,
+    Pixels,
     Quantize,
     Step,
     Tensors,
@@ -44,11 +48,20 @@ def draw(
     return np.ascontiguousarray(inner.transpose(0, 2, 3, 1).astype(np.uint8))
 
 
+def enlarge(
+    steps: Sequence[Step], tensors: Tensors, pixels: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Enlarges pictures (N, H, W, C) by the steps of one scale of an upscaler."""
+    values = run(steps, tensors, pixels.transpose(0, 3, 1, 2).astype(np.float32))
+    large = values[last_target(steps)].transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(large.astype(np.uint8))
+
+
 def run(
     steps: Sequence[Step], tensors: Tensors, rows: NDArray[np.float32]
 ) -> dict[str, NDArray[Any]]:
     """Computes all values; bytes and whole numbers are in float32 too."""
-    values: dict[str, NDArray[Any]] = {"rows": rows}
+    values: dict[str, NDArray[Any]] = {steps[0].source: rows}
     zeros = zeros_of(steps, tensors)
     for step in steps:
         x = values[step.source]
@@ -62,6 +75,10 @@ def run(
                         own = np.rint(own).clip(-LARGEST_WHOLE, LARGEST_WHOLE)
                         own = own.reshape(len(x), -1, part.side, part.side)
                     values[part.target] = own
+            case Pixels():
+                values[step.target] = x
+            case Join():
+                values[step.target] = np.concatenate([x, values[step.other]], 1)
             case Quantize():
                 if step.scaled:
                     x = x / tensors[f"{step.name}.unit"]
@@ -119,16 +136,17 @@ def convolution(step: Convolution, tensors: Tensors, x: Map, zero: int) -> Map:
             sums += np.einsum("oi,nihw->nohw", weight[:, :, row, column], part, optimize=True)
     whole = (sums + bias[:, None, None]).astype(np.float32)
     found = to_byte(whole * multiplier[:, None, None], step.zero)
-    return shuffled(found, step.kernel) if step.doubles else found
+    return shuffled(found, step.kernel, step.factor)
 
 
-def shuffled(x: Map, kernel: int) -> Map:
-    """Lays four outputs a channel out as squares of two by two; those of an even kernel lie around
-    the map's corners, and the border is left out.
+def shuffled(x: Map, kernel: int, factor: int = 2) -> Map:
+    """Lays the outputs of a channel out as squares of `factor` by `factor`; those of an even kernel
+    lie around the map's corners, and the border is left out.
     """
     count, outputs, height, width = x.shape
-    squares = x.reshape(count, 2, 2, outputs // 4, height, width).transpose(0, 3, 4, 1, 5, 2)
-    found = squares.reshape(count, outputs // 4, 2 * height, 2 * width)
+    channels = outputs // factor**2
+    squares = x.reshape(count, factor, factor, channels, height, width).transpose(0, 3, 4, 1, 5, 2)
+    found = squares.reshape(count, channels, factor * height, factor * width)
     return found if kernel % 2 else found[:, :, 1:-1, 1:-1]
 
 

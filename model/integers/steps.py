@@ -1,4 +1,5 @@
-"""The steps of an integer generator, in their order; docs/integers.md says what each computes.
+"""The steps of an integer generator or upscaler, in their order; docs/integers.md says what each
+computes.
 
 A value is a vector or a map in float32, each of its operations rounded once, or a map of bytes. A
 step's tensors are named after it; what is not a tensor is the network's, never the file's.
@@ -49,6 +50,26 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """Takes pictures as bytes."""
+
+    source: str
+    target: str
+    channels: int
+    zero: int  # the byte that stands for 0
+
+
+@dataclass(frozen=True)
+class Join:
+    """Lays the channels of two maps of bytes behind one another; 0 stands for 0."""
+
+    source: str
+    other: str
+    target: str
+    channels: int
+
+
+@dataclass(frozen=True)
 class Quantize:
     """Makes bytes of a map, of one in larger or smaller units if it is `scaled`; if it `cuts`, the
     smallest byte stands for 0.
@@ -64,8 +85,8 @@ class Quantize:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of bytes to bytes. One that doubles the side has four outputs a channel: the
-    pixels of a square of two by two.
+    """A convolution of bytes to bytes. One that makes the side `factor` times as long has so many
+    outputs squared a channel: the pixels of a square.
     """
 
     name: str
@@ -74,13 +95,13 @@ class Convolution:
     channels: int
     inputs: int
     kernel: int
-    doubles: bool
+    factor: int
     zero: int  # the byte that stands for 0 in its output
 
     @property
     def outputs(self) -> int:
         """Outputs at each place."""
-        return self.channels * (4 if self.doubles else 1)
+        return self.channels * self.factor**2
 
     @property
     def padding(self) -> int:
@@ -141,7 +162,19 @@ class Look:
     target: str
 
 
-Step = Dense | Quantize | Convolution | Center | Modulate | Leaky | Add | Bilinear | Look
+Step = (
+    Dense
+    | Pixels
+    | Join
+    | Quantize
+    | Convolution
+    | Center
+    | Modulate
+    | Leaky
+    | Add
+    | Bilinear
+    | Look
+)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -181,8 +214,10 @@ def zeros_of(steps: Sequence[Step], tensors: Tensors) -> dict[str, int]:
     """Returns the byte that stands for 0 in each map of bytes."""
     zeros = {}
     for step in steps:
-        if isinstance(step, Convolution):
+        if isinstance(step, Convolution | Pixels):
             zeros[step.target] = step.zero
+        elif isinstance(step, Join):
+            zeros[step.target] = 0
         elif isinstance(step, Quantize):
             zeros[step.target] = 0 if step.cuts else int(tensors[f"{step.name}.zero"][0])
     return zeros

@@ -213,7 +213,7 @@ class _Lowering:
             channels,
             inputs,
             kernel,
-            doubles,
+            2 if doubles else 1,
             zero,
         )
         steps.append(step)

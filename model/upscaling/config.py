@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from model.integers.steps import MIDDLE, Convolution, Join, Pixels, Step
 from model.networks.layers import Shapes, shapes_of
 
 SCALES = (2, 4)  # that a network can have
+PIXELS, JOINED = "pixels", "joined"  # maps of an integer upscaler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,26 @@ class UpscalerConfig:
         for scale in self.scales:
             shapes |= shapes_of(f"heads.{scale}", self.channels * scale**2, self.width, 3, 3)
         return shapes
+
+    def steps(self, *scales: int) -> list[Step]:
+        """Returns the steps of the network in integers, with the heads of these scales.
+
+        A head reads the features and behind them the pixels, of which its weights take the one
+        below each of its outputs: their sum is rounded once.
+        """
+        source = Pixels(PIXELS, f"{PIXELS}.bytes", self.channels, MIDDLE)
+        steps: list[Step] = [source]
+        x, inputs = source.target, self.channels
+        for name in self.convolutions:
+            target = f"{name}.bytes"
+            steps.append(Convolution(name, x, target, self.width, inputs, 3, 1, 0))
+            x, inputs = target, self.width
+        inputs += self.channels
+        steps.append(Join(x, source.target, JOINED, inputs))
+        for scale in scales:
+            name, target = f"heads.{scale}", f"heads.{scale}.bytes"
+            steps.append(Convolution(name, JOINED, target, self.channels, inputs, 3, scale, 0))
+        return steps
 
     def products(self, side: int, scale: int) -> int:
         """Counts the multiply-adds of enlarging a picture of `side` pixels per side."""

@@ -3,6 +3,8 @@ torch.
 
     pixels (N, H, W, C) uint8 -> convolutions -> a head's sub-pixels + the pixel below them
                               -> uint8 -> sub-pixels in their places (N, scale H, scale W, C)
+
+An integer upscaler's graph is `integers.onnx_graph`'s.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from model.images import HALF_RANGE
+from model.integers import onnx_graph as integers
 from model.networks.graph import Graph
 from model.networks.layers import Layer
 from model.samplers.onnx import session, shares
@@ -21,9 +24,9 @@ from model.upscaling.upscaler_file import UpscalerFile
 
 
 class OnnxUpscaler:
-    """An upscaler, float32. Each thread enlarges one picture after another: their maps then stay in
-    the processor's caches, and a picture does not depend on its batch. Where that would leave
-    threads idle, they share every picture.
+    """An upscaler, in float32 or in integers. Each thread enlarges one picture after another: their
+    maps then stay in the processor's caches, and a picture does not depend on its batch. Where that
+    would leave threads idle, they share every picture.
     """
 
     def __init__(self, file: UpscalerFile, threads: int = 1) -> None:
@@ -62,6 +65,8 @@ def _enlarge(session: Any, pixels: NDArray[np.uint8], large: NDArray[np.uint8]) 
 def upscaler_graph(file: UpscalerFile, scale: int) -> bytes:
     """Serialises the model of one scale."""
     network = file.header.network
+    if file.header.is_integer:
+        return integers.upscaler_graph(network.steps(scale), file.tensors)
     graph = Graph(file.weights)
     x = graph.add("Cast", "pixels", to=TensorProto.FLOAT)
     x = small = graph.add("Transpose", x, perm=[0, 3, 1, 2])

@@ -1,4 +1,5 @@
-"""The upscaler and the discriminator that it learns against, in PyTorch.
+"""The upscaler, in floats and in integers, and the discriminator that it learns against, in
+PyTorch.
 
 images (N, C, H, W) in [-1, 1] -> convolutions -> a head's sub-pixels + the pixel below them
 """
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.images import HALF_RANGE
+from model.integers.pytorch import Exact, exact_convolutions, run
+from model.integers.steps import last_target, zeros_of
 from model.networks.layers import Weights
 from model.upscaling.config import UpscalerConfig
 from model.upscaling.upscaler_file import UpscalerFile
@@ -84,8 +88,33 @@ class PatchDiscriminator(nn.Module):
         return logits.squeeze(1)
 
 
-def load_upscaler(file: UpscalerFile) -> Upscaler:
+class IntegerUpscaler(nn.Module):
+    """An integer upscaler as a network: of images that are bytes, exactly those of
+    docs/integers.md.
+    """
+
+    def __init__(self, file: UpscalerFile) -> None:
+        super().__init__()
+        network = file.header.network
+        self._steps = {scale: network.steps(scale) for scale in network.scales}
+        self._zeros = zeros_of(network.steps(*network.scales), file.tensors)
+        self._names = list(file.tensors)
+        for name, value in file.tensors.items():
+            self.register_buffer(name.replace(".", "_"), torch.from_numpy(value).float())
+
+    def forward(self, images: Tensor, scale: int) -> Tensor:
+        """Maps images (N, C, H, W) to (N, C, scale H, scale W)."""
+        tensors = {name: self.get_buffer(name.replace(".", "_")) for name in self._names}
+        pixels = ((images + 1) * HALF_RANGE).round()
+        with exact_convolutions():
+            values = run(self._steps[scale], tensors, self._zeros, pixels, Exact())
+        return (values[last_target(self._steps[scale])] - HALF_RANGE) / HALF_RANGE
+
+
+def load_upscaler(file: UpscalerFile) -> Upscaler | IntegerUpscaler:
     """Makes the network of a checked file, with its weights."""
+    if file.header.is_integer:
+        return IntegerUpscaler(file)
     network = Upscaler(file.header.network)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in file.weights.items()})
     return network

@@ -2,7 +2,8 @@
 
 pixels (N, H, W, C) uint8, scale -> runtime -> (N, scale H, scale W, C) uint8
 
-The CPU is served by ONNX Runtime, without torch, CUDA by PyTorch; both in float32. A picture
+The CPU is served by ONNX Runtime, without torch, CUDA by PyTorch; in float32, or in integers,
+which give the same bytes on both. A picture
 depends on nothing that shares its batch: `check_upscaler` sees to it before anything is served.
 """
 
@@ -24,7 +25,7 @@ from model.samplers.sampler import (
     load_sampler,
 )
 from model.upscaling.onnx_upscaler import OnnxUpscaler
-from model.upscaling.upscaler_file import Upscale, UpscalerFile, golden
+from model.upscaling.upscaler_file import Upscale, UpscalerFile, remembered
 
 CHECKED_SIDE = 8  # pixels per side of the pictures that `check_upscaler` compares
 
@@ -52,15 +53,8 @@ def check_upscaler(upscale: Upscale, file: UpscalerFile, batches: Sequence[int])
         UnequalBytesError: a picture's bytes depend on its batch.
         WrongPictureError: the pictures that the file remembers are others.
     """
+    _check_golden(upscale, file)
     network = file.header.network
-    if file.header.golden:
-        name, allowed = f"upscaler {file.hash}", GOLDEN_LEVELS["fp32"]
-        off = levels_off(name, golden(upscale, network), file.header.golden)
-        if off > allowed:
-            raise WrongPictureError(
-                f"{name}: a picture is not enlarged as when it was written (up to "
-                f"{off} of 255 levels off; allowed: {allowed})"
-            )
     shape = (max(batches), CHECKED_SIDE, CHECKED_SIDE, network.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     for scale in file.scales:
@@ -71,6 +65,29 @@ def check_upscaler(upscale: Upscale, file: UpscalerFile, batches: Sequence[int])
                     f"a picture enlarged in a batch of {size} differs from the same one enlarged "
                     "alone; this runtime cannot keep the promise of a seed"
                 )
+
+
+def _check_golden(upscale: Upscale, file: UpscalerFile) -> None:
+    name, header = f"upscaler {file.hash}", file.header
+    if not header.golden:
+        return
+    found = remembered(upscale, header)
+    if header.is_integer:
+        if found.hex() != header.golden:
+            raise WrongPictureError(
+                f"{name}: a picture is not enlarged as when it was written, byte for byte; "
+                "integers have the same everywhere, so this runtime is wrong"
+            )
+        return
+    off, allowed = (
+        levels_off(name, np.frombuffer(found, np.uint8), header.golden),
+        GOLDEN_LEVELS["fp32"],
+    )
+    if off > allowed:
+        raise WrongPictureError(
+            f"{name}: a picture is not enlarged as when it was written (up to "
+            f"{off} of 255 levels off; allowed: {allowed})"
+        )
 
 
 class UpscalingSampler:

@@ -32,7 +32,7 @@ def calibrate(quantizer: Quantizer, rows: Tensor) -> None:
     outputs = [
         step
         for step in quantizer.steps
-        if isinstance(step, Convolution) and step is not quantizer.last
+        if isinstance(step, Convolution) and step not in quantizer.ends
     ]
     for step in outputs:
         group = quantizer.group(step.target)
@@ -47,7 +47,9 @@ def calibrate(quantizer: Quantizer, rows: Tensor) -> None:
             _choose_bytes(quantizer, made, x.relu() if made.cuts else x)
     for layer in quantizer.steps:
         if isinstance(layer, Convolution | Dense):
-            weight, energy = quantizer.layer(layer.name)[0], values[layer.source].square().mean(1)
+            weight = quantizer.layer(layer.name)[0]
+            # pixels that are joined have weights of their own
+            energy = values[layer.source].square().mean(1)[: weight.shape[1]]
             if isinstance(layer, Convolution):
                 unit = quantizer.unit(layer.source)
                 weight = (weight * unit[:, None, None]).flatten(1)

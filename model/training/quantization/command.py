@@ -1,12 +1,15 @@
 """`quantize`: an integer generator made of a trained one, in a model folder of its own.
 
 model folder -> units -> training with the roundings in place -> model folder, both measured
+             -> or its upscaler alone, into the folder of the integer generator
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from model.files import OutputError
+from model.generator_file import read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import Fit
 from model.training.commands.arguments import (
@@ -21,10 +24,13 @@ from model.training.commands.arguments import (
 from model.training.commands.evaluate import add_against, add_measuring, measured
 from model.training.commands.export import replaced
 from model.training.evaluation.measure import Metrics
-from model.training.quantization.writing import STEPS, write_integers
+from model.training.quantization.writing import STEPS, write_integer_upscaler, write_integers
 from model.training.run.run_folder import slug
+from model.training.upscaling.export import measured as measured_upscaler
+from model.upscaling.upscaler_file import UpscalerFile
 
 MOST = 100_000
+NEW = ("force", "name", "against")  # options that say nothing with --into
 
 
 def add_command(commands: Any) -> None:
@@ -36,7 +42,15 @@ def add_command(commands: Any) -> None:
         example="mnist --output mnist-int8",
     )
     parser.add_argument("generator", help=GENERATOR_HELP)
-    parser.add_argument("--output", type=Path, required=True, help="the new model folder")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--output", type=Path, help="the new model folder")
+    place.add_argument(
+        "--into",
+        type=Path,
+        metavar="FOLDER",
+        help="model folder of an integer generator that gets the generator's upscaler in integers, "
+        "and nothing else",
+    )
     add_force(parser)
     parser.add_argument(
         "--name",
@@ -58,8 +72,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--data",
         type=source,
-        help="real pictures to measure both generators with: a folder, a zip, or an official set "
-        "(default: nothing but their nearness is measured)",
+        help="real pictures to measure both generators with: a folder, a zip, or an official set; "
+        "with --into larger ones, to measure the upscaler (default: nothing but nearness is "
+        "measured)",
     )
     parser.add_argument(
         "--images",
@@ -74,6 +89,10 @@ def add_command(commands: Any) -> None:
 
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
+    typed = f"{options.program} {options.typed}"
+    if options.into is not None:
+        print(f"{options.into}: {_upscaler(folder, options, typed)}")
+        return 0
     check_output_folder(output, options.force)
     fit: Fit = options.fit
 
@@ -90,8 +109,38 @@ def _quantize(options: argparse.Namespace) -> int:
             name=options.name or slug(output.resolve().name),
             steps=options.steps,
             seed=options.seed,
-            command=f"{options.program} {options.typed}",
+            command=typed,
             measure=measure,
         )
     print(f"{output}: {made}")
     return 0
+
+
+def _upscaler(folder: Path, options: argparse.Namespace, typed: str) -> str:
+    """Writes the upscaler of a generator in integers into the folder of another.
+
+    Raises:
+        OutputError: there is none, or an option or the other folder is not for it.
+    """
+    for name in NEW:
+        if getattr(options, name):
+            raise OutputError(
+                f"--{name} is for a new model folder; --into writes an upscaler alone"
+            )
+    floats, into = read_generator_file(folder).upscaler, options.into
+    if floats is None:
+        raise OutputError(f"{folder}: it has no upscaler to make integers of")
+    if not read_generator_file(into).config.is_integer:
+        raise OutputError(
+            f"{into}: no integer generator; its own pictures differ between machines already"
+        )
+
+    def measure(file: UpscalerFile) -> dict[str, float]:
+        if not options.data:
+            return {}
+        reading = options.data, options.fit, options.bits, str(into), Path("runs")
+        return measured_upscaler(file, options, *reading)
+
+    return write_integer_upscaler(
+        floats, into, command=typed, steps=options.steps, seed=options.seed, measure=measure
+    )

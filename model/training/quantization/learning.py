@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.generator_file import GeneratorFile
 from model.integers.steps import Tensors
+from model.integers.trace import program
 from model.latent_space.latents import SEED_LIMIT
 from model.samplers.pytorch import load_generator
 from model.training.quantization.calibration import CALIBRATED, calibrate
@@ -28,7 +29,7 @@ def quantized(file: GeneratorFile, steps: int, seed: int, say: Say) -> Tensors:
         NoIntegersError: its network has operations that have no integers.
         GeneratorFileError: it is an integer generator already.
     """
-    quantizer = Quantizer(file.config.network, file.weights)
+    quantizer = Quantizer(program(file.config.network, file.weights))
     seeds = iter(range(FIRST_SEED + seed * 2**40, SEED_LIMIT))
 
     def rows(count: int) -> Tensor:

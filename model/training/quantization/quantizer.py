@@ -1,5 +1,5 @@
-"""A generator that becomes integers: its layers in floats, and the units of its values. A unit is
-what 1 stands for in a channel of a value.
+"""A generator or upscaler that becomes integers: its layers in floats, and the units of its values.
+A unit is what 1 stands for in a channel of a value.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from model.integers.steps import (
     Center,
     Convolution,
     Dense,
+    Join,
     Look,
     Modulate,
+    Pixels,
     Quantize,
     Tensors,
     tensors_of,
 )
-from model.integers.trace import program
-from model.networks.config import NetworkConfig
-from model.networks.layers import Weights
+from model.integers.trace import Program
 
 TINY = 2.0**-30  # the least unit
 
@@ -56,14 +56,16 @@ class Learning(Straight):
 
 
 class Quantizer(nn.Module):
-    """A generator that becomes integers: its layers, and the units of its values."""
+    """What becomes integers: its layers, and the units of its values."""
 
-    def __init__(self, config: NetworkConfig, weights: Weights) -> None:
+    def __init__(self, made: Program) -> None:
         super().__init__()
-        self.config = config
-        made = program(config, weights)
         self.steps = made.steps
-        self.last = next(step for step in reversed(made.steps) if isinstance(step, Convolution))
+        self._tanh = isinstance(made.steps[-1], Look)
+        read = {step.source for step in made.steps if not isinstance(step, Look)}
+        self.ends = [  # convolutions whose outputs are pixels
+            step for step in made.steps if isinstance(step, Convolution) and step.target not in read
+        ]
         self.layers = nn.ParameterDict()
         for name, layer in made.layers.items():
             self.layers[_key(f"{name}.weight")] = nn.Parameter(
@@ -77,8 +79,10 @@ class Quantizer(nn.Module):
         # scaled bytes have units 2 to this power times their value's
         self.powers: dict[str, int] = {}
         for step in self.steps:
-            if isinstance(step, Convolution):
+            if isinstance(step, Convolution | Pixels):
                 self.zeros[step.target] = step.zero
+            elif isinstance(step, Join):
+                self.zeros[step.target] = 0
             elif isinstance(step, Quantize):
                 self.zeros[step.target] = 0 if step.cuts else MIDDLE
                 if step.scaled:
@@ -126,28 +130,34 @@ class Quantizer(nn.Module):
                     weight, bias = self.layer(step.name)
                     factor = self._factors(step)
                     scale = self._scale(step, weight.detach())
-                    found[f"{step.name}.weight"] = _limited(weight / scale[:, None], arithmetic)
+                    found[f"{step.name}.weight"] = limited(weight / scale[:, None], arithmetic)
                     found[f"{step.name}.scale"] = scale * factor * LATENT_STEP
                     found[f"{step.name}.bias"] = bias * factor
                 case Quantize() if step.scaled:
                     found[f"{step.name}.unit"] = torch.tensor([2.0 ** self.powers[step.target]])
                 case Convolution():
-                    weight, bias = self.layer(step.name)
-                    weight = weight * self.unit(step.source)[:, None, None]
-                    scale = self._scale(step, weight.detach())
-                    unit = self.unit(step.target)
-                    if step is self.last and not self.config.ends_in_tanh:
-                        unit, bias = torch.tensor([1 / HALF_RANGE]), bias + 1
-                    unit = unit.expand(step.channels).repeat(4 if step.doubles else 1)
-                    whole = weight / scale[:, None, None, None]
-                    found[f"{step.name}.weight"] = _limited(whole, arithmetic)
-                    found[f"{step.name}.bias"] = arithmetic.whole(bias / scale)
-                    found[f"{step.name}.multiplier"] = scale / unit
+                    parts = self._convolution(step, arithmetic)
+                    for part, value in zip(("weight", "bias", "multiplier"), parts, strict=True):
+                        found[f"{step.name}.{part}"] = value
                 case Look():
                     levels = (torch.arange(TABLE) - MIDDLE) * self.unit(step.source)
                     pixels = levels.double().tanh() * HALF_RANGE + (HALF_RANGE + 0.5)
                     found[f"{step.name}.table"] = pixels.floor().clamp(0, 255).float()
         return found
+
+    def _convolution(
+        self, step: Convolution, arithmetic: Arithmetic
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns weight, bias and multiplier."""
+        weight, bias = self.layer(step.name)
+        weight = weight * self.unit(step.source)[:, None, None]
+        scale = self._scale(step, weight.detach())
+        unit = self.unit(step.target)
+        if step in self.ends and not self._tanh:
+            unit, bias = torch.tensor([1 / HALF_RANGE]), bias + 1
+        unit = unit.expand(step.channels).repeat(step.factor**2)
+        whole = weight / scale[:, None, None, None]
+        return limited(whole, arithmetic), arithmetic.whole(bias / scale), scale / unit
 
     def _scale(self, step: Dense | Convolution, weight: Tensor) -> Tensor:
         """Returns the unit of each output's weights: as small as their range and the bound of exact
@@ -189,9 +199,10 @@ class Quantizer(nn.Module):
 
     def forward(self, rows: Tensor, arithmetic: Arithmetic) -> Tensor:
         """Generates images (N, C, H, W), about [-1, 1]."""
-        x = self.values(rows, arithmetic)[self.last.target]
-        if self.config.ends_in_tanh:
-            return ((x - MIDDLE) * self.unit(self.last.target)).tanh()
+        (last,) = self.ends
+        x = self.values(rows, arithmetic)[last.target]
+        if self._tanh:
+            return ((x - MIDDLE) * self.unit(last.target)).tanh()
         return x / HALF_RANGE - 1
 
 
@@ -217,5 +228,5 @@ def _key(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _limited(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
+def limited(weight: Tensor, arithmetic: Arithmetic) -> Tensor:
     return arithmetic.whole(weight.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT))

@@ -1,5 +1,7 @@
 """The model card of an upscaler: README.md beside its file, or a section of its generator's."""
 
+from collections.abc import Mapping
+
 from model.training.run.card import DESCRIPTION, LICENCES
 from model.upscaling.upscaler_file import UpscalerFile
 
@@ -62,8 +64,12 @@ It draws what its training pictures have: outlines, areas and shapes like theirs
 """
 
 
-def section(file: UpscalerFile, command: str, cost: str) -> str:
-    """Returns the section on an upscaler in its generator's card."""
+def section(
+    file: UpscalerFile, command: str, cost: str, beside: Mapping[str, float] | None = None
+) -> str:
+    """Returns the section on an upscaler in its generator's card. `beside` are the metrics of the
+    upscaler that an integer one was made of.
+    """
     header = file.header
     return f"""{SECTION}
 
@@ -79,7 +85,7 @@ It enlarges the generator's pictures where `resample=learned` asks for that; the
 
 Data and licence: {header.licence}
 
-{_quality(file)}"""
+{_quality(file, beside)}"""
 
 
 def _facts(file: UpscalerFile) -> str:
@@ -87,27 +93,43 @@ def _facts(file: UpscalerFile) -> str:
     scales = " and ".join(f"{scale}x" for scale in network.scales)
     colour = "grey" if network.channels == 1 else "RGB"
     products = network.products(64, max(network.scales)) / 1e9
+    weights = "exponential moving average, float16"
+    if header.is_integer:
+        weights = "8-bit integers: the same bytes on every machine"
     return f"""| | |
 | --- | --- |
 | enlarges | {colour} pictures, {scales} |
 | network | {network.layers + 2} convolutions, {network.width} channels, preset `{header.preset}`; {products:.2f} G multiply-adds for 64x64 pixels at {max(network.scales)}x |
-| weights | exponential moving average, float16 |
+| weights | {weights} |
 | SHA-256 of the file | `{file.sha256}` |
 | trained on | {header.data.name}, part `{header.data.split}`, {header.data.images:,} pictures |
 | pairs seen | {header.images_seen:,} |"""
 
 
-def _quality(file: UpscalerFile) -> str:
+def _quality(file: UpscalerFile, beside: Mapping[str, float] | None = None) -> str:
     """Returns the metrics as a table."""
-    if not file.header.metrics:
+    metrics = file.header.metrics
+    if not metrics:
         return "Not measured.\n"
-    rows = "\n".join(f"| `{name}` | {value:g} |" for name, value in file.header.metrics.items())
+    head = "| metric | value |\n| --- | --- |"
+    rows = "\n".join(f"| `{name}` | {value:g} |" for name, value in metrics.items())
+    more = ""
+    if beside is not None:
+        more = "`fidelity` is the nearness of what it makes of a generator's pictures to what floats do.\n"
+        head = "| metric | value | of the upscaler in floats |\n| --- | --- | --- |"
+        rows = "\n".join(
+            f"| `{name}` | {_shown(metrics, name)} | {_shown(beside, name)} |"
+            for name in {**metrics, **beside}
+        )
     return f"""Held-out pictures are reduced (Lanczos) and enlarged again. `psnr` is their nearness to what they were, in dB, over all
 values with no border cut, the mean of all pictures; `frechet` a distance between the two sets in features that no
 part was trained with; `consistency` the nearness of a generator's pictures, enlarged and reduced again, to themselves.
-Names hold scale, method (none: this upscaler) and number of pictures.
+{more}Names hold scale, method (none: this upscaler) and number of pictures.
 
-| metric | value |
-| --- | --- |
+{head}
 {rows}
 """
+
+
+def _shown(metrics: Mapping[str, float], name: str) -> str:
+    return f"{metrics[name]:g}" if name in metrics else ""

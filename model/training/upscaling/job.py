@@ -116,6 +116,11 @@ def upscaler_job(ranks: Ranks, options: argparse.Namespace, device: torch.device
         path = data_path(options.data, options.base_url)
     pictures = open_pictures(path, fit=options.fit, bits=options.bits)
     start = None if options.start is None else read_upscaler(upscaler_path(options.start))
+    if start is not None and start.header.is_integer:
+        raise TrainingError(
+            f"--from {options.start}: is an integer upscaler: nothing is trained from it; say the "
+            "one that it was made of"
+        )
     config = _resolved(options, preset.config, pictures, start)
     ranks.share(config.batch)
     schedule = new_schedule(

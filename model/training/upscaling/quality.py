@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from model import images
 from model.generator_file import read_generator_file
@@ -26,7 +27,6 @@ from model.training.evaluation.features import Extractor, to_input
 from model.training.evaluation.measure import generate
 from model.training.run.progress import Progress, Say, silent
 from model.training.upscaling.pictures import Pictures, Pixels, reduced
-from model.upscaling.pytorch import Upscaler
 from model.upscaling.upscaler_file import Upscale
 
 METHODS = {
@@ -182,7 +182,7 @@ def psnr(real: Pixels, other: Pixels) -> NDArray[np.float64]:
     return decibels
 
 
-def upscale_by(network: Upscaler, device: torch.device) -> Upscale:
+def upscale_by(network: nn.Module, device: torch.device) -> Upscale:
     """Returns what enlarges pictures uint8 by a network, in float32."""
 
     def upscale(pixels: Pixels, scale: int) -> Pixels:

@@ -23,7 +23,7 @@ from model.training.upscaling.pictures import Pictures, Pixels, reduced
 from model.training.upscaling.quality import Measure, enlarged_by, upscale_by
 from model.training.upscaling.steps import new_upscaler_networks, super_resolution_step
 from model.upscaling.onnx_upscaler import OnnxUpscaler
-from model.upscaling.pytorch import Upscaler, load_upscaler, upscaler_weights
+from model.upscaling.pytorch import Upscaler, upscaler_weights
 from model.upscaling.upscaler_file import UPSCALER, UpscalerFile, write_upscaler
 
 EXAMPLES = 32  # pictures that give the scale of frozen features
@@ -81,7 +81,7 @@ class UpscalerTask:
         start = self._run.start
         if start is None:
             return []
-        weights = load_upscaler(start).state_dict()
+        weights = {name: torch.from_numpy(value) for name, value in start.weights.items()}
         for network in (self.networks.generator, self.networks.generator_ema):
             network.load_state_dict(weights)
         seen = start.header.images_seen
