@@ -238,8 +238,10 @@ def taken(page: Any) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = "full") -> None:
-    """Lets the service refuse so many times."""
+def refusing(
+    visit: Visit, pattern: str, status: int, times: int, detail: str = "full"
+) -> list[int]:
+    """Lets the service refuse so many times; returns how many are left, as the only entry."""
     left = [times]
 
     def answer(route: Any) -> None:
@@ -253,6 +255,7 @@ def refusing(visit: Visit, pattern: str, status: int, times: int, detail: str = 
         )
 
     visit.page.route(pattern, answer)
+    return left
 
 
 def forgive(visit: Visit) -> None:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from queue import Empty, SimpleQueue
@@ -477,7 +477,8 @@ class Batcher:
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(call, *arguments)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(call, *arguments)
 
 
 def _cut(job: Job, rows: int) -> Piece:
