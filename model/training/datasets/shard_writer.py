@@ -121,8 +121,9 @@ def fill(
     known, made = _read_own(folder, index), 0
     for number in numbers:
         places = index.places(number)
-        if not _is_made(folder, number, known, source):
-            piece = _write(folder, number, known, make(places), source.digest(places))
+        origin = source.digest(places)  # before they are read
+        if not _is_made(folder, number, known, origin, source):
+            piece = _write(folder, number, known, make(places), origin)
             if not known.shards:
                 _write_file(_beside(folder, number), _json(piece))
             made += 1
@@ -174,20 +175,19 @@ def _is_whole(folder: Path, number: int, known: Index, shard: Shard) -> bool:
     return path.is_file() and path.stat().st_size == shard_bytes(known, shard)
 
 
-def _is_made(folder: Path, number: int, known: Index, source: Source) -> bool:
+def _is_made(folder: Path, number: int, known: Index, origin: str, source: Source) -> bool:
     """Returns whether a shard is there, made from what its source is now.
 
     Raises:
         OutputError: the set is complete, and of another source.
     """
-    places = known.places(number)
     shard: Shard | None = (
         known.shards[number] if known.shards else _read_piece(folder, number, known)
     )
     if shard is None:
         return False
-    changed = shard.source not in ("", source.digest(places))
-    changed = changed or bool(shard.broken and source.mended(places, shard.broken))
+    changed = shard.source not in ("", origin)
+    changed = changed or bool(shard.broken and source.mended(known.places(number), shard.broken))
     if changed and known.shards:
         raise OutputError(
             f"{folder}: files of its source have changed since {shard_name(number)} was made; say "
@@ -203,10 +203,10 @@ def _read_piece(folder: Path, number: int, known: Index) -> Piece | None:
         piece = parsed(path, path.read_bytes(), Piece)
     except (OSError, DataError):
         return None
-    labels, held_out = np.array(piece.labels, object), np.array(piece.held_out, object)
-    sound = len(labels) == (piece.pictures if known.classes else 0)
-    sound &= all(0 <= label < len(known.classes) for label in labels)
-    return piece if sound and all(0 <= place < piece.pictures for place in held_out) else None
+    sound = len(piece.labels) == (piece.pictures if known.classes else 0)
+    sound &= all(0 <= label < len(known.classes) for label in piece.labels)
+    sound &= all(0 <= place < piece.pictures for place in piece.held_out)
+    return piece if sound else None
 
 
 def _write(folder: Path, number: int, known: Index, made: Made, source: str) -> Piece:
