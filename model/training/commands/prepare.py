@@ -10,14 +10,12 @@ source, and the same source makes the same bytes.
 
 import argparse
 import hashlib
-import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from model.devices import may_have_cuda
-from model.image_decoding import DEEP, GREY_MODES, Fit, Found, decode, square, what_was_done
+from model.image_decoding import Fit, Found, square, what_was_done
 from model.images import tile
-from model.training.advice import Extent, blank, dark, plan, untrained
 from model.training.commands.arguments import (
     ALONE,
     SHARD_SIZE,
@@ -41,27 +37,16 @@ from model.training.commands.arguments import (
     shards_folder,
     source,
 )
-from model.training.datasets.dataset import (
-    Dataset,
-    channels_of,
-    find_bits,
-    median_side,
-    read_official,
-)
+from model.training.datasets.description import Description, check_shards, describe_shards
 from model.training.datasets.downloads import data_path
 from model.training.datasets.file_listing import INDEX, DataError, number, printable
-from model.training.datasets.held_out import deal
 from model.training.datasets.image_folder import (
     Broken,
-    ImageFolder,
-    allowed_broken,
-    broken_notes,
     check_broken,
-    counted,
-    open_image_folder,
     write_broken,
 )
-from model.training.datasets.layers import Layers, Stack, has_layers
+from model.training.datasets.layers import has_layers
+from model.training.datasets.material import Form, Item, Material, open_material
 from model.training.datasets.shard_writer import (
     Made,
     Source,
@@ -72,14 +57,8 @@ from model.training.datasets.shard_writer import (
 )
 from model.training.datasets.shards import (
     FORMAT,
-    HELD_OUT,
-    LABELS,
     Index,
-    address_of,
-    check_shard,
     has_shards,
-    read_fingerprint,
-    read_shards,
 )
 
 MONTAGE = 64  # pictures
@@ -89,49 +68,6 @@ COUNT = 2000  # stacks of layers a class
 STAMP = (1980, 1, 1, 0, 0, 0)  # time of every file in a zip, so that equal sets are equal bytes
 
 K = TypeVar("K")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """What pictures are converted to."""
-
-    side: int  # pixels
-    channels: int
-    fit: Fit
-    bits: int = DEEP  # that count of 16-bit values
-    png: bool = True  # whether they are wanted as files too
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One picture of a source."""
-
-    found: Found
-    digest: bytes  # equal for equal files
-    values: tuple[int, int]  # smallest and largest, 0 to 255
-    pixels: NDArray[np.uint8] | None  # (side, side, C); None: no form was asked for
-    png: bytes
-
-
-Items = Iterator[tuple[int, Item | Broken]]  # with their places, in order
-
-
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """What a source holds, whatever its kind."""
-
-    path: Path
-    labels: NDArray[np.int64] | None  # (N,)
-    classes: tuple[str, ...]
-    held_out: NDArray[np.bool_]  # (N,)
-    channels: Callable[[], int]  # 1 where everything is grey
-    items: Callable[[Form | None, Iterable[int]], Items]  # at some places
-    side: Callable[[], int]  # pixels: median of the smaller sides
-    # a name and what else tells each picture at some places from others
-    origins: Callable[[range], Iterable[tuple[str, object]]]
-    fixed: bool = False  # whether it comes in that side alone
-    bits: Callable[[], tuple[int, str]] = lambda: (DEEP, "")  # see `find_bits`
-    remarks: tuple[str, ...] = ()
 
 
 def prepare(
@@ -162,7 +98,7 @@ def prepare(
         if output or shards:
             raise DataError(f"{source}: is prepared already, in shards")
         return check_shards(source)
-    with _material(source, count, seed) as material:
+    with open_material(source, count, seed) as material:
         if not len(material.held_out):
             raise DataError(f"{source}: holds no pictures")
         if shards is not None:
@@ -206,249 +142,6 @@ def _shown(material: Material, form: Form | None) -> Iterable[tuple[int, Item | 
     return tqdm(
         material.items(form, range(total)), total=total, unit="img", disable=None, leave=False
     )
-
-
-# --- what a set holds ---
-
-
-class Description:
-    """Gathers what a set holds, picture by picture."""
-
-    def __init__(self, material: Material) -> None:
-        self._material = material
-        self.found: Counter[Found] = Counter()
-        self.broken: list[Broken] = []
-        self._labels: Counter[int] = Counter()
-        self._trained: Counter[int] = Counter()
-        self._held_out = 0
-        self._digests: set[bytes] = set()
-        self._values = 255, 0
-
-    def add(self, place: int, item: Item | Broken) -> None:
-        """Adds the next picture."""
-        if isinstance(item, Broken):
-            self.broken.append(item)
-            return
-        self.found[item.found] += 1
-        self._digests.add(item.digest)
-        lowest, highest = self._values
-        self._values = min(lowest, item.values[0]), max(highest, item.values[1])
-        self._held_out += int(self._material.held_out[place])
-        if self._material.labels is not None:
-            label = int(self._material.labels[place])
-            self._labels[label] += 1
-            self._trained[label] += int(not self._material.held_out[place])
-
-    def lines(self, bits: int = 0) -> list[str]:
-        """Returns the description, for people; with `bits` of 16-bit values if they are asked for,
-        else those that the set uses.
-        """
-        total = self.found.total()
-        lines = [
-            f"{self._material.path}: {number(total, 'picture')}, "
-            f"{total - self._held_out:,} to train with and {self._held_out:,} held out"
-        ]
-        if total:
-            lines += [self._sizes(), f"modes: {counted(self._counted(lambda f: f.mode))}"]
-            lines += self._range(bits)
-        turned = sum(count for found, count in self.found.items() if found.turned)
-        transparent = sum(count for found, count in self.found.items() if found.transparent)
-        frames = sum(count for found, count in self.found.items() if found.frames)
-        facts = {
-            "turned by their EXIF": turned,
-            "transparent": transparent,
-            "of several frames, of which the first is taken": frames,
-            "copies of another": total - len(self._digests),
-        }
-        lines += [f"{name}: {count:,}" for name, count in facts.items() if count]
-        lines += self._material.remarks
-        if self.broken:
-            files = len(self._material.held_out)
-            allowed = allowed_broken(files)
-            verdict = "" if len(self.broken) <= allowed else ": training refuses this set"
-            lines += broken_notes(self.broken)
-            lines += [f"  ({allowed:,} of {files:,} files may be broken{verdict})"]
-        if self._material.labels is not None:
-            lines += [f"classes: {len(self._material.classes):,}"]
-            lines += [
-                f"  {printable(name)}: {self._labels[label]:,}"
-                for label, name in enumerate(self._material.classes)
-            ]
-            counts = [self._trained[label] for label in range(len(self._material.classes))]
-            lines += untrained(self._material.classes, counts)
-        return lines
-
-    def plan(self, output: Path | None = None, form: Form | None = None) -> list[str]:
-        """Says what `train` will do with the set, or with what was made of it."""
-        material = self._material
-        total = self.found.total()
-        if total == 0 or len(self.broken) > allowed_broken(len(material.held_out)):
-            return []
-        if output is None and has_layers(material.path):
-            return [
-                "training takes layers with --preset upscale-4x alone: --output makes pictures of "
-                "them, for a generator"
-            ]
-        grey = all(found.mode in GREY_MODES for found in self.found)
-        extent = Extent(
-            path=output or material.path,
-            side=form.side if form else material.side(),
-            fixed=material.fixed and output is None,
-            channels=form.channels if form else 1 if grey else 3,
-            train=total - self._held_out,
-            held_out=self._held_out,
-            classes=material.classes,
-        )
-        return plan(extent, may_have_cuda())
-
-    def _range(self, bits: int) -> list[str]:
-        """Says which values there are, of 16 bits and of the 8 that are kept of them."""
-        if not any(found.deep for found in self.found):
-            warned = blank(*self._values) or dark(self._values[1])
-            return ["values: {} to {}".format(*self._values), *warned]
-        note = (
-            f"16-bit values are read as {bits} bits, as asked" if bits else self._material.bits()[1]
-        )
-        return [note or "values: of 16 bits, the upper 8 are kept"]
-
-    def _sizes(self) -> str:
-        sizes = self._counted(lambda found: (found.width, found.height))
-        smallest, largest = (
-            "{}x{}".format(*end(sizes, key=lambda size: (size[0] * size[1], size)))
-            for end in (min, max)
-        )
-        width, height = max(sizes, key=lambda size: (sizes[size], size))
-        often = f"{width}x{height} ({sizes[width, height]:,})"
-        if len(sizes) == 1:
-            return f"size: {often}"
-        return f"sizes: smallest {smallest}, largest {largest}, most frequent {often}"
-
-    def _counted(self, what: Callable[[Found], K]) -> Counter[K]:
-        counts: Counter[K] = Counter()
-        for found, count in self.found.items():
-            counts[what(found)] += count
-        return counts
-
-
-# --- the sources ---
-
-
-@contextmanager
-def _material(source: Path, count: int, seed: int) -> Iterator[Material]:
-    train = read_official(source, "train")
-    if train is not None:
-        test = read_official(source, "test")
-        assert test is not None
-        yield _of_official(source, train, test)
-    elif has_layers(source):
-        yield _of_layers(source, count, seed)
-    else:
-        with open_image_folder(source) as image_folder:
-            yield _of_image_folder(image_folder)
-
-
-def _of_image_folder(image_folder: ImageFolder) -> Material:
-    def items(form: Form | None, places: Iterable[int]) -> Items:
-        def item(content: bytes) -> Item:
-            image, found = decode(content, bits=form.bits if form else DEEP)
-            return _item(lambda: image, found, content, form)
-
-        return image_folder.each(places, item)
-
-    return Material(
-        path=image_folder.path,
-        labels=image_folder.labels,
-        classes=image_folder.classes,
-        held_out=image_folder.held_out,
-        channels=partial(channels_of, image_folder),
-        items=items,
-        side=lambda: median_side(image_folder, "train"),
-        origins=lambda places: (
-            (image_folder.names[place], image_folder.stamp(image_folder.names[place]))
-            for place in places
-        ),
-        bits=cache(lambda: find_bits(image_folder)),
-        remarks=image_folder.remarks,
-    )
-
-
-def _of_official(path: Path, train: Dataset, test: Dataset) -> Material:
-    def items(form: Form | None, places: Iterable[int]) -> Items:
-        for place in places:
-            part, row = (train, place) if place < len(train) else (test, place - len(train))
-            pixels = part.images[row]
-            height, width, channels = pixels.shape
-            found = Found(width, height, "L" if channels == 1 else "RGB")
-            image = partial(Image.fromarray, pixels.squeeze())
-            yield place, _item(image, found, pixels.tobytes(), form)
-
-    assert train.labels is not None
-    assert test.labels is not None
-    return Material(
-        path=path,
-        labels=np.concatenate([train.labels, test.labels]),
-        classes=train.classes,
-        held_out=np.repeat([False, True], [len(train), len(test)]),
-        channels=lambda: train.images.shape[3],
-        items=items,
-        side=lambda: min(train.images.shape[1:3]),
-        origins=lambda places: (
-            (str(place), item.digest)
-            for place, item in items(None, places)
-            if isinstance(item, Item)
-        ),
-        fixed=True,
-    )
-
-
-def _of_layers(path: Path, count: int, seed: int) -> Material:
-    layers = Layers(path)
-    classes = tuple(layers.classes)
-    stacks: list[Stack] = []
-    labels: list[int] = []
-    for name in sorted(classes, key=lambda name: f"{name}/"):
-        some = list(layers.stacks(name, count, seed))
-        stacks += some
-        labels += [classes.index(name)] * len(some)
-
-    def items(form: Form | None, places: Iterable[int]) -> Items:
-        for place in places:
-            stack = stacks[place]
-            found = Found(*layers.size(stack), "RGBA")
-            draw = partial(layers.picture, stack)
-            yield place, _item(draw, found, "\n".join(stack).encode(), form)
-
-    return Material(
-        path=path,
-        labels=np.array(labels, np.int64),
-        classes=classes,
-        held_out=deal(len(stacks), np.array(labels, np.int64)),
-        channels=lambda: 3,
-        items=items,
-        side=lambda: min(layers.size(stacks[0])),
-        origins=lambda places: (
-            (file, layers.stamp(file)) for place in places for file in stacks[place]
-        ),
-        remarks=(f"stacks of layers: {counted(layers.combinations())}",),
-    )
-
-
-def _item(
-    image: Callable[[], Image.Image], found: Found, content: bytes, form: Form | None
-) -> Item:
-    digest = hashlib.blake2b(content, digest_size=16).digest()
-    if form is None:
-        return Item(found, digest, _values(image()), None, b"")
-    pixels = square(image(), form.side, form.channels, form.fit)
-    stream = io.BytesIO()
-    if form.png:
-        Image.fromarray(pixels.squeeze()).save(stream, "PNG")
-    return Item(found, digest, (int(pixels.min()), int(pixels.max())), pixels, stream.getvalue())
-
-
-def _values(image: Image.Image) -> tuple[int, int]:
-    pixels = np.asarray(image)
-    return int(pixels.min()), int(pixels.max())
 
 
 # --- what is written ---
@@ -632,44 +325,6 @@ def _digest(material: Material, places: range) -> str:
     for origin in material.origins(places):
         digest.update(repr(origin).encode())
     return digest.hexdigest()
-
-
-def describe_shards(path: Path, index: Index) -> list[str]:
-    """Describes a set of shards."""
-    train, test = (len(read_shards(path, part, index).images) for part in ("train", "test"))
-    kind = "grey" if index.channels == 1 else "RGB"
-    lines = [
-        f"{path}: {number(train + test, 'picture')}, {train:,} to train with and {test:,} held out",
-        f"{index.side}x{index.side} {kind}, in {number(len(index.shards), 'shard')}; classes: "
-        f"{len(index.classes) or 'none'}",
-        *index.notes,
-        *broken_notes([one for shard in index.shards for one in shard.broken]),
-    ]
-    extent = Extent(
-        path=path,
-        side=index.side,
-        fixed=True,
-        channels=index.channels,
-        train=train,
-        held_out=test,
-        classes=index.classes,
-    )
-    return [*lines, *plan(extent, may_have_cuda())]
-
-
-def check_shards(path: Path) -> list[str]:
-    """Describes a set of shards, and reads all of it to hold it against its hashes.
-
-    Raises:
-        DataError: a shard, or a list of labels or parts, is not what it was.
-    """
-    index = read_shards(path, "all").index
-    for place, shard in enumerate(tqdm(index.shards, unit="shard", disable=None, leave=False)):
-        check_shard(path, place, shard)
-    for part, digest in index.fingerprints.items():
-        if read_fingerprint(path, part, index) != digest:
-            raise DataError(f"{address_of(path)}: damaged: {HELD_OUT} or {LABELS} is another")
-    return [*describe_shards(path, index), "every shard has its SHA-256, and every part its own"]
 
 
 # --- the command ---
