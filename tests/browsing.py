@@ -59,7 +59,7 @@ def window(name: str) -> dict[str, Any]:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser without a window; skips the test where there is none."""
+    """Yields a browser without a window; skips the test where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
@@ -137,7 +137,7 @@ class Visit:
         wait_for(self.page, is_quiet, "nothing is on its way")
 
     def pixels(self, selector: str) -> np.ndarray:
-        """What a canvas shows, (H, W, 4)."""
+        """Returns what a canvas shows, (H, W, 4)."""
         height, width, text = self.page.locator(selector).evaluate(FLAT)
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
 
@@ -160,13 +160,13 @@ def wait_for(page: Any, holds: Callable[[], object], what: str) -> None:
 
 
 def as_shown(pixels: np.ndarray) -> np.ndarray:
-    """Pictures as a canvas holds them: (H, W, C) -> (H, W, 4)."""
+    """Returns pictures as a canvas holds them: (H, W, C) -> (H, W, 4)."""
     colours = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=2)
 
 
 def drawn(address: str, path: str, body: Any = None) -> np.ndarray:
-    """The pixels that the service answers with, as a canvas shows them."""
+    """Returns the pixels that the service answers with, as a canvas shows them."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} if data else {}
     request = urllib.request.Request(address + path, data, headers)
@@ -232,7 +232,7 @@ def drop(page: Any, content: bytes, name: str = "a.png", on: str = "body") -> No
 
 
 def taken(page: Any) -> bytes:
-    """The file that is downloaded."""
+    """Returns the file that is downloaded."""
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     return Path(download.value.path()).read_bytes()
@@ -259,5 +259,5 @@ def refusing(
 
 
 def forgive(visit: Visit) -> None:
-    """What the browser itself says of a refusal is no mistake of the page."""
+    """Forgets what the browser itself says of a refusal: it is no mistake of the page."""
     visit.wrong = [one for one in visit.wrong if "Failed to load resource" not in one]

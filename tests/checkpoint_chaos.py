@@ -28,13 +28,13 @@ STEP = 64  # images between checkpoints
 
 
 def new(images_seen: int) -> Checkpoint:
-    """One whose content tells which it is."""
+    """Returns one whose content tells which it is."""
     tensors = {"weight": torch.full((50, 7), float(images_seen)), "step": torch.tensor(7.0)}
     return Checkpoint(tensors, {"images_seen": images_seen, "best": None})
 
 
 def in_a_child(work: Callable[[], object]) -> int:
-    """The wait status of a process that does it."""
+    """Returns the wait status of a process that does it."""
     child = os.fork()
     if child == 0:
         try:
@@ -46,7 +46,7 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 
 def speaks_to_the_system(function: Any) -> bool:
-    """Whether a C function can make system calls."""
+    """Returns whether a C function can make system calls."""
     owner = type(getattr(function, "__self__", None)).__module__
     return getattr(function, "__module__", None) in ("posix", "_io", "io") or owner == "_io"
 
@@ -54,7 +54,7 @@ def speaks_to_the_system(function: Any) -> bool:
 def killed_at(
     number: int, work: Callable[[], object], counts: Callable[[Any], bool] = speaks_to_the_system
 ) -> None:
-    """Does it, and kills the process before or after its so many-th call of what speaks to the
+    """Kills a process that does it before or after its so many-th call of what speaks to the
     system: each such call is in a function of `posix`, or of a file's methods in `_io`.
     """
     count = 0
@@ -72,7 +72,7 @@ def killed_at(
 
 
 def newest_good(folder: Path) -> int:
-    """Images seen of the newest checkpoint; every one that is there has to be whole."""
+    """Returns images seen of the newest checkpoint; every one that is there has to be whole."""
     found = []
     for path in newest_first(folder):
         one = read_checkpoint(path)
@@ -82,7 +82,7 @@ def newest_good(folder: Path) -> int:
 
 
 def prepared(folder: Path) -> None:
-    """Two checkpoints, the older of which the next write removes."""
+    """Writes two checkpoints, the older of which the next write removes."""
     for path in folder.iterdir():
         path.unlink()
     for images_seen in (STEP, 2 * STEP):
@@ -90,7 +90,7 @@ def prepared(folder: Path) -> None:
 
 
 def kill_everywhere(folder: Path) -> dict[str, Any]:
-    """At each point of a write, until one is not reached any more."""
+    """Kills at each point of a write, until one is not reached any more."""
     newest: list[int] = []
     while True:
         prepared(folder)
@@ -108,7 +108,7 @@ def kill_everywhere(folder: Path) -> dict[str, Any]:
 
 
 def fill_everywhere(folder: Path) -> dict[str, Any]:
-    """The file may be so large and no larger, up to what it needs."""
+    """Returns the file may be so large and no larger, up to what it needs."""
     prepared(folder)
     size = newest_first(folder)[0].stat().st_size
     refused = 0
@@ -148,7 +148,7 @@ def fill_the_disk(folder: Path) -> dict[str, Any]:
 
 
 def plant_a_write_in_place() -> None:
-    """A mistake that has to be found: the file is written where it will be."""
+    """Plants a mistake that has to be found: the file is written where it will be."""
 
     def in_place(path: Path, content: bytes) -> None:
         with path.open("wb", buffering=0) as stream:
@@ -159,7 +159,7 @@ def plant_a_write_in_place() -> None:
 
 
 def tried(way: str, folder: Path) -> dict[str, Any]:
-    """What was found this way: in a process of its own, so that a planted mistake ends with it."""
+    """Returns what was found this way, in a process that a planted mistake ends with."""
     ways = {"kill": kill_everywhere, "fill": fill_everywhere, "disk": fill_the_disk}
     kind, _, planted = way.partition("-")
     reader, writer = os.pipe()

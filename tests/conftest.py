@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 28) -> Path:
-    """An untrained generator whose pictures differ by seed."""
+    """Returns an untrained generator whose pictures differ by seed."""
     torch.manual_seed(0)
     generator = new_generator(network)
     for parameter in generator.parameters():
@@ -111,7 +111,7 @@ def write_tiny_generator(folder: Path, network: DCGANConfig = TINY, crop: int = 
 def write_tiny_residual(
     folder: Path, network: NetworkConfig = TINY_RESIDUAL, crop: int = 32
 ) -> Path:
-    """An untrained generator, named as its folder."""
+    """Returns an untrained generator, named as its folder."""
     torch.manual_seed(0)
     generator = new_generator(network)
     for parameter in generator.parameters():
@@ -154,7 +154,7 @@ def quick_runs() -> Iterator[None]:
 
 @pytest.fixture
 def real_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The curves as people see them."""
+    """Draws the curves as people see them."""
     monkeypatch.setattr(plots, "_draw", draw_curves)
 
 
@@ -162,7 +162,7 @@ UPSCALER_OF_TESTS = UpscalerConfig(width=8, layers=2)
 
 
 def untrained_upscaler(config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0) -> Upscaler:
-    """An upscaler whose enlargements are no nearest neighbours."""
+    """Returns an upscaler whose enlargements are no nearest neighbours."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = Upscaler(config)
@@ -174,7 +174,7 @@ def untrained_upscaler(config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0
 def write_untrained_upscaler(
     folder: Path, config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0
 ) -> UpscalerFile:
-    """The file of an untrained upscaler, in a folder that is there."""
+    """Returns the file of an untrained upscaler, in a folder that is there."""
     return write_upscaler(
         folder,
         upscaler_weights(untrained_upscaler(config, seed)),
@@ -189,7 +189,7 @@ def write_untrained_upscaler(
 def write_integer_upscaler(
     folder: Path, config: UpscalerConfig = UPSCALER_OF_TESTS, seed: int = 0
 ) -> UpscalerFile:
-    """The file of an untrained upscaler in integers, in a folder that is there."""
+    """Returns the file of an untrained upscaler in integers, in a folder that is there."""
     floats = write_untrained_upscaler(folder, config, seed)
     shape = (16, 8, 8, config.channels)
     pixels = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
@@ -200,7 +200,7 @@ def write_integer_upscaler(
 
 
 def with_untrained_upscaler(folder: Path, target: Path) -> Path:
-    """A copy of a model folder, with an untrained upscaler."""
+    """Returns a copy of a model folder, with an untrained upscaler."""
     return give_upscaler(Path(shutil.copytree(folder, target)))
 
 
@@ -224,8 +224,8 @@ def generator_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generators: `tiny`, uniform prior and no classes; `pets`, normal prior, classes and an
-    upscaler.
+    """Makes two generators: `tiny`, uniform prior and no classes; `pets`, normal prior, classes and
+    an upscaler.
     """
     folder = tmp_path_factory.mktemp("generators")
     write_tiny_generator(folder / "tiny")
@@ -243,7 +243,7 @@ def client(generator_folder: Path) -> Iterator[TestClient]:
 
 
 def blobs(count: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (N, side, side) of a bright square whose place is its class, and the classes."""
+    """Draws (N, side, side) of a bright square whose place is its class; with the classes."""
     random = np.random.default_rng(0)
     labels = (np.arange(count) % 10).astype(np.uint8)
     images = random.integers(0, 40, (count, side, side)).astype(np.uint8)
@@ -254,13 +254,13 @@ def blobs(count: int, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """The idx form of unsigned bytes."""
+    """Returns the idx form of unsigned bytes."""
     header = (2048 + array.ndim).to_bytes(4, "big")
     return header + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
 
 
 def write_idx(folder: Path, train: int = 320, test: int = 240, packed: bool = True) -> Path:
-    """A data set in MNIST's files, gzipped or not."""
+    """Returns a data set in MNIST's files, gzipped or not."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, count in (("train", train), ("t10k", test)):
         images, labels = blobs(count)
@@ -276,13 +276,13 @@ def write_idx(folder: Path, train: int = 320, test: int = 240, packed: bool = Tr
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of idx files: 320 training and 240 test pictures, 28x28 grey, ten classes."""
+    """Writes idx files: 320 training and 240 test pictures, 28x28 grey, ten classes."""
     return write_idx(tmp_path_factory.mktemp("data") / "digits")
 
 
 @pytest.fixture(scope="session")
 def classifier(digits: Path) -> Extractor:
-    """A network that names the digits, nearly all of them right."""
+    """Returns a network that names the digits, nearly all of them right."""
     train, test = (load(digits, part, side=28, channels=1) for part in ("train", "test"))
     device = torch.device("cpu")
     return train_extractor(train, test, epochs=3, seed=0, device=device, say=print)
@@ -296,7 +296,7 @@ CLASSIFIER_OF_TESTS = ClassifierConfig(
 def write_untrained_classifier(
     folder: Path, config: ClassifierConfig = CLASSIFIER_OF_TESTS
 ) -> ClassifierFile:
-    """A classifier whose answers differ by picture, batch norms among them."""
+    """Returns a classifier whose answers differ by picture, batch norms among them."""
     torch.manual_seed(0)
     network = new_classifier(config)
     for name, value in network.state_dict().items():
@@ -317,7 +317,7 @@ def edit_json(path: Path, **changes: object) -> None:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch, digits: Path) -> list[tuple[str, str | None]]:
-    """The official sets that were asked for, and from which address; the digits stand for each."""
+    """Notes which official sets are asked for, and where; the digits stand for each."""
     asked: list[tuple[str, str | None]] = []
 
     def fetch(name: str, base_url: str | None) -> Path:
@@ -330,14 +330,14 @@ def downloads(monkeypatch: pytest.MonkeyPatch, digits: Path) -> list[tuple[str, 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium for a file of tests."""
+    """Yields a Chromium for a file of tests."""
     with chromium() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def usual_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service with the generator that it has by default, beside a small one with classes."""
+    """Yields a service with its default generator, beside a small one with classes."""
     colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
     with service(ZOO / DEFAULT, GAN_MODELS=str(colour), GAN_THREADS="1") as (_, address):
         yield address

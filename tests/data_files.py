@@ -15,7 +15,7 @@ from tests.conftest import CLASSES, write_idx
 
 
 def colours(count: int = 90) -> Dataset:
-    """Pictures (N, 32, 32, 3) of one colour a class, a little noise on it."""
+    """Returns pictures (N, 32, 32, 3) of one colour a class, a little noise on it."""
     random = np.random.default_rng(0)
     labels = np.arange(count) % 3
     images = np.full((count, 32, 32, 3), 40, np.uint8)
@@ -70,7 +70,7 @@ def write_layers(path: Path, files: Mapping[str, Image.Image], classes: object) 
 
 
 def write_mixed(folder: Path) -> Path:
-    """A wide grey, a tall RGB, a square transparent and a small palette picture."""
+    """Returns a wide grey, a tall RGB, a square transparent and a small palette picture."""
     folder.mkdir()
     wide = Image.new("L", (96, 32), 0)
     wide.paste(200, (32, 0, 64, 32))
@@ -84,7 +84,7 @@ def write_mixed(folder: Path) -> Path:
 
 
 def numbered(folder: Path, count: int, broken: Callable[[int], bool] = lambda _: False) -> Path:
-    """Pictures whose grey value is their number, some of them broken."""
+    """Returns pictures whose grey value is their number, some of them broken."""
     folder.mkdir(parents=True)
     for index in range(count):
         content = png((index, index, index), (32, 32))

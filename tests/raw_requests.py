@@ -224,7 +224,7 @@ PARTS = [
 
 
 def mutated(seed: int) -> bytes:
-    """One request out of any number."""
+    """Returns one request out of any number."""
     source = random.Random(seed)
     request = bytearray(source.choice(GOOD))
     for _ in range(source.choice((1, 1, 2, 3, 8))):
@@ -247,8 +247,8 @@ def mutated(seed: int) -> bytes:
 
 
 async def answer(port: int, request: bytes, ends: bool = False) -> bytes:
-    """All that comes, on a connection of its own, until the server closes it; the client `ends` its
-    half at once, or not.
+    """Returns all that comes, on a connection of its own, until the server closes it; the client
+    `ends` its half at once, or not.
 
     Raises:
         TimeoutError: it never does.

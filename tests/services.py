@@ -47,7 +47,7 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's, without settings of the service but these."""
+    """Returns this process's, without settings of the service but these."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith("GAN_") and k != "HOST"}
     # a slow machine is no reason for 429
     slow = {"GAN_MAX_WAIT": "600", "GAN_GRACE_SECONDS": "700"}  # machines may be
@@ -58,7 +58,7 @@ def environment(**settings: str) -> dict[str, str]:
 def service(
     folder: Path | str, command: Sequence[str] = (sys.executable, "-m", "app"), **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running service and its address; ready when the block begins."""
+    """Yields a running service and its address; ready when the block begins."""
     port = free_port()
     settings = environment(GAN_GENERATOR=str(folder), PORT=str(port), **more)
     process = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
@@ -80,7 +80,7 @@ def service(
 
 
 def start_and_fail(**settings: str) -> list[str]:
-    """The lines on stderr of a service that does not start."""
+    """Returns the lines on stderr of a service that does not start."""
     done = subprocess.run(
         [sys.executable, "-m", "app"],
         env=environment(**{"PORT": str(free_port()), **settings}),
@@ -95,7 +95,7 @@ def start_and_fail(**settings: str) -> list[str]:
 
 
 def start_of(app: Any) -> str | None:
-    """What the server is told when the application starts; None if all is well."""
+    """Returns what the server is told when the application starts; None if all is well."""
     told: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -117,7 +117,7 @@ def start_of(app: Any) -> str | None:
 
 
 def worker_ids(parent: int) -> list[int]:
-    """The processes that the supervisor has started to serve."""
+    """Returns the processes that the supervisor has started to serve."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -129,7 +129,7 @@ def worker_ids(parent: int) -> list[int]:
 
 
 def refuses(address: str) -> bool:
-    """Whether nobody takes a connection any more."""
+    """Returns whether nobody takes a connection any more."""
     host, port = address.removeprefix("http://").split(":")
     try:
         socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
@@ -139,20 +139,20 @@ def refuses(address: str) -> bool:
 
 
 def in_flight(address: str) -> int:
-    """How many requests the service has taken and not answered, but for the one that asks."""
+    """Counts the requests that the service has taken and not answered, but the one that asks."""
     (line,) = re.findall(rb"^ganserve_requests_in_flight (\S+)$", fetch(f"{address}/metrics"), re.M)
     return round(float(line)) - 1
 
 
 def fetch(url: str) -> bytes:
-    """The content of an address."""
+    """Returns the content of an address."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
         content: bytes = answer.read()
         return content
 
 
 def problem_of(answer: Any, status: int) -> dict[str, Any]:
-    """What a refusal says, which has the form that every refusal has."""
+    """Returns what a refusal says, which has the form that every refusal has."""
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -177,7 +177,7 @@ class RunningService:
 
     @contextmanager
     def posting(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
-        """An answer of which the head is there."""
+        """Yields an answer of which the head is there."""
         headers = {"Content-Type": "application/json"}
         if accept is not None:
             headers["Accept"] = accept
@@ -189,7 +189,7 @@ class RunningService:
 
     @contextmanager
     def begun(self, body: Words, accept: str | None = None) -> Iterator[http.client.HTTPResponse]:
-        """The same, once there is a place: that of an answer that has ended is free a moment
+        """Yields the same, once there is a place: that of an answer that has ended is free a moment
         later.
         """
         while True:
@@ -205,11 +205,11 @@ class RunningService:
             return answer.status, answer.headers["Content-Type"], answer.read()
 
     def get(self, path: str) -> bytes:
-        """The content of a path."""
+        """Returns the content of a path."""
         return fetch(self.address + path)
 
     def connected(self, body: Words) -> socket.socket:
-        """A connection over which the request has gone, with little room for the answer."""
+        """Returns a connection over which the request has gone, with little room for the answer."""
         host, port = self.address.removeprefix("http://").split(":")
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -232,18 +232,18 @@ class RunningService:
                     return
 
     def memory(self) -> int:
-        """Bytes that the process holds in memory."""
+        """Returns bytes that the process holds in memory."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def busy(self, seconds: float) -> float:
-        """The share of so much time that the process is at work: 1 is one core."""
+        """Returns the share of so much time that the process is at work: 1 is one core."""
         before = self.worked()
         time.sleep(seconds)
         return (self.worked() - before) / seconds
 
     def worked(self) -> float:
-        """Seconds of a core since the process began."""
+        """Returns the seconds of a core since the process began."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -254,7 +254,7 @@ needs_proc = pytest.mark.skipif(
 
 
 def spent_until_idle(host: RunningService, before: float) -> float:
-    """Seconds of a core from then until there is no more work than none, however long it takes."""
+    """Returns the seconds of a core until there is no more work, however long it takes."""
     # at work it has more of a core than that, however many others it shares the core with
     wait_until(lambda: host.busy(0.5) < 0.03, "the service has nothing to do")
     return host.worked() - before

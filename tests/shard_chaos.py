@@ -24,7 +24,7 @@ CHANGES = {"fsync", "mkdir", "replace", "tofile", "unlink", "write"}
 
 
 def started(work: Callable[[], object]) -> int:
-    """The id of a process that does it."""
+    """Returns the id of a process that does it."""
     child = os.fork()
     if child == 0:
         try:
@@ -37,12 +37,12 @@ def started(work: Callable[[], object]) -> int:
 
 
 def ended(child: int) -> int:
-    """The exit status of a process, negative where a signal has ended it."""
+    """Returns the exit status of a process, negative where a signal has ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def changes_files(function: Any) -> bool:
-    """Whether a C function changes what lies in a folder."""
+    """Returns whether a C function changes what lies in a folder."""
     return getattr(function, "__name__", "") in CHANGES
 
 
@@ -51,8 +51,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def kill_everywhere(source: Path, folder: Path, before: int, after: int) -> dict[str, list[int]]:
-    """At each call of the first of `before` processes, until one is not reached any more; `after`
-    processes go on.
+    """Kills at each call of the first of `before` processes, until one is not reached any more;
+    `after` processes go on.
     """
 
     def make(rank: int, world: int) -> None:

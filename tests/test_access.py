@@ -462,7 +462,7 @@ def test_memory_is_bounded_and_the_oldest_forgotten() -> None:
 
 
 def statuses(app: Any, *hosts: str | None, headers: Any = None) -> list[int]:
-    """One request from each host, and what the door says: 422 is in, for the seed is wrong."""
+    """Asks once from each host, and returns what the door says: 422 is in, its seed wrong."""
     found = []
     for host in hosts:
         visitor = TestClient(app, client=(host, 1))  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ RATES = [1, 7, 24, 25, 30, 50, 59, 60]
 
 
 def frames(count: int, channels: int, height: int = 20, width: int = 24) -> np.ndarray:
-    """A bright square that wanders over a ramp, with a little noise."""
+    """Returns a bright square that wanders over a ramp, with a little noise."""
     random = np.random.default_rng(0)
     ramp = np.linspace(0, 150, width)[None, None, :, None]
     pixels = ramp + random.integers(0, 30, (count, height, width, channels))
@@ -49,7 +49,7 @@ def frames(count: int, channels: int, height: int = 20, width: int = 24) -> np.n
 
 
 def played(content: bytes, channels: int) -> tuple[np.ndarray, list[int]]:
-    """The frames and how long they are shown, in milliseconds."""
+    """Returns the frames and how long they are shown, in milliseconds."""
     pictures, times = [], []
     with Image.open(io.BytesIO(content)) as image:
         for index in range(frame_count(image)):
@@ -78,7 +78,7 @@ def test_colours_of_a_gif_are_near() -> None:
 
 
 def frame_count(image: Image.Image) -> int:
-    """1 for a still, of which Pillow says nothing."""
+    """Returns 1 for a still, of which Pillow says nothing."""
     return int(getattr(image, "n_frames", 1))
 
 
@@ -222,7 +222,7 @@ def test_few_and_small_frames_are_files_too(format: str, size: tuple[int, int], 
 
 
 def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Names and contents of a PNG's chunks, whose checksums are right."""
+    """Returns the names and contents of a PNG's chunks, whose checksums are right."""
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     found, position = [], 8
     while position < len(content):
@@ -321,7 +321,7 @@ def test_colours_of_an_mp4_are_those_of_the_frames() -> None:
 
 
 def stream_of(path: Path, content: bytes) -> dict[str, Any]:
-    """What ffprobe says of the only stream, having decoded it all, from a file of that name."""
+    """Returns what ffprobe says of the only stream, all decoded, of a file of that name."""
     path.write_bytes(content)
     command = ["ffprobe", "-v", "error", "-count_frames", "-show_streams", "-of", "json"]
     done = subprocess.run([*command, path], capture_output=True, check=True)

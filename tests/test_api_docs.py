@@ -42,7 +42,7 @@ class Endpoint(NamedTuple):
 
 
 def table(text: str, head: str) -> list[list[str]]:
-    """The cells of the table with that head."""
+    """Returns the cells of the table with that head."""
     found = re.search(rf"^{re.escape(head)}\n\| ---.*\n((?:\|.*\n?)*)", text, re.MULTILINE)
     lines = found[1].splitlines() if found else []
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
@@ -87,7 +87,7 @@ each_endpoint = pytest.mark.parametrize(
 def client(
     generator_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
-    """A service whose generator has an upscaler."""
+    """Yields a service whose generator has an upscaler."""
     folder = with_untrained_upscaler(generator_folder, tmp_path_factory.mktemp("upscaled") / "tiny")
     settings = Settings(
         generator=str(folder), device="cpu", max_batch=16, max_wait=600, classifiers=("mnist",)
@@ -163,7 +163,7 @@ BOUNDED = [
 
 
 def asked(client: TestClient, one: Endpoint, **changes: Any) -> Any:
-    """The answer to a small request with these parameters."""
+    """Returns the answer to a small request with these parameters."""
     fields = {**START.get(one.path, {}), **changes}
     fields = {name: value for name, value in fields.items() if value is not LEFT_OUT}
     if one.path in ("/generate", "/classify") and {"mix", "seeds", "z", "recipes"} & changes.keys():

@@ -309,7 +309,7 @@ REQUESTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 def query_of(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's words as a query string has them."""
+    """Returns a recipe's words as a query string has them."""
     words = dict(recipe)
     for name, value in words.items():
         if isinstance(value, list):

@@ -143,7 +143,7 @@ TRIED = [
 
 @pytest.fixture
 def host(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """The running application with these bounds; others do not stand in their way."""
+    """Returns the running application with these bounds; others do not stand in their way."""
 
     def build(**settings: int) -> TestClient:
         bounds = Bounds.of(Settings(**{**WIDE, **settings}))  # type: ignore[arg-type]

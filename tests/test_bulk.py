@@ -51,7 +51,7 @@ def host() -> Iterator[RunningService]:
 
 
 def unpacked(media_type: str, content: bytes) -> list[tuple[Words, bytes]]:
-    """The PNG files of an answer in their order, and what it says of each."""
+    """Returns the PNG files of an answer in their order, and what it says of each."""
     if media_type == "application/zip":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             assert archive.testzip() is None
@@ -243,7 +243,7 @@ def test_accept_of_nothing_that_there_is_is_refused(host: RunningService) -> Non
 
 
 def refused(host: RunningService, body: Words) -> Words:
-    """The problem that a 429 tells of."""
+    """Returns the problem that a 429 tells of."""
     with host.posting(body) as answer:
         assert answer.status == 429
         assert int(answer.headers["Retry-After"]) >= 1
@@ -306,7 +306,7 @@ def test_queue_shorter_than_a_piece_takes_a_large_answer_too() -> None:
 
 @pytest.fixture(scope="module")
 def whole(host: RunningService) -> float:
-    """Seconds of a core that 10,000 pictures take."""
+    """Returns the seconds of a core that 10,000 pictures take."""
     host.post({"seeds": "0-99", "format": "zip"})
     before = host.worked()
     host.post({"seeds": "0-199", "format": "zip"})

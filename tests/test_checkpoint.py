@@ -112,7 +112,7 @@ def test_optimiser_continues_as_if_never_saved() -> None:
 
 
 def chaos(place: Path, ways: Sequence[str], *before: str) -> dict[str, dict[str, Any]]:
-    """What was found by each way."""
+    """Returns what was found by each way."""
     command = [*before, sys.executable, "-m", "tests.checkpoint_chaos", str(place), *ways]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=root)

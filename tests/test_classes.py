@@ -40,7 +40,7 @@ def pixels(content: bytes) -> np.ndarray[Any, Any]:
 
 
 def drawn(folder: Path, seed: int, class_: int | None = None) -> np.ndarray[Any, Any]:
-    """What the generator draws, without the service."""
+    """Returns what the generator draws, without the service."""
     file = read_generator_file(folder)
     return OnnxSampler(file)(file.config.rows([seed], class_))[0]
 

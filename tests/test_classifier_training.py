@@ -75,7 +75,7 @@ CONFIGS = pytest.mark.parametrize("config", [MLP, CONVOLUTIONAL], ids=["mlp", "c
 
 
 def bars(count: int, seed: int, side: int = 16) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Bright bars on dark noise, flat and steep ones in turns."""
+    """Returns bright bars on dark noise, flat and steep ones in turns."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 60, (count, side, side, 1)).astype(np.uint8)
     for at, picture in enumerate(pixels):
@@ -377,7 +377,7 @@ def test_files_hold_the_averages(
 
 def test_classifier_learns_from_few_labels(tmp_path: Path) -> None:
     def halves(seed: int) -> Dataset:
-        """Noise, brighter in the upper or in the lower half."""
+        """Returns noise, brighter in the upper or in the lower half."""
         pixels = np.random.default_rng(seed).integers(0, 128, (200, 16, 16, 1)).astype(np.uint8)
         pixels[::2, :8] += 60
         pixels[1::2, 8:] += 60
@@ -423,7 +423,7 @@ def tiny_presets() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty pictures of each class, and forty beside them without label."""
+    """Returns twenty pictures of each class, and forty beside them without label."""
     folder = tmp_path_factory.mktemp("bars")
     pixels, labels = bars(80, 0)
     for at, (picture, label) in enumerate(zip(pixels, labels, strict=True)):

@@ -57,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(generator_folder: Path, folders: Path) -> Iterator[TestClient]:
-    """A generator of grey pictures, a classifier of its data, and others."""
+    """Yields a generator of grey pictures, a classifier of its data, and others."""
     settings = Settings(
         generator=str(generator_folder),
         classifiers=("mnist", str(folders / "colourful"), str(folders / "toy")),
@@ -96,7 +96,7 @@ def zipped(*files: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def wanted(file: ClassifierFile, pixels: NDArray[np.uint8], top_k: int = 5) -> list[Any]:
-    """What is answered for each of some pictures (N, side, side, C)."""
+    """Returns what is answered for each of some pictures (N, side, side, C)."""
     logits = OnnxClassifier(file)(pixels)
     lists = []
     for row, real in zip(scores(logits, "softmax"), probability_real(logits), strict=True):
@@ -299,7 +299,7 @@ def locked() -> bytes:
 
 
 def lying(file: bytes) -> bytes:
-    """A zip of one file that says it is short."""
+    """Returns a zip of one file that says it is short."""
     content = bytearray(zipped(file))
     struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 24, 10)
     return bytes(content)

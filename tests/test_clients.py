@@ -242,7 +242,7 @@ await fetch("/found", {method: "POST", body: JSON.stringify(found)})
 
 @pytest.fixture(scope="module")
 def chromium(address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a page of another origin finds."""
+    """Returns what a page of another origin finds."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed")
@@ -403,7 +403,7 @@ def test_curl_without_any_accept_gets_a_png_and_an_animation(address: str) -> No
 
 
 def talk(address: str, request: bytes) -> bytes:
-    """All that comes back until the service closes the connection."""
+    """Returns all that comes back until the service closes the connection."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         connection.sendall(request)

@@ -55,7 +55,7 @@ def train_arguments(digits: Path, outdir: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The out-folder of one short run with a classifier, a best and a last."""
+    """Returns the out-folder of one short run with a classifier, a best and a last."""
     outdir = tmp_path_factory.mktemp("runs")
     more = ("--kimg", "0.4", "--figure-images", "200", "--grid-steps", "4")
     assert main(train_arguments(digits, outdir, *more)) == 0
@@ -266,7 +266,7 @@ def command(arguments: list[str]) -> list[str]:
 
 
 def wait_for_rows(path: Path, count: int) -> None:
-    """Until a running command has written so many rows."""
+    """Waits until a running command has written so many rows."""
     wait_until(
         lambda: path.exists() and path.read_text().count("\n") >= count, f"{path}: {count} rows"
     )
@@ -692,7 +692,7 @@ def test_curves_of_a_run_are_drawn(finished: Path, capsys: pytest.CaptureFixture
 
 @pytest.fixture
 def untidy(digits: Path, tmp_path: Path) -> Path:
-    """90 pictures without classes, 3 of them broken and the others 40 wide and 28 high."""
+    """Returns 90 pictures without classes, 3 of them broken and the others 40 wide and 28 high."""
     data = load(digits, "train", side=28, channels=1)
     (tmp_path / "untidy").mkdir()
     for index, picture in enumerate(data.images[:90]):

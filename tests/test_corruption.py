@@ -102,7 +102,7 @@ def renamed(folder: Path, random: random.Random) -> None:
 
 
 def header(folder: Path, random: random.Random) -> None:
-    """A crafted head of the safetensors file."""
+    """Crafts a head of the safetensors file."""
     content = (folder / WEIGHTS).read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     head, data = json.loads(content[8 : 8 + length]), content[8 + length :]
@@ -147,7 +147,7 @@ def pickled(folder: Path, random: random.Random) -> None:
 
 
 def other_pictures(folder: Path, random: random.Random) -> None:
-    """Weights in which every check but that of the golden pictures finds nothing."""
+    """Writes weights in which every check but that of the golden pictures finds nothing."""
     tensors = tensors_of(folder)
     largest = max((name for name in tensors if name != "directions"), key=lambda n: tensors[n].size)
     value = tensors[largest]
@@ -196,7 +196,7 @@ DAMAGES: dict[str, Damage] = (
 
 
 def same(folder: Path, originals: dict[str, bytes]) -> bool:
-    """Whether the damage was none: zeros for zeros, or a line's end at the end of the JSON."""
+    """Returns whether the damage was none: zeros for zeros, or a line's end after the JSON."""
     files = {name: (folder / name).read_bytes().rstrip(b"\n") for name in originals}
     return files == {name: content.rstrip(b"\n") for name, content in originals.items()}
 

@@ -399,7 +399,7 @@ def damaged_zip(tmp_path: Path) -> Path:
 
 
 def locked_zip(tmp_path: Path) -> Path:
-    """A zip whose files are said to have a password."""
+    """Returns a zip whose files are said to have a password."""
     path = zipped(write_pictures(tmp_path / "set"), tmp_path / "set.zip")
     content = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):

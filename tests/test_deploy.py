@@ -51,13 +51,13 @@ needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not in
 
 
 def seconds(text: str) -> float:
-    """Of a time as HAProxy, nginx and compose write it."""
+    """Returns the seconds of a time as HAProxy, nginx and compose write it."""
     number, unit = re.fullmatch(r"(\d+)(ms|s|m)", text).groups()
     return int(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
 
 
 def settings_of(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """As the service would read them: a wrong or unknown one raises."""
+    """Reads them as the service would: a wrong or unknown one raises."""
     for name in list(os.environ):
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -217,8 +217,8 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
 
 
 def horizontal(scaled: dict[str, Any]) -> dict[str, Any]:
-    """The HorizontalPodAutoscaler that KEDA makes of its ScaledObject, of which every field is
-    known and every value in a trigger's metadata a string.
+    """Makes the HorizontalPodAutoscaler that KEDA makes of its ScaledObject, of which every field
+    is known and every value in a trigger's metadata a string.
     """
     spec = scaled["spec"]
     known = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback"}
@@ -397,7 +397,7 @@ def test_kubernetes_objects_name_each_other(overlay: str) -> None:
 
 
 def scaling() -> list[dict[str, Any]]:
-    """The base's autoscaler, and the one that may have no pods."""
+    """Returns the base's autoscaler, and the one that may have no pods."""
     folder = DEPLOY / "kubernetes"
     plain = yaml.safe_load((folder / "base" / "autoscaler.yaml").read_text())
     zero = copy.deepcopy(plain)
@@ -444,7 +444,7 @@ def test_scale_to_zero_is_what_kustomize_makes_of_it(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def series(client: TestClient) -> dict[str, set[str]]:
-    """Every series that the service has, with the labels of those that have a sample."""
+    """Returns every series that the service has, with the labels of those that have a sample."""
     client.get("/generate?seed=99000001")
     client.get("/nothing")
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
@@ -458,13 +458,13 @@ def series(client: TestClient) -> dict[str, set[str]]:
 
 
 def selected(query: str) -> Iterator[tuple[str, list[str]]]:
-    """Each of our series in a query, and the labels that it is selected by."""
+    """Yields each of our series in a query, and the labels that it is selected by."""
     for name, braces in re.findall(r"\b((?:ganserve|process)_\w+)(?:\{([^}]*)\})?", query):
         yield name, re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", braces)
 
 
 def unknown(query: str, series: dict[str, set[str]]) -> list[str]:
-    """What of a query the service does not have; Prometheus itself adds job and instance."""
+    """Returns what the service does not have of a query; Prometheus adds job and instance."""
     grouped = [
         label for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(",")
     ]
@@ -603,7 +603,7 @@ def test_every_panel_shows_something_in_prometheus(generator_folder: Path, tmp_p
 
 
 def result(port: int, query: str) -> list[Any]:
-    """What Prometheus has for a query of the dashboard; raises HTTPError for a wrong one."""
+    """Returns what Prometheus has for a query of the dashboard; a wrong one is an HTTPError."""
     query = query.replace("$__rate_interval", "60s").replace("$instance", ".*")
     url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
     try:

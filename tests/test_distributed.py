@@ -196,7 +196,7 @@ def _normalise_and_differentiate() -> None:
         assert torch.allclose(found, wanted[mine], atol=1e-9)
         (wanted * direction).mean().backward()
         (found * direction[mine]).mean().backward()
-        # of the mean over both processes: each holds half of it
+        # each process holds half of the gradient of the mean
         gradients = part.grad, x.grad, shared.weight.grad, plain.weight.grad
         of_part, of_x, of_shared, of_plain = (present(one) for one in gradients)
         assert torch.allclose(of_part / 2, of_x[mine], atol=1e-9)
@@ -233,7 +233,7 @@ def _compare_and_differentiate() -> None:
         found = told(part)
         assert torch.allclose(found, wanted[mine], atol=1e-12)
         (found * weights[mine]).mean().backward()
-        # of the mean over both processes: each holds half of it
+        # each process holds half of the gradient of the mean
         assert torch.allclose(present(part.grad) / 2, present(x.grad)[mine], atol=1e-12)
         assert torch.allclose(ranks.mean(present(layer.weight.grad)), of_weight, atol=1e-12)
 
@@ -322,7 +322,7 @@ def largest_difference(one: Checkpoint, other: Checkpoint) -> float:
 
 
 def train_in_both_ways(preset: str, digits: Path, folder: Path, *more: str) -> None:
-    """One process into `one`, two into `two`."""
+    """Trains with one process into `one`, with two into `two`."""
     for name, size in (("one", 1), ("two", 2)):
         arguments = arguments_of(preset, digits, folder / name, *more)
         together(_train, arguments, size=size)
@@ -461,7 +461,7 @@ def test_hours_of_the_first_end_the_run_of_all_at_one_step(data: Dataset, tmp_pa
 
 
 def torchrun(arguments: list[str], *options: str) -> subprocess.Popen[str]:
-    """Two processes of the tiny command, started as a person would."""
+    """Returns two processes of the tiny command, started as a person would."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["--local-addr=127.0.0.1", *options, "-m", "tests.tiny_training", *arguments]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}

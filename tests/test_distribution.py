@@ -307,8 +307,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def place(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An environment with the wheel and with other packages of those names; the current folder has
-    modules of those names as well.
+    """Makes an environment with the wheel and with other packages of those names; so are modules in
+    the current folder.
     """
     folder = tmp_path_factory.mktemp("place")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)

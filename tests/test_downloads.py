@@ -32,7 +32,7 @@ def base_url(digits: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MNIST's entry with the checksums of the small files."""
+    """Gives MNIST's entry the checksums of the small files."""
     hashes = {
         file.name: "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
         for file in digits.iterdir()

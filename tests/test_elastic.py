@@ -69,7 +69,7 @@ class Company:
         return agent
 
     def starts(self) -> list[int]:
-        """How many processes each start of the run had."""
+        """Returns how many processes each start of the run had."""
         if not self.runs.exists() or not list(self.runs.glob("[0-9]*/log.txt")):
             return []
         log = (only_run(self.runs) / "log.txt").read_text()
@@ -83,13 +83,13 @@ class Company:
         now_and_then(lambda: self.last_step(size) > seen + 5, f"{size} processes train")
 
     def last_step(self, size: int) -> int:
-        """The latest step that the first of so many processes has begun."""
+        """Returns the latest step that the first of so many processes has begun."""
         return max(
             (s for s, rank, world, _ in self.order() if (rank, world) == (0, size)), default=0
         )
 
     def order(self) -> list[tuple[int, int, int, list[int]]]:
-        """Step, rank, number of processes and pictures of every batch that was taken."""
+        """Returns step, rank, number of processes and pictures of every batch that was taken."""
         lines = [
             line
             for path in (self.folder / "order").iterdir()

@@ -26,7 +26,7 @@ def test_without_a_ramp_the_half_life_is_there_from_the_first_step() -> None:
 
 
 def statistics(generator: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """Running mean and variance of the first batch norm."""
+    """Returns the running mean and variance of the first batch norm."""
     norm = next(one for one in generator.modules() if isinstance(one, torch.nn.BatchNorm2d))
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -59,7 +59,7 @@ FILM = "document.querySelector('.stage:not([aria-busy]) canvas[data-frames]') !=
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The generator that ships, beside one in colour with classes."""
+    """Yields the generator that ships, beside one in colour with classes."""
     colour = write_tiny_residual(tmp_path_factory.mktemp("more") / "colour")
     settings = {"GAN_MODELS": str(colour), "GAN_THREADS": "1", "GAN_PROJECTION": "true"}
     with service(ZOO / "mnist", **settings) as (_, address):
@@ -68,7 +68,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def upscaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A generator with an upscaler, beside one without."""
+    """Yields a generator with an upscaler, beside one without."""
     folder = tmp_path_factory.mktemp("upscaled")
     give_upscaler(write_tiny_residual(folder / "sharp"))
     settings = {"GAN_MODELS": str(write_tiny_generator(folder / "tiny")), "GAN_THREADS": "1"}
@@ -78,7 +78,7 @@ def upscaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A host with narrow bounds that wants a key."""
+    """Yields a host with narrow bounds that wants a key."""
     folder = write_tiny_generator(tmp_path_factory.mktemp("strict") / "tiny")
     few = {"PICTURES": "9", "EDITS": "2", "FRAMES": "6", "SIDE": "7", "KEYS": "3", "PIXELS": "5000"}
     bounds = {f"GAN_MAX_{name}": value for name, value in few.items()}
@@ -90,7 +90,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def sheets_of(visit: Visit) -> list[int]:
-    """How many pictures are in each sheet that the page has asked for."""
+    """Returns how many pictures are in each sheet that the page has asked for."""
     paths = [path for path in visit.requests if path.startswith("/generate.png")]
     return [int(re.findall(r"[?&]n=(\d+)", path)[0]) for path in paths]
 

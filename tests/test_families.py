@@ -84,7 +84,7 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
 
 
 def check(family: type[NetworkConfig], folder: Path) -> None:
-    """The law of a family: its file is read, and drawn alike by the networks and by the graph."""
+    """Holds a family to its law: its file is read, and the networks and the graph draw alike."""
     fields = network_to_dict(family(z_dim=8, resolution=16)).keys()
     config = family(**{name: value for name, value in SMALL.items() if name in fields})
     assert family.takes_classes == ("classes" in fields)

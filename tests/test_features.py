@@ -151,7 +151,7 @@ def test_shipped_classifier_is_still_of_the_first_layout() -> None:
 
 
 def scenes(count: int, seed: int, kinds: int = 5) -> Dataset:
-    """RGB pictures, 64x64: a disc on a ground, whose colours and places vary; no labels."""
+    """Returns RGB pictures, 64x64: a disc on a ground, whose colours and places vary; no labels."""
     random = np.random.default_rng(seed)
     ys, xs = np.mgrid[:64, :64]
     grounds = np.random.default_rng(99).integers(0, 256, (kinds, 3))
@@ -333,7 +333,7 @@ def test_nearest_pictures_are_looked_for_among_evenly_chosen_ones(
 
 
 def drawing(pictures: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A sampler that draws these, whatever it is asked."""
+    """Returns a sampler that draws these, whatever it is asked."""
     calls = iter(np.split(pictures, range(256, len(pictures), 256)))
     return lambda rows: next(calls)
 

@@ -22,7 +22,7 @@ LOSSY = ["webp", "avif", "jpeg"]
 
 
 def picture(channels: int, height: int = 24, width: int = 32) -> np.ndarray:
-    """Smooth, with a little noise."""
+    """Returns smooth, with a little noise."""
     random = np.random.default_rng(0)
     ramp = np.linspace(0, 200, width)[None, :, None] + np.zeros((height, width, channels))
     return (ramp + random.integers(0, 30, ramp.shape)).astype(np.uint8)

@@ -46,7 +46,7 @@ ROWS = torch.randn(4, 11, generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder after no step, whose generator has a checkpoint of its moment."""
+    """Returns a run folder after no step, whose generator has a checkpoint of its moment."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     write_tiny_residual(folder / "best", NETWORK)
     file = read_generator_file(folder / "best")
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pets(run: Path, tmp_path: Path) -> Path:
-    """A model folder with its discriminator."""
+    """Returns a model folder with its discriminator."""
     folder = write_tiny_residual(tmp_path / "pets", NETWORK)
     said = write_discriminator(run, "modern", read_generator_file(folder), folder)
     assert said == "with its discriminator, discriminator.safetensors"

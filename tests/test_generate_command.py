@@ -222,7 +222,7 @@ def test_torchrun_fills_one_folder(folder: Path, tmp_path: Path) -> None:
 
 
 def sharded(folder: Path, generator: str, output: Path, *options: str) -> list[str]:
-    """The command for 50 pictures of seeds from 100 on, 7 in a shard."""
+    """Returns the command for 50 pictures of seeds from 100 on, 7 in a shard."""
     which = ["--count", "50", "--first-seed", "100", "--shard-size", "7", "--device", "cpu"]
     return ["generate", str(folder / generator), *which, "--shards", str(output), *options]
 

@@ -12,7 +12,7 @@ from model.training.run.forecast import differ, forecast
 
 CONFIG = PRESETS["modern-64"].config
 NOON = datetime(2026, 11, 29, 12, 0)
-# of a run on avatars: its first rows, and where it settles
+# a run on avatars: its first rows, and where it settles
 EARLY = {"loss_d": 0.28, "loss_g": 3.4, "d_real": 2.7, "d_fake": 0.9, "penalty": 0.07}
 SETTLED = {"loss_d": 0.38, "loss_g": 1.9, "d_real": 1.6, "d_fake": 0.6, "penalty": 0.04}
 FAULTS = {

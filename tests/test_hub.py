@@ -183,7 +183,7 @@ def server(generator_folder: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def here(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """The server, as the Hub of this process, with an empty cache."""
+    """Returns the server, as the Hub of this process, with an empty cache."""
     constants = pytest.importorskip("huggingface_hub").constants
     template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", server.address)

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class Pooling(torch.nn.Module):
-    """As torch-fidelity's network: uint8 (N, 3, H, W) in, a tuple of features out."""
+    """Stands in for torch-fidelity's network: uint8 (N, 3, H, W) in, a tuple of features out."""
 
     def __init__(self, name: str, layers: list[str], feature_extractor_weights_path: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Pooling(torch.nn.Module):
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A stand-in for torch-fidelity, and the place of the weights."""
+    """Returns a stand-in for torch-fidelity, and the place of the weights."""
     package, module = ModuleType("torch_fidelity"), ModuleType(inception.MODULE)
     module.FeatureExtractorInceptionV3 = Pooling  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch_fidelity", package)

@@ -71,7 +71,7 @@ def pictures(count: int, height: int = 16, width: int = 16, channels: int = 3) -
 
 
 def defined(file: UpscalerFile, pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """What docs/integers.md says."""
+    """Returns what docs/integers.md says."""
     return reference.enlarge(file.header.network.steps(scale), file.tensors, pixels)
 
 
@@ -176,7 +176,7 @@ def test_learning_with_roundings_brings_enlargements_nearer(tmp_path: Path) -> N
 
 
 def off_by_one(upscale: OnnxUpscaler) -> Callable[..., NDArray[np.uint8]]:
-    """What differs in one level of one value."""
+    """Returns what differs in one level of one value."""
 
     def off(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
         large = upscale(pixels, scale)
@@ -194,7 +194,7 @@ def test_a_runtime_that_differs_by_one_level_is_not_served(file: UpscalerFile) -
 
 
 def rewritten(folder: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
-    """An upscaler's file with other tensors and another header, whose hash is right."""
+    """Returns an upscaler's file with other tensors and another header, whose hash is right."""
     path = folder / UPSCALER
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
@@ -304,7 +304,7 @@ def test_quantize_makes_the_upscaler_too_and_into_makes_it_alone(tmp_path: Path)
 
 
 def large_pictures(folder: Path, count: int) -> Path:
-    """A folder of pictures that an upscaler can be measured with and learn from."""
+    """Returns a folder of pictures that an upscaler can be measured with and learn from."""
     folder.mkdir()
     for place, pixels in enumerate(pictures(count, 128, 128)):
         Image.fromarray(pixels).save(folder / f"{place}.png")

@@ -103,7 +103,7 @@ def integers(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def defined(file: GeneratorFile, rows: np.ndarray) -> np.ndarray:
-    """What docs/integers.md says."""
+    """Returns what docs/integers.md says."""
     config = file.config
     return reference.draw(steps_of(config.network), file.tensors, rows, config.crop)
 
@@ -228,7 +228,7 @@ def test_bilinear_doubling_is_that_of_pytorch() -> None:
 
 
 def saturating(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What old processors make of bytes times weights: sums of two are cut to 16 bits."""
+    """Returns what old processors make of bytes times weights: sums of two are cut to 16 bits."""
     products = weight.astype(np.int64) * x
     pairs = products.reshape(len(weight), -1, 2).sum(2).clip(-(2**15), 2**15 - 1)
     return pairs.sum(1)
@@ -438,7 +438,7 @@ def test_page_of_the_definition_has_the_vectors_of_the_definition() -> None:
 
 
 def spoilt(source: Path, folder: Path, change: Callable[[Tensors], None]) -> Path:
-    """A copy whose tensors are changed, and named by their new hash."""
+    """Returns a copy whose tensors are changed, and named by their new hash."""
     shutil.copytree(source, folder)
     tensors = load_file(folder / WEIGHTS)
     change(tensors)

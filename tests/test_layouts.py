@@ -35,7 +35,7 @@ def read(path: Path) -> Dataset:
 
 
 def coded(key: int, kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
-    """One of 256 pictures, as a file."""
+    """Returns one of 256 pictures, as a file."""
     image = Image.new("RGB", (32, 32), (key, 255 - key, 99)).convert(mode)
     stream = io.BytesIO()
     image.save(stream, kind, **options)
@@ -55,7 +55,7 @@ def some(form: str, count: int = 12) -> list[str]:
 
 
 def said(path: Path | str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """What `data` and a dry run of `train` say of a set that is taken."""
+    """Returns what `data` and a dry run of `train` say of a set that is taken."""
     capsys.readouterr()
     assert main(["data", str(path)]) == 0
     described = capsys.readouterr().out
@@ -64,7 +64,7 @@ def said(path: Path | str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str
 
 
 def refused(path: Path | str, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The one line that `data` and `train` refuse a set with."""
+    """Returns the one line that `data` and `train` refuse a set with."""
     lines = set()
     for command in (["data", str(path)], ["train", "--data", str(path), *PLAIN, "--dry-run"]):
         capsys.readouterr()

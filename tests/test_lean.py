@@ -201,7 +201,7 @@ def test_slow_way_takes_few_calls_and_moves_between_files(generator_folder: Path
 
 @pytest.fixture
 def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The query strings that the slow twin has answered or refused."""
+    """Returns the query strings that the slow twin has answered or refused."""
     seen: list[str] = []
     real = images.sheet
 

@@ -24,7 +24,7 @@ def points(count: int, dimensions: int, seed: int = 0, mean: float = 0.0) -> np.
 
 
 def fidelity(name: str) -> ModuleType:
-    """A module of torch-fidelity, or a skipped test."""
+    """Returns a module of torch-fidelity, or a skipped test."""
     try:
         return importlib.import_module(f"torch_fidelity.{name}")
     except (ImportError, RuntimeError):  # a torchvision of another torch raises the second

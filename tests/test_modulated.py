@@ -58,7 +58,7 @@ def test_shape_that_cannot_be_is_refused(fields: dict[str, int], match: str) -> 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> GeneratorFile:
-    """An untrained one whose norms have seen something."""
+    """Returns an untrained one whose norms have seen something."""
     folder: Path = tmp_path_factory.mktemp("generators") / "faces"
     return read_generator_file(write_tiny_residual(folder, TINY))
 

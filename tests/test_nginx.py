@@ -88,7 +88,7 @@ class Host:
     def ask(
         self, path: str, method: str = "GET", body: str | None = None, **headers: str
     ) -> Answer:
-        """Through nginx."""
+        """Asks through nginx."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         with closing(
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
@@ -100,7 +100,7 @@ class Host:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The service cannot answer meanwhile: what comes, comes from the cache."""
+        """Yields the service cannot answer meanwhile: what comes, comes from the cache."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -110,7 +110,7 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """The hardest case for a cache: a CORS origin adds to Vary."""
+    """Yields the hardest case for a cache: a CORS origin adds to Vary."""
     folder = tmp_path_factory.mktemp("nginx")
     settings = {"GAN_MAX_STREAMS": "1", "GAN_CORS_ORIGIN": "https://site.example"}
     with (
@@ -134,7 +134,7 @@ def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def behind_nginx(
     folder: Path, block: str, process: "subprocess.Popen[str]", address: str
 ) -> Iterator[Host]:
-    """nginx with a documented block, of which folder, port and service are this test's."""
+    """Yields nginx with a documented block, of which folder, port and service are this test's."""
     assert NGINX is not None
     port, behind = free_port(), address.removeprefix("http://")
     block = re.sub("/var/cache/nginx/[a-z]+", str(folder / "cache"), block)
@@ -157,7 +157,7 @@ def behind_nginx(
 
 
 def documented(number: int) -> str:
-    """A block of docs/nginx.md."""
+    """Returns a block of docs/nginx.md."""
     page = (ROOT / "docs" / "nginx.md").read_text()
     blocks = re.findall(r"^```nginx\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4
@@ -398,7 +398,7 @@ class World:
     shield: Host
 
     def generated(self) -> int:
-        """How many pictures the service has computed."""
+        """Returns how many pictures the service has computed."""
         with closing(
             http.client.HTTPConnection("127.0.0.1", self.shield.direct, timeout=TIMEOUT)
         ) as connection:
@@ -408,7 +408,7 @@ class World:
         return int(float(found))
 
     def permanent(self, seed: int) -> str:
-        """The permanent path of a seed's picture, which nobody has asked for."""
+        """Returns the permanent path of a seed's picture, which nobody has asked for."""
         model = self.shield.ask(f"/generate?seed={seed + 100_000}").headers["image-model"]
         return f"/i/{model}/{seed}.png"
 

@@ -54,7 +54,7 @@ def notes(path: Path) -> str:
 
 
 def said(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """What `data` prints, and what a dry run of `train` says beside its record."""
+    """Returns what `data` prints, and what a dry run of `train` says beside its record."""
     capsys.readouterr()
     assert main(["data", str(path)]) == 0
     described = capsys.readouterr().out

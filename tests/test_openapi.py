@@ -81,8 +81,8 @@ seen: Counter[int] = Counter()
 
 
 def of_this_host(schema: Any) -> Any:
-    """The description with what this host's generator has in place of what any may have, so that
-    most of what is tried is drawn.
+    """Returns the description with what this host's generator has in place of what any may have, so
+    that most of what is tried is drawn.
     """
     if isinstance(schema, list):
         return [of_this_host(part) for part in schema]
@@ -117,7 +117,7 @@ def service(generator_folder: Path, tmp_path_factory: Any) -> Iterator[TestClien
 
 
 def answered(service: TestClient, case: Any) -> Response:
-    """The answer, held against the description."""
+    """Returns the answer, held against the description."""
     wanted = case.as_transport_kwargs(base_url="http://testserver")
     for name in ("cookies", "verify"):
         wanted.pop(name, None)
@@ -142,7 +142,7 @@ def answered(service: TestClient, case: Any) -> Response:
 
 
 def headers_of(response: dict[str, Any]) -> set[str]:
-    """Of a described answer, in small letters."""
+    """Returns the headers of a described answer, in small letters."""
     if "$ref" in response:
         response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
     return {name.lower() for name in response["headers"]} | {"content-type", "content-length"}
@@ -195,7 +195,7 @@ def test_links_lead_to_what_they_say(service: TestClient) -> None:
             return answered(service, case)
 
         def validate_response(self, *_: Any, **__: Any) -> None:
-            """It was, as it came."""
+            """Validates nothing: it was, as it came."""
 
     run = settings(BUDGET, max_examples=max(5, CASES // 200), stateful_step_count=5)
     Visits.run(settings=run)

@@ -166,7 +166,7 @@ def test_modules_keep_their_laws() -> None:
 
 
 def node_program() -> str | None:
-    """Playwright's own, whose version is pinned, else one that is installed."""
+    """Returns Playwright's own, whose version is pinned, else one that is installed."""
     try:
         import playwright
     except ImportError:

@@ -53,7 +53,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(toy: Path) -> tuple[Dataset, np.ndarray]:
-    """All that there are, twenty times, so that the tenth that is held out has been seen."""
+    """Returns all twenty times, so that the tenth that is held out has been seen."""
     data, parts = drawn(Layers(toy), "toy", 100, 1, SIDE)
     assert data.labels is not None
     many = replace(

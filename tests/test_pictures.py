@@ -33,7 +33,7 @@ def file_of(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
 
 
 def corner() -> Image.Image:
-    """24 x 16, grey, its upper left corner white."""
+    """Returns 24 x 16, grey, its upper left corner white."""
     image = Image.new("L", (24, 16), 80)
     image.paste(255, (0, 0, 8, 8))
     return image
@@ -114,7 +114,7 @@ def test_16_bits_keep_their_upper_half(form: str) -> None:
 
 
 def png_of_16_bits(samples: int, row: list[int]) -> bytes:
-    """A PNG of one row, written by hand: colour type 0 is grey, 2 RGB, 4 and 6 those
+    """Returns a PNG of one row, written by hand: colour type 0 is grey, 2 RGB, 4 and 6 those
     with alpha.
     """
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[samples]
@@ -175,7 +175,7 @@ def test_header_tells_grey_from_colour(mode: str, grey: bool) -> None:
 
 
 def stripes(width: int, height: int) -> Image.Image:
-    """Red, and in the middle a green square."""
+    """Returns red, and in the middle a green square."""
     image = Image.new("RGB", (width, height), (255, 0, 0))
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -236,7 +236,7 @@ def test_what_was_done_is_said_in_one_line() -> None:
 
 
 def claimed(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size that its content does not have."""
+    """Returns a PNG whose header claims a size that its content does not have."""
     content = bytearray(file_of(Image.new("L", (1, 1))))
     content[16:24] = struct.pack(">II", width, height)
     content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))

@@ -15,7 +15,7 @@ from model.generators import ZOO
 
 
 def pictures(count: int, side: int, channels: int) -> np.ndarray:
-    """Smooth pictures with a little noise, as a generator draws."""
+    """Returns smooth pictures with a little noise, as a generator draws."""
     random = np.random.default_rng(0)
     ramp = np.linspace(0, 200, side)[None, :, None, None] + np.zeros((count, side, side, channels))
     return (ramp + random.integers(0, 40, ramp.shape)).astype(np.uint8)
@@ -88,7 +88,7 @@ def test_checksums_and_chunks_are_those_of_the_standard(
 
 
 def chunks(file: bytes) -> list[bytes]:
-    """The names of a PNG file's chunks, whose checksums are right."""
+    """Returns the names of a PNG file's chunks, whose checksums are right."""
     assert file[:8] == b"\x89PNG\r\n\x1a\n"
     names, position = [], 8
     while position < len(file):

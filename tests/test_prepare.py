@@ -161,7 +161,7 @@ def test_montage_of_large_pictures_is_small(tmp_path: Path) -> None:
 
 
 def untidy(tmp_path: Path) -> Path:
-    """Everything at once."""
+    """Makes a set with everything at once."""
     folder = write_pictures(tmp_path / "untidy")
     exif = Image.Exif()
     exif[Base.Orientation] = 6

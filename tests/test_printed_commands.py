@@ -33,7 +33,7 @@ OTHERS = {  # options of other programs that messages name
 
 
 def commands(text: str) -> list[str]:
-    """The arguments of each training command in a text."""
+    """Returns the arguments of each training command in a text."""
     found = []
     text = INLINE.sub(lambda code: code[0].replace("\n", " "), text.replace("\\\n", " "))
     for plain, made in COMMAND.findall(text):
@@ -51,7 +51,7 @@ def printed() -> list[str]:
 
 
 def constants(path: Path) -> list[str]:
-    """The texts of a module, but for its docstrings."""
+    """Returns the texts of a module, but for its docstrings."""
     tree = ast.parse(path.read_text())
     dumb = {
         id(node.body[0].value)
@@ -73,7 +73,7 @@ def constants(path: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stands for people's own pictures."""
+    """Returns what stands for people's own pictures."""
     folder, random = tmp_path_factory.mktemp("my") / "pictures", np.random.default_rng(0)
     for index in range(300):
         place = folder / ("cats" if index % 2 else "dogs")

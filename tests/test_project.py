@@ -158,7 +158,7 @@ def test_card_and_document_say_whether_it_is_on(client: TestClient, generator_fo
 
 
 def form(*parts: bytes, boundary: str = "x") -> tuple[bytes, dict[str, str]]:
-    """A form of parts, each with its headers, and the header that names its boundary."""
+    """Returns a form of parts, each with its headers, and the header that names its boundary."""
     line = f"--{boundary}".encode()
     body = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts) + line + b"--\r\n"
     return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}

@@ -36,7 +36,7 @@ def drawn(file: GeneratorFile, seed: int, class_: int | None = None) -> np.ndarr
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Root mean square, in levels of 255."""
+    """Returns root mean square, in levels of 255."""
     return float(np.sqrt(np.square(a.astype(float) - b).mean()))
 
 

@@ -124,7 +124,7 @@ def answering(body: bytes, *headers: tuple[bytes, bytes], status: int = 200, par
 
 
 def talk(app: Any, *requests: bytes) -> tuple[list[bytes], bool]:
-    """The writes that requests, sent one after another, are answered with; whether we closed."""
+    """Returns the writes that requests in a row are answered with, and whether we closed."""
 
     async def main() -> tuple[list[bytes], bool]:
         async with connection(app) as (line, recorder):
@@ -590,13 +590,13 @@ Told = tuple[list[Any], list[bytes], bool]
 
 
 def told(*parts: bytes) -> Told:
-    """What the application sees of these segments, what is answered, and whether we closed."""
+    """Returns what the application sees of these, what is answered, and whether we closed."""
     (one,) = each_told([parts])
     return one
 
 
 def each_told(connections: Iterable[Sequence[bytes]]) -> list[Told]:
-    """The same of several connections, one after another."""
+    """Returns the same of several connections, one after another."""
 
     async def main() -> list[Told]:
         return [await tell(parts) for parts in connections]
@@ -622,7 +622,7 @@ def each_told(connections: Iterable[Sequence[bytes]]) -> list[Told]:
 
 
 def cuts(request: bytes) -> list[tuple[bytes, ...]]:
-    """A request in one segment, in two by many ways to cut it, and byte by byte."""
+    """Returns a request in one segment, in two by many ways to cut it, and byte by byte."""
     ends = [place for place in range(1, len(request)) if b"\r" in request[place - 1 : place + 3]]
     places = {*ends, *range(1, len(request), 7)}
     halves = [(request[:place], request[place:]) for place in places]
@@ -791,7 +791,7 @@ def test_every_target_and_host_is_answered(request_: bytes, path: str | None) ->
 
 @asynccontextmanager
 async def served(app: Any, **settings: Any) -> AsyncIterator[tuple[uvicorn.Server, Any]]:
-    """A server on a port of its own; its address."""
+    """Yields a server on a port of its own; its address."""
     config = configured(app, **settings)
     config.timeout_graceful_shutdown = round(2 * TIMEOUT)
     server = uvicorn.Server(config)
@@ -808,7 +808,7 @@ async def served(app: Any, **settings: Any) -> AsyncIterator[tuple[uvicorn.Serve
 
 
 def deaf(address: Any) -> socket.socket:
-    """A connection of a client that has little room for what it does not read."""
+    """Returns a connection of a client that has little room for what it does not read."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**11)
     client.connect(address)

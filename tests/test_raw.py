@@ -63,7 +63,7 @@ sys.exit(main())
 def watched(
     folder: Path, log: Path, command: Iterable[str] = (sys.executable, "-m", "app"), **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
-    """A service whose log is in a file; it has to be in order at the end, and to end well."""
+    """Starts a service with its log in a file, which is in order at the end; it ends well."""
     redirected = ("sh", "-c", 'exec "$@" 2>"$0"', str(log), *command)
     with service(folder, redirected, **(SHORT | more)) as (process, address):
         with left_as_it_was(process, address):
@@ -74,7 +74,7 @@ def watched(
 
 @contextlib.contextmanager
 def left_as_it_was(process: "subprocess.Popen[str]", address: str) -> Iterator[None]:
-    """A service that has to be afterwards as it was before."""
+    """Yields a service that has to be afterwards as it was before."""
     picture = fetch(f"{address}/generate?seed=42")
     before = open_files(process.pid)
     yield
@@ -91,7 +91,7 @@ Shared = tuple[subprocess.Popen[str], str, Path]
 
 @pytest.fixture(scope="module")
 def shared(generator_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """A service that several tests ask one after another, and its log."""
+    """Yields a service that several tests ask one after another, and its log."""
     log = tmp_path_factory.mktemp("raw") / "log"
     with watched(generator_folder, log) as (process, address, _):
         yield process, address, log
@@ -99,7 +99,7 @@ def shared(generator_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def port(shared: Shared) -> Iterator[int]:
-    """Its port; after each test it has to be as it was before."""
+    """Yields its port; after each test it has to be as it was before."""
     process, address, _ = shared
     with left_as_it_was(process, address):
         yield int(address.rpartition(":")[2])
@@ -115,7 +115,7 @@ def gauge(metrics: str, name: str) -> float:
 
 
 def problems(content: bytes) -> Iterator[dict[str, Any]]:
-    """The problems among the answers of a connection."""
+    """Yields the problems among the answers of a connection."""
     for head in re.finditer(rb"HTTP/1\.1 \d{3}[^\0]*?\r\n\r\n", content):
         if b"application/problem+json" in head[0]:
             (length,) = re.findall(rb"content-length: (\d+)", head[0].lower())
@@ -123,7 +123,7 @@ def problems(content: bytes) -> Iterator[dict[str, Any]]:
 
 
 def check(requests: dict[str, bytes], found: list[bytes], log: Path) -> Counter[int]:
-    """Each answer is one that a client can understand; returns how many there were of each."""
+    """Holds each answer to what a client can understand; returns how many there were of each."""
     counts: Counter[int] = Counter()
     wrong = []
     for (name, request), content in zip(requests.items(), found, strict=True):
@@ -185,19 +185,19 @@ def test_planted_500_fails_the_check(generator_folder: Path, tmp_path: Path) -> 
 
 
 def resident(pid: int) -> float:
-    """MiB."""
+    """Returns MiB."""
     (line,) = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(line) / 1024
 
 
 def largest(pid: int) -> float:
-    """The most MiB that it has had."""
+    """Returns the most MiB that it has had."""
     (line,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(line) / 1024
 
 
 async def flood(port: int, head: bytes, unit: bytes, units: int) -> bytes:
-    """What is answered to a request that goes on and on."""
+    """Returns what is answered to a request that goes on and on."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(head)
@@ -298,7 +298,7 @@ CONTROLS = ("%00", "%0A", "%0D", "%0d%0a", "%09", "%1F", "%7F", "%C2%85", "%E2%8
 
 @pytest.fixture(scope="module")
 def doors(generator_folder: Path) -> Iterator[list[TestClient]]:
-    """An open application, a closed one with a port for the operator, and its operator's port."""
+    """Yields an open application, a closed one with an operator's port, and that port."""
     closed: dict[str, Any] = {"admin_port": 9, "url_secrets": ["s" * 32], "rate_limit": 1e-5}
     nothing: dict[str, Any] = {}
     with ExitStack() as stack:

@@ -41,7 +41,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tick() -> Callable[[], float]:
-    """A clock that goes on by a second whenever it is looked at: a second a step."""
+    """Returns a clock that goes on by a second whenever it is looked at: a second a step."""
     seconds = itertools.count()
     return lambda: float(next(seconds))
 

@@ -80,7 +80,7 @@ def host(folder: Path, **settings: Any) -> Iterator[TestClient]:
 
 
 def renew(folder: Path, z_dim: int) -> None:
-    """Another generator of the same name in the same place."""
+    """Puts another generator of the same name in the same place."""
     write_tiny_generator(folder, replace(TINY, z_dim=z_dim))
 
 
@@ -114,7 +114,7 @@ def test_new_file_is_served_and_the_old_one_keeps_its_permanent_urls(folder: Pat
 
 
 def device_threads() -> int:
-    """One a generator; other threads come and go with the event loop's work."""
+    """Returns one a generator; other threads come and go with the event loop's work."""
     return sum(thread.name == "device" for thread in threading.enumerate())
 
 
@@ -299,7 +299,7 @@ def test_without_an_admin_key_there_is_no_reload(client: TestClient) -> None:
 
 
 def until_ready(process: "subprocess.Popen[str]", workers: int) -> None:
-    """One that is still loading when the file changes knows the new generator alone."""
+    """Waits until then; one that is loading when the file changes knows the new generator alone."""
     assert process.stderr is not None
     while workers:
         line = process.stderr.readline()

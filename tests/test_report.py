@@ -68,7 +68,7 @@ def pictures(side: int, channels: int, labelled: bool, count: int = 240, seed: i
 
 @functools.cache
 def data(kind: str) -> tuple[Dataset, Reference]:
-    """A training set and the real side of its figures."""
+    """Returns a training set and the real side of its figures."""
     channels, labelled = 1 if kind == GREY else 3, kind == CONDITIONAL
     side = 28 if kind == GREY else 32
     train, test = (pictures(side, channels, labelled, seed=seed) for seed in (0, 1))
@@ -78,7 +78,7 @@ def data(kind: str) -> tuple[Dataset, Reference]:
 
 
 def make_run(folder: Path, kind: str) -> tuple[Path, Dataset, Reference]:
-    """A run folder with a best generator, its training set and the real side of its figures."""
+    """Makes a run folder with a best generator, its set, and the real side of its figures."""
     folder.mkdir()
     if kind == GREY:
         write_tiny_generator(folder / "best", crop=28)

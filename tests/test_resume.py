@@ -82,7 +82,7 @@ def never() -> bool:
 
 
 def after(*counts: int) -> Callable[[], bool]:
-    """Stops after so many steps, then after so many more."""
+    """Ends after so many steps, then after so many more."""
     asked = (answer for count in counts for answer in [False] * (count - 1) + [True])
     return lambda: next(asked, False)
 
@@ -210,7 +210,7 @@ def rows_of(outdir: Path) -> int:
 
 
 def check_killed_run(digits: Path, folder: Path, kills: int, steps: int, *preset: str) -> None:
-    """Killed at random moments, some while it starts, the others spread over its length.
+    """Kills it at random moments, some while it starts, the others spread over its length.
 
     The processes are forked from one that has imported everything, which saves seconds for each.
     """
@@ -297,7 +297,7 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
 
 
 def by_hours(folder: Path, data: Dataset, minutes: Minutes, hours: float) -> GeneratorRun:
-    """Twelve steps are 0.2 hours."""
+    """Returns a schedule by hours: twelve steps are 0.2 of them."""
     length = {"images": None, "snapshot_images": None, "snapshot_seconds": 240.0}
     run = run_in(folder, data, ARTICLE, hours=hours, **length)
     return replace(run, clock=minutes)
@@ -364,7 +364,7 @@ COOLING = replace(MODERN, cooldown=0.5)
 
 @pytest.fixture
 def shares(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Of the rates, of each step that is played from here on."""
+    """Returns the shares of the rates, of each step that is played from here on."""
     found: list[float] = []
     real = vars(generator_task)["train_step"]  # that of `minutes`, where it is there
 

@@ -22,7 +22,7 @@ def behind(generator_folder: Path) -> Iterator[TestClient]:
 
 
 def told(found: Any) -> list[str]:
-    """Every path in a JSON answer."""
+    """Returns every path in a JSON answer."""
     if isinstance(found, dict | list):
         parts = found.values() if isinstance(found, dict) else found
         return [path for part in parts for path in told(part)]

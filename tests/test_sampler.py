@@ -26,7 +26,7 @@ SHIPPED = read_generator_file(ZOO / "mnist")
 
 
 def reference(file: GeneratorFile) -> TorchSampler:
-    """The network as PyTorch runs it, batch norm and all."""
+    """Returns the network as PyTorch runs it, batch norm and all."""
     assert isinstance(file.config.network, DCGANConfig)
     generator = Generator(file.config.network)
     state = {name: torch.from_numpy(value) for name, value in file.weights.items()}
@@ -44,7 +44,7 @@ RUNTIMES: dict[str, Callable[[], Sampler]] = {
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def sampler(request: pytest.FixtureRequest) -> Sampler:
-    """Each CPU runtime with the article's own network: kernels are chosen by size."""
+    """Returns each CPU runtime with the article's own network: kernels are chosen by size."""
     return RUNTIMES[request.param]()
 
 

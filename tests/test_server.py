@@ -66,7 +66,7 @@ FRAGILE = (sys.executable, "-c", BROKEN)
 
 
 def status(url: str) -> int:
-    """Of a GET on a connection of its own; 0 if there is no answer."""
+    """Returns that of a GET on a connection of its own; 0 if there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             return int(answer.status)
@@ -206,7 +206,7 @@ def test_each_worker_has_its_own_admin_port(generator_folder: Path) -> None:
 
 
 def in_namespace(*command: str) -> list[str]:
-    """The command as process 1."""
+    """Returns the command as process 1."""
     return ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
 
 
@@ -240,7 +240,7 @@ def test_process_1_ends_on_sigterm(generator_folder: Path, workers: str) -> None
 
 
 def minds_sigterm(pid: int) -> bool:
-    """Whether a process has a handler for it."""
+    """Returns whether a process has a handler for it."""
     caught = re.findall(r"SigCgt:\s+(\S+)", Path(f"/proc/{pid}/status").read_text())
     return bool(int(caught[0], 16) >> (signal.SIGTERM - 1) & 1)
 

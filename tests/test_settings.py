@@ -24,7 +24,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting is there, and no server starts where a test expects a mistake."""
+    """Leaves no setting, and lets no server start where a test expects a mistake."""
     monkeypatch.setattr("app.commands.serve", lambda settings: 0)
     for name in os.environ:
         if name.upper().startswith("GAN_") or name in ("HOST", "PORT"):
@@ -32,7 +32,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, list[str]]:
-    """Exit status, stdout, and the lines of stderr."""
+    """Returns the exit status, stdout, and the lines of stderr."""
     try:
         status = main(list(arguments))
     except SystemExit as end:
@@ -54,7 +54,7 @@ def test_help_shows_every_setting_with_its_default_and_meaning(
 
 
 def table_rows(document: Path) -> list[list[str]]:
-    """The cells of every line of a table that begins with a setting, without backquotes."""
+    """Returns the cells of every line of a table that begins with a setting, without backquotes."""
     lines = [line for line in document.read_text().splitlines() if re.match(r"\| `GAN_\w+`", line)]
     return [
         [cell.strip() for cell in line.strip("|").replace("`", "").split(" | ")] for line in lines
@@ -187,7 +187,7 @@ def test_empty_value_is_told_or_means_none(
 
 
 def patterns(part: object) -> list[str]:
-    """Every pattern that a schema tells by itself."""
+    """Returns every pattern that a schema tells by itself."""
     if isinstance(part, list):
         return [found for one in part for found in patterns(one)]
     if not isinstance(part, dict):

@@ -633,7 +633,7 @@ def test_file_that_is_no_picture_makes_no_other_source(
 
 
 def resident() -> int:
-    """Bytes of this process in memory, mapped files among them."""
+    """Returns bytes of this process in memory, mapped files among them."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -678,7 +678,7 @@ def test_training_goes_without_pytorchs_compiler(sharded: Path, tmp_path: Path) 
 
 @pytest.fixture
 def store(sharded: Path) -> Iterator[str]:
-    """The same shards in fsspec's store in memory."""
+    """Yields the same shards in fsspec's store in memory."""
     system = fsspec.filesystem("memory")
     system.put(str(sharded), "/bucket/set", recursive=True)
     yield "memory://bucket/set"

@@ -88,7 +88,7 @@ def credentials(
     end: datetime = NOW + timedelta(days=9),
     usage: x509.ExtendedKeyUsage = SIGNER,
 ) -> tuple[bytes, bytes]:
-    """A chain and the key of its first, as PEM."""
+    """Returns a chain and the key of its first, as PEM."""
     root, key = KEYS[kind](), KEYS[kind]()
     chain = certificate(key, root, root=False, end=end, usage=usage)
     chain += certificate(root, root, root=True, end=NOW + timedelta(days=99))
@@ -103,7 +103,7 @@ def signer() -> Signer:
 
 
 def read(content: bytes, media_type: str) -> tuple[str, dict[str, Any]]:
-    """The verdict, and the manifest."""
+    """Returns the verdict, and the manifest."""
     with c2pa.Reader(HOLDERS[media_type], io.BytesIO(content)) as reader:
         store = json.loads(reader.json())
         return reader.get_validation_state(), store["manifests"][store["active_manifest"]]
@@ -126,7 +126,7 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def shown(content: bytes) -> list[np.ndarray]:
-    """Every frame of a picture that Pillow knows, or of a video."""
+    """Returns every frame of a picture that Pillow knows, or of a video."""
     if content[4:8] == b"ftyp" and b"isom" in content[:32]:
         import av
 
@@ -196,7 +196,7 @@ def test_two_signatures_are_of_one_length_and_other_bytes(signer: Signer) -> Non
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with chain.pem and key.pem."""
+    """Returns a folder with chain.pem and key.pem."""
     found = tmp_path_factory.mktemp("credentials")
     for name, content in zip(("chain.pem", "key.pem"), credentials(), strict=True):
         (found / name).write_bytes(content)

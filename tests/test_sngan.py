@@ -87,7 +87,7 @@ def test_shape_that_cannot_be_is_refused(fields: dict[str, int], match: str) -> 
 
 
 def stretches(network: nn.Module) -> list[float]:
-    """The largest singular value of each layer's weight as it acts."""
+    """Returns the largest singular value of each layer's weight as it acts."""
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     normed = (spectral.NormedConv2d, spectral.NormedLinear)
     weights = [spectral.acting_weight(m) if isinstance(m, normed) else m.weight for m in layers]
@@ -210,7 +210,7 @@ def test_discriminator_compares_with_the_class() -> None:
 
 
 def write(folder: Path, network: SNGANConfig) -> GeneratorFile:
-    """An untrained generator with every part at work."""
+    """Returns an untrained generator with every part at work."""
     torch.manual_seed(0)
     generator = Generator(network)
     spectral.fold(generator)

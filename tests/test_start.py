@@ -67,9 +67,7 @@ def test_device_that_is_not_there_ends_the_start_with_one_line(generator_folder:
 def refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    """The lines of stderr where the command ends before it loads a generator, of which there is
-    none.
-    """
+    """Returns the lines of stderr of a command that ends before it loads one: there is none."""
 
     def lines(**settings: str) -> list[str]:
         for name in os.environ:
@@ -95,7 +93,7 @@ def test_wrong_setting_is_named(refused: Callable[..., list[str]], name: str, va
 
 @pytest.fixture
 def taken() -> Iterator[str]:
-    """A port at which somebody else listens."""
+    """Yields a port at which somebody else listens."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -218,7 +216,7 @@ def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
 
 
 def told(port: int) -> dict[str, str]:
-    """What /readyz says there; nothing where nobody answers."""
+    """Returns what /readyz says there; nothing where nobody answers."""
     try:
         return dict(json.loads(fetch(f"http://127.0.0.1:{port}/readyz")))
     except OSError:

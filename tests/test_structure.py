@@ -128,7 +128,7 @@ def test_folders_show_few_files(package: str) -> None:
 
 
 def imported(file: Path) -> set[str]:
-    """The modules that a file names in its imports, inside functions too."""
+    """Returns the modules that a file names in its imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):

@@ -302,7 +302,7 @@ def run_in(folder: Path, data: Dataset, config: TrainConfig) -> GeneratorRun:
 
 
 def after(*counts: int) -> Callable[[], bool]:
-    """Stops after so many steps, then after so many more."""
+    """Ends after so many steps, then after so many more."""
     asked = (answer for count in counts for answer in [False] * (count - 1) + [True])
     return lambda: next(asked, False)
 

@@ -134,7 +134,7 @@ def test_every_answer_has_the_id_of_its_request(
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The lines of the service's log since the last call."""
+    """Yields the lines of the service's log since the last call."""
     root = logging.getLogger()
     for client in ("httpx", "httpx2"):  # the test's own
         monkeypatch.setattr(logging.getLogger(client), "disabled", True)

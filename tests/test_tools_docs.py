@@ -22,7 +22,7 @@ CHEAPER = {"project": ["--steps", "8"], "generate mnist --n 1000": ["--n", "100"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which every command of the page has been run."""
+    """Returns a folder in which every command of the page has been run."""
     folder = tmp_path_factory.mktemp("tools")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

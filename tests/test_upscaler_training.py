@@ -90,7 +90,7 @@ def shape(kind: str, place: int, colour: tuple[int, int, int]) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of 5 x 5 and 4 x 6 stacks."""
+    """Returns two classes of 5 x 5 and 4 x 6 stacks."""
     files = {f"round{n}.png": shape("ellipse", n, (250, 40 * n, 90)) for n in range(5)}
     files |= {f"square{n}.png": shape("rectangle", n % 5, (30, 200, 40 * n)) for n in range(6)}
     rounds, squares = [f"round{n}.png" for n in range(5)], [f"square{n}.png" for n in range(6)]

@@ -66,7 +66,7 @@ def give(request: pytest.FixtureRequest) -> Callable[..., Path]:
 
 @pytest.fixture(scope="module")
 def folder(give: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The generators of `conftest.folder`."""
+    """Returns the generators of `conftest.folder`."""
     folder = tmp_path_factory.mktemp("generators")
     write_tiny_generator(folder / "tiny")
     give(write_tiny_residual(folder / "pets"))
@@ -75,7 +75,7 @@ def folder(give: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[TestClient]:
-    """A service of `pets`, which has an upscaler, and of `tiny`, which has none."""
+    """Yields a service of `pets`, which has an upscaler, and of `tiny`, which has none."""
     chosen = settings(folder / "pets", models=(str(folder / "tiny"),), max_batch=16)
     with TestClient(create_app(chosen), raise_server_exceptions=False) as client:
         yield client

@@ -668,7 +668,7 @@ LEVELS = (0, 60, 120, 180, 220)  # what the pictures of each moment are filled w
 
 
 def write_flat_history(folder: Path, run: Path) -> None:
-    """A run whose pictures are flat, and whose discriminator is never wrong."""
+    """Writes a run whose pictures are flat, and whose discriminator is never wrong."""
     (run / "grids").mkdir(parents=True)
     rows, verdicts = [], []
     for number, level in enumerate(LEVELS):

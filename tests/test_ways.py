@@ -47,7 +47,7 @@ def posted(client: TestClient, path: str, **body: Any) -> bytes:
 
 
 def frames(client: TestClient, **body: Any) -> np.ndarray:
-    """Of a way, (N, H, W, C)."""
+    """Returns the frames of a way, (N, H, W, C)."""
     found: np.ndarray = np.load(io.BytesIO(posted(client, "/interpolate", format="npy", **body)))
     return found
 

@@ -39,7 +39,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def verbless(source: str) -> list[str]:
-    """Names the functions whose docstring does not open with a verb; properties are nouns."""
+    """Finds the functions whose docstring does not open with a verb; properties are nouns."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, Function) or (text := ast.get_docstring(node)) is None:
@@ -81,6 +81,12 @@ def test_docstrings_open_with_a_verb_and_comments_name_what_stands_there(file: P
     assert verbless(source) == []
     assert idle_comments(source) == []
     assert dialect(source) == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tests").rglob("*.py")), ids=lambda f: f.name)
+def test_helpers_of_tests_open_with_a_verb(file: Path) -> None:
+    """Names of tests are sentences already: what stands below one may say why."""
+    assert [line for line in verbless(file.read_text()) if not line.startswith("test_")] == []
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda f: f.name)

@@ -28,13 +28,13 @@ FOLDERS = sorted(ZOO.iterdir())
 
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[TestClient]:
-    """The service as it comes."""
+    """Yields the service as it comes."""
     with TestClient(create_app(Settings(device="cpu"))) as client:
         yield client
 
 
 def served(client: TestClient, query: str, count: int) -> NDArray[np.uint8]:
-    """Pictures of seeds as they come over HTTP, cut out of one sheet, (count, side, side, C)."""
+    """Returns pictures of seeds that come over HTTP in one sheet, (count, side, side, C)."""
     answer = client.get(f"/generate?{query}&n={count}&columns=1")
     with Image.open(io.BytesIO(answer.content)) as sheet:
         return np.array(sheet).reshape(count, sheet.width, sheet.width, -1)

@@ -61,8 +61,9 @@ TINY_PRESETS: dict[str, Preset] = {
 
 
 def tiny_main(arguments: list[str] | None = None) -> int:
-    """The same command with the tiny presets, which gain nothing from a second thread, and as short
-    as conftest.py makes runs."""
+    """Runs the command with the tiny presets, which gain nothing from a second thread, and as short
+    as conftest.py makes runs.
+    """
     torch.set_num_threads(1)
     PRESETS.update(TINY_PRESETS)
     plots._draw = draw_one_pixel
@@ -74,7 +75,7 @@ def tiny_main(arguments: list[str] | None = None) -> int:
 
 
 def tiny_process(arguments: list[str], environment: dict[str, str] | None = None) -> NoReturn:
-    """The same as the whole of a process."""
+    """Returns the same as the whole of a process."""
     os.environ.update(environment or {})
     sys.exit(tiny_main(arguments))
 
