@@ -24,7 +24,7 @@ CLIENTS = 64
 
 
 def cpu_of(pids: Sequence[int]) -> float:
-    """Seconds that processes have used so far."""
+    """Returns seconds that processes have used so far."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(one.user + one.system for one in times)
 
@@ -46,7 +46,7 @@ def wrk(port: int, path: str, *, fresh: bool) -> int:
 def row(
     name: str, port: int, balancers: Sequence[int], replicas: Sequence[int], fresh: bool
 ) -> str:
-    """One line: microseconds of CPU a request."""
+    """Returns one line: microseconds of CPU a request."""
     before = cpu_of(balancers), cpu_of(replicas)
     count = wrk(port, "/generate", fresh=fresh)
     used = cpu_of(balancers) - before[0], cpu_of(replicas) - before[1]

@@ -81,21 +81,21 @@ class Host:
         generation.batcher._encode_pictures = counted
 
     async def ask(self) -> asyncio.StreamWriter:
-        """A client that waits for a picture of its own."""
+        """Asks for a picture of its own, and waits."""
         self.seed += 1
         _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(b"GET /generate?seed=%d HTTP/1.1\r\nHost: x\r\n\r\n" % self.seed)
         return writer
 
     async def idle(self) -> None:
-        """Until nothing is pending, and the device has nothing to do."""
+        """Waits until nothing is pending, and the device has nothing to do."""
         await until(lambda: not self.generation.batcher.in_use)
         await self.generation.batcher.submit(range(1)).reply
 
 
 @asynccontextmanager
 async def host() -> AsyncIterator[Host]:
-    """A running one."""
+    """Yields a running one."""
     settings = Settings(device="cpu", threads=1, generator="mnist", models=())
     app = create_app(settings)
     http = protocol(settings)
@@ -122,7 +122,7 @@ async def until(condition: Callable[[], bool], patience: float | None = None) ->
 
 
 async def held(place: Host, stage: str, found: Found) -> None:
-    """One client that goes away while its request is held in the batcher."""
+    """Runs a client that goes away while its request is held in the batcher."""
     batcher = place.generation.batcher
     with Stage(place.generation, HOOKS[stage]) as hold:
         stays = []
@@ -144,7 +144,7 @@ async def held(place: Host, stage: str, found: Found) -> None:
 
 
 async def written(place: Host, stage: str, found: Found) -> None:
-    """One client that goes away in the midst of ten thousand pictures."""
+    """Runs a client that goes away in the midst of ten thousand pictures."""
     batcher = place.generation.batcher
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BULK)
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
@@ -158,7 +158,7 @@ async def written(place: Host, stage: str, found: Found) -> None:
 
 
 async def measure(times: int) -> dict[str, Found]:
-    """Each stage, so many times."""
+    """Measures each stage, so many times."""
     ways: dict[str, Callable[[Host, str, Found], Awaitable[None]]] = dict.fromkeys(STAGES, held)
     ways["writing"] = written
     found = {stage: Found() for stage in STAGES}

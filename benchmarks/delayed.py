@@ -27,7 +27,7 @@ class Delayed:
         return getattr(self._sampler, name)
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Its pictures, not before their time."""
+        """Returns its pictures, not before their time."""
         end = time.monotonic() + SECONDS * len(rows)
         pictures = self._sampler(rows)
         time.sleep(max(0.0, end - time.monotonic()))

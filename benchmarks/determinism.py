@@ -67,7 +67,7 @@ async def by_clients(server: Server, seeds: int, clients: int) -> Digests:
 
 @contextmanager
 def fresh_server() -> Iterator[Server]:
-    """Our service in a process of its own."""
+    """Yields our service in a process of its own."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with running(OURS, noop=False, log=LOG) as server:
         yield server

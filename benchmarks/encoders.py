@@ -43,7 +43,7 @@ class Row:
 
 
 def measure_all(seconds: float) -> list[Row]:
-    """Every encoder on every form."""
+    """Measures every encoder on every form."""
     rows = []
     for form, pixels in pictures().items():
         for name, encode in ENCODERS.items():
@@ -58,7 +58,7 @@ def measure_all(seconds: float) -> list[Row]:
 
 
 def measure_loops(seconds: float) -> list[Row]:
-    """Every animation of a way through latent space, 40 frames of 64x64 pixels in grey."""
+    """Measures every animation of a way through latent space, 40 grey frames of 64x64."""
     file = shipped()
     keys = file.config.rows([1, 2, 3, 4])
     z = interpolate(keys, FRAMES, "lerp", loop=True)
@@ -80,8 +80,8 @@ def measure_loops(seconds: float) -> list[Row]:
 
 
 def pictures() -> dict[str, Pixels]:
-    """The shipped generator's pictures as they are served, and whole ones of three seeds each as
-    the colours of an RGB picture: nothing that ships draws in colour.
+    """Returns the shipped generator's pictures as they are served, and whole ones of three seeds
+    each as the colours of an RGB picture: nothing that ships draws in colour.
     """
     file = shipped()
     generator = torch_generator(file)
@@ -121,7 +121,7 @@ def _pillow(pixels: Pixels, **options: int) -> list[bytes]:
 
 
 def _zlib_sub(pixels: Pixels) -> list[bytes]:
-    """The plain way by hand: each row less itself one pixel to the left, then zlib at level 1."""
+    """Encodes by hand: each row less itself one pixel to the left, then zlib at level 1."""
     count, height, width, channels = pixels.shape
     filtered = np.ones((count, height, 1 + width * channels), np.uint8)  # 1 names the Sub filter
     rows = pixels.reshape(count, height, -1)

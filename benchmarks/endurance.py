@@ -17,12 +17,12 @@ ROUND_SECONDS = 5.0
 
 
 def memory(server: Server) -> float:
-    """MiB of the server's processes, resident."""
+    """Returns MiB of the server's processes, resident."""
     return server.usage().memory / 2**20
 
 
 def peak(server: Server) -> float:
-    """The most MiB that the server's first process ever had."""
+    """Returns the most MiB that the server's first process ever had."""
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
@@ -41,7 +41,7 @@ def repeated(server: Server, path: str, *headers: str) -> float:
 
 
 def tag_of(server: Server, path: str) -> str:
-    """The ETag of a picture."""
+    """Returns the ETag of a picture."""
     connection = http.client.HTTPConnection(HOST, server.port, timeout=10)
     connection.request("GET", path)
     answer = connection.getresponse()

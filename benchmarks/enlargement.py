@@ -45,7 +45,7 @@ KIND = dataclasses.replace(
 
 @contextmanager
 def upscaled(name: str) -> Iterator[str]:
-    """The path of a model folder that has an upscaler."""
+    """Yields the path of a model folder that has an upscaler."""
     folder = generator_folder(name)
     file = read_generator_file(folder)
     if file.upscaler is not None:
@@ -73,7 +73,7 @@ def upscaled(name: str) -> Iterator[str]:
 
 
 def ask(server: Server, more: str, seeds: Iterator[int], pictures: int) -> None:
-    """One client, who asks for so many fresh pictures one after another."""
+    """Asks as one client for so many fresh pictures, one after another."""
     with closing(http.client.HTTPConnection(HOST, server.port, timeout=600)) as connection:
         for _ in range(pictures):
             connection.request("GET", f"/generate?seed={next(seeds)}{more}")

@@ -46,8 +46,8 @@ class Row:
 
 
 def measure_all(seconds: float, threads: int) -> tuple[list[Row], dict[str, float], list[str]]:
-    """All runtimes: rows, the peak by precision (multiply-adds per second), and what was skipped
-    and why.
+    """Measures all runtimes: rows, the peak by precision (multiply-adds per second), and what was
+    skipped and why.
     """
     peaks = {name: _json_of(f"peak-{name}", threads, seconds) for name in ("fp32", "bf16")}
     work = multiply_adds(dcgan(shipped()))
@@ -70,7 +70,7 @@ def measure_all(seconds: float, threads: int) -> tuple[list[Row], dict[str, floa
 
 
 def best_raw(rows: list[Row], batch: int, figure: str, precision: str = "fp32") -> Row | None:
-    """The row with the least of a figure among the runtimes that are not ours."""
+    """Returns the row with the least of a figure among the runtimes that are not ours."""
     raw = [
         row
         for row in rows
@@ -121,7 +121,7 @@ def _measure(runtime: Runtime, threads: int, seconds: float) -> list[dict[str, A
 
 
 def _repeat(call: Callable[[], object], seconds: float) -> tuple[list[float], float]:
-    """Wall seconds of each call after a warm-up, and CPU seconds of all of them."""
+    """Returns wall seconds of each call after a warm-up, and CPU seconds of all of them."""
     for _ in range(3):
         call()
     walls: list[float] = []
@@ -147,7 +147,7 @@ def _pixels(answer: NDArray[Any], side: int) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """One measurement in this process, as JSON on the last line."""
+    """Takes one measurement in this process, as JSON on the last line."""
     what, threads, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     if what.startswith("peak-"):
         answer: Any = peak(what.removeprefix("peak-"), threads, seconds)

@@ -71,12 +71,12 @@ class Found:
     release_seconds: float = 0.0
 
     def refused(self) -> list[str]:
-        """What neither of the two kinds of answers is that a client may get here."""
+        """Returns what neither of the two kinds of answers is that a client may get here."""
         others = {status: n for status, n in self.statuses.items() if status not in ALLOWED}
         return [f"other answers: {others}"] if others else []
 
     def delays(self) -> list[str]:
-        """Where one request makes others wait."""
+        """Returns where one request makes others wait."""
         p99, worst = np.quantile(self.livez, 0.99), max(self.livez)
         broken = {
             f"one request: /livez p99 {p99:.3f} s": p99 > LIVEZ_P99,
@@ -85,7 +85,7 @@ class Found:
         return [what for what, is_broken in broken.items() if is_broken]
 
     def losses(self, mib: float) -> list[str]:
-        """What many requests take that is not theirs."""
+        """Returns what many requests take that is not theirs."""
         broken = {
             f"{self.mib:.0f} MiB": self.mib > mib,
             "nothing was answered": not self.statuses["200"],
@@ -97,7 +97,7 @@ class Found:
         return [what for what, is_broken in broken.items() if is_broken]
 
     def text(self) -> str:
-        """One line."""
+        """Returns one line."""
         p50, p99 = np.quantile(self.livez, (0.5, 0.99))
         return (
             f"{dict(self.statuses)}; {self.mib:.0f} MiB at most; /livez p50 {p50 * 1000:.1f}, p99 "

@@ -48,7 +48,7 @@ class Learner:
 
 
 def ours(config: TrainConfig, data: Dataset) -> Learner:
-    """A configuration of ours, by the steps of the training loop; its average draws."""
+    """Returns a configuration of ours, by the steps of the training loop; its average draws."""
     seed, network = int(stream(config.seed, WEIGHTS, 0).integers(2**63)), config.network
     networks = new_networks(config, CPU, seed, examples(data, network.resolution))
     batches = Batches(config, data, CPU)
@@ -69,7 +69,7 @@ def ours(config: TrainConfig, data: Dataset) -> Learner:
 
 
 def dcgan(data: Dataset) -> Learner:
-    """PyTorch's DCGAN example (examples/dcgan/main.py): its networks, numbers and loop."""
+    """Follows PyTorch's DCGAN example (examples/dcgan/main.py): networks, numbers and loop."""
     torch.manual_seed(0)
     batch, z_dim, (side, channels) = 64, 100, data.images.shape[2:]
     widths = [64 << level for level in range((side // 4).bit_length() - 1)]
@@ -107,8 +107,8 @@ def dcgan(data: Dataset) -> Learner:
 
 
 def lightweight_gan(data: Dataset) -> Learner:
-    """lucidrains' lightweight-gan: its networks, losses, optimisers and its command's defaults, in
-    a loop as its trainer's, which itself wants CUDA.
+    """Follows lucidrains' lightweight-gan: its networks, losses, optimisers and its command's
+    defaults, in a loop as its trainer's, which itself wants CUDA.
     """
     torch.manual_seed(0)
     batch, parts, z_dim, (side, channels) = 40, 4, 256, data.images.shape[2:]
@@ -161,7 +161,7 @@ def lightweight_gan(data: Dataset) -> Learner:
 
 
 def _networks(generator: Any, discriminator: Any, *optimizers: Any) -> Networks:
-    """Those of somebody else, in the record of ours; they have no average."""
+    """Puts somebody else's into the record of ours; they have no average."""
     average: Any = nn.Identity()
     generator_optimizer, discriminator_optimizer = optimizers
     return Networks(
@@ -174,7 +174,7 @@ def _networks(generator: Any, discriminator: Any, *optimizers: Any) -> Networks:
 
 
 def _dealt(data: Dataset, batch: int) -> Callable[[int], Tensor]:
-    """Real images of a step, in the order that ours are dealt in."""
+    """Returns real images of a step, in the order that ours are dealt in."""
     network = DCGANConfig(resolution=data.images.shape[1], channels=data.images.shape[3])
     config = replace(PRESETS["dcgan-svhn"].config, network=network, batch=batch)
     batches = Batches(config, data, CPU)
@@ -184,7 +184,7 @@ def _dealt(data: Dataset, batch: int) -> Callable[[int], Tensor]:
 def _drawing(
     generator: nn.Module, picture: Callable[[Tensor], Tensor], z_dim: int
 ) -> Callable[[range], NDArray[np.uint8]]:
-    """By the running statistics of batch norms, so that pictures do not depend on each other."""
+    """Draws by the running statistics of batch norms: no picture depends on another."""
 
     def draw(seeds: range) -> NDArray[np.uint8]:
         z = torch.from_numpy(sample_latents(seeds, z_dim, "normal"))

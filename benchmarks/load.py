@@ -89,7 +89,7 @@ def _wrk(server: Server, clients: int, seconds: int) -> dict[str, Any]:
 
 
 def wait_until_idle(server: Server) -> None:
-    """Until what the last clients left behind is worked off: one more request is answered."""
+    """Waits until what the last clients left is worked off: one more request is answered."""
     for _ in range(100):
         time.sleep(0.1)
         with contextlib.suppress(ServerFailed, OSError):

@@ -24,8 +24,8 @@ class NoopGenerator:
         self._digits = shipped_digits()
 
     def __call__(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The digit that the latent points at, its first pixels the latent's own bytes: pictures
-        of two seeds differ.
+        """Returns the digit that the latent points at, its first pixels the latent's own bytes:
+        pictures of two seeds differ.
         """
         index = ((z[:, 0] + 1) / 2 * len(self._digits)).astype(np.int64) % len(self._digits)
         pictures: NDArray[np.uint8] = self._digits[index]
@@ -34,7 +34,7 @@ class NoopGenerator:
 
 
 def shipped_digits() -> NDArray[np.uint8]:
-    """The pictures (N, 28, 28, 1) of the sheet beside the generator file."""
+    """Returns the pictures (N, 28, 28, 1) of the sheet beside the generator file."""
     with Image.open(ZOO_MNIST / "samples.png") as sheet:
         pixels = np.asarray(sheet.convert("L"))
     rows, columns = pixels.shape[0] // SIDE, pixels.shape[1] // SIDE

@@ -17,7 +17,7 @@ EPSILON = 1e-5  # batch norm's, as in PyTorch
 
 
 def onnx_bytes(network: DCGANConfig, weights: dict[str, NDArray[np.float32]]) -> bytes:
-    """The model: input `z` (N, z_dim) -> output `images` (N, C, side, side) in [-1, 1]."""
+    """Returns the model: input `z` (N, z_dim) -> output `images` (N, C, side, side) in [-1, 1]."""
     shape = np.array([-1, network.width, FIRST_SIDE, FIRST_SIDE], np.int64)
     nodes = [
         helper.make_node("Gemm", ["z", "dense.weight", "dense.bias"], ["flat"], transB=1),

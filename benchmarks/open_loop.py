@@ -136,7 +136,7 @@ def open_loop(server: Server, rate: float, seconds: float) -> Point:
 
 
 async def offer(kind: Kind, port: int, rate: float, seconds: float) -> tuple[Tally, int]:
-    """What came of the requests, and how many there were."""
+    """Offers requests; returns what came of them, and how many there were."""
     loop = asyncio.get_running_loop()
     tally, idle, all_connections = Tally(), list[_Connection](), list[_Connection]()
     opening: set[asyncio.Task[None]] = set()

@@ -28,7 +28,7 @@ class Curve:
 def measure_all(
     kinds: Sequence[Kind], factors: Sequence[float], seconds: float, logs: Path
 ) -> tuple[list[Curve], list[str]]:
-    """A curve per installed server, and what was skipped and why."""
+    """Measures a curve for each installed server; says what was skipped and why."""
     curves, skipped = [], []
     for kind in kinds:
         if not kind.installed:

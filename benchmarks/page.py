@@ -110,7 +110,7 @@ SHUFFLE = """async () => {
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
+    """Yields a browser without a window."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         raise SystemExit("no Chromium is installed: apt-get install chromium")
@@ -123,7 +123,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def weight(browser: Browser, url: str) -> tuple[float, float]:
-    """KiB that the first view takes on its way, and unpacked; pictures not counted."""
+    """Returns the KiB that the first view takes on its way, and unpacked; pictures not counted."""
     page = browser.new_context().new_page()
     found: list[tuple[int, int]] = []
 
@@ -190,7 +190,7 @@ class Held:
 
 
 def held_after(browser: Browser, url: str, shuffles: Sequence[int] = SHUFFLES) -> list[Held]:
-    """What the wall of pictures holds after so many shuffles each, one after the other."""
+    """Returns what the wall of pictures holds after so many shuffles each, one after the other."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(KEPT)
     page.goto(url)
@@ -230,7 +230,7 @@ def _process_bytes(browser: Browser) -> int:
 
 
 def take_portraits(browser: Browser, url: str, folder: Path) -> None:
-    """The page as it looks, as WebP files of a bounded size."""
+    """Takes the page as it looks, as WebP files of a bounded size."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (path, (width, height), scheme) in PORTRAITS.items():
         context = browser.new_context(

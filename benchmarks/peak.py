@@ -19,7 +19,7 @@ REPEATS = 4  # at least
 
 
 def peak(precision: str, threads: int, seconds: float) -> float:
-    """The best speed of any library's product of two square matrices."""
+    """Returns the best speed of any library's product of two square matrices."""
     torch.set_num_threads(threads)
     products = _torch_products(torch.bfloat16) if precision == "bf16" else _float_products(threads)
     return max(_speed(product, seconds) for product in products)

@@ -8,7 +8,7 @@ from benchmarks.results import EncodersPart, GeneratorPart, OverloadPart, Result
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """The files that were written."""
+    """Returns the files that were written."""
     if importlib.util.find_spec("matplotlib") is None:
         return []
     import matplotlib as mpl
@@ -38,7 +38,7 @@ def _panels(rows: int, columns: int) -> tuple[Any, Any]:
 
 
 def _doubling(axis: Any, values: list[int]) -> None:
-    """A logarithmic horizontal axis with a mark at each value."""
+    """Draws a logarithmic horizontal axis with a mark at each value."""
     marks = sorted(set(values))
     axis.set_xscale("log")
     axis.set_xticks(marks, labels=[str(mark) for mark in marks])

@@ -20,13 +20,13 @@ class Ratio:
 
 
 def ratios(results: Results) -> list[Ratio]:
-    """All that the measured parts allow."""
+    """Returns all that the measured parts allow."""
     return [*_against_raw(results), *_against_peers(results), *_against_mosec(results)]
 
 
 def _against_raw(results: Results) -> list[Ratio]:
-    """Each of ours against the generator alone with as many threads, where that was measured: two
-    threads spend more CPU a picture than one, in any runtime.
+    """Compares each of ours with the generator alone with as many threads, where that was measured:
+    two threads spend more CPU a picture than one, in any runtime.
     """
     if results.generator is None:
         return []
@@ -67,8 +67,8 @@ def _ours(results: Results) -> list[str]:
 
 
 def _rows_of(rows: list[Row], server: str) -> list[Row]:
-    """With the threads that the server gives a batch ("ours:2": two, "ours": one a core); all, if
-    none were measured so.
+    """Returns those with the threads that the server gives a batch ("ours:2": two, "ours": one a
+    core); all, if none were measured so.
     """
     threads = int(server.partition(":")[2] or max(row.threads for row in rows))
     return [row for row in rows if row.threads == threads] or rows
@@ -135,7 +135,7 @@ def _servers(results: Results) -> list[Measured]:
 
 
 def _cell(results: Results, server: str, clients: int, *, noop: bool = False) -> Cell | None:
-    """The one that answered anything; a cell with errors only compares nothing."""
+    """Returns the one that answered anything; a cell with errors only compares nothing."""
     for measured in _servers(results):
         if measured.server == server and measured.noop == noop:
             for cell in measured.cells:

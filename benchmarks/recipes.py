@@ -49,7 +49,7 @@ Point = dict[str, Any]  # images, seconds, and a Frechet distance a network
 
 
 def preset(name: str, **changes: Any) -> Callable[[Dataset], Learner]:
-    """A preset of ours, with changes, for the pictures at hand."""
+    """Returns a preset of ours, with changes, for the pictures at hand."""
 
     def made(data: Dataset) -> Learner:
         config, (side, channels) = replace(PRESETS[name].config, **changes), data.images.shape[2:]
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def rows(runs: dict[str, Any], floor: Point, seconds: float, images: int) -> str:
-    """The table: a row a recipe, absent ones too, and real pictures below."""
+    """Returns the table: a row a recipe, absent ones too, and real pictures below."""
     head = ["recipe", f"images in {seconds:,.0f} s", "CPU ms an image"]
     ends = [(f"{images:,} images", "images", images), (f"{seconds:,.0f} s", "seconds", seconds)]
     head += [f"{network}, {words}" for network in floor for words, _, _ in ends]

@@ -76,7 +76,7 @@ ADAPTER = TypeAdapter(Results)
 
 
 def load(path: Path) -> Results:
-    """What an earlier run has left, or nothing."""
+    """Returns what an earlier run has left, or nothing."""
     return ADAPTER.validate_json(path.read_bytes()) if path.exists() else Results()
 
 

@@ -41,12 +41,12 @@ class Runtime:
 
 
 def shipped() -> GeneratorFile:
-    """The generator that is measured."""
+    """Returns the generator that is measured."""
     return read_generator_file(ZOO_MNIST)
 
 
 def dcgan(file: GeneratorFile) -> DCGANConfig:
-    """The shape of a generator file's network, which is of the family that is measured here."""
+    """Returns the shape of a file's network, which is of the family that is measured here."""
     network = file.config.network
     assert isinstance(network, DCGANConfig)
     return network
@@ -63,7 +63,7 @@ def multiply_adds(network: DCGANConfig) -> int:
 
 
 def torch_generator(file: GeneratorFile) -> Generator:
-    """The network of the repository with the file's weights, ready for inference."""
+    """Returns the network of the repository with the file's weights, ready for inference."""
     generator = Generator(dcgan(file))
     state = {name: torch.from_numpy(value.copy()) for name, value in file.weights.items()}
     generator.load_state_dict(state, strict=False)  # the file leaves out batch norm's counters

@@ -79,7 +79,7 @@ class Kind:
         return False
 
     def request(self, seed: int) -> tuple[str, str, str | None]:
-        """Method, path and body that ask for a seed's picture."""
+        """Returns method, path and body that ask for a seed's picture."""
         if self.post:
             return "POST", self.path, json.dumps({"seed": seed})
         return "GET", f"{self.path}?seed={seed}", None
@@ -105,7 +105,7 @@ class Usage:
     moment: float = field(default_factory=time.monotonic)
 
     def cpu_since(self, earlier: "Usage") -> float:
-        """CPU seconds between two moments; what a process used that ended between is lost."""
+        """Returns CPU seconds between two moments, without processes that ended between."""
         before = earlier.cpu_seconds
         return sum(used - before.get(pid, 0.0) for pid, used in self.cpu_seconds.items())
 
@@ -131,7 +131,7 @@ class Server:
         return f"http://{HOST}:{self.port}"
 
     def processes(self) -> list[psutil.Process]:
-        """All that belongs to it and lives."""
+        """Returns all that belongs to it and lives."""
         found = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -145,7 +145,7 @@ class Server:
         return list(found.values())
 
     def usage(self, processes: list[psutil.Process] | None = None) -> Usage:
-        """CPU and memory now, over all processes; naming them saves the time to look for them."""
+        """Returns CPU and memory of all processes; naming them saves the time to look for them."""
         cpu, memory = {}, 0
         for process in self.processes() if processes is None else processes:
             with contextlib.suppress(psutil.Error):
@@ -163,7 +163,7 @@ class Server:
         return after.cpu_since(before) / (after.moment - before.moment)
 
     def picture(self, seed: int) -> bytes:
-        """One answer, checked: status 200 and a PNG of the right size.
+        """Returns one answer, checked: status 200 and a PNG of the right size.
 
         Raises:
             ServerFailed: it is anything else.
@@ -189,7 +189,7 @@ class Server:
         return content
 
     def wait_until_ready(self, log: Path) -> None:
-        """Until the first picture; it must repeat, and show what our sampler draws of its seed.
+        """Waits for the first picture; it must repeat, and show what our sampler draws of it.
 
         Raises:
             ServerFailed: it ended, took too long, or its pictures are others.
@@ -238,8 +238,8 @@ class Server:
 def running(
     kind: Kind, *, noop: bool = False, log: Path | None = None, generator: str = "mnist"
 ) -> Iterator[Server]:
-    """A ready server, stopped afterwards whatever happens. Its output goes to `log`, which is
-    shown should it not start. The peers draw digits alone.
+    """Yields a ready server, stopped afterwards whatever happens. Its output goes to `log`, which
+    is shown should it not start. The peers draw digits alone.
 
     Raises:
         ServerFailed: it does not become ready, or answers the wrong pictures.
@@ -288,14 +288,14 @@ def running(
 
 @functools.cache
 def right_pictures(generator: str, noop: bool) -> NDArray[np.uint8]:
-    """The pictures (N, side, side, C) of CHECKED_SEEDS, with or without the network."""
+    """Returns the pictures (N, side, side, C) of CHECKED_SEEDS, with or without the network."""
     file = read_generator_file(ZOO / generator)
     draw = NoopGenerator() if noop else load_sampler(file, "cpu")
     return draw(file.config.rows(CHECKED_SEEDS))
 
 
 def levels_off(content: bytes, right: NDArray[np.uint8]) -> int:
-    """The greatest difference of a PNG file from a picture (side, side, C), of 255 levels."""
+    """Returns the greatest difference of a PNG from a picture (side, side, C), of 255 levels."""
     with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
         pixels = np.asarray(image).reshape(right.shape)
     return int(np.abs(pixels.astype(int) - right).max())
@@ -312,7 +312,7 @@ def onnx_files(generator: str, folder: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on, 20,000 to 29,999, for a server to be started.
+    """Returns a port of the loopback that nobody listens on, 20,000 to 29,999, for a server.
 
     No two calls are given the same one, in this process or another, while both processes live: a
     UDP socket stays bound to the number, which leaves TCP free. Outgoing connections take none of

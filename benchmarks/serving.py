@@ -32,8 +32,8 @@ class Measured:
 def measure_all(
     kinds: Sequence[Kind], clients: Sequence[int], seconds: float, rounds: int, logs: Path
 ) -> tuple[list[Measured], list[str]]:
-    """Each server in both modes, in each round; per cell the round with the median requests/s
-    counts. Also says what was skipped and why.
+    """Measures each server in both modes, in each round; per cell the round with the median
+    requests/s counts. Also says what was skipped and why.
     """
     runs: dict[tuple[str, bool], list[Measured]] = {}
     skipped = []
@@ -74,7 +74,7 @@ def _measure(
 
 
 def _middle(runs: list[Measured]) -> Measured:
-    """One of several runs of the same: the median run of each cell, medians of the rest."""
+    """Returns one of several runs of the same: the median run of each cell, medians of the rest."""
     cells = []
     for same in zip(*(run.cells for run in runs), strict=True):
         speed = median_low(cell.requests_per_second for cell in same)

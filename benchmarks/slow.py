@@ -67,7 +67,7 @@ class Beside:
         return float(np.median(np.divide(self.beside, self.alone)))
 
     def losses(self) -> list[str]:
-        """What breaks the promise."""
+        """Returns what breaks the promise."""
         found = [f"{count} x {what}" for what, count in self.failed.items()]
         found += [f"slow: {n} x {what}" for what, n in self.slow.answers.items() if what != "408"]
         broken = {
@@ -78,7 +78,7 @@ class Beside:
         return found + [what for what, is_broken in broken.items() if is_broken]
 
     def text(self) -> str:
-        """One line."""
+        """Returns one line."""
         pairs = ", ".join(f"{b:.0f}/{a:.0f}" for a, b in zip(self.alone, self.beside, strict=True))
         return (
             f"answers per second beside them and alone: {pairs}; goodput {self.share:.1%}; "
@@ -89,7 +89,7 @@ class Beside:
 
 @asynccontextmanager
 async def slow_connections(port: int, count: int, slow: Slow) -> AsyncIterator[None]:
-    """So many at all times while the block runs; returns to it when all are there."""
+    """Keeps so many at all times while the block runs, which begins when all are there."""
     tasks = [asyncio.create_task(_stay(port, number, slow)) for number in range(count)]
     try:
         while slow.connected < count:
@@ -102,7 +102,7 @@ async def slow_connections(port: int, count: int, slow: Slow) -> AsyncIterator[N
 
 
 async def _stay(port: int, number: int, slow: Slow) -> None:
-    """One slow connection after another."""
+    """Opens one slow connection after another."""
     while True:
         reader, writer = await asyncio.open_connection(HOST, port)
         slow.opened += 1

@@ -57,7 +57,7 @@ def post(body: str, status: int = 200) -> Ask:
 
 
 def asks(count: int) -> Iterator[Ask]:
-    """What is asked, in the same order each time."""
+    """Yields what is asked, in the same order each time."""
     source = random.Random(0)
     for number in range(count):
         kinds = (
@@ -86,7 +86,7 @@ class Client:
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, ask: Ask) -> int:
-        """The status of the answer, all of which is read."""
+        """Returns the status of the answer, all of which is read."""
         if self._line is None:
             self._line = await asyncio.open_connection(HOST, self._port)
         reader, writer = self._line
@@ -113,7 +113,7 @@ class Client:
 
 
 async def ask_all(port: int, wanted: Iterator[Ask]) -> Counter[str]:
-    """How many were answered how; what was not as it should be by its own name."""
+    """Counts how many were answered how; what was not as it should be by its own name."""
     counts: Counter[str] = Counter()
 
     async def work() -> None:
@@ -135,7 +135,7 @@ async def ask_all(port: int, wanted: Iterator[Ask]) -> Counter[str]:
 
 
 def gauges(server: Server) -> dict[str, float]:
-    """What has to be 0 when nobody asks but us."""
+    """Returns what has to be 0 when nobody asks but us."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     names = ("ganserve_requests_in_flight", "ganserve_pictures_pending")

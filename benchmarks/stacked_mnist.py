@@ -71,13 +71,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def stacked(digits: Dataset, count: int, seed: int) -> Pixels:
-    """Pictures (count, 32, 32, 3): three digits each, drawn with replacement."""
+    """Draws pictures (count, 32, 32, 3): three digits each, with replacement."""
     chosen = np.random.default_rng(seed).integers(0, len(digits), (count, 3))
     return pad_to(np.stack([digits.images[place, ..., 0] for place in chosen.T], axis=-1), SIDE)
 
 
 def write_set(path: Path, pixels: Pixels) -> None:
-    """A zip of PNG files, without labels."""
+    """Writes a zip of PNG files, without labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -89,12 +89,12 @@ def write_set(path: Path, pixels: Pixels) -> None:
 
 
 def newest_run(outdir: Path) -> Path:
-    """The run that was started or went on last: its options were written then."""
+    """Returns the run that was started or went on last: its options were written then."""
     return max(outdir.glob("*/options.json"), key=lambda file: file.stat().st_mtime).parent
 
 
 def sampled(folder: Path, count: int, device: str) -> Pixels:
-    """Pictures of a generator file, which must be 32x32 RGB."""
+    """Returns pictures of a generator file, which must be 32x32 RGB."""
     file = read_generator_file(folder)
     if (file.config.crop, file.config.network.channels) != (SIDE, 3):
         raise SystemExit(f"error: {folder}: it does not draw {SIDE}x{SIDE} RGB pictures")
@@ -102,7 +102,7 @@ def sampled(folder: Path, count: int, device: str) -> Pixels:
 
 
 def counted(classifier: Extractor, pixels: Pixels) -> dict[str, float | int]:
-    """How many of the 1,000 modes are there, and how evenly, under names with their protocol."""
+    """Counts the 1,000 modes that are there, and how evenly, under names with their protocol."""
     digits = crop_center(pixels, DIGIT_SIDE)
     called = [classifier(digits[..., channel, None])[1].argmax(1) for channel in range(3)]
     found = modes((called[0] * DIGITS + called[1]) * DIGITS + called[2], DIGITS**3)

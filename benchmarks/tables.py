@@ -9,13 +9,13 @@ from benchmarks.results import EncodersPart, GeneratorPart, Machine, OverloadPar
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """Returns a Markdown table; the first column is text, the others are numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
 
 
 def text_of(results: Results, wanted: Sequence[str]) -> str:
-    """The wanted parts as far as they were measured, and all ratios."""
+    """Returns the wanted parts as far as they were measured, and all ratios."""
     parts = []
     if results.generator and "generator" in wanted:
         parts.append(_generator(results.generator))
@@ -78,7 +78,7 @@ def _serving(results: Results) -> str:
 
 
 def _figures(results: Results) -> str:
-    """The serving part as `docs/figures.md` shows it; the best of each column is bold."""
+    """Returns the serving part as `docs/figures.md` shows it; the best of each column is bold."""
     assert results.serving is not None
     lines = ["## Rows for docs/figures.md"]
     for noop, what in ((False, "requests/s"), (True, "without the network: requests/s")):

@@ -41,7 +41,7 @@ BETTER = {"modes": max, "kl": min, "frechet": min}
 
 
 def config_of(channels: int, names: Sequence[str], options: argparse.Namespace) -> TrainConfig:
-    """The article's configuration with techniques, grey at 28x28 or RGB at 32x32."""
+    """Returns the article's configuration with techniques, grey at 28x28 or RGB at 32x32."""
     network = DCGANConfig(
         channels=channels, width=options.width, discriminator_width=options.discriminator_width
     )
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         return {"frechet": frechet_distance(real.features, classifier(pixels)[0])}
 
     def measured(data: Dataset, names: Sequence[str]) -> Point:
-        """The figures of one run at its end, from its file where there is one."""
+        """Returns the figures of one run at its end, from its file where there is one."""
         of, count = (modes_of, options.samples) if data is triples else (frechet_of, options.fakes)
         learner = ours(config_of(data.images.shape[3], names, options), data)
         known = json.dumps([learner.record, options.images, count, data.fingerprint])
@@ -115,8 +115,8 @@ def _measure(of: Callable[[np.ndarray], Point], count: int) -> Callable[[Learner
 
 
 def shown(rows: dict[str, Point], floor: Point) -> str:
-    """The table: a row a recipe, real pictures below; ratios are over the first row, the best of
-    each column is bold.
+    """Returns the table: a row a recipe, real pictures below; ratios are over the first row, the
+    best of each column is bold.
     """
     first = next(iter(rows.values()))
     best = {name: better(row[name] for row in rows.values()) for name, better in BETTER.items()}

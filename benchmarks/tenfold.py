@@ -48,7 +48,7 @@ class Overload:
     late_ms: float  # 99th percentile of the load itself: what it could not offer in time
 
     def losses(self) -> list[str]:
-        """What breaks the promise."""
+        """Returns what breaks the promise."""
         broken = {
             f"goodput {self.goodput / self.peak:.0%} of the peak": self.goodput < 0.9 * self.peak,
             "nothing was refused, so nothing is shown": not self.refused,
@@ -62,7 +62,7 @@ class Overload:
         return [what for what, is_broken in broken.items() if is_broken]
 
     def text(self) -> str:
-        """One line."""
+        """Returns one line."""
         return (
             f"peak {self.peak:.0f}/s; offered {self.offered:.0f}/s: {self.goodput:.0f} pictures/s "
             f"({self.goodput / self.peak:.0%}), p99 {self.accepted_p99:.2f} s; {self.refused:.0f} "

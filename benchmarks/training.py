@@ -40,7 +40,7 @@ class Pictures(Dataset[Tensor]):
         return len(self._pixels)
 
     def __getitem__(self, index: int) -> Tensor:
-        """(C, side, side) in [-1, 1]."""
+        """Returns (C, side, side) in [-1, 1]."""
         image = Image.fromarray(self._pixels[index].squeeze())
         image = image.resize((self._side, self._side), Image.Resampling.BILINEAR)
         values = torch.from_numpy(np.array(image)).float() / 255
@@ -48,7 +48,7 @@ class Pictures(Dataset[Tensor]):
 
 
 def plain_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -> Step:
-    """A step of the plain loop."""
+    """Takes a step of the plain loop."""
     generator = new_generator(config.network).to(device)
     discriminator = new_discriminator(config.network).to(device)
     criterion = nn.BCEWithLogitsLoss()
@@ -88,7 +88,7 @@ def plain_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -
 
 
 def our_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -> Step:
-    """A step of ours, with the average that the plain loop has not."""
+    """Takes a step of ours, with the average that the plain loop has not."""
     networks = new_networks(config, device, seed=0)
     batches = Batches(config, data.Dataset(name="noise", images=pixels, labels=None), device)
     steps = iter(range(10**9))
@@ -107,7 +107,7 @@ def our_steps(config: TrainConfig, pixels: np.ndarray, device: torch.device) -> 
 def measure(
     preset: str, precisions: list[str], rounds: int, seconds: float, device: torch.device
 ) -> dict[str, float]:
-    """Images a second of each way, the median of the rounds."""
+    """Measures images a second of each way, the median of the rounds."""
     config = PRESETS[preset].config
     shape = (PICTURES, config.picture_side, config.picture_side, config.network.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

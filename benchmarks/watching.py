@@ -41,7 +41,7 @@ Found = tuple[list[tuple[float, float]], list[tuple[float, float]]]  # seconds a
 
 @contextmanager
 def watched(browser: Browser, run: Path) -> Iterator[Page]:
-    """Somebody looks at the run."""
+    """Looks at the run as somebody does."""
     with Watch(run, 0, Control(lambda: False)) as watch:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(watch.address)
@@ -71,7 +71,7 @@ def turns(browser: Browser, run: Path, options: argparse.Namespace, found: Found
 
 
 def answering(browser: Browser, run: Path, *, grids: int) -> float:
-    """CPU seconds that a page takes of the process, a second of ten looks and so many new grids."""
+    """Returns CPU seconds that a page takes, a second of ten looks and so many new grids."""
     last = max((run / "grids").glob("[0-9]*.png"))
     with watched(browser, run) as page:
         cpu, clock = time.process_time(), time.perf_counter()
@@ -86,7 +86,7 @@ def answering(browser: Browser, run: Path, *, grids: int) -> float:
 
 
 def new_run(preset: str, batch: int, folder: Path) -> GeneratorRun:
-    """A run on noise, of the set's size: what the pictures show changes no time."""
+    """Returns a run on noise, of the set's size: what the pictures show changes no time."""
     config = replace(PRESETS[preset].config, batch=batch)
     shape = (PICTURES, config.picture_side, config.picture_side, config.network.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

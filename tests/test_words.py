@@ -83,8 +83,12 @@ def test_docstrings_open_with_a_verb_and_comments_name_what_stands_there(file: P
     assert dialect(source) == []
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "tests").rglob("*.py")), ids=lambda f: f.name)
-def test_helpers_of_tests_open_with_a_verb(file: Path) -> None:
+@pytest.mark.parametrize(
+    "file",
+    sorted(file for part in ("benchmarks", "tests") for file in (ROOT / part).rglob("*.py")),
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_helpers_of_tests_and_benchmarks_open_with_a_verb(file: Path) -> None:
     """Names of tests are sentences already: what stands below one may say why."""
     assert [line for line in verbless(file.read_text()) if not line.startswith("test_")] == []
 

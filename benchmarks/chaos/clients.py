@@ -42,7 +42,7 @@ class Tally:
         return self.answered + self.failed.total()
 
     def take(self, seed: int, status: int, body: bytes, seconds: float) -> None:
-        """One answer, held to the law."""
+        """Takes one answer, and holds it to the law."""
         self.slowest = max(self.slowest, seconds)
         self.late += seconds > 1
         digest = hashlib.sha256(body).digest()
@@ -153,7 +153,7 @@ class Load:
             connection.close()
 
     def stop(self) -> None:
-        """Each client ends after the answer that it waits for."""
+        """Lets each client end after the answer that it waits for."""
         self._stopped = True
 
 

@@ -57,14 +57,14 @@ class Replica(ABC):
 
     @abstractmethod
     def wait(self) -> int:
-        """Until it has ended; its exit status, negative where a signal has ended it."""
+        """Waits until it has ended; returns its exit status, negative after a signal."""
 
     @abstractmethod
     def remove(self) -> None:
         """Ends it, whatever it is at."""
 
     def ready(self) -> bool:
-        """Whether it says that it is."""
+        """Returns whether it says that it is."""
         url = f"http://{HOST}:{self.port}/readyz"
         with (
             contextlib.suppress(OSError),  # refusals by status are of this kind too
@@ -78,7 +78,7 @@ class Replica(ABC):
         wait_for(self.ready, f"the replica on port {self.port} to be ready")
 
     def metric(self, start: str) -> float:
-        """The sum of its series that begin so."""
+        """Returns the sum of its series that begin so."""
         with urllib.request.urlopen(f"http://{HOST}:{self.port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
@@ -99,7 +99,7 @@ class Process(Replica):
         return self._process.pid
 
     def start(self) -> None:
-        """See Replica."""
+        """Starts it; see Replica."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module],
@@ -111,17 +111,17 @@ class Process(Replica):
             )
 
     def send(self, number: signal.Signals) -> None:
-        """See Replica."""
+        """Sends it a signal; see Replica."""
         assert self._process
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        """See Replica."""
+        """Waits until it has ended; see Replica."""
         assert self._process
         return self._process.wait(60)
 
     def remove(self) -> None:
-        """See Replica."""
+        """Removes it; see Replica."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -147,7 +147,7 @@ class Container(Replica):
         self._exists = False
 
     def start(self) -> None:
-        """See Replica."""
+        """Starts it; see Replica."""
         if self._exists:
             self._call("start", self._name)
             return
@@ -156,16 +156,16 @@ class Container(Replica):
         self._exists = True
 
     def send(self, number: signal.Signals) -> None:
-        """See Replica."""
+        """Sends it a signal; see Replica."""
         self._call("kill", "--signal", number.name.removeprefix("SIG"), self._name)
 
     def wait(self) -> int:
-        """See Replica."""
+        """Waits until it has ended; see Replica."""
         status = int(self._call("wait", self._name))
         return 128 - status if status > 128 else status
 
     def remove(self) -> None:
-        """See Replica."""
+        """Removes it; see Replica."""
         if self._exists:
             self._call("rm", "--force", self._name)
 
@@ -186,7 +186,7 @@ class Balancer:
     pid: int
 
     def up(self, place: int) -> bool:
-        """Whether new requests go to a replica."""
+        """Returns whether new requests go to a replica."""
         return True
 
     def retries(self) -> int:
@@ -201,7 +201,7 @@ class Haproxy(Balancer):
     control: Path  # its socket
 
     def rows(self) -> list[dict[str, str]]:
-        """Its statistics: one row a frontend, backend and server."""
+        """Returns its statistics: one row a frontend, backend and server."""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self.control))
             control.sendall(b"show stat\n")
@@ -210,7 +210,7 @@ class Haproxy(Balancer):
         return list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
 
     def up(self, place: int) -> bool:
-        """Whether new requests go to a replica."""
+        """Returns whether new requests go to a replica."""
         (row,) = (
             row
             for row in self.rows()
@@ -241,7 +241,7 @@ def end_in_order() -> None:
 
 @contextlib.contextmanager
 def started(replicas: Sequence[Replica]) -> Iterator[Sequence[Replica]]:
-    """Ready replicas, gone afterwards."""
+    """Yields ready replicas, gone afterwards."""
     try:
         for replica in replicas:
             replica.start()
@@ -257,7 +257,7 @@ def started(replicas: Sequence[Replica]) -> Iterator[Sequence[Replica]]:
 def haproxy(
     replicas: Sequence[Replica], folder: Path, changes: Mapping[str, str] | None = None
 ) -> Iterator[Haproxy]:
-    """HAProxy before two ready replicas. `changes` are lines of its file by what stands there now.
+    """Yields HAProxy before two ready replicas. `changes` are lines of its file by what is there.
 
     Raises:
         ClusterFailed: it is not installed, or does not start.
@@ -284,7 +284,7 @@ def _seen(balancer: Balancer, place: int) -> bool:
 def nginx(
     replicas: Sequence[Replica], folder: Path, changes: Mapping[str, str] | None = None
 ) -> Iterator[Balancer]:
-    """nginx before two ready replicas, with an empty cache. `changes` as HAProxy's.
+    """Yields nginx before two ready replicas, with an empty cache. `changes` as HAProxy's.
 
     Raises:
         ClusterFailed: it is not installed, or does not start.
@@ -305,7 +305,7 @@ def nginx(
 def _placed(
     file: Path, replicas: Sequence[Replica], folder: Path, places: Mapping[str, str]
 ) -> Path:
-    """A file of deploy/ with other places in it."""
+    """Returns a file of deploy/ with other places in it."""
     text = file.read_text()
     addresses = {
         f"replica-{name}:8000": f"{HOST}:{replica.port}"
@@ -322,7 +322,7 @@ def _placed(
 
 @contextlib.contextmanager
 def _running(program: str | None, words: list[str], folder: Path, port: int) -> Iterator[int]:
-    """A balancer's process id, once it listens."""
+    """Yields a balancer's process id, once it listens."""
     if program is None:
         raise ClusterFailed("the balancer is not installed")
     log = folder / f"balancer-{port}.log"

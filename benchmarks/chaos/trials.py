@@ -37,7 +37,7 @@ class Outcome:
     statuses: list[int] = field(default_factory=list)  # that replicas ended with, where told to
 
     def losses(self) -> list[str]:
-        """What the clients have lost, and what took too long."""
+        """Returns what the clients have lost, and what took too long."""
         found = [f"{count} x {what}" for what, count in self.tally.failed.items()]
         found += [self.tally.example] if self.tally.example else []
         found += [f"in rotation for {s:.1f} s" for s in self.out_seconds if s > OUT_SECONDS]
@@ -45,7 +45,7 @@ class Outcome:
         return found
 
     def text(self) -> str:
-        """One line."""
+        """Returns one line."""
         tally = self.tally
         rate = tally.asked / self.seconds
         parts = [
@@ -73,7 +73,7 @@ class Cost:
         return self.tries / (self.pictures + self.refused + self.other)
 
     def losses(self) -> list[str]:
-        """What breaks the promise."""
+        """Returns what breaks the promise."""
         found = [f"{self.other} neither answered nor refused"] if self.other else []
         if not self.refused:
             found.append("nothing was refused, so nothing is shown")
@@ -82,7 +82,7 @@ class Cost:
         return found
 
     def text(self) -> str:
-        """One line."""
+        """Returns one line."""
         return (
             f"{self.pictures} sheets, {self.refused} refused, {self.other} failed; the replicas "
             f"were asked {self.tries} times: {self.tries_each:.3f} tries each"
@@ -108,8 +108,8 @@ def verdict(losses: Sequence[str]) -> int:
 async def kill(
     replicas: Sequence[Replica], balancer: Balancer, size: Size, blows: int, requests: int = 0
 ) -> Outcome:
-    """kill -9 of each in turn, so often, and at least so many requests; each is started again and
-    taken back by the balancer before the next is killed.
+    """Ends each in turn by kill -9, so often, and at least so many requests; each is started again
+    and taken back by the balancer before the next is killed.
     """
 
     async def blow(place: int) -> None:
@@ -123,7 +123,7 @@ async def kill(
 
 
 async def roll(replicas: Sequence[Replica], balancer: Balancer, size: Size, rounds: int) -> Outcome:
-    """SIGTERM to each in turn, its end, its start, in so many rounds."""
+    """Sends SIGTERM to each in turn, waits and starts it, in so many rounds."""
     statuses = []
 
     async def blow(place: int) -> None:
@@ -141,7 +141,7 @@ async def roll(replicas: Sequence[Replica], balancer: Balancer, size: Size, roun
 async def freeze(
     replicas: Sequence[Replica], balancer: Balancer, size: Size, blows: int, seconds: float
 ) -> Outcome:
-    """SIGSTOP to each in turn for so long."""
+    """Sends SIGSTOP to each in turn for so long."""
     out = []
 
     async def blow(place: int) -> None:
@@ -194,7 +194,7 @@ async def _trial(
     blow: Callable[[int], Awaitable[None]],
     requests: int = 0,
 ) -> Outcome:
-    """So many blows under load, in turn, with requests between them."""
+    """Deals so many blows under load, in turn, with requests between them."""
     start, before = time.monotonic(), balancer.retries()
     async with load(balancer.port, clients=size.clients, seeds=size.seeds, ask=picture) as running:
         for number in range(blows):

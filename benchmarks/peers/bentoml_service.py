@@ -26,7 +26,7 @@ class Pictures:
 
     @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=60_000)
     def pictures(self, seeds: list[int]) -> list[bytes]:
-        """One batch: the PNG file of each seed."""
+        """Returns one batch: the PNG file of each seed."""
         return self._generator.files(seeds)
 
 
@@ -38,5 +38,5 @@ class Front:
 
     @bentoml.api
     async def generate(self, seed: int) -> Annotated[bytes, ContentType("image/png")]:
-        """The picture of a seed."""
+        """Returns the picture of a seed."""
         return (await self.pictures.to_async.pictures([seed]))[0]

@@ -29,12 +29,12 @@ Draw = Callable[[NDArray[np.float32]], Pixels]  # z (N, 100) -> pictures (N, 28,
 
 
 def port() -> int:
-    """Where to listen."""
+    """Returns where to listen."""
     return int(os.environ.get("PORT", "8100"))
 
 
 def wait_ms(default: int) -> int:
-    """How long a batch may wait to fill, where a system knows such a window."""
+    """Returns how long a batch may wait to fill, where a system knows such a window."""
     return int(os.environ.get("WAIT_MS", default))
 
 
@@ -47,21 +47,21 @@ class SeedGenerator:
             self.files(range(count))
 
     def __call__(self, seeds: Sequence[int]) -> Pixels:
-        """One picture per seed."""
+        """Returns one picture per seed."""
         return self._pictures(sample_latents(seeds, Z_DIM, "uniform"))
 
     def files(self, seeds: Sequence[int]) -> list[bytes]:
-        """One PNG file per seed."""
+        """Returns one PNG file per seed."""
         return pngs(self(seeds))
 
 
 def pngs(pixels: Pixels) -> list[bytes]:
-    """The PNG file of each picture (N, 28, 28, 1)."""
+    """Returns the PNG file of each picture (N, 28, 28, 1)."""
     return [_pillow(picture) for picture in pixels] if _plain() else encode_pngs(pixels)
 
 
 def png(pixels: Pixels) -> bytes:
-    """The PNG file of one picture (28, 28, 1)."""
+    """Returns the PNG file of one picture (28, 28, 1)."""
     return pngs(pixels[None])[0]
 
 

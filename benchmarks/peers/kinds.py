@@ -91,8 +91,8 @@ DEFAULT = ",".join([*KINDS, "mosec@onnx"])
 
 
 def choose(words: str) -> list[Kind]:
-    """The kinds of `ours,mosec,mosec:2,mosec@onnx`: a number is the threads of one batch there,
-    and what follows `@` draws there in place of PyTorch in eager mode.
+    """Returns the kinds of `ours,mosec,mosec:2,mosec@onnx`: a number is the threads of one batch
+    there, and what follows `@` draws there in place of PyTorch in eager mode.
 
     Raises:
         ArgumentTypeError: a word is none of these; the message says what is allowed.
@@ -117,7 +117,7 @@ def choose(words: str) -> list[Kind]:
 
 
 def title(word: str) -> str:
-    """What the tables of the documentation call a kind such as `mosec:2@onnx`."""
+    """Returns what the tables of the documentation call a kind such as `mosec:2@onnx`."""
     (kind,) = choose(word)
     words = [kind.title]
     if "@" in word:

@@ -16,23 +16,23 @@ class Pictures(litserve.LitAPI):  # type: ignore[misc]
         self._generator = SeedGenerator()
 
     def decode_request(self, request: dict[str, Any], **_: Any) -> int:
-        """The seed of a request."""
+        """Returns the seed of a request."""
         return int(request["seed"])
 
     def batch(self, inputs: list[int]) -> list[int]:
-        """Seeds stay a list."""
+        """Leaves seeds a list."""
         return inputs
 
     def predict(self, x: list[int], **_: Any) -> Pixels:
-        """One batch."""
+        """Draws one batch."""
         return self._generator(x)
 
     def unbatch(self, output: Pixels) -> list[Pixels]:
-        """One picture each."""
+        """Returns one picture each."""
         return list(output)
 
     def encode_response(self, output: Pixels, **_: Any) -> Response:
-        """One answer."""
+        """Returns one answer."""
         return Response(png(output), media_type="image/png")
 
 

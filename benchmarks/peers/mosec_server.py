@@ -18,11 +18,11 @@ class Pictures(Worker):  # type: ignore[misc]
         self._generator = SeedGenerator()
 
     def forward(self, data: list[dict[str, Any]]) -> list[bytes]:
-        """One batch."""
+        """Draws one batch."""
         return self._generator.files([int(request["seed"]) for request in data])
 
     def serialize(self, data: bytes) -> bytes:
-        """One answer, a file already."""
+        """Returns one answer, a file already."""
         return data
 
 

@@ -12,7 +12,7 @@ app = FastAPI()
 
 @app.get("/generate")
 def generate(seed: int) -> Response:
-    """The picture of a seed."""
+    """Returns the picture of a seed."""
     return Response(app.state.generator.files([seed])[0], media_type="image/png")
 
 

@@ -20,11 +20,11 @@ class Pictures:
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=wait_ms(10) / 1000)
     async def pictures(self, seeds: list[int]) -> list[bytes]:
-        """One batch: the PNG file of each seed."""
+        """Returns one batch: the PNG file of each seed."""
         return self._generator.files(seeds)
 
     async def __call__(self, request: Request) -> Response:
-        """One request."""
+        """Answers one request."""
         content = await self.pictures(int((await request.json())["seed"]))
         return Response(content, media_type="image/png")
 

@@ -10,7 +10,7 @@ from benchmarks.peers.generator import Draw
 
 
 def load(threads: int) -> Draw:
-    """The file's session, with so many threads a batch."""
+    """Returns the file's session, with so many threads a batch."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

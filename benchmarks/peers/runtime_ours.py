@@ -7,5 +7,5 @@ from model.samplers.sampler import load_sampler
 
 
 def load(threads: int) -> Draw:
-    """The sampler, with so many threads a batch."""
+    """Returns the sampler, with so many threads a batch."""
     return load_sampler(read_generator_file(ZOO_MNIST), "cpu", threads=threads)

@@ -13,7 +13,7 @@ from model.networks.families.dcgan import DCGANConfig
 
 
 def load(threads: int) -> Draw:
-    """The generator, with so many threads a batch."""
+    """Returns the generator, with so many threads a batch."""
     torch.set_num_threads(threads)
     file = read_generator_file(ZOO_MNIST)
     assert isinstance(file.config.network, DCGANConfig)

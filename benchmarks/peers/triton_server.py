@@ -20,7 +20,7 @@ from benchmarks.peers.generator import HOST, MAX_BATCH, SeedGenerator, port, wai
 
 
 def serve() -> None:
-    """Triton as a child process, the front in this one."""
+    """Runs Triton as a child process, the front in this one."""
     # Triton's Python stub must load this interpreter's library, not another patch release of it
     paths = (sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH"))
     os.environ["LD_LIBRARY_PATH"] = ":".join(path for path in paths if path)
