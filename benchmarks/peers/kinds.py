@@ -49,6 +49,7 @@ KINDS = {
             command=(*BENTOML, "benchmarks.peers.bentoml_service:Front"),
             post=True,
             package="bentoml",
+            program=os.environ.get("BENTOML_PYTHON", sys.executable),
         ),
         Kind(
             name="ray",
