@@ -1,5 +1,5 @@
 """An integer generator's pixels, drawn by every runtime and processor that can be had here; with
-`--scale` enlarged by its integer upscaler, which the browser does not have.
+`--scale` enlarged by its integer upscaler.
 
     python -m benchmarks.machines avatars-int8
 
@@ -37,8 +37,8 @@ from model.integers.trace import steps_of
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
 from model.samplers.sampler import check_rounding
-from model.upscaling.onnx_upscaler import OnnxUpscaler
-from model.upscaling.upscaler_file import Upscale, UpscalerFile
+from model.upscaling.onnx_upscaler import OnnxUpscaler, write_upscaler_onnx
+from model.upscaling.upscaler_file import UPSCALER, Upscale, UpscalerFile
 
 PROCESSORS = ("SandyBridge", "Haswell", "Cascadelake-Server")
 ARM = ("cortex-a72", "neoverse-n1", "max")
@@ -50,25 +50,29 @@ SCRIPT = """
 import { createHash } from "node:crypto"
 import fs from "node:fs"
 import { pathToFileURL } from "node:url"
-const [module, runtime, folder, count] = process.argv.slice(1)
+const [module, runtime, folder, count, scale] = process.argv.slice(1)
 const ort = await import(pathToFileURL(runtime))
 const { Generator } = await import(pathToFileURL(module))
 ort.env.wasm.numThreads = 1
+const read = async (name) => new Uint8Array(fs.readFileSync(`${folder}/${name}`))
 const config = JSON.parse(fs.readFileSync(`${folder}/config.json`))
-const model = new Uint8Array(fs.readFileSync(`${folder}/model.onnx`))
-const generator = await Generator.of(ort, config, model)
+const generator = await Generator.of(ort, config, await read("model.onnx"), read)
 const digest = createHash("sha256")
-for (let seed = 0n; seed < BigInt(count); seed += 1n) digest.update(await generator.draw([seed]))
+for (let seed = 0n; seed < BigInt(count); seed += 1n) {
+  digest.update(await generator.draw([seed], undefined, Number(scale)))
+}
 console.log(digest.digest("hex"))
 """
 
 IN_PAGE = """
-async (count) => {
+async ([count, scale]) => {
   const ort = await import("/examples/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs")
   const { Generator } = await import("/draw/ganserve-draw.js")
   const generator = await Generator.load(ort, "/draw/generator")
   const drawn = []
-  for (let seed = 0; seed < count; seed += 1) drawn.push(await generator.draw([BigInt(seed)]))
+  for (let seed = 0; seed < count; seed += 1) {
+    drawn.push(await generator.draw([BigInt(seed)], undefined, scale))
+  }
   const bytes = await new Blob(drawn).arrayBuffer()
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
@@ -155,15 +159,12 @@ def ways_elsewhere(
     own = ["-m", "benchmarks.machines", str(folder), "--seeds", str(few), "--scale", str(scale)]
     for processor, python in emulated(aarch64):
         yield f"ONNX Runtime, emulated {processor}", printed([*python, *own, "--alone"]), ""
-    if scale > 1:
-        return
     if not shutil.which("node") or not WEB.exists():
         print("Node.js or docs/examples/node_modules is not here", flush=True)
         return
     with tempfile.TemporaryDirectory() as place:
-        shutil.copy(folder / CONFIG, place)
-        write_onnx(read_generator_file(folder), Path(place) / "model.onnx")
-        command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few]
+        write_for_browsers(folder, Path(place))
+        command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few, scale]
         yield "JavaScript and WebAssembly", printed([str(word) for word in command]), ""
         try:
             from benchmarks.page import chromium
@@ -174,9 +175,20 @@ def ways_elsewhere(
                 page.goto(f"{address}/draw/")
                 page.get_by_text("drawn by this browser").wait_for()
                 print(f"{time.perf_counter() - start:.2f} s to the first picture in a new Chromium")
-                yield "Chromium", page.evaluate(IN_PAGE, few), ""
+                yield "Chromium", page.evaluate(IN_PAGE, [few, scale]), ""
         except (ImportError, SystemExit) as error:
             print(error, flush=True)
+
+
+def write_for_browsers(folder: Path, place: Path) -> None:
+    """Writes what docs/draw reads of a model folder into a folder that is there."""
+    file = read_generator_file(folder)
+    shutil.copy(folder / CONFIG, place)
+    write_onnx(file, place / "model.onnx")
+    if file.upscaler:
+        shutil.copy(folder / UPSCALER, place)
+        for scale in file.upscaler.scales:
+            write_upscaler_onnx(file.upscaler, scale, place / f"upscaler-{scale}x.onnx")
 
 
 @contextmanager
