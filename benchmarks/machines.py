@@ -1,14 +1,16 @@
 """An integer generator's pixels, drawn by every runtime and processor that can be had here; with
-`--scale` enlarged by its integer upscaler, which the browser does not have.
+`--scale` enlarged by its integer upscaler.
 
     python -m benchmarks.machines avatars-int8
 
     seeds -> latents -> pixels  ->  one SHA-256 a way, of the first few seeds and of all
 
-Older processors are emulated by `qemu-x86_64` (Debian: qemu-user), the seeds' latents too;
-JavaScript and WebAssembly want Node.js and `npm ci --prefix docs/examples`, and once more a
-Chromium, which also tells how long docs/draw takes to its first picture. What is not installed is
-named. Exits 1 if two ways differ.
+Older processors are emulated by `qemu-x86_64` (Debian: qemu-user), the seeds' latents too, and with
+`--aarch64` and a folder of `.ci/aarch64` ARM's by `qemu-aarch64`: without dot products, with them,
+and with all that it knows. JavaScript and WebAssembly want Node.js and `npm ci --prefix
+docs/examples`, and once more a Chromium, which also tells how long docs/draw takes to its first
+picture. What is not installed is named. Each process first draws what a start draws to see that its
+runtime rounds as it must. Exits 1 if two ways differ.
 """
 
 import argparse
@@ -34,10 +36,12 @@ from model.integers import reference
 from model.integers.trace import steps_of
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_file import write_onnx
-from model.upscaling.onnx_upscaler import OnnxUpscaler
-from model.upscaling.upscaler_file import Upscale, UpscalerFile
+from model.samplers.sampler import check_rounding
+from model.upscaling.onnx_upscaler import OnnxUpscaler, write_upscaler_onnx
+from model.upscaling.upscaler_file import UPSCALER, Upscale, UpscalerFile
 
 PROCESSORS = ("SandyBridge", "Haswell", "Cascadelake-Server")
+ARM = ("cortex-a72", "neoverse-n1", "max")
 BATCHES = (1, 3, 16, 64, 256)
 ROOT = Path(__file__).parent.parent
 MODULE = ROOT / "docs" / "draw" / "ganserve-draw.js"
@@ -46,25 +50,29 @@ SCRIPT = """
 import { createHash } from "node:crypto"
 import fs from "node:fs"
 import { pathToFileURL } from "node:url"
-const [module, runtime, folder, count] = process.argv.slice(1)
+const [module, runtime, folder, count, scale] = process.argv.slice(1)
 const ort = await import(pathToFileURL(runtime))
 const { Generator } = await import(pathToFileURL(module))
 ort.env.wasm.numThreads = 1
+const read = async (name) => new Uint8Array(fs.readFileSync(`${folder}/${name}`))
 const config = JSON.parse(fs.readFileSync(`${folder}/config.json`))
-const model = new Uint8Array(fs.readFileSync(`${folder}/model.onnx`))
-const generator = await Generator.of(ort, config, model)
+const generator = await Generator.of(ort, config, await read("model.onnx"), read)
 const digest = createHash("sha256")
-for (let seed = 0n; seed < BigInt(count); seed += 1n) digest.update(await generator.draw([seed]))
+for (let seed = 0n; seed < BigInt(count); seed += 1n) {
+  digest.update(await generator.draw([seed], undefined, Number(scale)))
+}
 console.log(digest.digest("hex"))
 """
 
 IN_PAGE = """
-async (count) => {
+async ([count, scale]) => {
   const ort = await import("/examples/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs")
   const { Generator } = await import("/draw/ganserve-draw.js")
   const generator = await Generator.load(ort, "/draw/generator")
   const drawn = []
-  for (let seed = 0; seed < count; seed += 1) drawn.push(await generator.draw([BigInt(seed)]))
+  for (let seed = 0; seed < count; seed += 1) {
+    drawn.push(await generator.draw([BigInt(seed)], undefined, scale))
+  }
   const bytes = await new Blob(drawn).arrayBuffer()
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
@@ -131,28 +139,32 @@ def ways_here(
     yield "PyTorch, float32", digests(file, in_pytorch, 16, few, few)[0], ""
 
 
-def ways_elsewhere(folder: Path, few: int, scale: int) -> Iterator[tuple[str, str, str]]:
+def emulated(aarch64: Path | None) -> Iterator[tuple[str, list[str]]]:
+    """Yields processors, and the words that run Python on each; ARM's with that of a folder."""
+    ways = [("qemu-x86_64", PROCESSORS, [sys.executable])]
+    if aarch64:
+        root = aarch64.resolve()
+        ways.append(("qemu-aarch64", ARM, ["-L", str(root), str(root / "usr" / "bin" / "python3")]))
+    for emulator, processors, python in ways:
+        if shutil.which(emulator):
+            yield from ((one, [emulator, "-cpu", one, *python]) for one in processors)
+        else:
+            print(f"{emulator} is not installed", flush=True)
+
+
+def ways_elsewhere(
+    folder: Path, few: int, scale: int, aarch64: Path | None
+) -> Iterator[tuple[str, str, str]]:
     """Yields those of other processes."""
-    emulator = shutil.which("qemu-x86_64")
-    for processor in PROCESSORS if emulator else ():
-        own = [sys.executable, "-m", "benchmarks.machines", str(folder), "--seeds", str(few)]
-        own += ["--scale", str(scale)]
-        yield (
-            f"ONNX Runtime, emulated {processor}",
-            printed([str(emulator), "-cpu", processor, *own, "--alone"]),
-            "",
-        )
-    if not emulator:
-        print("qemu-x86_64 is not installed", flush=True)
-    if scale > 1:
-        return
+    own = ["-m", "benchmarks.machines", str(folder), "--seeds", str(few), "--scale", str(scale)]
+    for processor, python in emulated(aarch64):
+        yield f"ONNX Runtime, emulated {processor}", printed([*python, *own, "--alone"]), ""
     if not shutil.which("node") or not WEB.exists():
         print("Node.js or docs/examples/node_modules is not here", flush=True)
         return
     with tempfile.TemporaryDirectory() as place:
-        shutil.copy(folder / CONFIG, place)
-        write_onnx(read_generator_file(folder), Path(place) / "model.onnx")
-        command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few]
+        write_for_browsers(folder, Path(place))
+        command = ["node", "--input-type=module", "-e", SCRIPT, MODULE, WEB, place, few, scale]
         yield "JavaScript and WebAssembly", printed([str(word) for word in command]), ""
         try:
             from benchmarks.page import chromium
@@ -163,9 +175,20 @@ def ways_elsewhere(folder: Path, few: int, scale: int) -> Iterator[tuple[str, st
                 page.goto(f"{address}/draw/")
                 page.get_by_text("drawn by this browser").wait_for()
                 print(f"{time.perf_counter() - start:.2f} s to the first picture in a new Chromium")
-                yield "Chromium", page.evaluate(IN_PAGE, few), ""
+                yield "Chromium", page.evaluate(IN_PAGE, [few, scale]), ""
         except (ImportError, SystemExit) as error:
             print(error, flush=True)
+
+
+def write_for_browsers(folder: Path, place: Path) -> None:
+    """Writes what docs/draw reads of a model folder into a folder that is there."""
+    file = read_generator_file(folder)
+    shutil.copy(folder / CONFIG, place)
+    write_onnx(file, place / "model.onnx")
+    if file.upscaler:
+        shutil.copy(folder / UPSCALER, place)
+        for scale in file.upscaler.scales:
+            write_upscaler_onnx(file.upscaler, scale, place / f"upscaler-{scale}x.onnx")
 
 
 @contextmanager
@@ -204,6 +227,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--few", type=int, default=300, help="seeds for what takes long")
     parser.add_argument("--scale", type=int, choices=(1, 2, 4), default=1)
+    parser.add_argument("--aarch64", type=Path, metavar="FOLDER", help="that .ci/aarch64 has made")
     parser.add_argument("--alone", action="store_true", help="print one digest, of all in fours")
     options = parser.parse_args()
     folder = generator_folder(options.generator)
@@ -211,12 +235,14 @@ def main() -> int:
     few, scale = min(options.few, options.seeds), options.scale
     if scale > 1 and not (file.upscaler and file.upscaler.header.is_integer):
         parser.error(f"{options.generator} has no integer upscaler")
+    check_rounding(OnnxSampler, file)
     if options.alone:
         draw = enlarged(OnnxSampler(file), file, scale, OnnxUpscaler)
         print(digests(file, draw, 4, 0, options.seeds)[1])
         return 0
     short, whole = set(), set()
-    for ways in (ways_here(file, few, options.seeds, scale), ways_elsewhere(folder, few, scale)):
+    elsewhere = ways_elsewhere(folder, few, scale, options.aarch64)
+    for ways in (ways_here(file, few, options.seeds, scale), elsewhere):
         for name, first, all_ in ways:
             print(f"{name:42} {first[:16]} {all_[:16]}", flush=True)
             short.add(first)

@@ -56,6 +56,7 @@ from model.training.quantization.learning import quantized
 from model.training.quantization.quantizer import Floats, Quantizer
 from model.training.run.progress import silent
 from tests.conftest import TINY_SNGAN, write_tiny_generator, write_tiny_residual
+from tests.javascript import MODULE, RUNTIME, needs_node, needs_runtime, node
 
 TINY_MODULATED = ModulatedConfig(
     z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16, code_dim=8
@@ -329,8 +330,6 @@ def test_older_processors_draw_the_same_bytes(
 
 # --- in the browser ---
 
-MODULE = ROOT / "docs" / "draw" / "ganserve-draw.js"
-RUNTIME = ROOT / "docs" / "examples" / "node_modules" / "onnxruntime-web"
 DRAW = """
 import fs from "node:fs"
 import { pathToFileURL } from "node:url"
@@ -360,17 +359,9 @@ const bytes = [...Array(2000).keys()].map((seed) => Buffer.from(row(BigInt(seed)
 const { createHash } = await import("node:crypto")
 console.log(createHash("sha256").update(Buffer.concat(bytes)).digest("hex"))
 """
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
-def node(code: str, *arguments: object) -> list[str]:
-    command = ["node", "--input-type=module", "-e", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
-
-
-@needs_node
-@pytest.mark.skipif(not RUNTIME.exists(), reason="npm ci --prefix docs/examples")
+@needs_runtime
 @pytest.mark.parametrize("kind", KINDS)
 def test_webassembly_draws_the_bytes_of_the_definition(
     integers: Path, tmp_path: Path, kind: str

@@ -1,7 +1,7 @@
 /**
  * ganserve-draw: a name's picture from an integer generator, in the browser, equal to the server's to the byte.
  *
- *   text -> seed -> Philox words -> latent -> ONNX Runtime Web -> pixels
+ *   text -> seed -> Philox words -> latent -> ONNX Runtime Web -> pixels -> the same, enlarged
  *
  * docs/integers.md defines every step. One file, no build, no other dependency than ONNX Runtime
  * Web, which the page brings along.
@@ -172,44 +172,56 @@ export function rowOf(config, seed, chosen) {
   return row
 }
 
+/** What reads a file of a model folder by its name.
+ * @typedef {(name: string) => Promise<Uint8Array<ArrayBuffer>>} Read
+ */
+
 /** An integer generator: `config.json` and `model.onnx` of its model folder. */
 export class Generator {
   /**
    * @param {any} ort ONNX Runtime Web
    * @param {any} session
    * @param {any} config
+   * @param {Read} [read]
    */
-  constructor(ort, session, config) {
+  constructor(ort, session, config, read) {
     this.ort = ort
     this.session = session
     this.config = config
+    this.read = read
+    /** @type {Promise<Upscaler> | null} */
+    this.loaded = null
   }
 
-  /** Loads a model folder from its address.
+  /** Loads a model folder from its address; its upscaler when it is first wanted.
    * @param {any} ort ONNX Runtime Web
    * @param {string | URL} address of the folder
    */
   static async load(ort, address) {
     const folder = String(address).replace(/\/?$/, "/")
-    const [config, model] = await Promise.all([
-      fetched(`${folder}config.json`).then((answer) => answer.json()),
-      fetched(`${folder}model.onnx`).then((answer) => answer.arrayBuffer()),
-    ])
-    return Generator.of(ort, config, new Uint8Array(model))
+    /** @type {Read} */
+    const read = async (name) => {
+      const answer = await fetch(folder + name)
+      if (!answer.ok) throw new Error(`${folder}${name}: ${answer.status}`)
+      return new Uint8Array(await answer.arrayBuffer())
+    }
+    const [config, model] = await Promise.all([read("config.json"), read("model.onnx")])
+    return Generator.of(ort, parsed(config), model, read)
   }
 
   /** Makes a generator of what `load` fetches.
    * @param {any} ort
    * @param {any} config
    * @param {Uint8Array} model
+   * @param {Read} [read] the folder's other files: without it nothing is enlarged
    */
-  static async of(ort, config, model) {
+  static async of(ort, config, model, read) {
     if (config.weights_dtype !== "int8") {
       throw new TypeError(
         `${config.name} is no integer generator: its pictures differ from machine to machine`,
       )
     }
-    const generator = new Generator(ort, await ort.InferenceSession.create(model), config)
+    const generator = new Generator(ort, await ort.InferenceSession.create(model), config, read)
     if (config.golden && (await generator.remembered()) !== config.golden) {
       throw new Error(`${config.name} does not draw the pictures that it was written with`)
     }
@@ -219,27 +231,31 @@ export class Generator {
   /** Draws seeds: pixels (N, side, side, channels), 0 to 255.
    * @param {bigint[]} seeds
    * @param {string} [class_] name of a class; else each seed has its own
+   * @param {number} [scale] how many times as long each side becomes, by the upscaler
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
-  async draw(seeds, class_) {
+  async draw(seeds, class_, scale = 1) {
     const place = class_ === undefined ? undefined : this.config.classes.indexOf(class_)
     if (place === -1)
       throw new RangeError(`class is ${class_}; allowed: ${this.config.classes.join(", ")}`)
+    const upscaler = scale === 1 ? null : await this.upscaler()
     const rows = seeds.map((seed) => rowOf(this.config, seed, place))
     const size = rows[0].length
     const all = new Float32Array(size * rows.length)
     rows.forEach((row, number) => all.set(row, size * number))
     const input = new this.ort.Tensor("float32", all, [rows.length, size])
-    return (await this.session.run({ rows: input })).pixels.data
+    const { pixels } = await this.session.run({ rows: input })
+    return upscaler ? upscaler.enlarge(pixels, scale) : pixels.data
   }
 
   /** Draws a text's picture, for a canvas.
    * @param {string | number | bigint} text
    * @param {string} [class_]
+   * @param {number} [scale]
    */
-  async picture(text, class_) {
-    const pixels = await this.draw([await seedOf(text)], class_)
-    const side = this.config.crop
+  async picture(text, class_, scale = 1) {
+    const pixels = await this.draw([await seedOf(text)], class_, scale)
+    const side = this.config.crop * scale
     const image = new ImageData(side, side)
     const channels = pixels.length / side ** 2
     for (let place = 0; place < side ** 2; place += 1) {
@@ -251,17 +267,96 @@ export class Generator {
     return image
   }
 
+  /** Returns the upscaler, which is loaded once; where that failed, again. */
+  upscaler() {
+    this.loaded ??= Upscaler.load(this.ort, this.config, this.read).catch((error) => {
+      this.loaded = null
+      throw error
+    })
+    return this.loaded
+  }
+
   /** Returns the SHA-256 of the pictures of the seeds 0 to 15, which config.json remembers. */
   async remembered() {
-    const pixels = await this.draw(Array.from({ length: 16 }, (_, seed) => BigInt(seed)))
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", pixels))
-    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
+    return sha256(await this.draw(Array.from({ length: 16 }, (_, seed) => BigInt(seed))))
   }
 }
 
-/** @param {string} address */
-async function fetched(address) {
-  const answer = await fetch(address)
-  if (!answer.ok) throw new Error(`${address}: ${answer.status}`)
-  return answer
+/** An integer upscaler: `upscaler.safetensors`, which says what it is, and `upscaler-2x.onnx` and so on of a model
+ * folder.
+ */
+class Upscaler {
+  /**
+   * @param {any} ort ONNX Runtime Web
+   * @param {Map<number, any>} sessions by their scale
+   */
+  constructor(ort, sessions) {
+    this.ort = ort
+    this.sessions = sessions
+  }
+
+  /** Loads that of a generator.
+   * @param {any} ort
+   * @param {any} config
+   * @param {Read} [read]
+   */
+  static async load(ort, config, read) {
+    if (!config.upscaler || !read) throw new RangeError(`${config.name} has no upscaler`)
+    const file = await read("upscaler.safetensors")
+    if ((await sha256(file)) !== config.upscaler) {
+      throw new Error(`${config.name} has another upscaler than this upscaler.safetensors`)
+    }
+    const size = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
+    const header = JSON.parse(parsed(file.subarray(8, 8 + size)).__metadata__.upscaler)
+    if (header.weights_dtype !== "int8") {
+      throw new TypeError(
+        `${config.name} has no upscaler of integers: what it enlarges differs from machine to machine`,
+      )
+    }
+    const upscaler = new Upscaler(ort, new Map())
+    for (const scale of header.network.scales) {
+      const model = await read(`upscaler-${scale}x.onnx`)
+      upscaler.sessions.set(scale, await ort.InferenceSession.create(model))
+    }
+    if (header.golden && (await upscaler.remembered(header.network.channels)) !== header.golden) {
+      throw new Error(`${config.name} does not enlarge as its upscaler was written to`)
+    }
+    return upscaler
+  }
+
+  /** Enlarges pictures: a tensor (N, H, W, channels) to pixels (N, scale H, scale W, channels).
+   * @param {any} pixels
+   * @param {number} scale
+   * @returns {Promise<Uint8Array<ArrayBuffer>>}
+   */
+  async enlarge(pixels, scale) {
+    const session = this.sessions.get(scale)
+    if (!session) {
+      throw new RangeError(`scale is ${scale}; allowed: ${[1, ...this.sessions.keys()].join(", ")}`)
+    }
+    return (await session.run({ pixels })).large.data
+  }
+
+  /** Returns the SHA-256 of the enlargements that upscaler.safetensors remembers.
+   * @param {number} channels
+   */
+  async remembered(channels) {
+    const noise = Uint8Array.from({ length: 256 * channels }, (_, place) => {
+      const [row, column] = [Math.floor(place / channels / 16), Math.floor(place / channels) % 16]
+      return 37 * row ** 2 + 101 * column + 53 * row * column ** 2 + 85 * (place % channels)
+    })
+    const pixels = new this.ort.Tensor("uint8", noise, [1, 16, 16, channels])
+    const large = []
+    for (const scale of this.sessions.keys()) large.push(await this.enlarge(pixels, scale))
+    return sha256(new Uint8Array(await new Blob(large).arrayBuffer()))
+  }
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+const parsed = (bytes) => JSON.parse(new TextDecoder().decode(bytes))
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+async function sha256(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
 }

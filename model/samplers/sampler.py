@@ -6,20 +6,24 @@ A row is a latent, followed by a weight for each class where the generator has c
 
 The CPU in float32 is served by ONNX Runtime, and torch is then never imported: a quick start and a
 small process. CUDA, and bfloat16 anywhere, are served by PyTorch. A picture depends on its row
-alone, not on what shares its batch: `check_bytes` sees to it before anything is served.
+alone, not on what shares its batch: `check_bytes` sees to it before anything is served. An integer
+generator's is the same on every machine: `check_rounding` and `check_golden` see to that.
 """
 
 import importlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.devices import DeviceError, Precision, may_have_cuda
-from model.generator_file import GeneratorFile, golden, remembered
+from model.generator_file import INTEGER_GOLDEN, GeneratorFile, golden, remembered
+from model.integers import probe, reference
+from model.integers.trace import steps_of
 from model.latent_space.latents import sample_latents
 from model.mistakes import install
 from model.samplers.onnx import OnnxSampler
@@ -101,9 +105,11 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
         return False
     if config.is_integer:
         if remembered(sampler, config).hex() != config.golden:
+            rows = config.rows(range(INTEGER_GOLDEN))
+            wanted = reference.draw(steps_of(config.network), file.tensors, rows, config.crop)
             raise WrongPictureError(
                 f"{config.id}: the pictures of its first seeds are not, byte for byte, those that "
-                "it was written with; integers have the same everywhere, so this runtime is wrong"
+                f"it was written with; {unlike(sampler(rows), wanted)}"
             )
         return True
     allowed = GOLDEN_LEVELS[precision]
@@ -114,6 +120,39 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
             f"(up to {off} of 255 levels off; allowed: {allowed})"
         )
     return True
+
+
+def check_rounding(load: Callable[[GeneratorFile], Sampler], file: GeneratorFile) -> None:
+    """Draws, by what `load` makes of it, a network whose values lie where roundings part, and
+    compares with the definition. Does nothing for a generator that is none of integers.
+
+    Raises:
+        WrongPictureError: a value is another.
+    """
+    if not file.config.is_integer:
+        return
+    network, tensors, rows = probe.NETWORK, probe.tensors(), probe.rows()
+    config = file.config.model_copy(update={"network": network, "crop": network.resolution})
+    found = load(replace(file, config=config, tensors=tensors))(rows)
+    wanted = reference.draw(steps_of(network), tensors, rows, network.resolution)
+    if not np.array_equal(found, wanted):
+        raise WrongPictureError(
+            f"integers are not rounded as they must be; {unlike(found, wanted)}"
+        )
+
+
+def unlike(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> str:
+    """Says where a runtime's pictures (N, H, W, C) are not those of docs/integers.md."""
+    places = np.argwhere(found != wanted)
+    if not len(places):
+        return "this runtime draws what is defined, the one that wrote the file did not"
+    first = tuple(places[0])
+    picture, row, column, channel = first
+    return (
+        f"integers have the same everywhere, so this runtime is wrong: {len(places):,} of "
+        f"{found.size:,} values, the first in picture {picture} at row {row}, column {column}, "
+        f"channel {channel}, which is {found[first]} and must be {wanted[first]}"
+    )
 
 
 def levels_off(name: str, found: NDArray[np.uint8], remembered: str) -> int:

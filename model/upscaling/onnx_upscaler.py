@@ -8,12 +8,15 @@ An integer upscaler's graph is `integers.onnx_graph`'s.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from model.files import OutputError, write_whole
 from model.images import HALF_RANGE
 from model.integers import onnx_graph as integers
 from model.networks.graph import Graph
@@ -60,6 +63,24 @@ class OnnxUpscaler:
 def _enlarge(session: Any, pixels: NDArray[np.uint8], large: NDArray[np.uint8]) -> None:
     for index, target in enumerate(large):
         target[:] = session.run(["large"], {"pixels": pixels[index : index + 1]})[0][0]
+
+
+def write_upscaler_onnx(file: UpscalerFile, scale: int, path: Path) -> None:
+    """Writes the graph of one scale as an ONNX file, which says whose it is.
+
+    Raises:
+        OutputError: it has no such scale, or the file cannot be written.
+    """
+    if scale not in file.scales:
+        known = ", ".join(map(str, file.scales))
+        raise OutputError(f"scale is {scale}; upscaler {file.hash} has {known}")
+    model = onnx.load_model_from_string(upscaler_graph(file, scale))
+    model.producer_name = "ganserve"
+    model.doc_string = "pixels: 0 to 255, NHWC, of any side; large: the same, enlarged"
+    facts = {"upscaler_sha256": file.sha256, "data_licence": file.header.licence}
+    onnx.helper.set_model_props(model, facts | {"scale": str(scale)})
+    onnx.checker.check_model(model, full_check=True)
+    write_whole(path, model.SerializeToString())
 
 
 def upscaler_graph(file: UpscalerFile, scale: int) -> bytes:

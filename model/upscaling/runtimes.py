@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model.devices import Precision, may_have_cuda
 from model.generator_file import GeneratorFile
+from model.integers import reference
 from model.samplers.sampler import (
     GOLDEN_LEVELS,
     UnequalBytesError,
@@ -23,9 +24,10 @@ from model.samplers.sampler import (
     has_torch,
     levels_off,
     load_sampler,
+    unlike,
 )
 from model.upscaling.onnx_upscaler import OnnxUpscaler
-from model.upscaling.upscaler_file import Upscale, UpscalerFile, remembered
+from model.upscaling.upscaler_file import Upscale, UpscalerFile, noise, remembered
 
 CHECKED_SIDE = 8  # pixels per side of the pictures that `check_upscaler` compares
 
@@ -76,7 +78,7 @@ def _check_golden(upscale: Upscale, file: UpscalerFile) -> None:
         if found.hex() != header.golden:
             raise WrongPictureError(
                 f"{name}: a picture is not enlarged as when it was written, byte for byte; "
-                "integers have the same everywhere, so this runtime is wrong"
+                f"{_unlike(upscale, file)}"
             )
         return
     off, allowed = (
@@ -88,6 +90,19 @@ def _check_golden(upscale: Upscale, file: UpscalerFile) -> None:
             f"{name}: a picture is not enlarged as when it was written (up to "
             f"{off} of 255 levels off; allowed: {allowed})"
         )
+
+
+def _unlike(upscale: Upscale, file: UpscalerFile) -> str:
+    """Says where enlargements are not those of docs/integers.md, at the first scale where."""
+    network, told = file.header.network, ""
+    pixels = noise(network.channels)
+    for scale in file.scales:
+        found = upscale(pixels, scale)
+        wanted = reference.enlarge(network.steps(scale), file.tensors, pixels)
+        told = f"{scale}x: {unlike(found, wanted)}"
+        if not np.array_equal(found, wanted):
+            break
+    return told
 
 
 class UpscalingSampler:

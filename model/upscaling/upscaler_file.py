@@ -151,10 +151,19 @@ def remembered(upscale: Upscale, header: UpscalerHeader) -> bytes:
     """
     if not header.is_integer:
         return golden(upscale, header.network).tobytes()
-    row, column, channel = np.ogrid[:NOISE_SIDE, :NOISE_SIDE, : header.network.channels]
-    noise = (37 * row**2 + 101 * column + 53 * row * column**2 + 85 * channel).astype(np.uint8)
-    large = [upscale(noise[None], scale) for scale in header.network.scales]
+    pixels = noise(header.network.channels)
+    large = [upscale(pixels, scale) for scale in header.network.scales]
     return hashlib.sha256(b"".join(found.tobytes() for found in large)).digest()
+
+
+def noise(channels: int) -> NDArray[np.uint8]:
+    """Returns the picture whose enlargements an integer upscaler's file remembers, (1, NOISE_SIDE,
+    NOISE_SIDE, C).
+    """
+    row, column, channel = np.ogrid[:NOISE_SIDE, :NOISE_SIDE, :channels]
+    values = 37 * row**2 + 101 * column + 53 * row * column**2 + 85 * channel
+    pixels: NDArray[np.uint8] = values.astype(np.uint8)[None]
+    return pixels
 
 
 def golden(upscale: Upscale, network: UpscalerConfig) -> NDArray[np.uint8]:

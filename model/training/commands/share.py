@@ -1,5 +1,5 @@
-"""`onnx`, `push` and `directions`: a model folder as one ONNX file, uploaded to the Hugging Face
-Hub, or with names for what changes along its directions.
+"""`onnx`, `push` and `directions`: a model folder as one ONNX file, its upscaler as another,
+uploaded to the Hugging Face Hub, or with names for what changes along its directions.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from model.generator_file import WEIGHTS, name_directions, read_generator_file
 from model.generators import generator_folder
 from model.samplers.onnx_file import write_onnx
 from model.training.commands.arguments import GENERATOR_HELP, read_generator
+from model.upscaling.onnx_upscaler import write_upscaler_onnx
 
 LARGER = 1.3  # times the weights of the model folder, from which the size is explained
 
@@ -26,6 +27,9 @@ def add_command(commands: Any) -> None:
     )
     onnx.add_argument("generator", help=GENERATOR_HELP)
     onnx.add_argument("--output", type=Path, required=True, help="a .onnx file")
+    onnx.add_argument(
+        "--scale", type=int, help="what enlarges its pictures so many times, in place of itself"
+    )
     onnx.set_defaults(command=_onnx)
 
     push = commands.add_parser(
@@ -81,11 +85,16 @@ def _directions(options: argparse.Namespace) -> int:
 def _onnx(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() != ".onnx":
         raise OutputError(f"{options.output}: a file whose name ends in .onnx is wanted")
-    folder = generator_folder(options.generator)
-    write_onnx(read_generator(options), options.output)
+    folder, file = generator_folder(options.generator), read_generator(options)
+    if options.scale is None:
+        write_onnx(file, options.output)
+    elif file.upscaler is None:
+        raise OutputError(f"{file.config.id} has no upscaler")
+    else:
+        write_upscaler_onnx(file.upscaler, options.scale, options.output)
     size, weights = options.output.stat().st_size, (folder / WEIGHTS).stat().st_size
     why = ""
-    if size > weights * LARGER:
+    if options.scale is None and size > weights * LARGER:
         why = f"; {WEIGHTS} has {weights:,}: batch norms are folded into weights in float32 here"
     print(f"{options.output}: {size:,} bytes, checked{why}")
     return 0
