@@ -4,6 +4,7 @@ why those files that ship do not meet what old processors do.
 Faults are planted in a copy of the definition or of a graph.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,17 +19,21 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.server import loading
 from app.settings import Settings
-from model.generator_file import GeneratorFile, read_generator_file
+from model.generator_file import GeneratorFile, read_generator_file, remembered
 from model.generators import DEFAULT, ZOO, generator_folder
 from model.integers import probe, reference
 from model.integers.checks import check_integers
 from model.integers.steps import LARGEST_WEIGHT, LATENT_LIMIT, LATENT_STEP, tensors_of
 from model.integers.trace import steps_of
+from model.pretrained import PretrainedGenerator
 from model.samplers import onnx as onnx_sampler
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_graph import onnx_graph
 from model.samplers.pytorch import load_torch_sampler
 from model.samplers.sampler import WrongPictureError, check_golden, check_rounding
+from model.training.__main__ import main
+from model.training.quantization.writing import defined
+from model.upscaling import runtimes
 from model.upscaling.onnx_upscaler import upscaler_graph
 from model.upscaling.runtimes import check_upscaler
 
@@ -221,6 +226,23 @@ def test_the_start_draws_where_roundings_part_and_says_what_differs(
     monkeypatch.setattr(loading, "load_sampler", planted)
     with pytest.raises(loading.START_ERRORS, match=WHERE):
         loading.load(folder, settings)
+
+
+def test_a_wrong_runtime_draws_on_no_road_and_is_in_no_golden_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = partial(convolution, rounded=fused_with_bias)
+    monkeypatch.setattr(
+        runtimes, "load_sampler", lambda file, **_: Planted(file, "convolution", fault)
+    )
+    with pytest.raises(WrongPictureError, match=WHERE):
+        PretrainedGenerator.from_pretrained(str(generator_folder(DEFAULT))).generate([7])
+    assert main(["generate", DEFAULT, "--seeds", "0-7", "--output", str(tmp_path / "of")]) == 2
+    assert re.search(f"^error: .*{WHERE}", capsys.readouterr().err)
+
+
+def test_golden_pictures_are_those_of_the_definition(avatars: GeneratorFile) -> None:
+    assert remembered(defined(avatars), avatars.config).hex() == avatars.config.golden
 
 
 def test_what_is_drawn_may_stand_in_a_file() -> None:

@@ -25,7 +25,7 @@ from model.generator_file import INTEGER_GOLDEN, GeneratorFile, golden, remember
 from model.integers import probe, reference
 from model.integers.trace import steps_of
 from model.latent_space.latents import sample_latents
-from model.mistakes import install
+from model.mistakes import Mistake, install
 from model.samplers.onnx import OnnxSampler
 
 log = logging.getLogger("ganserve")
@@ -38,7 +38,7 @@ class UnequalBytesError(Exception):
     """The runtime generates a latent differently alone and in a batch: it must not serve."""
 
 
-class WrongPictureError(Exception):
+class WrongPictureError(Mistake):
     """A seed's picture is another than it was when the model folder was written."""
 
 

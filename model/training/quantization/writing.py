@@ -17,11 +17,14 @@ from model.generator_file import (
     CARD,
     COMPUTED,
     SAMPLES,
+    Generate,
     GeneratorFile,
     add_upscaler,
     read_generator_file,
     write_integer_file,
 )
+from model.integers import reference
+from model.integers.trace import steps_of
 from model.samplers.onnx import OnnxSampler
 from model.training.evaluation.measure import Metrics
 from model.training.quantization.learning import FIRST_SEED, quantized
@@ -38,6 +41,14 @@ STEPS = 300
 COMPARED = 1000  # pictures whose nearness to those in floats is measured
 FIRST_COMPARED = 4_000_000  # the first one's seed
 ENLARGED = 100  # pictures whose enlargements are compared
+
+
+def defined(file: GeneratorFile) -> Generate:
+    """Returns what docs/integers.md makes of rows: no runtime's fault gets into a file's golden
+    pictures.
+    """
+    steps = steps_of(file.config.network)
+    return lambda rows: reference.draw(steps, file.tensors, rows, file.config.crop)
 
 
 def write_integers(
@@ -62,11 +73,11 @@ def write_integers(
     tensors = quantized(file, steps, seed, to_stderr)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", "upscaler", *COMPUTED})
     fields |= {"name": name, "network": file.config.network}
-    write_integer_file(new, tensors, file.directions, "", OnnxSampler, **fields)
+    write_integer_file(new, tensors, file.directions, "", defined, **fields)
     nearness = fidelity(file, read_generator_file(new))
     beside, own = measure(folder), measure(new)
     fields["metrics"] = own | {f"fidelity_psnr{COMPARED}": nearness}
-    config = write_integer_file(new, tensors, file.directions, "", OnnxSampler, **fields)
+    config = write_integer_file(new, tensors, file.directions, "", defined, **fields)
     pixels = OnnxSampler(read_generator_file(new))(config.rows(range(CARD_SEEDS)))
     Image.fromarray(images.tile(pixels, 16).squeeze()).save(new / SAMPLES)
     cost = f"Made of `{file.config.id}`, whose pictures it is to draw: {steps} steps."
