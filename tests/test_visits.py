@@ -45,6 +45,7 @@ from tests.browsing import (
 )
 from tests.conftest import write_tiny_generator, write_tiny_residual
 from tests.services import fetch, service
+from tests.tiny_runs import LEVELS, write_flat_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -664,22 +665,10 @@ def test_variations_are_near_the_picture_and_opened(visit: Open) -> None:
 
 # --- learn ---
 
-LEVELS = (0, 60, 120, 180, 220)  # what the pictures of each moment are filled with
-
 
 def write_flat_history(folder: Path, run: Path) -> None:
-    """Writes a run whose pictures are flat, and whose discriminator is never wrong."""
-    (run / "grids").mkdir(parents=True)
-    rows, verdicts = [], []
-    for number, level in enumerate(LEVELS):
-        grid = Image.new("L", (6 * 28, 6 * 28), level)
-        grid.save(run / "grids" / f"{1000 * number:09d}.png")
-        seen = {"images_seen": 1000 * number}
-        rows.append(seen | {"loss_d": 1.0, "loss_g": 2.0, "d_real": 0.7, "d_fake": 0.2})
-        verdicts.append(seen | {"real": [2.0] * 36, "fake": [-2.0] * 36})
-    Image.new("L", (6 * 28, 6 * 28), 255).save(run / "reals.png")
-    for name, lines in (("stats", rows), ("verdicts", verdicts)):
-        (run / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    """Puts the history of such a run beside a generator."""
+    write_flat_run(run)
     write_history(run, folder, 4000, reals=True)
 
 
