@@ -14,6 +14,7 @@ import * as seeds from "../../app/page/seeds.js"
 import { embedding, fileName, ofPicture, snippets } from "../../app/page/snippets.js"
 import { addressOf, checkedState, freshState, stateOf } from "../../app/page/state.js"
 import * as storage from "../../app/page/storage.js"
+import { VARIATIONS, variations } from "../../app/page/variations.js"
 import { NAVIGATION, VIEWS } from "../../app/page/views.js"
 
 const MODEL = "tiny@0123456789ab"
@@ -688,4 +689,16 @@ test("favourites outlive the page, each once, and what is no picture stays out",
   const forgetful = storage.favourites(broken)
   forgetful.add(PICTURES.plain)
   assert.ok(forgetful.has(PICTURES.plain))
+})
+
+test("no variation of a picture looks like another of the same turn or the next", () => {
+  const directions = Array.from({ length: 8 }, (_, place) => ({ id: `d${place}`, range: [-4, 4] }))
+  const words = { card: { ranges: { edits: 8 } }, directions }
+  const found = [0, 1].flatMap((turn) => variations(PICTURES.plain, { ...words, turn }))
+  assert.equal(found.length, 2 * VARIATIONS)
+  for (const [place, one] of found.entries())
+    for (const other of found.slice(place + 1)) {
+      const apart = Object.entries(one.edit).map(([id, step]) => Math.abs(step - other.edit[id]))
+      assert.ok(Math.max(...apart) > 1, JSON.stringify([one.edit, other.edit]))
+    }
 })
