@@ -30,8 +30,7 @@ export class FilmPlayer {
     this.settings = settings
     this.shown = () => {}
     this.canvas = canvas({ class: "large", role: "img", "aria-label": "The film" })
-    const words = { keys: "Space", class: "button primary" }
-    this.play = button("Play", "play", () => this.toggle(), words)
+    this.play = button("Play", "play", () => this.toggle(), { keys: "Space" })
     this.scrub = range(0, 1, "any", { "aria-label": "Place in the film" })
     this.scrub.addEventListener("input", () => this.#seek(this.scrub.valueAsNumber))
     this.root = div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub))

@@ -33,7 +33,7 @@ export class Grid {
     this.hero = new Hero(app)
     this.pinning = h("button", {
       type: "button",
-      class: "chip",
+      class: "button",
       "aria-pressed": "false",
       onclick: () => this.#pinMany(this.pinning.ariaPressed !== "true"),
     })

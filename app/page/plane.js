@@ -72,7 +72,6 @@ export class Plane {
   #panel() {
     const all = button("All four", "dice", () => this.#corners(ALL), { keys: "R" })
     const pin = button("Pin", "pin", () => this.#pin(), { keys: "P" })
-    const primary = { keys: "Enter", class: "button primary" }
     const corner = (name, place) =>
       button(name, "dice", () => this.#corners([place]), {
         class: "button small",
@@ -103,7 +102,7 @@ export class Plane {
         "row",
         all,
         pin,
-        button("Open", "right", () => this.#open(), primary),
+        button("Open", "right", () => this.#open(), { keys: "Enter" }),
       ),
       h("details", { class: "sharing" }, h("summary", {}, "Share the map"), this.exports.root),
     )

@@ -28,7 +28,7 @@ class Live {
     this.back = button("Go back to it", "undo", () => this.#say(`back/${this.places.value}`))
     this.bar = div("row", this.pause, this.step, this.places, this.back)
     const bar = div("row between bar", this.seen, this.bar)
-    byId("within").hidden = true // it has no other views
+    for (const id of ["within", "views"]) byId(id).hidden = true // it has no other views
     byId("main").replaceChildren(div("stacked", bar, this.learn.root))
     document.body.dataset.view = "learn"
   }
@@ -58,7 +58,7 @@ class Live {
     if (shown === this.shown) return
     this.shown = shown
     this.places.replaceChildren(...texts.map(([value, text]) => h("option", { value }, text)))
-    this.back.disabled = checkpoints.length === 0
+    this.places.hidden = this.back.hidden = checkpoints.length === 0
   }
 
   async #say(word) {
