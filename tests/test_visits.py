@@ -363,6 +363,33 @@ def test_part_of_the_page_that_does_not_arrive_is_asked_for_again(visit: Open, s
     forgive(here)
 
 
+PARTS = {
+    "files": (".line button", "#toast >> text=Copied"),
+    "shortcuts_dialog": ("button[title='Help (?)']", "dialog >> text=Keys"),
+    "export_panel": ("details.sharing > summary", "details >> text=Copy HTML"),
+}
+
+
+@pytest.mark.parametrize("status", [404, 502])
+@pytest.mark.parametrize("name", PARTS)
+def test_part_of_a_view_that_does_not_arrive_is_asked_for_again(
+    visit: Open, name: str, status: int
+) -> None:
+    here = visit(**CLIPBOARD)
+    page = here.go("/?grid=7")
+    here.settle()
+    pressed, seen = PARTS[name]
+    refusing(here, f"**/page/{name}.js*", status, 1 if status == 502 else 2, "gone")
+    page.locator(pressed).click()
+    if status == 404:
+        toast(page, "This part of the page did not arrive.")
+        if name == "export_panel":
+            page.locator(pressed).click()  # what was opened is closed
+        page.locator(pressed).click()
+    page.locator(seen).first.wait_for()
+    forgive(here)
+
+
 def test_page_goes_on_when_its_generator_is_replaced(browser: Any, tmp_path: Path) -> None:
     folder = write_tiny_residual(tmp_path / "colour")
     host = service(folder, GAN_KEEP_RELOADED="0")

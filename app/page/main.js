@@ -186,7 +186,8 @@ export class Explorer {
 
   /** Asks for an API key, once for all requests that need one. */
   #askKey() {
-    this.#asking ??= import("./api_key_dialog.js")
+    this.#asking ??= this.api
+      .part("api_key_dialog")
       .then(({ askKey }) => askKey())
       .finally(() => (this.#asking = null))
     return this.#asking
