@@ -627,6 +627,21 @@ def test_zip_of_frames_is_restored(visit: Open, address: str) -> None:
     page.get_by_role("heading", name="No picture").wait_for()
 
 
+@pytest.mark.parametrize("kind", ["zip", "png"])
+def test_pictures_of_a_list_are_restored(visit: Open, address: str, kind: str) -> None:
+    page = visit().go("/?view=names&names=ada%0A7&class=kitten")
+    page.get_by_role("button", name="ada, kitten").wait_for()
+    page.get_by_label("Format").select_option(kind)
+    content = taken(page)
+    page = visit().go("/?view=find")
+    drop(page, content, f"a.{kind}")
+    page.wait_for_url("**names=9148818030126345199%0A7&**")
+    tiles = page.get_by_label("Pictures of the names").get_by_role("button")
+    tiles.nth(1).wait_for()
+    labels = tiles.evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert labels == ["Seed 9148818030126345199, kitten", "Seed 7, kitten"]
+
+
 def test_mix_takes_names_pins_weights_and_a_class(visit: Open, address: str) -> None:
     here = visit()
     page = here.go("/?seed=11")

@@ -421,6 +421,22 @@ test("every recipe leads to its view", () => {
     view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture,
     PICTURES.found,
   )
+  const list = [
+    { seed: LAST, class: "cat" },
+    { seed: 7, class: "cat" },
+  ]
+  assert.deepEqual(view({ pictures: list }), {
+    view: "names",
+    model: MODEL,
+    names: { list: [LAST, "7"], class: "cat" },
+  })
+  for (const other of [
+    { seed: 7 },
+    { seed: 7, class: "cat", truncation: 0.5 },
+    { mix: "1:1" },
+    null,
+  ])
+    assert.equal(view({ pictures: [list[0], other] }).of, "2 pictures")
   const film = view({
     seeds: [1, LAST],
     frames: 9,
@@ -464,7 +480,7 @@ test("every recipe leads to its view", () => {
   const corners = { seeds: [1, 2, 3, LAST], x: 0.25, y: 1, mode: "lerp" }
   const lone = view({ pictures: [{ plane: corners }] })
   assert.deepEqual(lone.picture, PICTURES.straight)
-  assert.equal(view({ pictures: [{ seed: 1 }, { seed: 2 }] }).of, "2 pictures")
+  assert.deepEqual(view({ pictures: [{ seed: 1 }, { seed: 2 }] }).names.list, ["1", "2"])
   assert.equal(view({ seed: 1, direction: "d0" }).of, "strip along a direction")
   const hostile = { fps: "abc", ease: {}, mode: 7, loop: "x" }
   const checked = (words) => checkedState(view(words))
