@@ -480,6 +480,7 @@ def _asked(here: Visit, path: str) -> bool:
         "/?mix=3:1,8:-1,5:1",
         "/?view=plane&corners=3,8,5,42",
         "/?view=path&pins=3~kitten,8",
+        "/?view=path&pins=at3_8_5_42_0.5_0.5~t0.7,8",
         "/?view=mix&of=3,8,5&weights=0.5,0.5,0",
         "/?view=names&names=ada%0Abo",
         "/?at=3,8,5,42,0.5,0.5",
