@@ -249,6 +249,26 @@ def test_name_and_picture_change_together(visit: Open, address: str) -> None:
     forgive(here)
 
 
+@pytest.mark.parametrize(
+    ("path", "pattern", "seen"),
+    [
+        ("/?view=plane&corners=3,8,5,42", "**/plane.png*", ".pad canvas:not([width='1'])"),
+        ("/?view=path&pins=3,8", "**/interpolate.png*", "canvas[data-frames]"),
+    ],
+)
+def test_what_fails_is_told_above_the_view_and_tried_again(
+    visit: Open, path: str, pattern: str, seen: str
+) -> None:
+    here = visit()
+    refusing(here, pattern, 500, 1, "The map tore.")
+    page = here.go(path)
+    alert = page.get_by_role("alert").filter(has_text="The map tore.")
+    alert.get_by_role("button", name="Try again").click()
+    page.locator(seen).wait_for()
+    assert not alert.is_visible()
+    forgive(here)
+
+
 def other_mix(page: Any) -> None:
     page.locator(".mix-view button.tile").nth(4).click()
 

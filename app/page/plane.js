@@ -1,7 +1,7 @@
 /** A plane between four pictures: walk about on it, and open what lies at a place. */
 
 import { ClassField, ClearButton } from "./controls.js"
-import { announce, button, canvas, choice, div, field, h, paint, range, toast } from "./dom.js"
+import { announce, button, canvas, choice, div, field, h, paint, range } from "./dom.js"
 import { ExportPanel } from "./export_panel.js"
 import { MODE_NAMES } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
@@ -144,7 +144,7 @@ export class Plane {
         paint(this.map, image)
         this.exports.show(subject)
       },
-      (error) => toast(error.message),
+      (error) => this.app.state.view === "plane" && this.app.router.fail(error),
     )
   }
 
