@@ -5,7 +5,7 @@
  */
 
 import { Api, Generators } from "./api.js"
-import { byId, onFile, toast } from "./dom.js"
+import { byId, onFile, showFocus, toast } from "./dom.js"
 import { Header } from "./header.js"
 import { keyOf, lookIn, plainPicture, titleOf, urlOf } from "./picture.js"
 import { pixelsFor, pixelsOf, PIXELS_TOLD } from "./pixels.js"
@@ -205,4 +205,5 @@ function showWait(wait) {
   line.title = detail
 }
 
+showFocus()
 new Explorer().start()

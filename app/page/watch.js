@@ -3,7 +3,7 @@
  * single steps, and ways back. It speaks to the machine that it is on, and to nobody else.
  */
 
-import { announce, attempt, button, byId, choice, div, h, relabel } from "./dom.js"
+import { announce, attempt, button, byId, choice, div, h, relabel, showFocus } from "./dom.js"
 import { Learn } from "./learn.js"
 
 const EACH = 1500 // milliseconds between looks at the run
@@ -77,4 +77,5 @@ async function fetched(path, options = {}) {
   return response
 }
 
+showFocus()
 new Live().look()
