@@ -28,6 +28,25 @@ FLAT = """canvas => {
   for (const value of data) text += String.fromCharCode(value)
   return [height, width, btoa(text)]
 }"""
+# the names of what has the focus and is under something else
+COVERED = """() => {
+  const found = []
+  const stops = "a[href], button, input, select, textarea, summary, [tabindex='0']"
+  for (const stop of document.querySelectorAll(stops)) {
+    if (stop.tabIndex < 0 || stop.disabled || !stop.checkVisibility()) continue
+    if (stop.closest(".skip") || stop.type === "file") continue
+    stop.focus()
+    const box = stop.getBoundingClientRect()
+    const middle = [
+      Math.min(Math.max(box.left + box.width / 2, 0), innerWidth - 1),
+      Math.min(Math.max(box.top + Math.min(box.height / 2, 20), 0), innerHeight - 1),
+    ]
+    const seen = document.elementFromPoint(...middle)
+    if (!seen || !(stop.contains(seen) || seen.contains(stop) || stop.labels?.[0]?.contains(seen)))
+      found.push([stop.ariaLabel ?? stop.innerText, seen?.outerHTML.slice(0, 60)].join(" under "))
+  }
+  return found
+}"""
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 VIEWS = {
     "grid": "/?grid=0",
@@ -175,7 +194,7 @@ def drawn(address: str, path: str, body: Any = None) -> np.ndarray:
     return as_shown(found[0] if found.ndim == 4 else found)
 
 
-def shows(visit: Visit, wanted: np.ndarray, canvas: str = ".stage canvas.large") -> None:
+def shows(visit: Any, wanted: np.ndarray, canvas: str = ".stage canvas.large") -> None:
     """Waits until a canvas shows the pixels."""
     wait_for(visit.page, lambda: np.array_equal(visit.pixels(canvas), wanted), f"{canvas} is it")
 

@@ -779,7 +779,7 @@ def test_film_that_does_not_come_leaves_none_and_none_plays_unseen(visit: Open) 
     page.keyboard.press("r")
     until_held(page, held, 1)
     held[0].fulfill(status=500, json={"detail": "The film tore."})
-    toast(page, "The film tore.")
+    page.get_by_role("alert").get_by_text("The film tore.").wait_for()
     assert page.locator(".stage canvas").get_attribute("width") == "1"
     page.keyboard.press("r")
     until_held(page, held, 2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.browsing import (
+    COVERED,
     PHONE,
     VIEWS,
     WINDOWS,
@@ -27,24 +28,6 @@ def address(usual_address: str) -> str:
     return usual_address
 
 
-COVERED = """() => {
-  const found = []
-  const stops = "a[href], button, input, select, textarea, summary, [tabindex='0']"
-  for (const stop of document.querySelectorAll(stops)) {
-    if (stop.tabIndex < 0 || stop.disabled || !stop.checkVisibility()) continue
-    if (stop.closest(".skip") || stop.type === "file") continue
-    stop.focus()
-    const box = stop.getBoundingClientRect()
-    const middle = [
-      Math.min(Math.max(box.left + box.width / 2, 0), innerWidth - 1),
-      Math.min(Math.max(box.top + Math.min(box.height / 2, 20), 0), innerHeight - 1),
-    ]
-    const seen = document.elementFromPoint(...middle)
-    if (!seen || !(stop.contains(seen) || seen.contains(stop) || stop.labels?.[0]?.contains(seen)))
-      found.push([stop.ariaLabel ?? stop.innerText, seen?.outerHTML.slice(0, 60)].join(" under "))
-  }
-  return found
-}"""
 STUCK = """() => {
   scrollTo(0, 400)
   let free = 0

@@ -7,7 +7,7 @@ import subprocess
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
@@ -105,6 +105,27 @@ def test_preview_is_of_the_host_that_was_asked(client: TestClient) -> None:
         assert picture(Host=host) == []
     under = TestClient(create_app(Settings(generator="nowhere", root_path="/gan")))
     assert 'content="http://testserver/gan/generate.png?' in under.get("/gan/?seed=ada").text
+
+
+@pytest.mark.parametrize(
+    ("pin", "picture"),
+    [
+        ("3", "/generate.png?seed=3&class=dog&truncation=0.5&"),
+        ("3~red%20panda~t0.7~d0:1.5~d1:-1", "/generate.png?seed=3&class=red%20panda&truncation=0.7&"
+         "edit=d0:1.5,d1:-1&"),
+        ("3:1_8:-1_5:1~=t9", "/generate.png?mix=3:1,8:-1,5:1&class=t9&truncation=0.5&"),
+        ("z0.5_-1", "/generate.png?z=0.5,-1&class=dog&truncation=0.5&"),
+        ("at3_8_5_42_0.25_0.5", "/plane.png?seeds=3,8,5,42&x=0.25&y=0.5&size=0&columns=1&rows=1&"
+         "class=dog&truncation=0.5&"),
+    ],
+)  # fmt: skip
+def test_preview_of_a_film_is_its_first_pin(client: TestClient, pin: str, picture: str) -> None:
+    head = client.get(f"/?view=path&class=dog&truncation=0.5&pins={pin},8~cat").text
+    (url,) = re.findall(r'property="og:image" content="([^"]*)"', head)
+    wanted = dict(parse_qsl(urlsplit(picture).query))
+    found = urlsplit(unescape(url))
+    assert found.path == urlsplit(picture).path
+    assert {name: value for name, value in parse_qsl(found.query) if name in wanted} == wanted
 
 
 @pytest.mark.parametrize(

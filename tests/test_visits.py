@@ -45,6 +45,7 @@ from tests.browsing import (
 )
 from tests.conftest import write_tiny_generator, write_tiny_residual
 from tests.services import fetch, service
+from tests.tiny_runs import LEVELS, write_flat_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -248,6 +249,26 @@ def test_name_and_picture_change_together(visit: Open, address: str) -> None:
     forgive(here)
 
 
+@pytest.mark.parametrize(
+    ("path", "pattern", "seen"),
+    [
+        ("/?view=plane&corners=3,8,5,42", "**/plane.png*", ".pad canvas:not([width='1'])"),
+        ("/?view=path&pins=3,8", "**/interpolate.png*", "canvas[data-frames]"),
+    ],
+)
+def test_what_fails_is_told_above_the_view_and_tried_again(
+    visit: Open, path: str, pattern: str, seen: str
+) -> None:
+    here = visit()
+    refusing(here, pattern, 500, 1, "The map tore.")
+    page = here.go(path)
+    alert = page.get_by_role("alert").filter(has_text="The map tore.")
+    alert.get_by_role("button", name="Try again").click()
+    page.locator(seen).wait_for()
+    assert not alert.is_visible()
+    forgive(here)
+
+
 def other_mix(page: Any) -> None:
     page.locator(".mix-view button.tile").nth(4).click()
 
@@ -362,6 +383,33 @@ def test_part_of_the_page_that_does_not_arrive_is_asked_for_again(visit: Open, s
     forgive(here)
 
 
+PARTS = {
+    "files": (".line button", "#toast >> text=Copied"),
+    "shortcuts_dialog": ("button[title='Help (?)']", "dialog >> text=Keys"),
+    "export_panel": ("details.sharing > summary", "details >> text=Copy HTML"),
+}
+
+
+@pytest.mark.parametrize("status", [404, 502])
+@pytest.mark.parametrize("name", PARTS)
+def test_part_of_a_view_that_does_not_arrive_is_asked_for_again(
+    visit: Open, name: str, status: int
+) -> None:
+    here = visit(**CLIPBOARD)
+    page = here.go("/?grid=7")
+    here.settle()
+    pressed, seen = PARTS[name]
+    refusing(here, f"**/page/{name}.js*", status, 1 if status == 502 else 2, "gone")
+    page.locator(pressed).click()
+    if status == 404:
+        toast(page, "This part of the page did not arrive.")
+        if name == "export_panel":
+            page.locator(pressed).click()  # what was opened is closed
+        page.locator(pressed).click()
+    page.locator(seen).first.wait_for()
+    forgive(here)
+
+
 def test_page_goes_on_when_its_generator_is_replaced(browser: Any, tmp_path: Path) -> None:
     folder = write_tiny_residual(tmp_path / "colour")
     host = service(folder, GAN_KEEP_RELOADED="0")
@@ -452,6 +500,7 @@ def _asked(here: Visit, path: str) -> bool:
         "/?mix=3:1,8:-1,5:1",
         "/?view=plane&corners=3,8,5,42",
         "/?view=path&pins=3~kitten,8",
+        "/?view=path&pins=at3_8_5_42_0.5_0.5~t0.7,8",
         "/?view=mix&of=3,8,5&weights=0.5,0.5,0",
         "/?view=names&names=ada%0Abo",
         "/?at=3,8,5,42,0.5,0.5",
@@ -599,6 +648,21 @@ def test_zip_of_frames_is_restored(visit: Open, address: str) -> None:
     page.get_by_role("heading", name="No picture").wait_for()
 
 
+@pytest.mark.parametrize("kind", ["zip", "png"])
+def test_pictures_of_a_list_are_restored(visit: Open, address: str, kind: str) -> None:
+    page = visit().go("/?view=names&names=ada%0A7&class=kitten")
+    page.get_by_role("button", name="ada, kitten").wait_for()
+    page.get_by_label("Format").select_option(kind)
+    content = taken(page)
+    page = visit().go("/?view=find")
+    drop(page, content, f"a.{kind}")
+    page.wait_for_url("**names=9148818030126345199%0A7&**")
+    tiles = page.get_by_label("Pictures of the names").get_by_role("button")
+    tiles.nth(1).wait_for()
+    labels = tiles.evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert labels == ["Seed 9148818030126345199, kitten", "Seed 7, kitten"]
+
+
 def test_mix_takes_names_pins_weights_and_a_class(visit: Open, address: str) -> None:
     here = visit()
     page = here.go("/?seed=11")
@@ -664,22 +728,10 @@ def test_variations_are_near_the_picture_and_opened(visit: Open) -> None:
 
 # --- learn ---
 
-LEVELS = (0, 60, 120, 180, 220)  # what the pictures of each moment are filled with
-
 
 def write_flat_history(folder: Path, run: Path) -> None:
-    """Writes a run whose pictures are flat, and whose discriminator is never wrong."""
-    (run / "grids").mkdir(parents=True)
-    rows, verdicts = [], []
-    for number, level in enumerate(LEVELS):
-        grid = Image.new("L", (6 * 28, 6 * 28), level)
-        grid.save(run / "grids" / f"{1000 * number:09d}.png")
-        seen = {"images_seen": 1000 * number}
-        rows.append(seen | {"loss_d": 1.0, "loss_g": 2.0, "d_real": 0.7, "d_fake": 0.2})
-        verdicts.append(seen | {"real": [2.0] * 36, "fake": [-2.0] * 36})
-    Image.new("L", (6 * 28, 6 * 28), 255).save(run / "reals.png")
-    for name, lines in (("stats", rows), ("verdicts", verdicts)):
-        (run / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    """Puts the history of such a run beside a generator."""
+    write_flat_run(run)
     write_history(run, folder, 4000, reals=True)
 
 

@@ -1,8 +1,10 @@
 """Runs of a tiny generator in this process, and what they end with."""
 
+import json
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from model.training.datasets.dataset import Dataset
 from model.training.generator_task import GeneratorRun
@@ -15,6 +17,7 @@ CONFIG = TrainConfig(preset="dcgan-mnist", network=TINY, data="mnist", picture_s
 EPOCH = 320 // 32  # steps
 IMAGES = 2 * EPOCH * 32
 SCHEDULE = Schedule(images=IMAGES, log_steps=2, grid_steps=5, figure_images=200)
+LEVELS = (0, 60, 120, 180, 220)  # what the pictures of each moment of a flat run are filled with
 
 
 def make_run(folder: Path, data: Dataset, **changes: object) -> GeneratorRun:
@@ -33,3 +36,20 @@ def make_run(folder: Path, data: Dataset, **changes: object) -> GeneratorRun:
 
 def final_bytes(folder: Path) -> bytes:
     return checkpoint.newest_first(folder / "checkpoints")[0].read_bytes()
+
+
+def write_flat_run(run: Path) -> None:
+    """Writes what a run leaves for its history: pictures that are flat, and a discriminator that is
+    never wrong.
+    """
+    (run / "grids").mkdir(parents=True)
+    rows, verdicts = [], []
+    for number, level in enumerate(LEVELS):
+        grid = Image.new("L", (6 * 28, 6 * 28), level)
+        grid.save(run / "grids" / f"{1000 * number:09d}.png")
+        seen = {"images_seen": 1000 * number}
+        rows.append(seen | {"loss_d": 1.0, "loss_g": 2.0, "d_real": 0.7, "d_fake": 0.2})
+        verdicts.append(seen | {"real": [2.0] * 36, "fake": [-2.0] * 36})
+    Image.new("L", (6 * 28, 6 * 28), 255).save(run / "reals.png")
+    for name, lines in (("stats", rows), ("verdicts", verdicts)):
+        (run / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -27,6 +27,7 @@ export class Api {
   #images = new Map()
   #pixels = 0 // of all of them
   #waiting = 0 // requests that are asked again
+  #reloads = 0
   #key = ""
 
   /**
@@ -81,6 +82,18 @@ export class Api {
       if (pixels === 0) continue // it is still on its way
       this.#images.delete(name)
       this.#pixels -= pixels
+    }
+  }
+
+  /** Loads a module of the page; waits for a host that is away. @param {string} name */
+  async part(name) {
+    try {
+      return await import(`./${name}.js`).catch(async () => {
+        await this.answer({ url: `/page/${name}.js` })
+        return import(`./${name}.js?${++this.#reloads}`) // a browser may remember the failure
+      })
+    } catch {
+      throw new Error("This part of the page did not arrive.")
     }
   }
 

@@ -142,6 +142,17 @@ export function wantsStillness() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches
 }
 
+/** Scrolls what gets the focus by keyboard from under the head, where a browser leaves it there. */
+export function showFocus() {
+  const head = /** @type {Element} */ (document.querySelector("header"))
+  addEventListener("focusin", ({ target }) => {
+    const element = /** @type {Element} */ (target)
+    if (head.contains(element) || !element.matches(":focus-visible")) return
+    const [{ bottom }, { top, height }] = [head, element].map((one) => one.getBoundingClientRect())
+    if (top < bottom && height < innerHeight / 2) scrollBy(0, top - bottom - 8)
+  })
+}
+
 /** Says a text to those who listen to the page. */
 export function announce(text) {
   const region = byId("said")

@@ -1,16 +1,6 @@
 /** Plays a strip of frames as a film. */
 
-import {
-  all,
-  button,
-  canvas,
-  contextOf,
-  div,
-  range,
-  relabel,
-  toast,
-  wantsStillness,
-} from "./dom.js"
+import { all, button, canvas, contextOf, div, range, relabel, wantsStillness } from "./dom.js"
 import { placeInFilm } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
 
@@ -29,9 +19,10 @@ export class FilmPlayer {
     this.api = api
     this.settings = settings
     this.shown = () => {}
+    /** @type {(error: Error) => void} */
+    this.fail = () => {}
     this.canvas = canvas({ class: "large", role: "img", "aria-label": "The film" })
-    const words = { keys: "Space", class: "button primary" }
-    this.play = button("Play", "play", () => this.toggle(), words)
+    this.play = button("Play", "play", () => this.toggle(), { keys: "Space" })
     this.scrub = range(0, 1, "any", { "aria-label": "Place in the film" })
     this.scrub.addEventListener("input", () => this.#seek(this.scrub.valueAsNumber))
     this.root = div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub))
@@ -42,9 +33,11 @@ export class FilmPlayer {
    *
    * @param {Drawing} drawing
    * @param {() => void} shown told as soon as it is seen
+   * @param {(error: Error) => void} fail told if it does not come
    */
-  show(drawing, shown = () => {}) {
+  show(drawing, shown, fail) {
     this.shown = shown
+    this.fail = fail
     const name = drawing.url + (drawing.body ?? "")
     if (name !== this.#name) return this.#load(drawing, name)
     if (!this.root.hasAttribute("aria-busy")) shown()
@@ -75,7 +68,7 @@ export class FilmPlayer {
         this.#unloaded()
         this.#strip = null // it is of other pins
         this.canvas.width = this.canvas.height = 1
-        toast(error.message)
+        this.fail(error)
       },
     )
   }

@@ -14,7 +14,7 @@ const NOT_SEARCHED =
 const KINDS = [
   ["A picture", "its seed or name, class, variety and edits, to be steered further"],
   ["A film", "its pictures in their order, with speed and way; also a strip, and a zip of frames"],
-  ["A sheet", "the same pictures, or the plane between four corners"],
+  ["A sheet", "the same pictures, also a zip of them, or the plane between four corners"],
   ["Any other picture", "nothing, as it has no recipe; some hosts look for the nearest one"],
 ]
 
@@ -86,7 +86,7 @@ export class Find {
       const text = `The file is of ${other}; here there are ${ids.join(", ")}.`
       return this.#say("Its generator is not served here", text)
     }
-    const kinds = { path: "a path", plane: "a plane", grid: "a sheet" }
+    const kinds = { path: "a path", plane: "a plane", grid: "a sheet", names: "a list" }
     const shown = found.picture ? describe(found.picture) : kinds[found.view]
     app.commit(checkedState(found))
     const part = found.of ? `, one of the file's ${found.of}` : ""

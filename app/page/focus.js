@@ -60,7 +60,9 @@ export class Focus {
     const tool = (label, drawing, keys, act) => button(label, drawing, act, { keys })
     this.favourite = tool("Favourite", "saved", "F", () => this.#with(app.toggleFavourite))
     this.pin = tool("Pin", "pin", "P", () => this.#with(app.togglePin))
-    this.pixels = tool("Pixels", "smooth", "X", () => app.otherPixels())
+    const small = { class: "button small" }
+    const pixels = { ...small, keys: "X" }
+    this.pixels = button("Pixels", "smooth", () => app.otherPixels(), pixels)
     const bare = { shown: false }
     this.before = button("The seed before", "left", () => this.#step(-1), { ...bare, keys: "←" })
     this.after = button("The seed after", "right", () => this.#step(1), { ...bare, keys: "→" })
@@ -77,7 +79,6 @@ export class Focus {
       (steps) => this.#move(edited(steps)),
       (steps) => this.#commit(edited(steps)),
     )
-    const small = { class: "button small" }
     this.reset = button("Undo all edits", null, () => this.#commit({ edit: {} }), small)
     this.directionsTitle = h("h2", {}, "Directions")
     const more = button("Others", "dice", () => this.#vary(), { ...small, keys: "V" })

@@ -33,7 +33,7 @@ export class Grid {
     this.hero = new Hero(app)
     this.pinning = h("button", {
       type: "button",
-      class: "chip",
+      class: "button",
       "aria-pressed": "false",
       onclick: () => this.#pinMany(this.pinning.ariaPressed !== "true"),
     })
@@ -194,11 +194,10 @@ export class Grid {
   async #offerSheet() {
     if (!this.sharing.open || this.count === 0) return
     await attempt(async () => {
-      const { ExportPanel } = await import("./export_panel.js")
-      this.exports ??= new ExportPanel(this.app)
-      if (!this.exports.root.isConnected)
-        this.sharing.append(this.exports.primary, this.exports.root)
-      this.exports.show(sheetOf(this.app, Math.min(this.count, this.most)))
+      const { ExportPanel } = await this.app.api.part("export_panel")
+      const exports = (this.exports ??= new ExportPanel(this.app))
+      if (!exports.root.isConnected) this.sharing.append(exports.primary, exports.root)
+      exports.show(sheetOf(this.app, Math.min(this.count, this.most)))
     })
   }
 

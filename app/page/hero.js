@@ -102,7 +102,7 @@ export class Hero {
 
   async #copy() {
     await attempt(async () => {
-      const { copyText } = await import("./files.js")
+      const { copyText } = await this.app.api.part("files")
       await copyText(this.code.textContent)
       toast("Copied: one line of HTML")
     })

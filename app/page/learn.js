@@ -74,7 +74,7 @@ export class Learn {
       "Two networks in a contest: a generator draws, a discriminator tells drawn from real, and " +
       `each learns from the other. Here is how that ${app.live ? "goes" : "went"}.`
     this.film = div(
-      "split even",
+      "split",
       div("stage", div("frame", this.canvas), div("row player", this.play, this.scrub), this.seen),
       div("panel", this.curves.root),
     )

@@ -59,13 +59,13 @@ export class Game {
       { drawn: false, place, verdict: real[place], moment: last + 1 },
       { drawn: true, place, verdict: fake[place], moment: this.moment },
     ])
-    this.cards = shuffled(cards).map((card) => ({ ...card, ...this.#card(card) }))
+    this.cards = shuffled(cards).map((card, place) => ({ ...card, ...this.#card(card, place) }))
     this.board.replaceChildren(...this.cards.map(({ root }) => root))
     this.check.disabled = false
     this.score.textContent = ""
   }
 
-  #card({ moment, place }) {
+  #card({ moment, place }, number) {
     const { side, grid, across } = this.history
     const block = side * grid
     const x = (moment % across) * block + (place % grid) * side
@@ -73,7 +73,7 @@ export class Game {
     const picture = canvas()
     paintPart(picture, this.sheet, x, y, side)
     const words = { type: "button", class: "tile", "aria-pressed": "false" }
-    const root = h("button", { ...words, "aria-label": "A picture, real or drawn" }, picture)
+    const root = h("button", { ...words, "aria-label": `Picture ${number + 1}` }, picture)
     root.addEventListener("click", () => {
       if (!this.check.disabled) root.ariaPressed = String(root.ariaPressed !== "true")
     })
@@ -88,7 +88,7 @@ export class Game {
       mine += Number((card.root.ariaPressed === "true") === card.drawn)
       its += Number(doubted.includes(card) === card.drawn)
       card.root.classList.add(card.drawn ? "drawn" : "real")
-      card.root.ariaLabel = card.drawn ? "Drawn" : "Real"
+      card.root.ariaLabel += card.drawn ? ": drawn" : ": real"
     }
     const text = `${mine} of ${this.cards.length} right; the discriminator, ${ROUNDS[this.round]}: ${its}.`
     this.score.textContent = `You have ${text} Framed ones were drawn.`

@@ -5,7 +5,7 @@
  */
 
 import { Api, Generators } from "./api.js"
-import { byId, onFile, toast } from "./dom.js"
+import { byId, onFile, showFocus, toast } from "./dom.js"
 import { Header } from "./header.js"
 import { keyOf, lookIn, plainPicture, titleOf, urlOf } from "./picture.js"
 import { pixelsFor, pixelsOf, PIXELS_TOLD } from "./pixels.js"
@@ -186,7 +186,8 @@ export class Explorer {
 
   /** Asks for an API key, once for all requests that need one. */
   #askKey() {
-    this.#asking ??= import("./api_key_dialog.js")
+    this.#asking ??= this.api
+      .part("api_key_dialog")
       .then(({ askKey }) => askKey())
       .finally(() => (this.#asking = null))
     return this.#asking
@@ -204,4 +205,5 @@ function showWait(wait) {
   line.title = detail
 }
 
+showFocus()
 new Explorer().start()

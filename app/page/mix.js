@@ -158,7 +158,7 @@ export class Mix {
       press.setAttribute("aria-pressed", String(other === place))
     }
     const sum = "So much of each, added up; below zero takes away."
-    this.hint.textContent = `${sum} Choose a picture below, or type a name: it becomes ${NAMES[place]}.`
+    this.hint.textContent = `${sum} Choose a picture below, or type a name, in place of ${NAMES[place]}.`
     this.offered.mark(({ seed }) => seed === this.app.state.mix.seeds[place])
   }
 

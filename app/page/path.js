@@ -108,7 +108,11 @@ export class Path {
       this.hide()
       return this.#offer()
     }
-    this.film.show(this.#drawing("png", path), () => this.exports.show(this.#subject(path)))
+    this.film.show(
+      this.#drawing("png", path),
+      () => this.exports.show(this.#subject(path)),
+      (error) => this.app.router.fail(error),
+    )
   }
 
   /** Offers pictures to begin with: favourites, what was seen lately, and others. */

@@ -1,7 +1,7 @@
 /** A plane between four pictures: walk about on it, and open what lies at a place. */
 
 import { ClassField, ClearButton } from "./controls.js"
-import { announce, button, canvas, choice, div, field, h, paint, range, toast } from "./dom.js"
+import { announce, button, canvas, choice, div, field, h, paint, range } from "./dom.js"
 import { ExportPanel } from "./export_panel.js"
 import { MODE_NAMES } from "./interpolation.js"
 import { LatestOnly } from "./latest_only.js"
@@ -72,7 +72,6 @@ export class Plane {
   #panel() {
     const all = button("All four", "dice", () => this.#corners(ALL), { keys: "R" })
     const pin = button("Pin", "pin", () => this.#pin(), { keys: "P" })
-    const primary = { keys: "Enter", class: "button primary" }
     const corner = (name, place) =>
       button(name, "dice", () => this.#corners([place]), {
         class: "button small",
@@ -103,7 +102,7 @@ export class Plane {
         "row",
         all,
         pin,
-        button("Open", "right", () => this.#open(), primary),
+        button("Open", "right", () => this.#open(), { keys: "Enter" }),
       ),
       h("details", { class: "sharing" }, h("summary", {}, "Share the map"), this.exports.root),
     )
@@ -145,7 +144,7 @@ export class Plane {
         paint(this.map, image)
         this.exports.show(subject)
       },
-      (error) => toast(error.message),
+      (error) => this.app.state.view === "plane" && this.app.router.fail(error),
     )
   }
 

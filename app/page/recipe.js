@@ -12,6 +12,8 @@ const ZIP = [0x50, 0x4b, 0x03, 0x04]
 const KEYWORD = "ganserve\0"
 const MOST_CHUNKS = 64
 const LONGEST_RECIPE = 12_000
+const LONGEST_LIST = 4000 // characters: it becomes an address
+const PLACE = { file: "", seed: "", seed_text: "" } // what pictures of one look differ in
 export const LARGEST_FILE = 64 * 2 ** 20 // bytes that are looked at
 const TEXT_OR_LONG_NUMBER = /"(?:[^"\\]|\\.)*"|(?<![0-9.eE+-])[0-9]{16,}(?![0-9.eE])/g
 /** @type {Record<string, string>} */
@@ -29,7 +31,7 @@ export async function recipeIn(bytes) {
   return zipped ? inZip(bytes).catch(() => null) : readRecipe(bytes)
 }
 
-/** Returns the recipe of the first entry of a zip's manifest: all its frames have the same. */
+/** Returns what a zip's manifest says: its pictures, or the one recipe that all its frames have. */
 async function inZip(bytes) {
   const start = lastIndexOf(bytes, "manifest.json") // in the directory at the end
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -43,8 +45,9 @@ async function inZip(bytes) {
   const text = await beginning(
     plain ? stream : stream.pipeThrough(new DecompressionStream("deflate-raw")),
   )
-  const first = /\{"file": [^\n]*\}(?=,?\n)/.exec(text)
-  return first && parsed(first[0])
+  const entries = [...text.matchAll(/\{"file": [^\n]*\}(?=,?\n)/g)].map(([one]) => parsed(one))
+  const [first = null] = entries
+  return first && "seed" in first ? { pictures: entries } : first
 }
 
 /** Returns as much of a stream as a recipe may take, whatever it grows to. */
@@ -140,12 +143,7 @@ export function viewOf(named) {
   const recipe = { ...named, model: generatorOf(named.model) }
   const { model, seeds, pictures, recipes } = recipe
   const look = { class: recipe.class, truncation: recipe.truncation ?? 1, edit: recipe.edit ?? "" }
-  if (Array.isArray(pictures)) {
-    const [first] = pictures
-    if (typeof first !== "object" || first === null) return null
-    const found = viewOf({ model, ...first })
-    return found && pictures.length > 1 ? { ...found, of: `${pictures.length} pictures` } : found
-  }
+  if (Array.isArray(pictures)) return viewOfSeveral(model, pictures)
   if (Array.isArray(recipes)) return viewOfPath(recipe, recipes)
   if (!Array.isArray(seeds)) return viewOfOne(recipe, look)
   const words = seeds.map((seed) => wholeNumber(String(seed)))
@@ -153,6 +151,21 @@ export function viewOf(named) {
   if (!("frames" in recipe)) return viewOfPlane(recipe, words, look)
   const stops = words.map((seed) => ({ seed, ...look }))
   return viewOfPath(recipe, stops)
+}
+
+/** Returns a list of seeds that look the same, else the first of several pictures. */
+function viewOfSeveral(model, pictures) {
+  const [first] = pictures
+  if (typeof first !== "object" || first === null) return null
+  const found = viewOf({ model, ...first })
+  if (found?.view !== "focus" || pictures.length === 1) return found
+  const looks = new Set(pictures.map((one) => JSON.stringify({ ...one, ...PLACE })))
+  const list = pictures.map((one) => wholeNumber(String(one?.seed)))
+  const { class: class_ = "", truncation, edit } = first
+  const plain = looks.size === 1 && truncation === undefined && edit === undefined
+  if (!plain || list.includes(null) || list.join().length > LONGEST_LIST)
+    return { ...found, of: `${pictures.length} pictures` }
+  return { view: "names", model: found.model, names: { list, class: class_ } }
 }
 
 /** @param {Record<string, any>} recipe */

@@ -6,7 +6,6 @@
 
 import { all, announce, button, byId, h, toast } from "./dom.js"
 import { fitted } from "./fitting.js"
-import { load } from "./views.js"
 
 export class Router {
   /** @type {Map<string, View>} */
@@ -15,7 +14,6 @@ export class Router {
   view = null
   /** @type {HTMLElement | null} what says that something failed */
   failure = null
-  #tries = 0
 
   /** @param {Explorer} app */
   constructor(app) {
@@ -45,22 +43,11 @@ export class Router {
   /** @returns {Promise<any>} */
   async viewOf(name) {
     if (!this.#views.has(name)) {
-      const View = await this.#loaded(name)
+      const found = await this.app.api.part(name)
+      const View = found[name[0].toUpperCase() + name.slice(1)]
       if (!this.#views.has(name)) this.#views.set(name, new View(this.app))
     }
     return this.#views.get(name)
-  }
-
-  /** Loads a view's module; waits for a host that is away. */
-  async #loaded(name) {
-    try {
-      return await load(name).catch(async () => {
-        await this.app.api.answer({ url: `/page/${name}.js` })
-        return load(name, `?${++this.#tries}`)
-      })
-    } catch {
-      throw new Error("This part of the page did not arrive.")
-    }
   }
 
   /** Tells of a failure above what is shown, which stays. @param {Error} error */

@@ -1,6 +1,6 @@
 /** One key each for what is done often. */
 
-import { toast } from "./dom.js"
+import { attempt, toast } from "./dom.js"
 import { pixelsOf } from "./pixels.js"
 import { remember, remembered } from "./storage.js"
 import { pointedPicture } from "./tiles.js"
@@ -20,12 +20,13 @@ export class Shortcuts {
   /** Shows the list of them. */
   async list() {
     const here = this.#here()
-    const found = await import("./shortcuts_dialog.js").catch(() => null)
-    if (!found) return toast("The help did not arrive.")
-    if (document.querySelector("dialog[open]")) return
-    found.showKeys(here, this.#everywhere(), this.#on, (on) => {
-      this.#on = on
-      remember(OFF, !on)
+    await attempt(async () => {
+      const { showKeys } = await this.app.api.part("shortcuts_dialog")
+      if (document.querySelector("dialog[open]")) return
+      showKeys(here, this.#everywhere(), this.#on, (on) => {
+        this.#on = on
+        remember(OFF, !on)
+      })
     })
   }
 

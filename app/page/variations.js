@@ -4,6 +4,7 @@ import { changed } from "./picture.js"
 
 export const VARIATIONS = 8
 const REACH = 0.45 // of the way that a direction has
+const PRIMES = [2, 3, 5, 7, 11, 13, 17, 19]
 
 /**
  * Returns variations of a picture; the same ones for the same turn.
@@ -29,8 +30,8 @@ export function variations(picture, { card, directions, turn = 0 }) {
   })
 }
 
-/** Returns a number from -1 to 1, spread evenly over places, turns and directions. */
+/** Returns a number from -1 to 1, spread evenly over places and turns, along each direction. */
 function share(turn, place, number) {
-  const spread = 0.754877666 * (place + VARIATIONS * turn) + 0.569840291 * number + 0.37
-  return 2 * (spread % 1) - 1 // additive recurrence: no two neighbours are near each other
+  const pace = Math.sqrt(PRIMES[number % PRIMES.length]) // Richtmyer's sequence: none is met twice
+  return 2 * (((place + VARIATIONS * turn + 1) * pace) % 1) - 1
 }

@@ -35,9 +35,3 @@ export const NAVIGATION = Object.keys(VIEWS).filter((name) => name !== "focus")
 export function titleOfView(name) {
   return name === "grid" ? PLACES.pictures.title : VIEWS[name].title
 }
-
-/** Returns the class of a view. @param {string} again for a browser that remembers a failure */
-export async function load(name, again = "") {
-  const found = await import(`./${name}.js${again}`)
-  return found[name[0].toUpperCase() + name.slice(1)]
-}

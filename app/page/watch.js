@@ -3,7 +3,7 @@
  * single steps, and ways back. It speaks to the machine that it is on, and to nobody else.
  */
 
-import { announce, attempt, button, byId, choice, div, h, relabel } from "./dom.js"
+import { announce, attempt, button, byId, choice, div, h, relabel, showFocus } from "./dom.js"
 import { Learn } from "./learn.js"
 
 const EACH = 1500 // milliseconds between looks at the run
@@ -28,7 +28,7 @@ class Live {
     this.back = button("Go back to it", "undo", () => this.#say(`back/${this.places.value}`))
     this.bar = div("row", this.pause, this.step, this.places, this.back)
     const bar = div("row between bar", this.seen, this.bar)
-    byId("within").hidden = true // it has no other views
+    for (const id of ["within", "views"]) byId(id).hidden = true // it has no other views
     byId("main").replaceChildren(div("stacked", bar, this.learn.root))
     document.body.dataset.view = "learn"
   }
@@ -58,7 +58,7 @@ class Live {
     if (shown === this.shown) return
     this.shown = shown
     this.places.replaceChildren(...texts.map(([value, text]) => h("option", { value }, text)))
-    this.back.disabled = checkpoints.length === 0
+    this.places.hidden = this.back.hidden = checkpoints.length === 0
   }
 
   async #say(word) {
@@ -77,4 +77,5 @@ async function fetched(path, options = {}) {
   return response
 }
 
+showFocus()
 new Live().look()

@@ -9,7 +9,7 @@ Nothing is checked here that the picture's own address checks: a bad one has no 
 import re
 from dataclasses import dataclass
 from html import escape
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 MOST_FIELDS = 32
 LARGEST = 2048  # characters of a query that is looked at: a latent is longer, and has no preview
@@ -43,7 +43,7 @@ def preview(query: str, side: int) -> Preview:
     title, path, source, shape = _shown(words)
     scale = max(1, min(16, SIDE // (side * max(shape))))
     size = {"scale": str(scale), "resample": "lanczos"} if scale > 1 else {}
-    parameters = urlencode({**source, **look, **size}, quote_via=quote, safe=":,@")
+    parameters = urlencode({**source, **(look | source), **size}, quote_via=quote, safe=":,@")
     columns, rows = shape
     pixels = (columns * side * scale, rows * side * scale)
     return Preview(title[:256], f"{path}.png?{parameters}", pixels)
@@ -65,8 +65,8 @@ def _shown(words: dict[str, str]) -> tuple[str, str, dict[str, str], tuple[int, 
         source = {"seeds": words["corners"], "columns": "5", "rows": "5"}
         return "A plane between four pictures", "plane", source, (5, 5)
     if view == "path" and words.get("pins"):
-        first = words["pins"].split(",")[0].split("~")[0]
-        return "A film between pictures", "generate", {"seed": first}, (1, 1)
+        path, source = _pinned(words["pins"].split(",")[0])
+        return "A film between pictures", path, source, (1, 1)
     if view == "mix" and words.get("of"):
         weights = words.get("weights", ",".join(WEIGHTS)).split(",")
         parts = zip(words["of"].split(","), weights, strict=False)
@@ -83,6 +83,30 @@ def _shown(words: dict[str, str]) -> tuple[str, str, dict[str, str], tuple[int, 
             2,
         ),
     )
+
+
+def _pinned(text: str) -> tuple[str, dict[str, str]]:
+    """Returns the path and the parameters of a pin, as the page writes it: where it lies in latent
+    space, then what is done to it.
+    """
+    lies, *done = text.split("~")
+    path, parts = "generate", lies.split("_")
+    if lies.startswith("at"):
+        *corners, x, y = [*lies[2:].split("_")[:6], "", ""][:6]
+        path, found = "plane", _place(corners, x, y)
+    elif lies.startswith("z"):
+        found = {"z": ",".join(parts)[1:]}
+    else:
+        found = {"mix" if ":" in lies else "seed": ",".join(parts)}
+    edits = [word for word in done if re.match("d[0-9]+:", word)]
+    if edits:
+        found["edit"] = ",".join(edits)
+    for word in done:
+        if re.match("t[0-9]", word):
+            found["truncation"] = word[1:]
+        elif word not in edits:
+            found["class"] = unquote(word.removeprefix("="))
+    return path, found
 
 
 def _place(corners: list[str], x: str, y: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import * as seeds from "../../app/page/seeds.js"
 import { embedding, fileName, ofPicture, snippets } from "../../app/page/snippets.js"
 import { addressOf, checkedState, freshState, stateOf } from "../../app/page/state.js"
 import * as storage from "../../app/page/storage.js"
+import { VARIATIONS, variations } from "../../app/page/variations.js"
 import { NAVIGATION, VIEWS } from "../../app/page/views.js"
 
 const MODEL = "tiny@0123456789ab"
@@ -420,6 +421,22 @@ test("every recipe leads to its view", () => {
     view({ pictures: [{ z: [0.5, -1, 0.0312], class: "cat" }, {}] }).picture,
     PICTURES.found,
   )
+  const list = [
+    { seed: LAST, class: "cat" },
+    { seed: 7, class: "cat" },
+  ]
+  assert.deepEqual(view({ pictures: list }), {
+    view: "names",
+    model: MODEL,
+    names: { list: [LAST, "7"], class: "cat" },
+  })
+  for (const other of [
+    { seed: 7 },
+    { seed: 7, class: "cat", truncation: 0.5 },
+    { mix: "1:1" },
+    null,
+  ])
+    assert.equal(view({ pictures: [list[0], other] }).of, "2 pictures")
   const film = view({
     seeds: [1, LAST],
     frames: 9,
@@ -463,7 +480,7 @@ test("every recipe leads to its view", () => {
   const corners = { seeds: [1, 2, 3, LAST], x: 0.25, y: 1, mode: "lerp" }
   const lone = view({ pictures: [{ plane: corners }] })
   assert.deepEqual(lone.picture, PICTURES.straight)
-  assert.equal(view({ pictures: [{ seed: 1 }, { seed: 2 }] }).of, "2 pictures")
+  assert.deepEqual(view({ pictures: [{ seed: 1 }, { seed: 2 }] }).names.list, ["1", "2"])
   assert.equal(view({ seed: 1, direction: "d0" }).of, "strip along a direction")
   const hostile = { fps: "abc", ease: {}, mode: 7, loop: "x" }
   const checked = (words) => checkedState(view(words))
@@ -688,4 +705,16 @@ test("favourites outlive the page, each once, and what is no picture stays out",
   const forgetful = storage.favourites(broken)
   forgetful.add(PICTURES.plain)
   assert.ok(forgetful.has(PICTURES.plain))
+})
+
+test("no variation of a picture looks like another of the same turn or the next", () => {
+  const directions = Array.from({ length: 8 }, (_, place) => ({ id: `d${place}`, range: [-4, 4] }))
+  const words = { card: { ranges: { edits: 8 } }, directions }
+  const found = [0, 1].flatMap((turn) => variations(PICTURES.plain, { ...words, turn }))
+  assert.equal(found.length, 2 * VARIATIONS)
+  for (const [place, one] of found.entries())
+    for (const other of found.slice(place + 1)) {
+      const apart = Object.entries(one.edit).map(([id, step]) => Math.abs(step - other.edit[id]))
+      assert.ok(Math.max(...apart) > 1, JSON.stringify([one.edit, other.edit]))
+    }
 })
