@@ -91,7 +91,7 @@ OURS = Kind(
     command=("-m", "app"),
     noop_command=("-m", "benchmarks.ours_noop"),
     threads=None,
-    runtimes=("ours",),
+    runtimes=("ours", "int8"),
     runtime="ours",
 )
 
@@ -245,6 +245,8 @@ def running(
         ServerFailed: it does not become ready, or answers the wrong pictures.
     """
     port, mark = free_port(), secrets.token_hex(8)
+    if kind.runtime == "int8":
+        generator = str(Path(os.environ["INT8_GENERATOR"]).resolve())
     environment = os.environ | {
         MARK: mark,
         "PORT": str(port),

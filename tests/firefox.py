@@ -116,7 +116,8 @@ class Firefox:
             return
         self.underway.discard(request["request"])
         status = words.get("response", {}).get("status", 0)
-        if event == "network.fetchError" or status >= 400:
+        given_up = words.get("errorText") == "NS_BINDING_ABORTED"  # by the page itself
+        if not given_up and (event == "network.fetchError" or status >= 400):
             self.wrong.append(f"failed: {request['url']} {status} {words.get('errorText', '')}")
 
     def go(self, path: str = "/") -> "Firefox":

@@ -8,7 +8,12 @@ from dataclasses import replace
 from benchmarks.servers import OURS, Kind
 
 NODE = "benchmarks/peers/node"
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime on our file", "ours": "our sampler"}
+RUNTIMES = {
+    "torch": "PyTorch",
+    "onnx": "ONNX Runtime on our file",
+    "ours": "our sampler",
+    "int8": "integers",
+}
 BENTOML = ("-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}")
 
 KINDS = {
@@ -109,6 +114,8 @@ def choose(words: str) -> list[Kind]:
                 "@RUNTIME"
             )
         kind = replace(KINDS[name], name=full, runtime=runtime or KINDS[name].runtime)
+        if kind.runtime == "int8" and not os.environ.get("INT8_GENERATOR"):
+            raise ArgumentTypeError(f"{full!r}: INT8_GENERATOR names no model folder of integers")
         if kind.runtime not in kind.runtimes:
             raise ArgumentTypeError(
                 f"{full!r} is no server; runtimes of {name}: {', '.join(kind.runtimes)}"
