@@ -5,19 +5,19 @@
                 ->  the upscalers alone, where both have one, a picture at each scale
                 ->  a service that keeps nothing: fresh seeds for 1 and for 64 clients
 
-CPU time a picture, and for one client milliseconds until the answer; both in turns, medians over
-the rounds, and the second's ratio to the first.
+CPU time a picture, and for one client milliseconds until the answer, both by wrk; in turns,
+medians over the rounds, and the second's ratio to the first.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import count
 from statistics import median
 
-from benchmarks.enlargement import KIND, ask, cpu_ms
+from benchmarks.enlargement import KIND
+from benchmarks.load import closed_loop
 from benchmarks.servers import Server, running
 from model.generator_file import read_generator_file
 from model.generators import generator_folder
@@ -62,14 +62,10 @@ def scales_of(names: Sequence[str]) -> list[int]:
     return sorted(set.intersection(*(set(one.scales) if one else set() for one in upscalers)))
 
 
-def one_client_ms(server: Server, pictures: int, seeds: Iterator[int]) -> float:
-    """Returns the median of milliseconds that one client waits for a picture."""
-    waits = []
-    for _ in range(pictures):
-        start = time.perf_counter()
-        ask(server, "", seeds, 1)
-        waits.append(1000 * (time.perf_counter() - start))
-    return median(waits)
+def served(server: Server, clients: int, seconds: float, figure: str) -> float:
+    """Returns a figure of so many clients, who ask for a fresh seed each time."""
+    value: float = getattr(closed_loop(server, clients, seconds), figure)
+    return value
 
 
 def main() -> None:
@@ -77,10 +73,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("generators", nargs=2, help="names in model/zoo, or model folders")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each sampler in a round")
-    parser.add_argument("--pictures", type=int, default=640, help="of each service in a round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each way in a round")
     options = parser.parse_args()
-    pictures, seeds = options.pictures, count(1_000_000)
     ways: dict[str, list[Callable[[], float]]] = {
         f"the sampler, {size} at once, CPU ms": [
             partial(sampler_ms, name, size, options.seconds) for name in options.generators
@@ -99,10 +93,10 @@ def main() -> None:
             for name in options.generators
         ]
         ways["served, 1 client, ms"] = [
-            partial(one_client_ms, server, pictures // 4, seeds) for server in servers
+            partial(served, server, 1, options.seconds, "p50_ms") for server in servers
         ]
         ways[f"served, {CLIENTS} clients, CPU ms"] = [
-            partial(cpu_ms, server, CLIENTS, pictures, partial(ask, server, "", seeds))
+            partial(served, server, CLIENTS, options.seconds, "cpu_ms_per_request")
             for server in servers
         ]
         for way, both in ways.items():
