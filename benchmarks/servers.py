@@ -245,7 +245,7 @@ def running(
         ServerFailed: it does not become ready, or answers the wrong pictures.
     """
     port, mark = free_port(), secrets.token_hex(8)
-    if kind.runtime == "int8":
+    if kind.runtime == "int8" and not noop:
         generator = str(Path(os.environ["INT8_GENERATOR"]).resolve())
     environment = os.environ | {
         MARK: mark,

@@ -24,9 +24,12 @@ from app.settings import Settings
 from model.files import SEAL, GeneratorFileError
 from model.generator_file import (
     CONFIG,
+    HISTORY,
+    HISTORY_SHEET,
     WEIGHTS,
     GeneratorFile,
     read_generator_file,
+    read_history,
     write_integer_file,
 )
 from model.integers import reference
@@ -573,9 +576,14 @@ def test_an_integer_generator_has_gradients(integers: Path) -> None:
 def test_the_command_writes_a_folder_that_is_served(
     floats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = tmp_path / "Tiny Int8"
-    command = ["quantize", str(floats / "dcgan"), "--output", str(output), "--steps", "2"]
+    output, source = tmp_path / "Tiny Int8", tmp_path / "tiny"
+    shutil.copytree(floats / "dcgan", source)
+    for history in (HISTORY, HISTORY_SHEET):
+        (source / history).write_text(history)
+    command = ["quantize", str(source), "--output", str(output), "--steps", "2"]
     assert main(command) == 0
+    assert len(read_history(output)) == 2
+    assert read_history(output) == read_history(source)
     assert "dB from tiny@" in capsys.readouterr().out
     file = read_generator_file(output)
     assert (file.config.name, file.config.weights_dtype) == ("tiny-int8", "int8")

@@ -3,6 +3,7 @@
 model folder -> units -> training with the roundings in place -> model folder, both measured
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,8 @@ from model.devices import usable_cores
 from model.generator_file import (
     CARD,
     COMPUTED,
+    HISTORY,
+    HISTORY_SHEET,
     SAMPLES,
     Generate,
     GeneratorFile,
@@ -61,9 +64,9 @@ def write_integers(
     steps: int = STEPS,
     seed: int = 0,
 ) -> str:
-    """Writes the integer generator of a model folder into a new one, with samples, its card and, if
-    there is one, the upscaler in integers; `measure` is asked for the metrics of both folders.
-    Returns what has been made of what, in words.
+    """Writes the integer generator of a model folder into a new one, with samples, its card, its
+    history and, if there is one, the upscaler in integers; `measure` is asked for the metrics of
+    both folders. Returns what has been made of what, in words.
 
     Raises:
         NoIntegersError: its network has operations that have no integers.
@@ -84,6 +87,9 @@ def write_integers(
     samples = f"Seeds 0 to {CARD_SEEDS - 1}, row by row."
     description = description_of((folder / CARD).read_text())
     (new / CARD).write_text(model_card(config, command, cost, samples, description, beside=beside))
+    for history in (HISTORY, HISTORY_SHEET):
+        if (folder / history).is_file():
+            shutil.copyfile(folder / history, new / history)
     made = f"{config.id}, {nearness} dB from {file.config.id}"
     if file.upscaler is None:
         return made
