@@ -66,7 +66,7 @@ def _serving(found: results.Results, arguments: argparse.Namespace) -> None:
     machine = this_machine()
     servers, skipped = serving.measure_all(
         arguments.peers,
-        QUICK_CLIENTS if arguments.quick else CLIENTS,
+        QUICK_CLIENTS if arguments.quick else arguments.clients,
         arguments.seconds,
         arguments.rounds,
         arguments.output / "logs",
@@ -91,6 +91,11 @@ def _overload(found: results.Results, arguments: argparse.Namespace) -> None:
     )
 
 
+def numbers(words: str) -> list[int]:
+    """Returns the numbers of `1,2`."""
+    return [int(word) for word in words.split(",")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", nargs="?", default="all", choices=[*PARTS, "all"])
@@ -106,9 +111,10 @@ def _parser() -> argparse.ArgumentParser:
         "--overload", type=choose, default="ours,mosec", help="servers to offer too much"
     )
     parser.add_argument("--rounds", type=int, default=1, help="of the serving part; medians count")
+    parser.add_argument("--clients", type=numbers, default=CLIENTS, help="of serving, such as 1,64")
     parser.add_argument(
         "--raw-threads",
-        type=lambda words: [int(word) for word in words.split(",")],
+        type=numbers,
         default="1",
         help="threads of the generator alone, such as 1,2",
     )
