@@ -165,7 +165,9 @@ def test_log_holds_both_losses_and_both_means(unbroken: Path) -> None:
     assert list((unbroken / "tensorboard").glob("events*"))
 
 
-def test_grids_are_6x6_named_by_images_seen_and_begin_untrained(unbroken: Path) -> None:
+def test_grids_are_6x6_named_by_images_seen_and_begin_untrained(
+    unbroken: Path, data: Dataset
+) -> None:
     names = sorted(path.name for path in (unbroken / "grids").glob("[0-9]*"))
     assert names == [
         "000000000.png",
@@ -178,6 +180,9 @@ def test_grids_are_6x6_named_by_images_seen_and_begin_untrained(unbroken: Path) 
         assert grid.size == (6 * 28, 6 * 28)
     with Image.open(unbroken / "reals.png") as reals:
         assert reals.size == (6 * 28, 6 * 28)
+        shown = np.asarray(reals).reshape(6, 28, 6, 28).swapaxes(1, 2)
+    assert np.array_equal(shown[0, 0], data.images[0, ..., 0])
+    assert np.array_equal(shown[5, 5], data.images[-1, ..., 0])
 
 
 def test_quality_is_measured_each_epoch_and_the_best_is_kept(unbroken: Path) -> None:

@@ -112,8 +112,11 @@ class GeneratorTask:
         return train_step(self.networks, batch, self._config, step)
 
     def draw_real(self) -> None:
-        """Draws the first real pictures."""
-        save_grid(self._run.folder / "reals.png", self._run.data.images[: GRID_SIDE**2])
+        """Draws some real pictures."""
+        save_grid(self._run.folder / "reals.png", self._run.data.images[self._real_places()])
+
+    def _real_places(self) -> NDArray[np.int64]:
+        return example_places(len(self._run.data), GRID_SIDE**2)
 
     def grid(self, images_seen: int) -> Verdicts | None:
         """Draws seeds 0 to 35 by the generator as it is, without its EMA, in inference mode;
@@ -124,7 +127,7 @@ class GeneratorTask:
         return self._verdicts(self.draw(sampler, images_seen))
 
     def _verdicts(self, pixels: NDArray[np.uint8]) -> Verdicts | None:
-        """Returns the logits of the first real pictures and of generated ones; None where the
+        """Returns the logits of some real pictures and of generated ones; None where the
         discriminator does not look at each by itself, or not in one process. A copy looks, as it
         does while it learns.
         """
@@ -134,10 +137,10 @@ class GeneratorTask:
         if self._run.ranks.size > 1 and any(isinstance(one, nn.BatchNorm2d) for one in layers):
             return None  # its norms ask all processes, and this one is alone here
         data, network = self._run.data, self._config.network
-        count = min(len(pixels), len(data))
-        real, classes = data.images[:count], np.zeros((count, network.classes), np.float32)
+        places = self._real_places()
+        real, classes = data.images[places], np.zeros((len(places), network.classes), np.float32)
         if network.classes and data.labels is not None:
-            classes = np.eye(network.classes, dtype=np.float32)[data.labels[:count]]
+            classes = np.eye(network.classes, dtype=np.float32)[data.labels[places]]
         seen = {"real": (real, classes), "fake": (pixels, self._classes(len(pixels)))}
         discriminator = copy.deepcopy(self.networks.discriminator)
         return {name: self._logits(discriminator, *words) for name, words in seen.items()}
