@@ -597,3 +597,24 @@ def test_the_command_writes_a_folder_that_is_served(
     onnx = tmp_path / "tiny.onnx"
     assert main(["onnx", str(output), "--output", str(onnx)]) == 0
     assert onnx.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("file/below --steps 9", "cannot be written", id="unwritable"),
+        pytest.param("new --images 300", "--images is for measuring", id="images"),
+        pytest.param("new --against all", "--against is for measuring", id="against"),
+        pytest.param("new --bits 12", "--bits is for measuring", id="bits"),
+    ],
+)
+def test_the_command_refuses_before_it_learns(
+    floats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    output, *more = words.split()
+    assert main(["quantize", str(floats / "dcgan"), "--output", str(tmp_path / output), *more]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "learning" not in said
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
