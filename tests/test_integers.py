@@ -393,8 +393,12 @@ def test_javascript_makes_the_same_seeds_and_latents(prior: Prior) -> None:
         str(SEED_LIMIT - 1),
         "a1",
         "\U0001f600",
+        "\ufeff7",
+        "\u180e7",
+        "\u00b2",
     ]
     bad = ["", "1.5", "-1", "+1", str(SEED_LIMIT), "a\nb", " 7", "\ufffd"]
+    bad += ["\u0661\u0662", "\uff11", "7\u3000", "\u20287"]  # digits and spaces of other scripts
     *seeds, digest = node(SEEDS_AND_ROWS, MODULE, json.dumps(config), json.dumps(good + bad))
     assert seeds[len(good) :] == ["RangeError"] * len(bad)
     assert seeds[: len(good)] == [str(seed_of(text)) for text in good]
