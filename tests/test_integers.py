@@ -3,6 +3,7 @@ one of them would compute otherwise.
 """
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ from model.latent_space.latents import SEED_LIMIT, Prior, sample_latents, sample
 from model.networks.config import NetworkConfig
 from model.networks.families.mlp import MLPConfig
 from model.networks.families.modulated import ModulatedConfig
+from model.networks.families.residual import ResidualConfig
 from model.networks.layers import Layer
 from model.pretrained import PretrainedGenerator
 from model.samplers.onnx import OnnxSampler
@@ -430,6 +432,77 @@ def test_page_of_the_definition_has_the_vectors_of_the_definition() -> None:
         shown = ", ".join(np.format_float_positional(value, unique=True) for value in values)
         words = ", ".join(map(str, np.random.Philox(key=seed).random_raw(3)))
         assert f"| {words} | {shown} |" in page
+
+
+def drawn_by_the_page(file: GeneratorFile, rows: np.ndarray) -> np.ndarray:
+    """Draws by the lines of "The steps of each family", without the program's own steps."""
+    network, tensors = file.config.network, file.tensors
+    counts = {"bytes": itertools.count(), "convolutions": itertools.count()}
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return reference.dense(Dense(name, "", 0, ()), tensors, x)
+
+    def a_map(y: np.ndarray) -> np.ndarray:
+        return np.rint(y).clip(-32767, 32767).reshape(len(y), -1, 4, 4)
+
+    def to_bytes(x: np.ndarray) -> tuple[np.ndarray, int]:
+        name = f"bytes.{next(counts['bytes'])}"
+        zero = int(tensors.get(f"{name}.zero", np.zeros(1))[0])
+        unit = tensors.get(f"{name}.unit", np.ones(1, np.float32))
+        return reference.to_byte((x / unit).astype(np.float32), zero), zero
+
+    def convolution(x: np.ndarray, zero: int, own: int, factor: int = 1) -> np.ndarray:
+        name = f"convolutions.{next(counts['convolutions'])}"
+        outputs, inputs, kernel, _ = tensors[f"{name}.weight"].shape
+        channels = outputs // factor**2
+        step = Convolution(name, "", "", channels, inputs, kernel, factor, own)
+        return reference.convolution(step, tensors, x, zero)
+
+    def c(x: np.ndarray, own: int = 128, factor: int = 1) -> np.ndarray:
+        return convolution(*to_bytes(x), own, factor) - np.float32(own)
+
+    def leaky(x: np.ndarray) -> np.ndarray:
+        return np.where(x < 0, np.float32(0.2) * x, x)
+
+    doublings = int(np.log2(network.resolution // 4))
+    values = dense("dense.0", rows)
+    if network.family == "dcgan":
+        x, zero = to_bytes(a_map(values))
+        for number in range(doublings):
+            x = convolution(x, zero, 128 if number == doublings - 1 else 0, 2)
+        x = tensors["table.table"][x.astype(int)]
+    elif isinstance(network, ResidualConfig):
+        x = a_map(values)
+        for stage in range(doublings + 1):
+            x = reference.bilinear(c(x)) if stage else x
+            for _ in range(network.blocks if stage < doublings else 0):
+                x = x + c(leaky(c(leaky(x))))
+        x = c(leaky(x), 0)
+    else:
+        assert isinstance(network, ModulatedConfig)
+        x = a_map(values[:, network.code_dim :])
+        found = dense("dense.1", leaky(values[:, : network.code_dim]))
+
+        def modulated(x: np.ndarray) -> np.ndarray:
+            nonlocal found
+            s, t, found = np.split(found, [x.shape[1], 2 * x.shape[1]], 1)
+            return leaky(x * s[:, :, None, None] + t[:, :, None, None])
+
+        for _ in range(doublings):
+            y = c(modulated(x))
+            z = c(x) if y.shape[1] != x.shape[1] else x
+            x = c(modulated(y), factor=2) + reference.bilinear(z)
+        x = c(leaky(x), 0)
+    margin = (network.resolution - file.config.crop) // 2
+    inner = slice(margin, margin + file.config.crop)
+    return x[:, :, inner, inner].transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_alone_says_what_is_drawn(integers: Path, kind: str) -> None:
+    file = read_generator_file(integers / kind)
+    rows = file.config.rows(range(3))
+    assert np.array_equal(drawn_by_the_page(file, rows), defined(file, rows))
 
 
 # --- files ---
