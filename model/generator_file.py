@@ -317,7 +317,7 @@ def add_upscaler(folder: Path, source: Path) -> GeneratorConfig:
         OutputError: the folder cannot be written to.
     """
     file, config = read_upscaler(source), _read_config(folder)
-    _check_channels(source, file, config)
+    check_channels(source, file, config)
     config = config.model_copy(update={"upscaler": file.sha256})
     write_whole(folder / UPSCALER, source.read_bytes())
     write_whole(folder / CONFIG, _text(config).encode())
@@ -432,11 +432,16 @@ def _read_upscaler(folder: Path, config: GeneratorConfig) -> UpscalerFile | None
             f"{path}: damaged or another one: its SHA-256 is {file.hash}..., {CONFIG} says "
             f"{config.upscaler[:HASH]}..."
         )
-    _check_channels(path, file, config)
+    check_channels(path, file, config)
     return file
 
 
-def _check_channels(path: Path, file: UpscalerFile, config: GeneratorConfig) -> None:
+def check_channels(path: Path, file: UpscalerFile, config: GeneratorConfig) -> None:
+    """Checks that an upscaler, of the file `path`, is for a generator's pictures.
+
+    Raises:
+        GeneratorFileError: they have another number of channels.
+    """
     channels = file.header.network.channels
     if channels != config.network.channels:
         raise GeneratorFileError(

@@ -65,6 +65,14 @@ await generator.draw([0n], undefined, 2).catch(tell)
 console.log((await generator.draw([0n], undefined, 2)).length)
 """
 
+WIDTHS = """
+window.widths = []
+const canvas = document.querySelector("canvas")
+new MutationObserver(() => widths.push(canvas.getAttribute("width"))).observe(canvas, {
+  attributes: true,
+})
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -164,6 +172,28 @@ def test_a_name_is_enlarged_in_chromium_as_the_service_does(
             height, width, text = page.locator("canvas").evaluate(FLAT)
             found = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
             assert np.array_equal(found[..., :3], answered(client, "ada", scale)), scale
+        page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not RUNTIME.exists(), reason="npm ci --prefix docs/examples has not been run")
+def test_what_was_asked_for_before_is_not_shown_after(browser: Any, folder: Path) -> None:
+    with served(folder) as address:
+        page = browser.new_page()
+        held: list[Any] = []
+        page.route("**/upscaler-4x.onnx", lambda route: held.append(route))
+        page.goto(f"{address}/draw/")
+        page.locator("canvas[width='64']").wait_for()
+        page.evaluate(WIDTHS)
+        scale = page.get_by_label("Scale")
+        scale.select_option("4")
+        while not held:
+            page.wait_for_timeout(10)
+        scale.select_option("1")
+        held[0].continue_()
+        scale.select_option("2")
+        page.locator("canvas[width='128']").wait_for()
+        assert "256" not in page.evaluate("widths")
         page.close()
 
 

@@ -39,6 +39,7 @@ from tests.conftest import (
     UPSCALER_OF_TESTS,
     give_upscaler,
     write_integer_upscaler,
+    write_tiny_generator,
     write_tiny_residual,
     write_untrained_upscaler,
 )
@@ -330,6 +331,7 @@ def test_into_measures_the_upscaler_with_larger_pictures(tmp_path: Path) -> None
         pytest.param("pets --into int8 --name x", "--name is for a new model folder", id="name"),
         pytest.param("pets --into int8 --force", "--force is for a new model folder", id="force"),
         pytest.param("whole --into int8", "is one of integers", id="integers"),
+        pytest.param("pets --into int8 --images 300", "--images is for measuring", id="unmeasured"),
     ],
 )
 def test_into_refuses_what_it_cannot_do(
@@ -345,6 +347,18 @@ def test_into_refuses_what_it_cannot_do(
     assert main(["quantize", str(tmp_path / source), option, str(tmp_path / into), *more]) == 2
     assert message in capsys.readouterr().err
     assert sorted((one.name, one.read_bytes()) for one in (tmp_path / "int8").iterdir()) == before
+
+
+def test_into_refuses_a_generator_of_other_channels_before_it_learns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey, whole = write_tiny_generator(tmp_path / "grey"), str(tmp_path / "whole")
+    give_upscaler(write_tiny_residual(tmp_path / "pets"))
+    assert main(["quantize", str(grey), "--output", whole, "--steps", "0"]) == 0
+    assert main(["quantize", str(tmp_path / "pets"), "--into", whole]) == 2
+    said = capsys.readouterr().err
+    assert "for pictures of 3 channels; those of whole have 1" in said
+    assert "learning" not in said
 
 
 # --- older processors ---

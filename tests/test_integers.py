@@ -3,6 +3,7 @@ one of them would compute otherwise.
 """
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ from model.latent_space.latents import SEED_LIMIT, Prior, sample_latents, sample
 from model.networks.config import NetworkConfig
 from model.networks.families.mlp import MLPConfig
 from model.networks.families.modulated import ModulatedConfig
+from model.networks.families.residual import ResidualConfig
 from model.networks.layers import Layer
 from model.pretrained import PretrainedGenerator
 from model.samplers.onnx import OnnxSampler
@@ -393,8 +395,12 @@ def test_javascript_makes_the_same_seeds_and_latents(prior: Prior) -> None:
         str(SEED_LIMIT - 1),
         "a1",
         "\U0001f600",
+        "\ufeff7",
+        "\u180e7",
+        "\u00b2",
     ]
     bad = ["", "1.5", "-1", "+1", str(SEED_LIMIT), "a\nb", " 7", "\ufffd"]
+    bad += ["\u0661\u0662", "\uff11", "7\u3000", "\u20287"]  # digits and spaces of other scripts
     *seeds, digest = node(SEEDS_AND_ROWS, MODULE, json.dumps(config), json.dumps(good + bad))
     assert seeds[len(good) :] == ["RangeError"] * len(bad)
     assert seeds[: len(good)] == [str(seed_of(text)) for text in good]
@@ -426,6 +432,77 @@ def test_page_of_the_definition_has_the_vectors_of_the_definition() -> None:
         shown = ", ".join(np.format_float_positional(value, unique=True) for value in values)
         words = ", ".join(map(str, np.random.Philox(key=seed).random_raw(3)))
         assert f"| {words} | {shown} |" in page
+
+
+def drawn_by_the_page(file: GeneratorFile, rows: np.ndarray) -> np.ndarray:
+    """Draws by the lines of "The steps of each family", without the program's own steps."""
+    network, tensors = file.config.network, file.tensors
+    counts = {"bytes": itertools.count(), "convolutions": itertools.count()}
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return reference.dense(Dense(name, "", 0, ()), tensors, x)
+
+    def a_map(y: np.ndarray) -> np.ndarray:
+        return np.rint(y).clip(-32767, 32767).reshape(len(y), -1, 4, 4)
+
+    def to_bytes(x: np.ndarray) -> tuple[np.ndarray, int]:
+        name = f"bytes.{next(counts['bytes'])}"
+        zero = int(tensors.get(f"{name}.zero", np.zeros(1))[0])
+        unit = tensors.get(f"{name}.unit", np.ones(1, np.float32))
+        return reference.to_byte((x / unit).astype(np.float32), zero), zero
+
+    def convolution(x: np.ndarray, zero: int, own: int, factor: int = 1) -> np.ndarray:
+        name = f"convolutions.{next(counts['convolutions'])}"
+        outputs, inputs, kernel, _ = tensors[f"{name}.weight"].shape
+        channels = outputs // factor**2
+        step = Convolution(name, "", "", channels, inputs, kernel, factor, own)
+        return reference.convolution(step, tensors, x, zero)
+
+    def c(x: np.ndarray, own: int = 128, factor: int = 1) -> np.ndarray:
+        return convolution(*to_bytes(x), own, factor) - np.float32(own)
+
+    def leaky(x: np.ndarray) -> np.ndarray:
+        return np.where(x < 0, np.float32(0.2) * x, x)
+
+    doublings = int(np.log2(network.resolution // 4))
+    values = dense("dense.0", rows)
+    if network.family == "dcgan":
+        x, zero = to_bytes(a_map(values))
+        for number in range(doublings):
+            x = convolution(x, zero, 128 if number == doublings - 1 else 0, 2)
+        x = tensors["table.table"][x.astype(int)]
+    elif isinstance(network, ResidualConfig):
+        x = a_map(values)
+        for stage in range(doublings + 1):
+            x = reference.bilinear(c(x)) if stage else x
+            for _ in range(network.blocks if stage < doublings else 0):
+                x = x + c(leaky(c(leaky(x))))
+        x = c(leaky(x), 0)
+    else:
+        assert isinstance(network, ModulatedConfig)
+        x = a_map(values[:, network.code_dim :])
+        found = dense("dense.1", leaky(values[:, : network.code_dim]))
+
+        def modulated(x: np.ndarray) -> np.ndarray:
+            nonlocal found
+            s, t, found = np.split(found, [x.shape[1], 2 * x.shape[1]], 1)
+            return leaky(x * s[:, :, None, None] + t[:, :, None, None])
+
+        for _ in range(doublings):
+            y = c(modulated(x))
+            z = c(x) if y.shape[1] != x.shape[1] else x
+            x = c(modulated(y), factor=2) + reference.bilinear(z)
+        x = c(leaky(x), 0)
+    margin = (network.resolution - file.config.crop) // 2
+    inner = slice(margin, margin + file.config.crop)
+    return x[:, :, inner, inner].transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_alone_says_what_is_drawn(integers: Path, kind: str) -> None:
+    file = read_generator_file(integers / kind)
+    rows = file.config.rows(range(3))
+    assert np.array_equal(drawn_by_the_page(file, rows), defined(file, rows))
 
 
 # --- files ---
@@ -597,3 +674,24 @@ def test_the_command_writes_a_folder_that_is_served(
     onnx = tmp_path / "tiny.onnx"
     assert main(["onnx", str(output), "--output", str(onnx)]) == 0
     assert onnx.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("file/below --steps 9", "cannot be written", id="unwritable"),
+        pytest.param("new --images 300", "--images is for measuring", id="images"),
+        pytest.param("new --against all", "--against is for measuring", id="against"),
+        pytest.param("new --bits 12", "--bits is for measuring", id="bits"),
+    ],
+)
+def test_the_command_refuses_before_it_learns(
+    floats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    output, *more = words.split()
+    assert main(["quantize", str(floats / "dcgan"), "--output", str(tmp_path / output), *more]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "learning" not in said
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]

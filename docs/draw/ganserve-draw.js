@@ -10,7 +10,7 @@
 const SEEDS = 1n << 63n
 const WORD = (1n << 64n) - 1n
 const DIGITS = /^-?[0-9]{1,20}$/
-const LOOKS_LIKE_A_NUMBER = /^[\s\d+\-_.,]*$/
+const LOOKS_LIKE_A_NUMBER = /^[\p{White_Space}\p{Nd}+\-_.,]*$/u
 const CONTROLS = /[\p{Cc}\p{Cs}\ufffd]/u
 
 /** Finds the seed of a text, as the service does: a whole number is its own, else the upper 63 bits of the SHA-256 of

@@ -263,6 +263,7 @@ def replaced(output: Path) -> Iterator[Path]:
     folder, old = (output.with_name(f".{output.name}.{end}") for end in ("new", "old"))
     try:
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)  # what cannot be written is told before the work, not after it
         yield folder
         if output.is_dir():
             for entry in output.iterdir():

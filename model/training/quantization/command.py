@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.files import OutputError
-from model.generator_file import read_generator_file
+from model.generator_file import check_channels, read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import Fit
 from model.training.commands.arguments import (
@@ -27,9 +27,10 @@ from model.training.evaluation.measure import Metrics
 from model.training.quantization.writing import STEPS, write_integer_upscaler, write_integers
 from model.training.run.run_folder import slug
 from model.training.upscaling.export import measured as measured_upscaler
-from model.upscaling.upscaler_file import UpscalerFile
+from model.upscaling.upscaler_file import UPSCALER, UpscalerFile
 
 MOST = 100_000
+MEASURING = ("images", "against", "bits")  # options that say nothing without --data
 NEW = ("force", "name", "against")  # options that say nothing with --into
 
 
@@ -90,6 +91,9 @@ def add_command(commands: Any) -> None:
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
     typed = f"{options.program} {options.typed}"
+    for name in MEASURING:
+        if getattr(options, name) and not options.data:
+            raise OutputError(f"--{name} is for measuring with real pictures; say --data too")
     if options.into is not None:
         print(f"{options.into}: {_upscaler(folder, options, typed)}")
         return 0
@@ -121,6 +125,7 @@ def _upscaler(folder: Path, options: argparse.Namespace, typed: str) -> str:
 
     Raises:
         OutputError: there is none, or an option or the other folder is not for it.
+        GeneratorFileError: it is for pictures of other channels.
     """
     for name in NEW:
         if getattr(options, name):
@@ -130,10 +135,12 @@ def _upscaler(folder: Path, options: argparse.Namespace, typed: str) -> str:
     floats, into = read_generator_file(folder).upscaler, options.into
     if floats is None:
         raise OutputError(f"{folder}: it has no upscaler to make integers of")
-    if not read_generator_file(into).config.is_integer:
+    config = read_generator_file(into).config
+    if not config.is_integer:
         raise OutputError(
             f"{into}: no integer generator; its own pictures differ between machines already"
         )
+    check_channels(folder / UPSCALER, floats, config)
 
     def measure(file: UpscalerFile) -> dict[str, float]:
         if not options.data:

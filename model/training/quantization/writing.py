@@ -115,7 +115,7 @@ def write_integer_upscaler(
     made, in words.
 
     Raises:
-        GeneratorFileError: it is one of integers already, or of other channels than the generator.
+        GeneratorFileError: it is one of integers already.
     """
     file = read_generator_file(into)
     first = FIRST_SEED + seed * 2**40
