@@ -561,7 +561,8 @@ def test_every_source_of_an_image_answers_with_its_size(
 
 
 def test_film_is_enlarged_as_is_chosen(visit: Open, upscaled: str) -> None:
-    page = visit(address=upscaled).go("/?view=path&pins=3,8&loop=true&fps=12")
+    here = visit(address=upscaled)
+    page = here.go("/?view=path&pins=3,8&loop=true&fps=12")
     page.locator("canvas[data-frames='48']").wait_for()
     film = "/interpolate.webp?model=sharp&seeds=3,8&frames=48&ease=in-out&loop=true&fps=12"
     for kind, words in PIXELS.items():
@@ -575,6 +576,7 @@ def test_film_is_enlarged_as_is_chosen(visit: Open, upscaled: str) -> None:
     slide(page, "Variety", 0.5)
     page.get_by_role("button", name="Move right Seed 3, variety 0.5, place 1").click()
     page.wait_for_url("**pins=8~t0.5,3~t0.5&**")
+    here.settle()  # what is taken is what is seen, which may still be the film before
     recipe = read_recipe(taken(page))
     assert recipe is not None
     assert (recipe["seeds"], recipe["resample"], recipe["scale"]) == ([8, 3], "learned", 2)
