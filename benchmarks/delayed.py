@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 import app.server.loading
 from app.commands import main
-from model.generator_file import GeneratorFile
 from model.samplers.sampler import load_sampler
 
 SECONDS = 0.01  # a picture
@@ -21,8 +20,8 @@ SECONDS = 0.01  # a picture
 class Delayed:
     """A sampler, slowed down."""
 
-    def __init__(self, file: GeneratorFile, **options: Any) -> None:
-        self._sampler = load_sampler(file, **options)
+    def __init__(self, *arguments: Any) -> None:
+        self._sampler = load_sampler(*arguments)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sampler, name)

@@ -27,13 +27,12 @@ from model.integers.steps import LARGEST_WEIGHT, LATENT_LIMIT, LATENT_STEP, tens
 from model.integers.trace import steps_of
 from model.pretrained import PretrainedGenerator
 from model.samplers import onnx as onnx_sampler
+from model.samplers import sampler as samplers
 from model.samplers.onnx import OnnxSampler
 from model.samplers.onnx_graph import onnx_graph
 from model.samplers.pytorch import load_torch_sampler
-from model.samplers.sampler import WrongPictureError, check_golden, check_rounding
+from model.samplers.sampler import WrongPictureError, check_golden, check_rounding, defined
 from model.training.__main__ import main
-from model.training.quantization.writing import defined
-from model.upscaling import runtimes
 from model.upscaling.onnx_upscaler import upscaler_graph
 from model.upscaling.runtimes import check_upscaler
 
@@ -220,10 +219,9 @@ def test_the_start_draws_where_roundings_part_and_says_what_differs(
     loading.load(folder, settings)
     fault = partial(convolution, rounded=fused_with_bias)
 
-    def planted(file: GeneratorFile, **options: Any) -> Planted:
-        return Planted(file, "convolution", fault)
-
-    monkeypatch.setattr(loading, "load_sampler", planted)
+    monkeypatch.setattr(
+        samplers, "OnnxSampler", lambda file, _: Planted(file, "convolution", fault)
+    )
     with pytest.raises(loading.START_ERRORS, match=WHERE):
         loading.load(folder, settings)
 
@@ -233,7 +231,7 @@ def test_a_wrong_runtime_draws_on_no_road_and_is_in_no_golden_pictures(
 ) -> None:
     fault = partial(convolution, rounded=fused_with_bias)
     monkeypatch.setattr(
-        runtimes, "load_sampler", lambda file, **_: Planted(file, "convolution", fault)
+        samplers, "OnnxSampler", lambda file, _: Planted(file, "convolution", fault)
     )
     with pytest.raises(WrongPictureError, match=WHERE):
         PretrainedGenerator.from_pretrained(str(generator_folder(DEFAULT))).generate([7])

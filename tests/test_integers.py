@@ -54,7 +54,13 @@ from model.networks.layers import Layer
 from model.pretrained import PretrainedGenerator
 from model.samplers.onnx import OnnxSampler
 from model.samplers.pytorch import load_generator, load_torch_sampler, plain_sampler
-from model.samplers.sampler import WrongPictureError, check_bytes, check_golden, load_sampler
+from model.samplers.sampler import (
+    WrongPictureError,
+    check_bytes,
+    check_golden,
+    defined,
+    load_sampler,
+)
 from model.training.__main__ import main
 from model.training.quantization import learning
 from model.training.quantization.learning import quantized
@@ -108,18 +114,12 @@ def integers(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def defined(file: GeneratorFile, rows: np.ndarray) -> np.ndarray:
-    """Returns what docs/integers.md says."""
-    config = file.config
-    return reference.draw(steps_of(config.network), file.tensors, rows, config.crop)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_runtime_draws_the_bytes_of_the_definition(integers: Path, kind: str) -> None:
     file = read_generator_file(integers / kind)
     rows = file.config.rows(range(19))
     rows[16:] *= np.array([[30], [0], [900]], np.float32)  # far out, and nowhere
-    wanted = defined(file, rows)
+    wanted = defined(file)(rows)
     assert wanted.std() > 5
     for threads in (1, 2):
         sampler = OnnxSampler(file, threads)
@@ -262,7 +262,7 @@ def test_every_sum_is_exact_in_float32(integers: Path, kind: str) -> None:
 def test_sums_in_another_order_give_the_same(integers: Path, kind: str) -> None:
     file = read_generator_file(integers / kind)
     rows = file.config.rows(range(8))
-    wanted = defined(file, rows)
+    wanted = defined(file)(rows)
     turned = np.random.default_rng(0)
 
     def shuffled_sums(step: Any, tensors: Any, x: Any, zero: int) -> Any:
@@ -281,7 +281,7 @@ def test_sums_in_another_order_give_the_same(integers: Path, kind: str) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "convolution", shuffled_sums)
-        assert np.array_equal(defined(file, rows), wanted)
+        assert np.array_equal(defined(file)(rows), wanted)
 
 
 def test_a_runtime_that_fuses_or_differs_by_one_level_is_not_served(integers: Path) -> None:
@@ -329,7 +329,7 @@ def test_older_processors_draw_the_same_bytes(
         [*command, str(tmp_path / "model.onnx"), str(tmp_path / "rows.npy")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    wanted = hashlib.sha256(defined(file, rows).tobytes()).hexdigest()
+    wanted = hashlib.sha256(defined(file)(rows).tobytes()).hexdigest()
     assert done.stdout.strip() == wanted
 
 
@@ -377,7 +377,7 @@ def test_webassembly_draws_the_bytes_of_the_definition(
     assert "does not draw the pictures that it was written with" in said[0]
     assert "is no integer generator" in said[1]
     file = read_generator_file(folder)
-    wanted = defined(file, file.config.rows([place**11 for place in range(40)]))
+    wanted = defined(file)(file.config.rows([place**11 for place in range(40)]))
     found = np.frombuffer((tmp_path / "pixels").read_bytes(), np.uint8)
     assert np.array_equal(found, wanted.ravel())
 
@@ -502,7 +502,7 @@ def drawn_by_the_page(file: GeneratorFile, rows: np.ndarray) -> np.ndarray:
 def test_the_page_alone_says_what_is_drawn(integers: Path, kind: str) -> None:
     file = read_generator_file(integers / kind)
     rows = file.config.rows(range(3))
-    assert np.array_equal(drawn_by_the_page(file, rows), defined(file, rows))
+    assert np.array_equal(drawn_by_the_page(file, rows), defined(file)(rows))
 
 
 # --- files ---
@@ -584,7 +584,7 @@ def test_a_file_of_extremes_is_still_exact(integers: Path, tmp_path: Path, kind:
     file = read_generator_file(spoilt(integers / kind, tmp_path / "extreme", extreme))
     rows = file.config.rows(range(4)) * np.float32(100)
     with np.errstate(all="raise"):
-        wanted = defined(file, rows)
+        wanted = defined(file)(rows)
     assert np.array_equal(OnnxSampler(file)(rows), wanted)
     plain = plain_sampler(load_generator(file), file.config.crop, CPU)
     assert np.array_equal(plain(rows), wanted)
@@ -617,7 +617,7 @@ def test_integers_are_served_whatever_the_precision_of_others(
     answer = client.get("/generate.npy?seed=7")
     assert answer.status_code == 200
     pixels = np.frombuffer(answer.content[-32 * 32 * 3 :], np.uint8).reshape(1, 32, 32, 3)
-    assert np.array_equal(pixels, defined(file, file.config.rows([7])))
+    assert np.array_equal(pixels, defined(file)(file.config.rows([7])))
     card = client.get(f"/models/{file.config.id}").json()
     assert card["precision"] == "int8"
 

@@ -42,8 +42,8 @@ from app.commands import main
 load_sampler = app.server.loading.load_sampler
 
 class Fragile:
-    def __init__(self, file, **options):
-        self._sampler = load_sampler(file, **options)
+    def __init__(self, *arguments):
+        self._sampler = load_sampler(*arguments)
         self.input_dim = self._sampler.input_dim
         self._unlucky = {seed: self._row(seed) for seed in (13, 14)}
 

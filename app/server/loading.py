@@ -36,7 +36,6 @@ from model.samplers.sampler import (
     WrongPictureError,
     check_bytes,
     check_golden,
-    check_rounding,
     load_sampler,
 )
 from model.upscaling.runtimes import check_upscaler, load_upscale
@@ -156,11 +155,7 @@ def load(
                 "weights; a name@hash means one picture a seed for ever"
             )
     threads = settings.threads or usable_cores()
-    sampler_of = partial(
-        load_sampler, device=settings.device, precision=settings.precision, threads=threads
-    )
-    check_rounding(sampler_of, file)
-    sampler = sampler_of(file)
+    sampler = load_sampler(file, settings.device, settings.precision, threads)
     if not check_golden(sampler, file, settings.precision):
         log.warning("%s remembers no pictures, so none was compared", file.config.id)
     warm_up(sampler, settings.max_batch)

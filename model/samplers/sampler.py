@@ -15,13 +15,14 @@ import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.devices import DeviceError, Precision, may_have_cuda
-from model.generator_file import INTEGER_GOLDEN, GeneratorFile, golden, remembered
+from model.generator_file import INTEGER_GOLDEN, Generate, GeneratorFile, golden, remembered
 from model.integers import probe, reference
 from model.integers.trace import steps_of
 from model.latent_space.latents import sample_latents
@@ -54,7 +55,7 @@ class Sampler(Protocol):
 def load_sampler(
     file: GeneratorFile, device: str = "auto", precision: Precision = "fp32", threads: int = 1
 ) -> Sampler:
-    """Loads the sampler of a checked model folder.
+    """Loads the sampler of a checked model folder; one of integers must round as is defined.
 
     `device` is auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N; `threads` are
     those of one batch on the CPU. An integer generator has its own precision.
@@ -62,7 +63,14 @@ def load_sampler(
     Raises:
         DeviceError: the device is unknown or not on this machine, or wants PyTorch, which is not
         installed.
+        WrongPictureError: as `check_rounding`.
     """
+    load = partial(_load, device=device, precision=precision, threads=threads)
+    check_rounding(load, file)
+    return load(file)
+
+
+def _load(file: GeneratorFile, device: str, precision: Precision, threads: int) -> Sampler:
     if device == "auto" and may_have_cuda() and not has_torch():
         log.warning("there is an NVIDIA GPU, but no PyTorch to use it: %s", install("gpu"))
         device = "cpu"
@@ -94,6 +102,12 @@ def cuda_devices() -> int:
     return count
 
 
+def defined(file: GeneratorFile) -> Generate:
+    """Returns what docs/integers.md makes of rows, of an integer generator."""
+    steps = steps_of(file.config.network)
+    return lambda rows: reference.draw(steps, file.tensors, rows, file.config.crop)
+
+
 def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) -> bool:
     """Generates the pictures that the file remembers; returns whether it remembers any.
 
@@ -106,10 +120,9 @@ def check_golden(sampler: Sampler, file: GeneratorFile, precision: Precision) ->
     if config.is_integer:
         if remembered(sampler, config).hex() != config.golden:
             rows = config.rows(range(INTEGER_GOLDEN))
-            wanted = reference.draw(steps_of(config.network), file.tensors, rows, config.crop)
             raise WrongPictureError(
                 f"{config.id}: the pictures of its first seeds are not, byte for byte, those that "
-                f"it was written with; {unlike(sampler(rows), wanted)}"
+                f"it was written with; {unlike(sampler(rows), defined(file)(rows))}"
             )
         return True
     allowed = GOLDEN_LEVELS[precision]
@@ -131,10 +144,10 @@ def check_rounding(load: Callable[[GeneratorFile], Sampler], file: GeneratorFile
     """
     if not file.config.is_integer:
         return
-    network, tensors, rows = probe.NETWORK, probe.tensors(), probe.rows()
+    network, rows = probe.NETWORK, probe.rows()
     config = file.config.model_copy(update={"network": network, "crop": network.resolution})
-    found = load(replace(file, config=config, tensors=tensors))(rows)
-    wanted = reference.draw(steps_of(network), tensors, rows, network.resolution)
+    asked = replace(file, config=config, tensors=probe.tensors())
+    found, wanted = load(asked)(rows), defined(asked)(rows)
     if not np.array_equal(found, wanted):
         raise WrongPictureError(
             f"integers are not rounded as they must be; {unlike(found, wanted)}"

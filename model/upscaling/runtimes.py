@@ -9,7 +9,7 @@ depends on nothing that shares its batch: `check_upscaler` sees to it before any
 
 import importlib
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from model.samplers.sampler import (
     GOLDEN_LEVELS,
     UnequalBytesError,
     WrongPictureError,
-    check_rounding,
     has_torch,
     levels_off,
     load_sampler,
@@ -115,13 +114,10 @@ class UpscalingSampler:
         """Loads the generator.
 
         Raises:
-            DeviceError: as `load_sampler`.
-            WrongPictureError: as `check_rounding`.
+            DeviceError, WrongPictureError: as `load_sampler`.
         """
         self._file, self._device, self._threads = file, device, threads
-        load = partial(load_sampler, device=device, precision=precision, threads=threads)
-        check_rounding(load, file)
-        self._sampler = load(file)
+        self._sampler = load_sampler(file, device, precision, threads)
 
     def __call__(self, rows: NDArray[np.float32], scale: int = 1) -> NDArray[np.uint8]:
         """Generates pictures (N, scale side, scale side, C) of rows (N, input_dim)."""

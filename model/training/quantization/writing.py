@@ -20,15 +20,13 @@ from model.generator_file import (
     HISTORY,
     HISTORY_SHEET,
     SAMPLES,
-    Generate,
     GeneratorFile,
     add_upscaler,
     read_generator_file,
     write_integer_file,
 )
-from model.integers import reference
-from model.integers.trace import steps_of
 from model.samplers.onnx import OnnxSampler
+from model.samplers.sampler import defined
 from model.training.evaluation.measure import Metrics
 from model.training.quantization.learning import FIRST_SEED, quantized
 from model.training.quantization.upscaler import BATCH, CALIBRATED, quantized_upscaler
@@ -44,14 +42,6 @@ STEPS = 300
 COMPARED = 1000  # pictures whose nearness to those in floats is measured
 FIRST_COMPARED = 4_000_000  # the first one's seed
 ENLARGED = 100  # pictures whose enlargements are compared
-
-
-def defined(file: GeneratorFile) -> Generate:
-    """Returns what docs/integers.md makes of rows: no runtime's fault gets into a file's golden
-    pictures.
-    """
-    steps = steps_of(file.config.network)
-    return lambda rows: reference.draw(steps, file.tensors, rows, file.config.crop)
 
 
 def write_integers(
@@ -76,6 +66,7 @@ def write_integers(
     tensors = quantized(file, steps, seed, to_stderr)
     fields = file.config.model_dump(exclude={"format", "metrics", "name", "upscaler", *COMPUTED})
     fields |= {"name": name, "network": file.config.network}
+    # golden pictures by the definition: no fault of a runtime gets into them
     write_integer_file(new, tensors, file.directions, "", defined, **fields)
     nearness = fidelity(file, read_generator_file(new))
     beside, own = measure(folder), measure(new)
