@@ -55,7 +55,7 @@ Pixels = NDArray[np.uint8]
 HELD = "6a05107"  # the commit whose pictures are held
 RECORD = Path(__file__).with_name("roads.json")
 Z_DIMS = {"mnist": 100}  # the generators that ship and are still those of HELD
-CLASSED: tuple[str, ...] = ()  # of them, those with classes
+CLASSED: tuple[str, ...] = ()  # those of them with classes
 PLAIN = 128  # seeds, enough for their pixels to tell one kind of processor from another
 PROMISES = (  # headers that a client may rely on
     "Content-Type",
@@ -565,7 +565,7 @@ class Road:
     path: str
     words: Words
     shows: tuple[int | None, ...] = (SEED,)  # the seed of each picture; None: of no seed alone
-    columns: int = 0  # of the sheet; 0: every picture by itself
+    columns: int = 0  # in the sheet; 0: every picture by itself
     inside: bool = False  # the fields are those of each recipe in the body
     accept: str = "*/*"
 

@@ -134,7 +134,7 @@ def test_words_of_ones_or_zeros_alone_are_latents_too() -> None:
 
 
 def test_logarithm_is_the_same_to_the_last_bit_everywhere() -> None:
-    pinned = {  # of all but the last, libraries that are exact give the neighbour
+    pinned = {  # exact libraries give the neighbour of all but the last
         0.02076684030340281: "-0x1.efec4437a059ep+1",
         0.044212654656303606: "-0x1.8f3302c490030p+1",
         0.01: "-0x1.26bb1bbb55516p+2",

@@ -70,7 +70,7 @@ def refused(path: Path | str, capsys: pytest.CaptureFixture[str]) -> set[str]:
         capsys.readouterr()
         try:
             status = main(command)
-        except SystemExit as end:  # of the parser
+        except SystemExit as end:  # the parser refuses so
             status = end.code  # type: ignore[assignment]
         assert status == 2
         captured = capsys.readouterr()

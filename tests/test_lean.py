@@ -71,7 +71,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 SLOW = "&n=1"  # says the same, and is not the short way's form
 
 
-OWN = ("server-timing", "x-request-id")  # of each answer
+OWN = ("server-timing", "x-request-id")  # each answer has others
 
 
 def facts(answer: Any) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ RECIPE = '{"model":"mnist@fc1d398b3ee3","seed":42}'
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 OURS = "{urn:x-ganserve:1.0/}"
-Writer = Callable[..., bytes]  # of a file with a recipe, RECIPE if none is told
+Writer = Callable[..., bytes]  # writes a file with a recipe, RECIPE if none is told
 PICTURE = (np.arange(12 * 10 * 3) % 251).astype(np.uint8).reshape(12, 10, 3)
 
 calm = settings(deadline=None, database=None, derandomize=True)
@@ -112,7 +112,7 @@ def test_longest_recipe_fits_even_if_all_of_it_is_escaped(file: Writer) -> None:
     recipe = '{"a":"' + "&" * (LONGEST_RECIPE - 8) + '"}'
     assert len(recipe) == LONGEST_RECIPE
     assert read_recipe(file(recipe)) == json.loads(recipe)
-    assert len(packet(recipe)) <= 65_504  # of a JPEG's one segment
+    assert len(packet(recipe)) <= 65_504  # what one segment of a JPEG holds
 
 
 @pytest.mark.parametrize("file", FILES)

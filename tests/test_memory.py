@@ -351,7 +351,7 @@ def test_others_have_their_turn_while_a_body_is_read(kind: str) -> None:
         over = True
         other.join()
         sys.setswitchinterval(interval)
-    assert during > 50  # of a reader that calls nothing of ours, 5
+    assert during > 50  # a reader that calls nothing of ours gives 5
 
 
 TOO_MANY = {

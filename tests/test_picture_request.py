@@ -119,7 +119,7 @@ def test_words_that_are_no_recipe_are_refused(
 def test_only_a_seed_as_it_is_is_plain() -> None:
     assert PictureRequest(one_seed(7)).is_plain
     assert PictureRequest(one_seed(7), Changes("dog")).is_plain
-    assert PictureRequest(one_seed(7), output=Output(1, "lanczos")).is_plain  # of no effect
+    assert PictureRequest(one_seed(7), output=Output(1, "lanczos")).is_plain  # it has no effect
     for changes in (Changes(truncation=0.5), Changes("dog", 0.5), Changes(edits={0: 1.0})):
         assert not PictureRequest(one_seed(7), changes).is_plain
     assert not PictureRequest(one_seed(7), output=Output(2)).is_plain

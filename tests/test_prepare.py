@@ -57,7 +57,7 @@ def test_prepared_layers_are_the_stacks(tmp_path: Path) -> None:
     dataset = load(output, "all", side=24, channels=3)
     layers = Layers(source)
     stacks = [stack for name in ("cat", "robot") for stack in layers.stacks(name, 10, 3)]
-    assert len(stacks) == 6 + 10  # of cats there are no more
+    assert len(stacks) == 6 + 10  # there are no more cats
     assert dataset.classes == ("robot", "cat")
     assert dataset.labels is not None
     assert dataset.labels.tolist() == [1] * 6 + [0] * 10

@@ -147,7 +147,7 @@ class FakeApi:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeApi]:
     library = pytest.importorskip("huggingface_hub")
-    for name in ("create_repo", "upload_folder"):  # of the real one: it takes these names too
+    for name in ("create_repo", "upload_folder"):  # the real one takes these names too
         real = inspect.signature(getattr(library.HfApi, name)).parameters
         assert set(inspect.signature(getattr(FakeApi, name)).parameters) <= set(real)
     monkeypatch.setattr(library, "HfApi", FakeApi)

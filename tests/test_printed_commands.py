@@ -144,7 +144,7 @@ def test_page_shows_commands_that_work(pictures: Path, capsys: pytest.CaptureFix
     command = ["node", "--input-type=module", "-e", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     *_, unknown = done.stdout.split("\n")[:-1]
-    assert unknown == ""  # of pictures that nobody else has there is no such command
+    assert unknown == ""  # there is no such command for pictures that nobody else has
     assert len(commands(done.stdout)) == len(cards)
     for line in commands(done.stdout):
         dry_run(line, pictures, capsys)

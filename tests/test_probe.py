@@ -17,7 +17,7 @@ from tests.services import environment
 class Host(HTTPServer):
     """A stand-in for the service."""
 
-    status = 200  # of /readyz
+    status = 200  # what /readyz answers
 
 
 class Answering(BaseHTTPRequestHandler):

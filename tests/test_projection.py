@@ -18,7 +18,7 @@ from model.training.__main__ import main
 from model.training.commands.project import read_picture
 from tests.conftest import CLASSES
 
-RECOVERED = 0.2  # of the error of the best start
+RECOVERED = 0.2  # share of the error of the best start
 
 
 @pytest.fixture(scope="module")

@@ -856,7 +856,7 @@ def test_all_of_a_pipeline_is_answered_to_a_client_that_sends_no_more(
     async def main() -> tuple[int, bool]:
         async with connection(answering(b"x", (b"content-length", b"1"))) as (line, recorder):
             line.data_received(GET * 5)
-            for _ in range(turns):  # of the event loop: as far as the answers have come by then
+            for _ in range(turns):  # turns of the event loop: as far as answers have come by then
                 await asyncio.sleep(0)
             if line.eof_received() is False:
                 recorder.close()

@@ -190,7 +190,7 @@ def test_worker_that_cannot_be_replaced_ends_nothing_that_works(
     whole = weights.read_bytes()
     settings = {"GAN_WORKERS": "2", "GAN_ADMIN_PORT": str(admin)}
     with service(folder, **settings) as (process, address):
-        living = admin + 1  # of the second, which is there to tell
+        living = admin + 1  # the second has it, which is there to tell
         wait_until(lambda: told(living).get("status") == "ready" and "workers" not in told(living))
         wanted = fetch(f"{address}/generate?seed=7")
         weights.write_bytes(whole[:500])  # a copy that is not finished

@@ -88,14 +88,11 @@ def test_docstrings_open_with_a_verb_and_comments_name_what_stands_there(file: P
     sorted(file for part in ("benchmarks", "tests") for file in (ROOT / part).rglob("*.py")),
     ids=lambda file: str(file.relative_to(ROOT)),
 )
-def test_helpers_of_tests_and_benchmarks_open_with_a_verb(file: Path) -> None:
+def test_words_of_tests_and_benchmarks_are_as_plain(file: Path) -> None:
     """Names of tests are sentences already: what stands below one may say why."""
-    assert [line for line in verbless(file.read_text()) if not line.startswith("test_")] == []
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda f: f.name)
-def test_comments_of_benchmarks_name_what_stands_there(file: Path) -> None:
-    assert idle_comments(file.read_text()) == []
+    source = file.read_text()
+    assert [line for line in verbless(source) if not line.startswith("test_")] == []
+    assert idle_comments(source) == []
 
 
 @pytest.mark.parametrize("text", ["Of one request.", "A client has come.", "Pictures of seeds."])

@@ -21,7 +21,7 @@ from model.training.evaluation.features import load_extractor
 from model.training.evaluation.measure import CONFIDENT
 from model.training.start import read_start
 
-SIDE = 28  # of the digits
+SIDE = 28  # pixels of a digit
 AVATARS = ("robot", "monster", "robothead", "kitten")
 FOLDERS = sorted(ZOO.iterdir())
 

@@ -16,7 +16,7 @@ from model.training.train_step import Batch, Networks, train_step
 
 DEVIATION = 0.2
 RING = torch.tensor([[2 * np.cos(a), 2 * np.sin(a)] for a in np.arange(8) * np.pi / 4]).float()
-REACH = 1.25  # of the generator's points, whose last layer is a tanh, times that of the centres
+REACH = 1.25  # how far the tanh lets the generator's points go, times that of the centres
 BATCH, Z_DIM, WIDTH, WAVES, KERNELS = 64, 8, 128, 64, 8
 RATE, KEPT = 1e-3, 0.98  # learning rate, falling to 0 over the second half; share of the average
 SAMPLES = 2500
