@@ -49,6 +49,7 @@ hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
+torch.set_num_threads(1)
 
 TINY = DCGANConfig(z_dim=8, resolution=32, channels=1, width=16, discriminator_width=4)
 TINY_RESIDUAL = ResidualConfig(z_dim=8, classes=3, resolution=32, width=16, discriminator_width=16)
@@ -139,6 +140,15 @@ def draw_one_pixel(found: list[plots.Curve], kind: object, path: Path) -> None:
 
 
 draw_curves = plots._draw  # with matplotlib, a second for each run
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Takes back the threads that a test gave PyTorch: beside tests in other processes two of them
+    wait for each other a hundred times longer than they compute.
+    """
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

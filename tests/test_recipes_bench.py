@@ -1,7 +1,7 @@
 """The benchmark of recipes: its clock, its marks and its table, with tiny networks."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,9 @@ def scenes(count: int) -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "modern-32", TINY_MODERN)
     monkeypatch.setattr(features, "MOST_PASSES", 1)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def tick() -> Callable[[], float]:

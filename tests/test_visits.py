@@ -792,8 +792,10 @@ def test_learn_shows_a_run_and_plays_a_game(browser: Any, tmp_path: Path) -> Non
         moving.get_by_role("button", name="Play").wait_for()
 
 
-def test_learn_without_a_history_says_so(visit: Open) -> None:
-    page = visit().go("/?view=learn")
-    page.get_by_text(f"The folder of {DEFAULT} says nothing of how it came to be.").wait_for()
-    assert page.locator(".steps li").count() == 5
-    assert not page.get_by_role("button", name="Check").is_visible()
+def test_learn_without_a_history_says_so(browser: Any, tmp_path: Path) -> None:
+    folder = write_tiny_generator(tmp_path / "tiny")
+    with service(folder) as (_, address), visiting(browser, address) as visit:
+        page = visit().go("/?view=learn")
+        page.get_by_text("The folder of tiny says nothing of how it came to be.").wait_for()
+        assert page.locator(".steps li").count() == 5
+        assert not page.get_by_role("button", name="Check").is_visible()

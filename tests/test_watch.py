@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from model.training import loop
 from model.training.__main__ import main
@@ -35,7 +34,6 @@ def data(digits: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def unbroken(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)  # else that of other tests, for this thread and none that it starts
     run = make_run(tmp_path_factory.mktemp("runs") / "unbroken", data, schedule=SCHEDULE)
     assert loop.train(run, stop=lambda: False)
     return run.folder
