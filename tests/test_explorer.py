@@ -979,30 +979,30 @@ def test_file_that_is_not_from_here_is_told_of(visit: Open, strict: str, address
 
 def test_picture_from_elsewhere_is_looked_for(visit: Open, address: str, tmp_path: Path) -> None:
     here = visit()
-    page = here.go("/?view=find")
-    with Image.open(io.BytesIO(fetch(f"{address}/generate.png?seed=42"))) as image:
-        image.resize((84, 84), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
+    page = here.go("/?view=find&model=colour")
+    with Image.open(io.BytesIO(fetch(f"{address}/generate.png?seed=42&model=colour"))) as image:
+        image.resize((96, 96), Image.Resampling.NEAREST).save(tmp_path / "copy.jpg", quality=95)
     page.locator("input[type=file]").set_input_files(tmp_path / "copy.jpg")
     page.get_by_text("the square in its middle is sent to").wait_for()
     assert not any(path.startswith("/project") for path in here.requests)
     page.get_by_role("button", name="Send it and look").click()
-    page.locator(".search canvas[data-step='40']").wait_for()
+    page.locator(".search canvas[data-step='400']").wait_for()
     page.get_by_text("% off). Done.").wait_for()
     found = here.pixels(".search canvas[data-step]")
-    assert found.shape == (28, 28, 4)
+    assert found.shape == (32, 32, 4)
     page.keyboard.press("p")
     toast(page, "Pinned: 1 on the path")
     page.get_by_role("button", name="Open it").click()
     page.get_by_role("heading", name="A found picture").wait_for()
     z = page.url.split("&z=")[1]
-    same = drawn(address, f"/generate.npy?z={z}")
+    same = drawn(address, f"/generate.npy?model=colour&z={z}")
     assert np.array_equal(found, same)  # its address says all of it
     shows(here, same)
     page.reload()
     shows(here, same)
     slide(page, "Variety", 0.5)
     page.wait_for_url("**truncation=0.5**")
-    shows(here, drawn(address, f"/generate.npy?z={z}&truncation=0.5"))
+    shows(here, drawn(address, f"/generate.npy?model=colour&z={z}&truncation=0.5"))
 
 
 # --- take away ---
