@@ -94,6 +94,22 @@ def test_page_leads_to_docs_only_where_they_are(port: int, leads: bool) -> None:
         assert "Models and licences" in page.text
 
 
+def test_what_the_page_asks_for_first_is_asked_for_while_its_modules_come(
+    generator_folder: Path,
+) -> None:
+    settings = Settings(generator=str(generator_folder), device="cpu")
+    with TestClient(create_app(settings)) as client:
+        first = client.get("/models").json()["default"]
+        preloads = r'rel="preload" href="([^"]*)" as="fetch" crossorigin'
+        found = re.findall(preloads, client.get("/?seed=ada").text)
+        assert found == ["models", f"models/{first}", f"models/{first}/directions"]
+        assert all(client.get(f"/{path}").status_code == 200 for path in found)
+        assert re.findall(preloads, client.get("/?seed=ada&model=other").text) == ["models"]
+    closed = settings.model_copy(update={"api_key_hashes": [key_hash("gan_key")]})
+    with TestClient(create_app(closed)) as client:
+        assert re.findall(preloads, client.get("/").text) == []  # it would be refused
+
+
 def test_preview_is_of_the_host_that_was_asked(client: TestClient) -> None:
     def picture(**headers: str) -> list[str]:
         text = client.get("/?seed=ada", headers=headers).text

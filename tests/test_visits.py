@@ -102,6 +102,14 @@ def test_first_view_says_what_it_is_and_hands_over_a_line_of_html(
     page.locator(".line code", has_text="&amp;model=colour&amp;class=red%20panda").wait_for()
 
 
+def test_what_is_asked_for_ahead_is_asked_for_once(visit: Open) -> None:
+    here = visit()
+    here.go("/?grid=0")
+    here.settle()
+    known = [path for path in here.requests if path.startswith("/models")]
+    assert len(known) == len(set(known)) == 3
+
+
 def test_name_that_is_none_is_told_and_asked_for_by_nobody(visit: Open) -> None:
     here = visit()
     page = here.go("/?grid=0")

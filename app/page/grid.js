@@ -9,7 +9,7 @@ import { drawRun, runDrawing, Tiles } from "./tiles.js"
 
 const MOST = 160 // pictures at once, where the host allows them
 const MOST_WAITING = 60
-const SOON = 24 // pictures, about, in the sheet that comes first: a large one takes its time
+const SOON = 12 // pictures, about, in the sheet that comes first: a large one takes its time
 const HEAD = 360 // pixels above the pictures, about
 const MOST_CHIPS = 12 // classes, else they are a list
 

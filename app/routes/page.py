@@ -45,6 +45,7 @@ ROBOTS: dict[Robots, str] = {  # RFC 9309
     "all": "Allow: /\n",
 }
 HEAD, SHOWN = b"<!-- what is shown, as tags -->", b"<!-- what is shown -->"
+FIRST = b"<!-- what is asked for first -->"
 DOCS = b'<a href="docs">API</a> '
 # a fifth of the modules' bytes, whole lines; those who read them read the files
 DOC_COMMENT = re.compile(rb"^ */\*\*(?:(?!\*/).)*\*/$", re.DOTALL | re.MULTILINE)
@@ -116,7 +117,21 @@ def _previewed(request: Request, part: Part) -> Part:
     head = previews.head(found, origin, pictured=pictured)
     image = previews.image(found) if pictured else ""
     content = part.content.replace(HEAD, head.encode()).replace(SHOWN, image.encode())
+    named = "model=" in request.url.query
+    first = _first(None if named else generators.default.id) if generators and pictured else ""
+    content = content.replace(FIRST, first.encode())
     return Part(content, gzip.compress(content, mtime=0), part.media_type)
+
+
+def _first(generator: str | None) -> str:
+    """Returns links by which a browser asks for the generators, and for what the page wants to know
+    of one, while the modules that ask for them are on their way.
+    """
+    paths = ["models"]
+    if generator:
+        paths += [f"models/{generator}", f"models/{generator}/directions"]
+    link = '<link rel="preload" href="{}" as="fetch" crossorigin>'
+    return "\n".join(link.format(path) for path in paths)
 
 
 @cache
