@@ -407,10 +407,12 @@ def test_part_of_a_view_that_does_not_arrive_is_asked_for_again(
     page = here.go("/?grid=7")
     here.settle()
     pressed, seen = PARTS[name]
-    refusing(here, f"**/page/{name}.js*", status, 1 if status == 502 else 2, "gone")
+    # the pointer alone loads the next view, which may want the same part: none of it arrives
+    left = refusing(here, f"**/page/{name}.js*", status, 1 if status == 502 else 99, "gone")
     page.locator(pressed).click()
     if status == 404:
         toast(page, "This part of the page did not arrive.")
+        left[0] = 0
         if name == "export_panel":
             page.locator(pressed).click()  # what was opened is closed
         page.locator(pressed).click()
