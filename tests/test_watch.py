@@ -3,6 +3,8 @@
 import http.client
 import json
 import shutil
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,6 +201,32 @@ def test_run_that_is_only_watched_is_not_steered(unbroken: Path) -> None:
     with Watch(unbroken, 0) as watch:
         assert ask(watch, "POST", "/pause", **{"X-Watch": "1"})[0] == 409
         assert json.loads(ask(watch, "GET", "/state.json")[1])["steered"] is False
+
+
+@pytest.mark.parametrize("asked", ["", "/state", "/history.json HTTP/1.0\r\nHost: {}\r\n\r\n"])
+def test_who_leaves_in_the_middle_is_no_mistake_of_the_run(
+    asked: str, unbroken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = threading.Event()
+
+    def history() -> dict[str, bytes]:
+        left.wait()
+        return {"history.json": bytes(10**7)}
+
+    with Watch(unbroken, 0) as watch:
+        monkeypatch.setattr(watch, "history", history)
+        with socket.create_connection(("127.0.0.1", watch.port)) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            one.sendall(f"GET {asked}".format(f"127.0.0.1:{watch.port}").encode())
+            wait_until(lambda: answering(1), "it is answered")
+        left.set()
+        wait_until(lambda: answering(0), "the answer has ended")
+    assert capsys.readouterr().err == ""
+
+
+def answering(count: int) -> bool:
+    """Tells whether so many requests are being answered."""
+    return count == sum("process_request" in thread.name for thread in threading.enumerate())
 
 
 def test_port_that_is_taken_is_told_of(unbroken: Path, watched: Watch, capsys: Any) -> None:

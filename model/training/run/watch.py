@@ -13,6 +13,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -154,6 +155,11 @@ def _page() -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     watch: Watch
+
+    def handle(self) -> None:
+        """Answers as long as somebody is there: one who leaves is no mistake of the run."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         if not self._is_local():
