@@ -30,8 +30,9 @@ from model.training.datasets.image_folder import ImageFolder
 from model.training.datasets.order import permuted
 from model.training.datasets.shards import Part, Pictures
 from model.training.distributed import Ranks
+from model.training.presets import PRESETS
 from model.training.run.checkpoint import newest_first
-from model.training.train_step import new_networks, train_step
+from model.training.train_step import BEYOND, new_networks, train_step
 from tests.conftest import write_idx
 from tests.data_files import PARTS, SOURCES, numbered, write_robots
 from tests.services import TIMEOUT
@@ -45,6 +46,14 @@ from tests.tiny_training import (
 )
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets_for_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes back what `tiny_main` changes, as it runs in this process here."""
+    monkeypatch.setattr("model.training.train_step.BEYOND", BEYOND)
+    for name in TINY_PRESETS:
+        monkeypatch.setitem(PRESETS, name, PRESETS[name])
 
 
 def files(folder: Path) -> dict[str, bytes]:
