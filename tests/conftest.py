@@ -73,8 +73,6 @@ LONGEST = (
         "test_server",
         "test_every_road",
     ),
-    *("test_elastic", "test_shards", "test_distributed", "test_firefox", "test_ray"),
-    *("test_corruption", "test_project", "test_notebooks", "test_integer_rounding"),
     *("test_loop", "test_openapi"),
     *("test_nginx", "test_command_line", "test_tools_docs", "test_features", "test_examples"),
     *("test_checkpoint", "test_distribution", "test_start", "test_resume", "test_reload"),
