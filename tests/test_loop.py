@@ -97,7 +97,7 @@ def test_real_and_generated_images_are_separate_batches() -> None:
 
 
 def test_step_equals_the_notebooks_written_out() -> None:
-    """The same steps with every forward pass made anew, as the notebook's graph does."""
+    """Takes the same steps with every forward pass made anew, as the notebook's graph does."""
     ours, plain = new_networks(CONFIG, CPU, 0), new_networks(CONFIG, CPU, 0)
     batch = batch_of()
     real, z = batch.real, batch.rows

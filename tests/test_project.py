@@ -168,7 +168,7 @@ FILE = b'Content-Disposition: form-data; name="file"; filename="x.png"\r\n\r\n'
 
 
 def test_picture_in_a_form_is_the_same_picture(client: TestClient) -> None:
-    """As `curl -F file=@x.png` and every HTTP library send it."""
+    """Sends it as `curl -F file=@x.png` and every HTTP library do."""
 
     def searched(**sent: Any) -> bytes:
         answer = client.post("/project?steps=1", **sent)

@@ -322,7 +322,7 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT")
 def test_path_that_can_be_none_of_ours_is_refused_before_all_else(
     doors: list[TestClient], method: str
 ) -> None:
-    """Of every route, at every end and joint of its path, whatever door stands before it: by GET,
+    """Asks every route, at every end and joint of its path, whatever door stands before it, by GET
     and by one of the other methods.
     """
     known = [

@@ -10,7 +10,7 @@ from model.training.run.run_log import QUIET, STATS, WARNINGS, RunLog, read_rows
 
 
 def test_seconds_spent_are_those_of_the_images_that_count(tmp_path: Path) -> None:
-    """Of 400 images the first 200 came at 100 a second, the others, after a new start, at 50."""
+    """Counts 200 images at 100 a second and, after a new start, 200 at 50."""
     rows = [(100, 100.0), (200, 100.0), (300, 50.0), (400, 50.0)]
     lines = [json.dumps({"images_seen": seen, "images_per_second": rate}) for seen, rate in rows]
     (tmp_path / STATS).write_text("\n".join(lines) + "\n")

@@ -58,7 +58,7 @@ def test_hinge_losses_are_flat_beyond_the_margin() -> None:
 
 
 def test_penalty_is_half_the_squared_slope() -> None:
-    """Of a logit that is linear in the picture the slope is known."""
+    """Takes a logit that is linear in the picture, so that its slope is known."""
     weight = torch.randn(3, 4, 4)
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
     logits = (images * weight).sum(dim=(1, 2, 3))
