@@ -683,6 +683,10 @@ def test_the_command_writes_a_folder_that_is_served(
         pytest.param("new --images 300", "--images is for measuring", id="images"),
         pytest.param("new --against all", "--against is for measuring", id="against"),
         pytest.param("new --bits 12", "--bits is for measuring", id="bits"),
+        pytest.param("new --fit pad", "--fit is for measuring", id="fit"),
+        pytest.param("new --features none", "--features is for measuring", id="features"),
+        pytest.param("new --device cpu", "--device is for measuring", id="device"),
+        pytest.param("new --base-url http://a", "--base-url is for measuring", id="address"),
     ],
 )
 def test_the_command_refuses_before_it_learns(

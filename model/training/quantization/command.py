@@ -30,7 +30,8 @@ from model.training.upscaling.export import measured as measured_upscaler
 from model.upscaling.upscaler_file import UPSCALER, UpscalerFile
 
 MOST = 100_000
-MEASURING = ("images", "against", "bits")  # options that say nothing without --data
+# options that say nothing without --data
+MEASURING = ("images", "against", "fit", "bits", "features", "device", "base_url")
 NEW = ("force", "name", "against")  # options that say nothing with --into
 
 
@@ -85,15 +86,17 @@ def add_command(commands: Any) -> None:
     add_against(parser)
     add_fit(parser)
     add_measuring(parser)
-    parser.set_defaults(command=_quantize)
+    unsaid = {name: parser.get_default(name) for name in MEASURING}
+    parser.set_defaults(command=_quantize, unsaid=unsaid)
 
 
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
     typed = f"{options.program} {options.typed}"
-    for name in MEASURING:
-        if getattr(options, name) and not options.data:
-            raise OutputError(f"--{name} is for measuring with real pictures; say --data too")
+    for name, default in options.unsaid.items():
+        if getattr(options, name) != default and not options.data:
+            option = f"--{name.replace('_', '-')}"
+            raise OutputError(f"{option} is for measuring with real pictures; say --data too")
     if options.into is not None:
         print(f"{options.into}: {_upscaler(folder, options, typed)}")
         return 0
