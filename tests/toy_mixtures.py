@@ -16,8 +16,9 @@ from model.training.train_step import Batch, Networks, train_step
 
 DEVIATION = 0.2
 RING = torch.tensor([[2 * np.cos(a), 2 * np.sin(a)] for a in np.arange(8) * np.pi / 4]).float()
+GRID = torch.cartesian_prod(*[torch.arange(-4.0, 5.0, 2.0)] * 2)
 REACH = 1.25  # how far the tanh lets the generator's points go, times that of the centres
-BATCH, Z_DIM, WIDTH, WAVES, KERNELS = 64, 8, 128, 64, 8
+Z_DIM, WIDTH, KERNELS = 2, 128, 8
 RATE, KEPT = 1e-3, 0.98  # learning rate, falling to 0 over the second half; share of the average
 SAMPLES = 2500
 
@@ -31,23 +32,13 @@ class PointGenerator(nn.Sequential):
 
 
 class PointDiscriminator(nn.Module):
-    """Points, seen by waves of random directions, which small networks learn from sooner -> logits
-    (N,).
-    """
+    """Points -> logits (N,)."""
 
-    def __init__(self, pictures: int, reach: float) -> None:
+    def __init__(self, pictures: int) -> None:
         super().__init__()
-        count = 2 * pictures
-        self.waves: Tensor
-        self.register_buffer("waves", torch.randn(count, WAVES // 2 * count) * reach / count**0.5)
-        self.hidden = nn.Sequential(
-            nn.Linear(WAVES * count, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
-        )
+        first, second = nn.Linear(2 * pictures, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.features = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
         self.logit = nn.Linear(WIDTH, 1)
-
-    def features(self, points: Tensor) -> Tensor:
-        turned = points @ self.waves
-        return self.hidden(torch.cat([turned.sin(), turned.cos()], 1))
 
     def forward(self, points: Tensor) -> Tensor:
         return self.logit(self.features(points)).squeeze(1)
@@ -59,13 +50,15 @@ def drawn(centres: Tensor, count: int) -> Tensor:
     return chosen + DEVIATION * torch.randn_like(chosen)
 
 
-def play(centres: Tensor, techniques: Collection[str], steps: int, seed: int) -> Tensor:
+def play(
+    centres: Tensor, techniques: Collection[str], steps: int, seed: int, batch: int = 64
+) -> Tensor:
     """Trains by the article's steps, and returns SAMPLES points of the generator's average."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reach = REACH * float(centres.max())
         generator: Any = PointGenerator()
-        discriminator: nn.Module = PointDiscriminator(PACKED if PACKING in techniques else 1, reach)
+        discriminator: nn.Module = PointDiscriminator(PACKED if PACKING in techniques else 1)
         if SEEING_MORE.intersection(techniques):
             discriminator = BatchDiscriminator(discriminator, techniques, KERNELS)
             discriminator.fit(drawn(centres, 256) / reach)
@@ -84,10 +77,10 @@ def play(centres: Tensor, techniques: Collection[str], steps: int, seed: int) ->
         for step in range(steps):
             for optimizer in optimizers:
                 optimizer.param_groups[0]["lr"] = RATE * min(1.0, 2.0 * (1.0 - step / steps))
-            rows, real = torch.randn(BATCH, Z_DIM), drawn(centres, BATCH) / reach
-            none = torch.empty(BATCH, 0)
-            batch = Batch(real=real, classes=none, rows=rows, generator_rows=rows)
-            train_step(networks, batch, config, step)
+            rows, real = torch.randn(batch, Z_DIM), drawn(centres, batch) / reach
+            none = torch.empty(batch, 0)
+            dealt = Batch(real=real, classes=none, rows=rows, generator_rows=rows)
+            train_step(networks, dealt, config, step)
             ema.update(networks.generator_ema, generator, KEPT)
         with torch.no_grad():
             return reach * networks.generator_ema(torch.randn(SAMPLES, Z_DIM))
