@@ -86,14 +86,14 @@ def add_command(commands: Any) -> None:
     add_against(parser)
     add_fit(parser)
     add_measuring(parser)
-    unsaid = {name: parser.get_default(name) for name in MEASURING}
-    parser.set_defaults(command=_quantize, unsaid=unsaid)
+    defaults = {name: parser.get_default(name) for name in MEASURING}
+    parser.set_defaults(command=_quantize, defaults=defaults)
 
 
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
     typed = f"{options.program} {options.typed}"
-    for name, default in options.unsaid.items():
+    for name, default in options.defaults.items():
         if getattr(options, name) != default and not options.data:
             option = f"--{name.replace('_', '-')}"
             raise OutputError(f"{option} is for measuring with real pictures; say --data too")
