@@ -17,9 +17,13 @@ def test_only_real_modes_are_counted() -> None:
     assert modes_found(RING, torch.zeros(SAMPLES, 2)) == 0
 
 
-def test_plain_game_loses_most_modes() -> None:
-    """On a ring of 8."""
+def test_plain_game_loses_most_modes_of_a_ring() -> None:
     assert modes_found(RING, play(RING, (), STEPS, seed=0)) <= 4
+
+
+@pytest.mark.long
+def test_plain_game_loses_modes_of_a_grid() -> None:
+    assert modes_found(GRID, play(GRID, (), GRID_STEPS, seed=0, batch=128)) <= 20
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -201,7 +201,7 @@ def test_bad_query_is_refused_and_told_what_is_allowed(client: TestClient, kind:
 def test_query_next_to_a_json_body_is_refused(
     client: TestClient, path: str, body: dict[str, object]
 ) -> None:
-    """Nothing would read it, and the pictures would be others than the ones asked for."""
+    """Asks beside a body, which nothing would read: the pictures would be others."""
     assert client.post(path, json=body).status_code == 200
     problem = problem_of(client.post(f"{path}?model=mnist", json=body), 422)
     assert "'model' is there; with a JSON body" in problem["detail"]

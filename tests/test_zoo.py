@@ -114,7 +114,7 @@ def test_thousand_served_seeds_show_every_digit_clearly(shipped: TestClient) -> 
 
 @pytest.mark.parametrize("name", ["trouser", "sandal", "bag"])
 def test_garments_are_of_the_class_that_is_asked_for(name: str) -> None:
-    """Of the classes that the classifier knows apart: to it a shirt is a coat now and then."""
+    """Asks for classes that the classifier knows apart: to it a shirt is a coat now and then."""
     with TestClient(create_app(Settings(generator="fashion-mnist", device="cpu"))) as client:
         pictures = served(client, f"class={name}&seed=0", 100)
     classes = read_generator_file(ZOO / "fashion-mnist").config.classes
