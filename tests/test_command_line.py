@@ -346,6 +346,18 @@ BROKEN = {
         ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
         "--penalty-interval is no option of preset sngan-32, whose loss is hinge",
     ),
+    "article-with-augmentation": (
+        ["train", "--preset", "dcgan-mnist", "--augment", "0.5"],
+        "--augment is no option of preset dcgan-mnist",
+    ),
+    "article-with-steady": (
+        ["train", "--preset", "dcgan-mnist", "--steady-kimg", "1"],
+        "--steady-kimg is no option of preset dcgan-mnist",
+    ),
+    "article-with-burn-in": (
+        ["train", "--preset", "dcgan-mnist", "--burn-in-kimg", "0"],
+        "--burn-in-kimg is no option of preset dcgan-mnist",
+    ),
     "data-missing": (["train", "--preset", "dcgan-mnist", "--data", "/no/where"], "no such file"),
     "data-empty": (["train", "--preset", "dcgan-mnist", "--data", "EMPTY"], "neither idx files"),
     "data-of-other-preset": (

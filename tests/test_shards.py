@@ -317,6 +317,7 @@ def test_advice_on_shards_is_what_training_does(
         ("data {source} --shard-size 5", "--shard-size goes with --shards"),
         ("data {source} --output x.zip --side 32 --count 5", "--count is of layers"),
         ("data {source} --output x.zip --side 32 --seed 5", "--seed is of layers"),
+        ("data {source} --seed 0", "--seed is of layers"),
         ("data {shards} --bits 12", "--bits comes too late"),
         ("data {shards} --side 28", "--side comes too late"),
         (

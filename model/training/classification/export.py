@@ -30,7 +30,7 @@ from model.training.classification.card import BAD_GAN, About, classifier_card, 
 from model.training.classification.pictures import held_out
 from model.training.classification.report import last_classifier, report_classifier
 from model.training.classification.task import GENERATOR, error_name, mistakes
-from model.training.commands.arguments import check_output_folder
+from model.training.commands.arguments import check_output_folder, refuse
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import AUTO, NONE
@@ -160,10 +160,7 @@ def _export_generator(source: Path, folder: Path, licence: str, command: str, co
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    for name in FOREIGN:
-        if getattr(options, name, None) not in (None, False):
-            option = name.replace("_", "-")
-            raise OutputError(f"--{option} says nothing to a classifier")
+    refuse(options, FOREIGN, "says nothing to a classifier", OutputError)
     if options.features not in (None, AUTO, NONE):
         raise OutputError(
             f"--features is {options.features}; allowed for a classifier: {AUTO}, {NONE}"

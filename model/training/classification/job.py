@@ -21,6 +21,7 @@ from model.training.classification.config import (
 from model.training.classification.pictures import Pictures, choose, held_out
 from model.training.classification.report import report_classifier
 from model.training.classification.task import CLASSIFIER, ClassifierRun
+from model.training.commands.arguments import refuse
 from model.training.commands.generator_job import OFFICIAL_SETS, is_unseen
 from model.training.commands.job import Job, new_schedule
 from model.training.datasets.dataset import DIGITS, DataError, Dataset, Split, load, own_form
@@ -152,10 +153,7 @@ def classifier_job(
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    for name in FOREIGN:
-        if getattr(options, name) not in (None, False):
-            option = {"start": "from"}.get(name, name.replace("_", "-"))
-            raise TrainingError(f"--{option} is no option of preset {options.preset}")
+    refuse(options, FOREIGN, f"is no option of preset {options.preset}", TrainingError)
     for name in options.techniques or ():
         if name not in FITTING:
             reason = "its answer would depend on the pictures beside it"

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from model.files import OutputError
 from model.generator_file import GeneratorFile, read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import FITS
+from model.mistakes import Mistake
 from model.picture_request import OUTPUT_DEFAULTS, Changes, Output, Resample
 from model.samplers.sampler import cuda_devices
 from model.training.datasets.shards import is_store
@@ -20,6 +22,14 @@ from model.training.run.run_folder import slug
 from model.upscaling.runtimes import UpscalingSampler
 
 GENERATOR_HELP = "a model folder, a name in model/zoo, or hf:owner/name@revision"
+
+SPELLED = {  # what is not called as its option is
+    "start": "from",
+    "augmentation": "augment",
+    "burn_in": "burn_in_kimg",
+    "steady": "steady_kimg",
+    "ema_half_life": "ema_kimg",
+}
 
 ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter is a drive of Windows
 DEVICE_HELP = "auto, cpu, cuda or cuda:N (default: auto)"
@@ -108,6 +118,31 @@ def shards_folder(text: str) -> Path:
             f"{text!a} is an address; name a folder, and copy it to the store when it is there"
         )
     return Path(text)
+
+
+def refuse(
+    options: argparse.Namespace,
+    names: Iterable[str],
+    why: str,
+    error: type[Mistake],
+    defaults: Mapping[str, object] | None = None,
+) -> None:
+    """Refuses options that were said where they cannot count. `names` are those in `options`; one
+    was said if it is not its default, which is None or False where `defaults` has none.
+
+    Raises:
+        error: the first that was said, and why it does not count.
+    """
+    for name in names:
+        value = getattr(options, name, None)
+        if value is None or value is False or (defaults and value == defaults.get(name)):
+            continue
+        raise error(f"{spelled(name)} {why}")
+
+
+def spelled(name: str) -> str:
+    """Returns the option of a name in `options` or of a run's configuration."""
+    return f"--{SPELLED.get(name, name).replace('_', '-')}"
 
 
 def generator_name(text: str) -> str:

@@ -16,6 +16,7 @@ from model.generator_file import CONFIG, GeneratorFileError
 from model.training.advice import LEAST, check_names, taken
 from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
+from model.training.commands.arguments import spelled
 from model.training.commands.evaluate import read_network
 from model.training.commands.job import Job, new_schedule
 from model.training.datasets.dataset import (
@@ -295,9 +296,9 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     turned = [name for name in (*modern, *widths) if name in {**changes, **widths}]
     wrong = [name for name in turned if name not in known]
     if wrong:
-        option = wrong[0].replace("_", "-")
         raise TrainingError(
-            f"--{option} is no option of preset {config.preset}, whose loss is {config.objective}"
+            f"{spelled(wrong[0])} is no option of preset {config.preset}, whose loss is "
+            f"{config.objective}"
         )
     if options.learning_rate:
         ratio = options.learning_rate / config.learning_rate

@@ -34,6 +34,7 @@ from model.training.commands.arguments import (
     ProcessRank,
     add_fit,
     read_ranks,
+    refuse,
     shards_folder,
     source,
 )
@@ -374,13 +375,12 @@ def add_command(commands: Any) -> None:
     )
     data.add_argument("--base-url", help="address to download official sets from instead")
     # None where nothing is said: what is said and cannot count is refused
-    data.set_defaults(command=_prepare, fit=None, count=None, seed=None)
+    data.set_defaults(command=_prepare, fit=None, bits=None, count=None, seed=None)
 
 
 def _prepare(options: argparse.Namespace) -> int:
     path = data_path(options.source, options.base_url)
-    if problem := _unused(options, path):
-        raise DataError(problem)
+    _check_options(options, path)
     lines = prepare(
         path,
         options.output,
@@ -389,7 +389,7 @@ def _prepare(options: argparse.Namespace) -> int:
         fit=options.fit or "crop",
         count=COUNT if options.count is None else options.count,
         seed=options.seed or 0,
-        bits=options.bits,
+        bits=options.bits or 0,
         shards=options.shards,
         shard_size=options.shard_size,
         ranks=read_ranks() if options.shards else ALONE,
@@ -398,19 +398,14 @@ def _prepare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _unused(options: argparse.Namespace, path: Path) -> str:
-    """Says which of the options could not count, and why; else nothing."""
-    refused: list[tuple[set[str], str]] = []
+def _check_options(options: argparse.Namespace, path: Path) -> None:
+    form = ("side", "channels", "fit")
     if has_shards(path):
-        refused += [({"side", "channels", "fit", "bits"}, f"comes too late: {path} is in shards")]
+        why = f"comes too late: {path} is in shards"
+        refuse(options, (*form, "bits"), why, DataError)
     elif not options.output and not options.shards:
-        refused += [({"side", "channels", "fit"}, "goes with --output or --shards")]
+        refuse(options, form, "goes with --output or --shards", DataError)
     if not options.shards:
-        refused += [({"shard_size"}, "goes with --shards")]
+        refuse(options, ["shard_size"], "goes with --shards", DataError)
     if not has_layers(path):
-        refused += [({"count", "seed"}, f"is of layers, and {path} has none")]
-    for names, why in refused:
-        for name in sorted(names):
-            if vars(options)[name]:
-                return f"--{name.replace('_', '-')} {why}"
-    return ""
+        refuse(options, ("count", "seed"), f"is of layers, and {path} has none", DataError)

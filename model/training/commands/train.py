@@ -20,7 +20,7 @@ from model.training import loop
 from model.training.auto import AUTO, HOURS
 from model.training.classification.config import ALL, CLASSIFY_PRESETS
 from model.training.classification.job import classifier_job
-from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit, source
+from model.training.commands.arguments import GENERATOR_HELP, Number, add_fit, refuse, source
 from model.training.commands.evaluate import add_measuring
 from model.training.commands.generator_job import generator_job
 from model.training.commands.job import Job
@@ -332,11 +332,8 @@ def _watched(run: Run, port: int) -> bool:
 def _new_job(ranks: Ranks, options: argparse.Namespace, device: torch.device) -> Job:
     if options.preset in CLASSIFY_PRESETS:
         return classifier_job(ranks, options, device)
-    for name in ("labels", "label_seed", "supervised", "generator_learning_rate"):
-        value = getattr(options, name)
-        if value is not None and value is not False:
-            option = name.replace("_", "-")
-            raise TrainingError(f"--{option} is for {' and '.join(CLASSIFY_PRESETS)}")
+    few_labels = ("labels", "label_seed", "supervised", "generator_learning_rate")
+    refuse(options, few_labels, f"is for {' and '.join(CLASSIFY_PRESETS)}", TrainingError)
     if options.preset in UPSCALE_PRESETS:
         return upscaler_job(ranks, options, device)
     return generator_job(ranks, options, device)

@@ -19,6 +19,7 @@ from model.training.commands.arguments import (
     add_force,
     check_output_folder,
     generator_name,
+    refuse,
     source,
 )
 from model.training.commands.evaluate import add_against, add_measuring, measured
@@ -93,10 +94,9 @@ def add_command(commands: Any) -> None:
 def _quantize(options: argparse.Namespace) -> int:
     folder, output = generator_folder(options.generator), options.output
     typed = f"{options.program} {options.typed}"
-    for name, default in options.defaults.items():
-        if getattr(options, name) != default and not options.data:
-            option = f"--{name.replace('_', '-')}"
-            raise OutputError(f"{option} is for measuring with real pictures; say --data too")
+    if not options.data:
+        why = "is for measuring with real pictures; say --data too"
+        refuse(options, MEASURING, why, OutputError, options.defaults)
     if options.into is not None:
         print(f"{options.into}: {_upscaler(folder, options, typed)}")
         return 0
@@ -130,11 +130,8 @@ def _upscaler(folder: Path, options: argparse.Namespace, typed: str) -> str:
         OutputError: there is none, or an option or the other folder is not for it.
         GeneratorFileError: it is for pictures of other channels.
     """
-    for name in NEW:
-        if getattr(options, name):
-            raise OutputError(
-                f"--{name} is for a new model folder; --into writes an upscaler alone"
-            )
+    why = "is for a new model folder; --into writes an upscaler alone"
+    refuse(options, NEW, why, OutputError)
     floats, into = read_generator_file(folder).upscaler, options.into
     if floats is None:
         raise OutputError(f"{folder}: it has no upscaler to make integers of")

@@ -15,7 +15,7 @@ from model.generator_file import CARD, CONFIG, add_upscaler, read_generator_file
 from model.generators import generator_folder
 from model.image_decoding import Fit
 from model.samplers.pytorch import resolve_device
-from model.training.commands.arguments import check_output_folder
+from model.training.commands.arguments import check_output_folder, refuse
 from model.training.datasets.dataset import DataError
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import AUTO, NONE, WITHOUT
@@ -207,8 +207,6 @@ def section_of(folder: Path) -> str:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    for name in FOREIGN:
-        if getattr(options, name, None) not in (None, False):
-            raise OutputError(f"--{name} is for generators; this is an upscaler")
+    refuse(options, FOREIGN, "is for generators; this is an upscaler", OutputError)
     if options.features not in (None, AUTO, NONE):
         raise OutputError(f"--features is {options.features}; allowed for an upscaler: auto, none")

@@ -12,6 +12,7 @@ import torch
 
 from model.generator_file import read_generator_file
 from model.generators import generator_folder
+from model.training.commands.arguments import refuse
 from model.training.commands.job import Job, new_schedule
 from model.training.datasets.dataset import DataError
 from model.training.datasets.downloads import data_path
@@ -170,11 +171,8 @@ def upscaler_path(name: str) -> Path:
 
 
 def _check_options(options: argparse.Namespace, config: UpscaleConfig) -> None:
-    wrong = [*FOREIGN, *(() if config.adversarial else OF_PHASE_2)]
-    for name in wrong:
-        if getattr(options, name) not in (None, False):
-            option = name.replace("_", "-")
-            raise TrainingError(f"--{option} is no option of preset {config.preset}")
+    foreign = FOREIGN if config.adversarial else (*FOREIGN, *OF_PHASE_2)
+    refuse(options, foreign, f"is no option of preset {config.preset}", TrainingError)
     if options.features not in (AUTO, NONE):
         raise TrainingError(
             f"--features is {options.features}; allowed for an upscaler: {AUTO}, {NONE}"
