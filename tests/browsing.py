@@ -18,6 +18,7 @@ import pytest
 from tests.services import TIMEOUT
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ("--no-sandbox", "--disable-gpu")  # without a GPU, emulating one costs more than none
 BUSY = ".loading, [aria-busy='true']"
 FLAT = """canvas => {
   const {width, height} = canvas
@@ -84,7 +85,7 @@ def chromium() -> Iterator[Any]:
     if program is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:
             yield browser
         finally:

@@ -64,21 +64,12 @@ SHA = "0" * 64
 # the files of tests that take longest, the longest first: processes that share the files out among
 # themselves end together where these are begun first
 LONGEST = (
-    *(
-        "test_visits",
-        "test_explorer",
-        "test_layout",
-        "test_raw",
-        "test_bulk",
-        "test_server",
-        "test_every_road",
-    ),
-    *("test_loop", "test_openapi"),
-    *("test_nginx", "test_command_line", "test_tools_docs", "test_features", "test_examples"),
-    *("test_checkpoint", "test_distribution", "test_start", "test_resume", "test_reload"),
-    *("test_zoo", "test_hub", "test_odd_sets", "test_report", "test_projection", "test_protocol"),
-    *("test_structure", "test_modern", "test_memory", "test_clients", "test_api_laws"),
-    "test_integers",
+    *("test_visits", "test_explorer", "test_layout", "test_distributed", "test_raw"),
+    *("test_shards", "test_bulk", "test_elastic", "test_ray", "test_resume", "test_integers"),
+    *("test_firefox", "test_features", "test_distribution", "test_start", "test_cluster"),
+    *("test_peers", "test_server", "test_zoo", "test_notebooks", "test_command_line"),
+    *("test_integer_rounding", "test_history", "test_corruption", "test_integer_upscaler"),
+    *("test_every_road", "test_protocol", "test_reload", "test_loop", "test_openapi"),
 )
 
 

@@ -31,7 +31,7 @@ def test_minibatch_discrimination_finds_all_modes_of_a_ring(seed: int) -> None:
     assert modes_found(RING, play(RING, MINIBATCHES, STEPS, seed)) == 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_minibatch_discrimination_finds_the_modes_of_a_grid(seed: int) -> None:
     assert modes_found(GRID, play(GRID, MINIBATCHES, GRID_STEPS, seed, batch=128)) >= 24
