@@ -110,7 +110,7 @@ def test_as_many_of_each_class_are_drawn_by_the_seed_alone() -> None:
 @pytest.mark.parametrize(
     ("count", "reason"),
     [
-        pytest.param(5, "does not divide among 2 classes; say a multiple of 2", id="odd"),
+        pytest.param(5, "among 2 classes; allowed: multiples of 2 up to 40", id="odd"),
         pytest.param(42, "21 pictures of each class; flat has 20", id="too-many"),
     ],
 )
@@ -119,12 +119,12 @@ def test_labels_that_are_not_there_are_refused(count: int, reason: str) -> None:
         choose(dataset(40), count, 0)
 
 
-def test_folder_unlabelled_is_no_class() -> None:
+@pytest.mark.parametrize("name", ["Unlabelled", "unlabeled", "unlabelled/2026/may"])
+def test_folder_unlabelled_is_no_class(name: str) -> None:
     pixels, _ = bars(30, 0)
     labels = np.arange(30) % 3
-    data = Dataset(
-        name="bars", images=pixels, labels=labels, classes=("flat", "steep", "Unlabelled")
-    )
+    classes = ("flat", "steep", name)
+    data = Dataset(name="bars", images=pixels, labels=labels, classes=classes)
     found = without_labels(data)
     assert found.classes == ("flat", "steep")
     assert found.labels is not None
@@ -142,7 +142,7 @@ def test_fewer_than_two_classes_are_refused(names: tuple[str, ...]) -> None:
 
 
 def test_held_out_part_with_other_classes_is_refused() -> None:
-    with pytest.raises(DataError, match="the held-out part has other classes"):
+    with pytest.raises(DataError, match="have other classes than those"):
         held_out(dataset(8), ("one", "two"))
 
 
@@ -540,7 +540,19 @@ def test_supervised_run_is_another_run_and_has_no_generator(folder: Path, tmp_pa
         pytest.param(["--preset", "ssgan-32", "--supervised", "--techniques", "virtual-batch-norm"],
                      "learns with a generator", id="supervised-techniques"),
         pytest.param(["--preset", "ssgan-32", "--labels", "3"],
-                     "--labels 3 does not divide among 2 classes", id="labels"),
+                     "--labels 3 does not divide among 2 classes; allowed: multiples of 2 up to 36",
+                     id="labels"),
+        pytest.param(["--preset", "ssgan-32", "--labels", "900"],
+                     "allowed: multiples of 2 up to 36, or all", id="more-labels"),
+        pytest.param(["--preset", "ssgan-32", "--labels", "all", "--label-seed", "0"],
+                     "--label-seed chooses among labels; all are taken", id="label-seed"),
+        pytest.param(["--preset", "ssgan-mnist", "--labels", "all", "--label-seed", "1"],
+                     "--label-seed chooses among labels; all are taken", id="label-seed-of-all"),
+        pytest.param(["--preset", "ssgan-32", "--supervised", "--generator-learning-rate", "1"],
+                     "--generator-learning-rate is for a classifier that learns with a generator",
+                     id="supervised-rate"),
+        pytest.param(["--preset", "ssgan-32", "--supervised", "--grid-steps", "7"],
+                     "--grid-steps is for", id="supervised-grids"),
         pytest.param(["--preset", "ssgan-32", "--batch", "100"],
                      "72 pictures are fewer than one batch of 100; lower --batch", id="batch"),
     ],
@@ -552,8 +564,49 @@ def test_options_that_say_nothing_are_refused(
     arguments: list[str],
     reason: str,
 ) -> None:
-    assert main(["train", *arguments, "--data", str(folder), "--outdir", str(tmp_path)]) == 2
+    arguments = ["train", *arguments, "--data", str(folder), "--outdir", str(tmp_path)]
+    for dry in ([], ["--dry-run"]):
+        assert main([*arguments, *dry]) == 2
+        assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("evaluate {last} --data {folder} --device cpu", "--device says nothing to a classifier"),
+        ("evaluate {last} --data {folder} --outdir x", "--outdir says nothing to a classifier"),
+        ("evaluate {last} --data {folder} --pictures-of x", "--pictures-of says nothing"),
+        ("evaluate {last} --data {folder} --features none", "leaves nothing to measure with"),
+        ("export {run} --output {output} --device cpu", "--device says nothing to a classifier"),
+        ("export {run} --output {output} --features none --data x", "--data is for measuring"),
+        ("report {run} --images 300", "--images says nothing to a classifier"),
+        ("report {run} --features inception", "allowed for a classifier: auto, none"),
+    ],
+)
+def test_options_that_say_nothing_to_a_classifier_are_refused(
+    folder: Path,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    reason: str,
+) -> None:
+    places = {"last": trained / "last" / CLASSIFIER, "folder": folder, "run": trained}
+    assert main(command.format(**places, output=tmp_path / "new").split()) == 2
     assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_again_keeps_name_licence_and_description(trained: Path, tmp_path: Path) -> None:
+    arguments = ["export", str(trained), "--output", str(tmp_path / "kept")]
+    said = ["--name", "bars-of-ours", "--licence", "MIT", "--description", "Hello there."]
+    assert main([*arguments, *said]) == 0
+    card = (tmp_path / "kept" / "README.md").read_text()
+    assert main([*arguments, "--force"]) == 0
+    config = read_classifier(tmp_path / "kept").config
+    assert (config.name, config.licence) == ("bars-of-ours", "MIT")
+    assert (tmp_path / "kept" / "README.md").read_text() == card
 
 
 def test_dry_run_writes_nothing(

@@ -25,6 +25,7 @@ from app.engine.batcher import Batcher
 from app.engine.loaded_classifier import Classification
 from app.engine.loaded_generator import ClientGoneError
 from app.main import create_app
+from app.parameters.limits import SMALL_BODY
 from app.parameters.uploads import LARGEST_UPLOAD
 from app.settings import Settings
 from model.classification.classifier_file import ClassifierFile, read_classifier
@@ -558,6 +559,14 @@ def test_start_refuses_what_cannot_classify(generator_folder: Path, tmp_path: Pa
     golden[0][0] += 1
     edit_json(toy / "config.json", golden=golden)
     assert "not what they were when it was written" in told(toy)
+
+
+def test_largest_upload_is_classified_where_nothing_else_is_under_way(client: TestClient) -> None:
+    stream = io.BytesIO()  # a body that takes memory of its own
+    Image.new("RGB", (4096, 4096), "white").save(stream, "png", compress_level=1)
+    assert len(stream.getvalue()) > SMALL_BODY
+    answer = client.post("/classify", content=stream.getvalue())
+    assert answer.status_code == 200, answer.text
 
 
 def test_largest_upload_is_what_the_documents_say() -> None:

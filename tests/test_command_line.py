@@ -346,6 +346,10 @@ BROKEN = {
         ["train", "--preset", "sngan-32", "--penalty-interval", "2"],
         "--penalty-interval is no option of preset sngan-32, whose loss is hinge",
     ),
+    "article-unconditional": (
+        ["train", "--preset", "dcgan-mnist", "--unconditional"],
+        "--unconditional is no option of preset dcgan-mnist",
+    ),
     "article-with-augmentation": (
         ["train", "--preset", "dcgan-mnist", "--augment", "0.5"],
         "--augment is no option of preset dcgan-mnist",

@@ -70,15 +70,28 @@ def test_one_client_takes_no_more_than_its_share_but_with_its_first_request() ->
     budget = MemoryBudget(100 * MIB)
     with request_of("192.0.2.1"):
         first = budget.reserve(80 * MIB)
-        with pytest.raises(QueueFull, match="one client may take 50 MiB"):
-            budget.reserve(1 * MIB)
-        first.release()
-        small = [budget.reserve(10 * MIB) for _ in range(5)]
-        with pytest.raises(QueueFull, match="one client"):
-            small[0].resize(20 * MIB)
-        assert small[0].size == 10 * MIB
+    with request_of("192.0.2.1"), pytest.raises(QueueFull, match="one client may take 50 MiB"):
+        budget.reserve(1 * MIB)
+    first.release()
+    small = []
+    for _ in range(5):
+        with request_of("192.0.2.1"):
+            small.append(budget.reserve(10 * MIB))
+    with pytest.raises(QueueFull, match="one client"):
+        small[0].resize(20 * MIB)
+    assert small[0].size == 10 * MIB
     with request_of("192.0.2.2"), budget.reserve(50 * MIB):
         assert budget.taken == 100 * MIB
+
+
+def test_one_request_may_have_several_reservations() -> None:
+    budget = MemoryBudget(100 * MIB)
+    with request_of("192.0.2.1"), budget.reserve(6 * MIB):  # its body
+        with budget.reserve(80 * MIB):  # what is made of it
+            assert budget.taken == 86 * MIB
+        with pytest.raises(InvalidRequest, match="about 101 MiB"):
+            budget.reserve(95 * MIB)
+    assert budget.taken == 0
 
 
 def test_request_that_could_never_have_its_memory_is_refused_for_good() -> None:

@@ -186,5 +186,5 @@ def test_people_run_the_quick_tests_and_ci_all_but_the_longest() -> None:
     assert runs.count(" -m ") == 1  # python -m pytest
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("make test")]
-    assert shlex.split(line, comments=True) == [*("make", "test", 'PART=-m "not long"', "JOBS=3")]
+    assert shlex.split(line, comments=True) == [*("make", "test", 'PART=-m "not long"', "JOBS=4")]
     assert "set -euo pipefail" in lines

@@ -8,7 +8,7 @@ Nothing waits for memory: what does not fit is refused at once, and a client alo
 from collections import Counter
 from typing import Self
 
-from app.monitoring.request_context import client_in_progress
+from app.monitoring.request_context import client_in_progress, current
 from app.responses.problems import InvalidRequest, QueueFull
 
 SHARE = 0.5  # at most, of the budget, for all requests of a client but its first
@@ -21,7 +21,7 @@ class MemoryBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
-        self._by_client: Counter[str | bytes] = Counter()
+        self._held: Counter[object] = Counter()  # by each client and each request
 
     def reserve(self, size: int) -> "Reservation":
         """Reserves `size` bytes for the request in progress.
@@ -30,12 +30,13 @@ class MemoryBudget:
             InvalidRequest: it could never have so many.
             QueueFull: others have them, or its client has its share.
         """
-        reservation = Reservation(self, client_in_progress())
+        reservation = Reservation(self, client_in_progress(), current.get() or object())
         reservation.resize(size)
         return reservation
 
-    def _change(self, client: str | bytes, held: int, size: int) -> None:
-        more, others = size - held, self._by_client[client] - held
+    def _change(self, client: str | bytes, request: object, more: int) -> None:
+        size = self._held[request] + more  # a request may have several reservations
+        others = self._held[client] + more - size
         if more > 0:
             if size > self.limit:
                 raise InvalidRequest(
@@ -55,16 +56,17 @@ class MemoryBudget:
                     reason="memory-share",
                 )
         self.taken += more
-        self._by_client[client] += more
-        if self._by_client[client] <= 0:
-            del self._by_client[client]
+        for holder in (client, request):
+            self._held[holder] += more
+            if self._held[holder] <= 0:
+                del self._held[holder]
 
 
 class Reservation:
     """A request's part of the budget, given back at the end of a `with` block."""
 
-    def __init__(self, budget: MemoryBudget, client: str | bytes) -> None:
-        self._budget, self._client = budget, client
+    def __init__(self, budget: MemoryBudget, client: str | bytes, request: object) -> None:
+        self._budget, self._client, self._request = budget, client, request
         self.size = 0
 
     def resize(self, size: int) -> None:
@@ -73,7 +75,7 @@ class Reservation:
         Raises:
             Problem: see `MemoryBudget.reserve`; what was taken stays.
         """
-        self._budget._change(self._client, self.size, size)
+        self._budget._change(self._client, self._request, size - self.size)
         self.size = size
 
     def release(self) -> None:

@@ -7,6 +7,7 @@ import argparse
 import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -34,14 +35,14 @@ from model.training.commands.arguments import check_output_folder, refuse
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import AUTO, NONE
-from model.training.run.card import model_card
+from model.training.run.card import description_of, model_card
 from model.training.run.run_folder import read_options, slug
 from model.training.run.run_log import seconds_spent
 
 OBJECTIVES = "semi-supervised", "supervised"
 CARD_SEEDS = 64
 # options of `export` and `evaluate` that say nothing here
-FOREIGN = ("onnx", "against", "into", "images", "pictures_of")
+FOREIGN = ("onnx", "against", "into", "images", "pictures_of", "device", "outdir")
 
 
 def is_classifier(path: Path) -> bool:
@@ -66,6 +67,8 @@ def is_classifier_run(run: Path) -> bool:
 def evaluate_classifier(options: argparse.Namespace) -> int:
     """Measures a classifier; prints the metrics as JSON."""
     _check_options(options)
+    if options.features == NONE:
+        raise DataError("--features none leaves nothing to measure with")
     file = read_classifier(Path(options.generator))
     fit: Fit = options.fit
     test = read_held_out(file, options.data, options.base_url, fit, options.bits)
@@ -91,6 +94,7 @@ def measured(file: ClassifierFile, test: Dataset) -> dict[str, float]:
 
 def report_classifier_run(options: argparse.Namespace) -> Path:
     """Writes the page on a run of a classifier; returns its path."""
+    _check_options(options)
     record = read_options(options.run)
     file, config = last_classifier(options.run), record["config"]
     data = options.data or record["data"]["path"]
@@ -119,18 +123,20 @@ def export_classifier(options: argparse.Namespace) -> int:
         fit, bits = record["config"]["fit"], record["config"]["bits"]
         test = read_held_out(file, data, options.base_url, fit, bits)
         metrics = measured(file, test) if len(test) else {}
-    name = options.name or slug(output.resolve().name)
+    before = _previous(output)
+    name = options.name or before.get("name") or slug(output.resolve().name)
     changes = {
         "name": name,
         "metrics": metrics,
-        "licence": options.licence or config.licence,
+        "licence": options.licence or before.get("licence") or config.licence,
         "test_accuracy": 1.0 - next(iter(metrics.values()), 1.0),
     }
     config = config.model_copy(update=changes)
     hours = seconds_spent(run, sys.maxsize) / 3600
     cost = f"{hours:.1f} hours of training on {record['device']}, PyTorch {record['torch']}."
     method = method_of(record["config"]["game"], record["data"]["images"])
-    told = About(method, record["command"], cost, options.description or "")
+    description = options.description or before.get("description", "")
+    told = About(method, record["command"], cost, description)
     new = write_classifier(
         output, config, dict(file.weights), classifier_card(config, told), OnnxClassifier
     )
@@ -144,6 +150,17 @@ def export_classifier(options: argparse.Namespace) -> int:
     found = ", ".join(f"{error:.2%} wrong" for error in metrics.values()) or "not measured"
     print(f"{output}: classifier {new.id}, {found}{beside}")
     return 0
+
+
+def _previous(output: Path) -> dict[str, str]:
+    """Reads what people may have written into the classifier that is to be replaced."""
+    fields: dict[str, str] = {}
+    with suppress(OSError, ValueError, KeyError):
+        found = json.loads((output / CONFIG).read_text())
+        fields |= {key: str(found[key]) for key in ("name", "licence")}
+        text = description_of((output / CARD).read_text())
+        fields["description"] = text.partition("\n| | |")[0].strip()
+    return fields
 
 
 def _export_generator(source: Path, folder: Path, licence: str, command: str, cost: str) -> None:
@@ -160,7 +177,7 @@ def _export_generator(source: Path, folder: Path, licence: str, command: str, co
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    refuse(options, FOREIGN, "says nothing to a classifier", OutputError)
+    refuse(options, FOREIGN, "says nothing to a classifier", OutputError, {"device": AUTO})
     if options.features not in (None, AUTO, NONE):
         raise OutputError(
             f"--features is {options.features}; allowed for a classifier: {AUTO}, {NONE}"

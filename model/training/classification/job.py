@@ -17,13 +17,14 @@ from model.training.classification.config import (
     CLASSIFY_PRESETS,
     SUPERVISED,
     ClassifyConfig,
+    ClassifyPreset,
 )
 from model.training.classification.pictures import Pictures, choose, held_out
 from model.training.classification.report import report_classifier
 from model.training.classification.task import CLASSIFIER, ClassifierRun
 from model.training.commands.arguments import refuse
 from model.training.commands.generator_job import OFFICIAL_SETS, is_unseen
-from model.training.commands.job import Job, new_schedule
+from model.training.commands.job import Job, check_count, new_schedule
 from model.training.datasets.dataset import DIGITS, DataError, Dataset, Split, load, own_form
 from model.training.datasets.downloads import CACHE, OFFICIAL, data_path
 from model.training.datasets.image_folder import broken_notes, check_broken, write_broken
@@ -44,6 +45,7 @@ FOREIGN = (
     *("steady_kimg", "burn_in_kimg", "ema_kimg", "unconditional", "mirror", "generator", "start"),
     *("figure_images", "width", "discriminator_width"),
 )
+OF_GENERATOR = ("techniques", "generator_learning_rate", "grid_steps")
 FITTING = (HISTORICAL_AVERAGING, VIRTUAL_BATCH_NORM)  # techniques that leave a classifier one
 LEAST_SIDE = 16  # pixels of the convolutional layout, less than its own
 
@@ -118,7 +120,7 @@ def classifier_job(
         Mistake: an option or the pictures cannot be used.
     """
     preset = CLASSIFY_PRESETS[options.preset]
-    _check_options(options)
+    _check_options(options, preset)
     if not options.data:
         raise DataError(
             f"preset {options.preset} has no set of its own; say --data with a folder, a zip or "
@@ -134,6 +136,7 @@ def classifier_job(
         config = _suited(config, side, channels)
     data = _unseen(options.data, config) if unseen else _part(path, config.split, config)
     pictures = choose(data, config.labels, config.label_seed)
+    check_count(len(data), config.batch)
     epoch = len(data) // config.batch * config.batch
     images = (options.epochs or preset.epochs) * max(epoch, config.batch)
     return ClassifierJob(
@@ -152,7 +155,7 @@ def classifier_job(
     )
 
 
-def _check_options(options: argparse.Namespace) -> None:
+def _check_options(options: argparse.Namespace, preset: ClassifyPreset) -> None:
     refuse(options, FOREIGN, f"is no option of preset {options.preset}", TrainingError)
     for name in options.techniques or ():
         if name not in FITTING:
@@ -162,8 +165,11 @@ def _check_options(options: argparse.Namespace) -> None:
             raise TechniqueError(
                 f"{name} is not for a classifier: {reason}; allowed: {', '.join(FITTING)}"
             )
-    if options.techniques and options.supervised:
-        raise TechniqueError("--techniques are for a classifier that learns with a generator")
+    if options.supervised:
+        why = "is for a classifier that learns with a generator"
+        refuse(options, OF_GENERATOR, why, TrainingError)
+    if (preset.config.labels if options.labels is None else options.labels) == ALL:
+        refuse(options, ["label_seed"], "chooses among labels; all are taken", TrainingError)
     if options.features not in (AUTO, NONE):
         raise TrainingError(
             f"--features is {options.features}; allowed for a classifier: {AUTO}, {NONE}"
@@ -210,10 +216,7 @@ def _resolved(options: argparse.Namespace, config: ClassifyConfig) -> ClassifyCo
         changes["generator_learning_rate"] = options.generator_learning_rate
     if options.precision:
         changes["bf16"] = options.precision == "bf16"
-    config = replace(config, **changes)
-    if config.labels == ALL:  # then no seed has drawn them
-        config = replace(config, label_seed=0)
-    return config
+    return replace(config, **changes)
 
 
 def _suited(config: ClassifyConfig, side: int | None, channels: int) -> ClassifyConfig:

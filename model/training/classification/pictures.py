@@ -15,9 +15,11 @@ from model.training.classification.config import ALL, ClassifyConfig
 from model.training.classification.steps import ClassifyBatch
 from model.training.datasets.batches import stream
 from model.training.datasets.dataset import DataError, Dataset
+from model.training.datasets.file_listing import number
 from model.training.evaluation.features import to_input
 
 WITHOUT = ("unlabelled", "unlabeled")  # folders of pictures without label, beside those of classes
+SHOWN = 10  # names of classes in a message
 START = 500  # pictures to which the classifier is fitted before its first step
 # streams of random numbers
 CHOSEN, LABELLED, UNLABELLED, MATCHED, LATENTS, GENERATOR_LATENTS, NOISE, STARTED = range(20, 28)
@@ -44,12 +46,12 @@ def without_labels(data: Dataset) -> Dataset:
     Raises:
         DataError: there are fewer than two classes then.
     """
-    found = [name for name in data.classes if name.casefold() in WITHOUT]
+    found = [name for name in data.classes if name.split("/")[0].casefold() in WITHOUT]
     classes = tuple(name for name in data.classes if name not in found)
     if data.labels is None or len(classes) < 2:
         raise DataError(
-            f"{data.name}: {len(classes)} classes; a classifier needs pictures in folders of two "
-            f"or more, and those without label in a folder {WITHOUT[0]}"
+            f"{data.name}: {number(len(classes), 'class', 'classes')}; a classifier needs pictures "
+            f"in folders of two or more, and those without label in a folder {WITHOUT[0]}"
         )
     places = np.array([classes.index(name) if name in classes else -1 for name in data.classes])
     return replace(data, labels=places[data.labels], classes=classes)
@@ -65,7 +67,10 @@ def held_out(data: Dataset, classes: tuple[str, ...]) -> Dataset:
         return data
     found = without_labels(data)
     if found.classes != classes:
-        raise DataError(f"{data.name}: the held-out part has other classes than the other one")
+        raise DataError(
+            f"{data.name}: its held-out pictures have other classes than those that are learnt: "
+            f"{', '.join(found.classes[:SHOWN])} and {', '.join(classes[:SHOWN])}"
+        )
     assert found.labels is not None
     known = found.labels >= 0
     return replace(found, images=found.images[known], labels=found.labels[known])
@@ -88,15 +93,16 @@ def choose(data: Dataset, count: int, seed: int) -> Pictures:
         places = np.flatnonzero(labels >= 0)
     else:
         each, rest = divmod(count, len(classes))
+        most = int(sizes.min()) * len(classes)
+        allowed = f"allowed: multiples of {len(classes)} up to {most}, or all"
         if rest or not each:
             raise DataError(
-                f"--labels {count} does not divide among {len(classes)} classes; say a multiple "
-                f"of {len(classes)}"
+                f"--labels {count} does not divide among {len(classes)} classes; {allowed}"
             )
         if sizes.min() < each:
             raise DataError(
                 f"--labels {count}: {each} pictures of each class; {classes[sizes.argmin()]} has "
-                f"{sizes.min()}"
+                f"{sizes.min()}; {allowed}"
             )
         order = stream(seed, CHOSEN, 0).permutation(len(labels))
         places = np.concatenate(

@@ -36,7 +36,7 @@ from model.training.run import health
 from model.training.run.card import snapshot_card
 from model.training.run.progress import Say
 from model.training.run.run_folder import slug
-from model.training.task import GRID_SIDE, Metrics, Run, Stats, TrainingError, save_grid
+from model.training.task import GRID_SIDE, Metrics, Run, Stats, save_grid
 
 CLASSIFIER, GENERATOR = "classifier", "generator"  # folders in `last`
 TESTED = 512  # pictures at a time
@@ -59,15 +59,9 @@ class ClassifierRun(Run):
 
         Raises:
             DistributedError: there are several processes.
-            TrainingError: there are fewer pictures than a batch has.
         """
         if self.ranks.size > 1:
             raise DistributedError(f"preset {self.config.preset} trains in one process")
-        if len(self.pictures.data) < self.config.batch:
-            raise TrainingError(
-                f"{len(self.pictures.data)} pictures are fewer than one batch of "
-                f"{self.config.batch}; lower --batch"
-            )
         return ClassifierTask(self)
 
 

@@ -149,10 +149,10 @@ def add_command(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     if is_upscaler(Path(options.generator)):
         return evaluate_upscaler(options)
-    if options.pictures_of is not None:
-        raise ExtractorError("--pictures-of is for upscalers; this is a generator")
     if is_classifier(Path(options.generator)):
         return evaluate_classifier(options)
+    if options.pictures_of is not None:
+        raise ExtractorError("--pictures-of is for upscalers; this is a generator")
     options.images = options.images or MEASURED
     folder = generator_folder(options.generator)
     outdir = options.outdir or (outdir_of(folder.parent) if is_run(folder.parent) else Path("runs"))

@@ -38,6 +38,7 @@ from model.training.commands.arguments import (
     Number,
     check_output_folder,
     generator_name,
+    refuse,
     source,
 )
 from model.training.commands.evaluate import (
@@ -141,6 +142,9 @@ def _export(options: argparse.Namespace) -> int:
     others = is_upscaler_run(options.run) or is_classifier_run(options.run)
     if others and options.precision != "float":
         raise OutputError("--precision int8 is for generators; this run has trained none")
+    if options.features == NONE:
+        why = "is for measuring; --features none measures nothing"
+        refuse(options, ("data", "against"), why, OutputError)
     if is_upscaler_run(options.run):
         return export_upscaler(options)
     if is_classifier_run(options.run):

@@ -18,7 +18,7 @@ from model.training.auto import AUTO, HOURS, Choice, choose
 from model.training.commands import report
 from model.training.commands.arguments import spelled
 from model.training.commands.evaluate import read_network
-from model.training.commands.job import Job, new_schedule
+from model.training.commands.job import Job, check_count, new_schedule
 from model.training.datasets.dataset import (
     MEASURED_BYTES,
     DataError,
@@ -266,7 +266,9 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     modern = {
         "learning_rate": options.learning_rate,
         "gamma": options.gamma,
-        "final_gamma": options.gamma / 10 if options.gamma and config.final_gamma else None,
+        "final_gamma": None
+        if options.gamma is None or not config.final_gamma
+        else options.gamma / 10,
         "penalty_interval": options.penalty_interval,
         "augmentation": options.augment,
         "burn_in": _thousands(options.burn_in_kimg),
@@ -295,6 +297,8 @@ def _resolved(options: argparse.Namespace, start: Start | None, own: bool) -> Tr
     known = PARTS[config.objective]
     turned = [name for name in (*modern, *widths) if name in {**changes, **widths}]
     wrong = [name for name in turned if name not in known]
+    if options.unconditional and not config.network.takes_classes:
+        wrong.append("unconditional")
     if wrong:
         raise TrainingError(
             f"{spelled(wrong[0])} is no option of preset {config.preset}, whose loss is "
@@ -352,10 +356,7 @@ def _schedule(options: argparse.Namespace, config: TrainConfig, pictures: int) -
     preset = PRESETS[options.preset]
     if pictures < LEAST:
         raise DataError(f"{pictures} picture to train with; at least {LEAST} are wanted")
-    if pictures < config.batch:
-        raise DataError(
-            f"{pictures} pictures are fewer than one batch of {config.batch}; lower --batch"
-        )
+    check_count(pictures, config.batch)
     kimg = options.kimg or (None if options.epochs else preset.kimg)
     if kimg is not None:
         images = max(1, round(kimg * 1000 / config.batch)) * config.batch

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from model.samplers.pytorch import computes_bf16
+from model.training.datasets.dataset import DataError
 from model.training.distributed import Ranks
 from model.training.presets import RunConfig, Schedule
 from model.training.task import Run
@@ -106,10 +107,20 @@ def new_schedule(
     return Schedule(
         images=None if options.hours else total,
         hours=options.hours,
-        grid_steps=options.grid_steps,
+        grid_steps=options.grid_steps or Schedule.grid_steps,
         checkpoint_seconds=options.checkpoint_seconds,
         keep=options.keep,
         figure_images=options.figure_images or figure_images,
         snapshot_images=between if options.hours else between or snapshot_images,
         snapshot_seconds=pause,
     )
+
+
+def check_count(pictures: int, batch: int) -> None:
+    """Checks that there are as many pictures as a batch has.
+
+    Raises:
+        DataError: there are fewer.
+    """
+    if pictures < batch:
+        raise DataError(f"{pictures} pictures are fewer than one batch of {batch}; lower --batch")

@@ -59,6 +59,7 @@ from model.training.upscaling.pictures import open_pictures
 from model.training.upscaling.quality import generated_pictures
 from model.training.upscaling.report import SHOWN, report_upscaler
 
+MEASURED = 5000  # generated pictures, where nothing else is said
 COLUMNS, ROWS = 12, 8  # in a sheet; with classes a row is a class
 MOST_CLASSES = 20  # shown
 STRIPS = 4  # interpolations, of COLUMNS frames each
@@ -304,8 +305,7 @@ def add_command(commands: Any) -> None:
     page.add_argument(
         "--images",
         type=Number(int, 200, 100_000),
-        default=5000,
-        help="number of generated pictures to measure with (default: 5000)",
+        help=f"number of generated pictures to measure with (default: {MEASURED})",
     )
     add_measuring(page, of_run=True)
     page.set_defaults(command=_report)
@@ -337,5 +337,6 @@ def _report(options: argparse.Namespace) -> int:
     device, outdir = resolve_device(options.device), outdir_of(options.run)
     network = read_network(run_features(options, options.run), outdir, train, test, device)
     real = reference(network, test, train, say=to_stderr) if network else None
-    print(report_run(options.run, real, train, options.images, options.device, to_stderr))
+    count = options.images or MEASURED
+    print(report_run(options.run, real, train, count, options.device, to_stderr))
     return 0

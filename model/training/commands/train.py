@@ -26,7 +26,7 @@ from model.training.commands.generator_job import generator_job
 from model.training.commands.job import Job
 from model.training.datasets.downloads import OFFICIAL
 from model.training.distributed import Ranks, joined
-from model.training.presets import PRESETS
+from model.training.presets import PRESETS, Schedule
 from model.training.run import run_folder
 from model.training.run.progress import to_stderr
 from model.training.run.watch import PORT, Control, Watch, go_back
@@ -121,8 +121,7 @@ def add_command(commands: Any) -> None:
     train.add_argument(
         "--grid-steps",
         type=Number(int, 1, 10**9),
-        default=100,
-        help="steps between sample grids (default: 100)",
+        help=f"steps between sample grids (default: {Schedule.grid_steps})",
     )
     train.add_argument(
         "--snapshot-kimg",
