@@ -250,7 +250,9 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
-        raise InvalidRequest("inputs: a picture file in base64 is wanted") from None
+        raise InvalidRequest(
+            "inputs: a picture file in base64 is wanted, without line breaks or `data:`"
+        ) from None
 
 
 def named(classification: Classification, options: ClassifyParameters, logits: Logits) -> list[str]:
