@@ -65,11 +65,11 @@ SHA = "0" * 64
 # themselves end together where these are begun first
 LONGEST = (
     *("test_visits", "test_explorer", "test_layout", "test_distributed", "test_raw"),
-    *("test_shards", "test_bulk", "test_elastic", "test_ray", "test_resume", "test_integers"),
+    *("test_shards", "test_bulk", "test_elastic", "test_resume", "test_integers", "test_openapi"),
     *("test_firefox", "test_features", "test_distribution", "test_start", "test_cluster"),
     *("test_peers", "test_server", "test_zoo", "test_notebooks", "test_command_line"),
     *("test_integer_rounding", "test_history", "test_corruption", "test_integer_upscaler"),
-    *("test_every_road", "test_protocol", "test_reload", "test_loop", "test_openapi"),
+    *("test_every_road", "test_protocol", "test_reload", "test_loop", "test_ray"),
 )
 
 
