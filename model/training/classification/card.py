@@ -71,7 +71,7 @@ tags:
 
 # {config.name or config.data}: {title_of(config)}
 
-{description}| | |
+| | |
 | --- | --- |
 | tells apart | {names} |
 | pictures | {config.side}x{config.side} {colour}; others are resized |
@@ -83,7 +83,7 @@ tags:
 
 {told.method}
 {real}
-## How it was made
+{description}## How it was made
 
 {made}The length of the run was chosen before it began, and its last average is this file: nothing was selected by held-out
 pictures.

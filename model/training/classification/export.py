@@ -7,7 +7,6 @@ import argparse
 import json
 import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -35,7 +34,7 @@ from model.training.commands.arguments import check_output_folder, refuse
 from model.training.datasets.dataset import DataError, Dataset, load
 from model.training.datasets.downloads import data_path
 from model.training.evaluation.feature_networks import AUTO, NONE
-from model.training.run.card import description_of, model_card
+from model.training.run.card import model_card, written_by_people
 from model.training.run.run_folder import read_options, slug
 from model.training.run.run_log import seconds_spent
 
@@ -123,7 +122,7 @@ def export_classifier(options: argparse.Namespace) -> int:
         fit, bits = record["config"]["fit"], record["config"]["bits"]
         test = read_held_out(file, data, options.base_url, fit, bits)
         metrics = measured(file, test) if len(test) else {}
-    before = _previous(output)
+    before = written_by_people(output)
     name = options.name or before.get("name") or slug(output.resolve().name)
     changes = {
         "name": name,
@@ -150,17 +149,6 @@ def export_classifier(options: argparse.Namespace) -> int:
     found = ", ".join(f"{error:.2%} wrong" for error in metrics.values()) or "not measured"
     print(f"{output}: classifier {new.id}, {found}{beside}")
     return 0
-
-
-def _previous(output: Path) -> dict[str, str]:
-    """Reads what people may have written into the classifier that is to be replaced."""
-    fields: dict[str, str] = {}
-    with suppress(OSError, ValueError, KeyError):
-        found = json.loads((output / CONFIG).read_text())
-        fields |= {key: str(found[key]) for key in ("name", "licence")}
-        text = description_of((output / CARD).read_text())
-        fields["description"] = text.partition("\n| | |")[0].strip()
-    return fields
 
 
 def _export_generator(source: Path, folder: Path, licence: str, command: str, cost: str) -> None:

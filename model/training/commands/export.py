@@ -4,10 +4,9 @@ run folder -> best or last generator -> metrics -> model folder, whole or not at
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,7 +53,7 @@ from model.training.discriminators.discriminator_file import write_discriminator
 from model.training.evaluation.feature_networks import NONE
 from model.training.evaluation.measure import Metrics
 from model.training.quantization.writing import write_integers
-from model.training.run.card import description_of, model_card
+from model.training.run.card import LONGEST_LICENCE, model_card, written_by_people
 from model.training.run.history import write_history
 from model.training.run.progress import to_stderr
 from model.training.run.run_folder import RunError, outdir_of, read_options, slug
@@ -68,7 +67,6 @@ from model.training.upscaling.export import (
 from model.upscaling.upscaler_file import UPSCALER
 
 CARD_SEEDS = 64
-LONGEST_LICENCE = 2000  # characters
 PREVIOUS_CARD = "README.previous.md"
 
 
@@ -242,17 +240,7 @@ def _previous(options: argparse.Namespace) -> dict[str, str]:
         return {}
     if not (output / CONFIG).is_file():
         raise OutputError(f"{output}: holds files, but is no model folder; say another --output")
-    fields: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        found = json.loads((output / CONFIG).read_text())
-        fields = {key: found[key] for key in ("name", "licence", "weights_sha256") if key in found}
-    with suppress(OSError, ValueError):
-        fields["description"] = description_of((output / CARD).read_text())
-    if slug(str(fields.get("name"))) != fields.get("name"):
-        fields.pop("name", None)
-    if len(str(fields.get("licence", ""))) > LONGEST_LICENCE:
-        fields.pop("licence")
-    return fields
+    return written_by_people(output)
 
 
 @contextmanager

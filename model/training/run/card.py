@@ -1,9 +1,13 @@
 """The model card: README.md of a model folder, from its config and what only `export` knows."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from model.generator_file import SAMPLES, GeneratorConfig
+from model.generator_file import CARD, CONFIG, SAMPLES, GeneratorConfig
+from model.training.run.run_folder import slug
 from model.training.techniques.catalogue import VIRTUAL_BATCH_NORM
 
 Metrics = Mapping[str, float | int | list[int]]
@@ -21,6 +25,7 @@ STATISTICS = (
     "batch-norm statistics of the reference batch alone, which in training each picture's own had a "
     "small part in"
 )
+LONGEST_LICENCE = 2000  # characters
 DESCRIPTION = "## Description"  # heading of what a person wrote
 
 
@@ -44,6 +49,23 @@ def description_of(card: str) -> str:
     """Returns the description that a person wrote into a card, "" where there is none."""
     found = re.search(rf"^{DESCRIPTION}\s*$(.*?)(?=^#|\Z)", card, re.MULTILINE | re.DOTALL)
     return found[1].strip() if found else ""
+
+
+def written_by_people(folder: Path) -> dict[str, str]:
+    """Reads what people may have written into the folder of a generator or a classifier, as far as
+    it may be kept: name, licence, description; and the hash of a generator's weights.
+    """
+    fields: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / CONFIG).read_text())
+        fields = {key: found[key] for key in ("name", "licence", "weights_sha256") if key in found}
+    with suppress(OSError, ValueError):
+        fields["description"] = description_of((folder / CARD).read_text())
+    if slug(str(fields.get("name"))) != fields.get("name"):
+        fields.pop("name", None)
+    if len(str(fields.get("licence", ""))) > LONGEST_LICENCE:
+        fields.pop("licence")
+    return fields
 
 
 def model_card(
