@@ -84,6 +84,12 @@ MAX_HISTORY = 2**20  # bytes of each of its files
 MAX_CLASS_NAME = 128  # characters
 GOLDEN_SEEDS = 4  # the first, whose pictures a file remembers
 INTEGER_GOLDEN = 16  # the same of an integer generator
+# folders of runs and exports in which a model's folder lies
+Model = Literal["generator", "classifier"]
+PLACES: dict[Model, tuple[str, ...]] = {
+    "generator": ("best", "last", "last/generator", "generator"),
+    "classifier": ("last/classifier", "classifier"),
+}
 # fields that writing fills in
 COMPUTED = ("weights_sha256", "directions", "direction_range", "golden", "config_sha256")
 
@@ -287,6 +293,35 @@ def _write(
     return config
 
 
+def read_fields(folder: Path, wanted: Model) -> dict[str, Any]:
+    """Reads the fields of config.json in the folder of a model of the kind that is `wanted`.
+
+    Raises:
+        GeneratorFileError: it is missing, too large, no JSON object, or of the other kind.
+    """
+    if not folder.is_dir():
+        raise GeneratorFileError(
+            f"{folder}: no such folder; one is a folder with {CONFIG} and {WEIGHTS}"
+        )
+    path = folder / CONFIG
+    inside = [part for part in PLACES[wanted] if (folder / part / CONFIG).is_file()]
+    if inside and not path.exists():
+        raise GeneratorFileError(
+            f"{path}: no such file; {folder / inside[0]} is a {wanted}'s folder"
+        )
+    content = read_bytes(path, MAX_CONFIG_BYTES)
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise GeneratorFileError(f"{path}: not JSON ({error})") from None
+    if not isinstance(fields, dict):
+        raise GeneratorFileError(f"{path}: an object is wanted")
+    found = "classifier" if "kind" in fields else "generator" if "format" in fields else wanted
+    if found != wanted:
+        raise GeneratorFileError(f"{path}: of a {found}; the folder of a {wanted} is wanted")
+    return fields
+
+
 def read_generator_file(folder: Path) -> GeneratorFile:
     """Reads and checks a model folder; the weights come back as float32.
 
@@ -388,13 +423,8 @@ def _text(config: GeneratorConfig) -> str:
 
 
 def _read_config(folder: Path) -> GeneratorConfig:
-    if not folder.is_dir():
-        raise GeneratorFileError(
-            f"{folder}: no such folder; one is a folder with {CONFIG} and {WEIGHTS}"
-        )
-    path = folder / CONFIG
-    content = read_bytes(path, MAX_CONFIG_BYTES)
-    config = validated(path, GeneratorConfig, content)
+    path, fields = folder / CONFIG, read_fields(folder, "generator")
+    config = validated(path, GeneratorConfig, json.dumps(fields))
     if len(set(config.classes)) != config.network.classes:
         raise GeneratorFileError(
             f"{path}: {len(set(config.classes))} different classes are named, the network has "
@@ -406,7 +436,7 @@ def _read_config(folder: Path) -> GeneratorConfig:
             "with an even margin"
         )
     _check_direction_names(path, config)
-    check_seal(path, json.loads(content))
+    check_seal(path, fields)
     return config
 
 

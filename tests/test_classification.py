@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from model.classification.onnx_classifier import (
 from model.classification.pytorch import NETWORKS, load_classifier
 from model.classification.scores import probability_real, scores
 from model.files import GeneratorFileError
+from model.generator_file import read_generator_file
 from model.samplers.sampler import UnequalBytesError, WrongPictureError
 from model.training.evaluation.features import to_input
 from tests.conftest import CLASSIFIER_OF_TESTS, edit_json, write_untrained_classifier
@@ -213,6 +215,21 @@ def test_any_change_of_a_byte_is_noticed(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(GeneratorFileError, match="no such file"):
         read_classifier(folder)
+
+
+def test_folder_of_another_model_is_called_what_it_is(
+    folder: Path, generator_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GeneratorFileError, match="of a classifier; the folder of a generator is"):
+        read_generator_file(folder)
+    with pytest.raises(GeneratorFileError, match="of a generator; the folder of a classifier is"):
+        read_classifier(generator_folder)
+    shutil.copytree(generator_folder, tmp_path / "run" / "last" / "generator")
+    shutil.copytree(folder, tmp_path / "run" / "last" / "classifier")
+    with pytest.raises(GeneratorFileError, match="run/last/generator is a generator's folder"):
+        read_generator_file(tmp_path / "run")
+    with pytest.raises(GeneratorFileError, match="run/last/classifier is a classifier's folder"):
+        read_classifier(tmp_path / "run")
 
 
 def _same(one: bytes, other: bytes) -> bool:

@@ -30,13 +30,12 @@ from model.files import (
     OutputError,
     Sha256,
     check_seal,
-    read_bytes,
     read_tensors,
     sealed,
     validated,
     write_whole,
 )
-from model.generator_file import CARD, CONFIG, MAX_CONFIG_BYTES, WEIGHTS
+from model.generator_file import CARD, CONFIG, WEIGHTS, read_fields
 
 GOLDEN_SHADES = 40, 215  # levels of the pictures whose logits a file remembers
 GOLDEN_DECIMALS = 3
@@ -121,14 +120,7 @@ def read_classifier(folder: Path) -> ClassifierFile:
         GeneratorFileError: a file is missing, too large or damaged; the config is not valid; the
         weights do not match their hash, or are not those of the layout, or not finite.
     """
-    path = folder / CONFIG
-    content = read_bytes(path, MAX_CONFIG_BYTES)
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise GeneratorFileError(f"{path}: not JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise GeneratorFileError(f"{path}: an object is wanted")
+    path, fields = folder / CONFIG, read_fields(folder, "classifier")
     apart = {name: fields[name] for name in _Added.model_fields if name in fields}
     added = validated(path, _Added, json.dumps(apart))
     rest = {name: value for name, value in fields.items() if name not in apart}
