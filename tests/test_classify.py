@@ -544,7 +544,7 @@ def test_start_refuses_what_cannot_classify(generator_folder: Path, tmp_path: Pa
         assert "\n" not in message
         return message
 
-    assert "no such file" in told("nowhere")
+    assert "no such folder" in told("nowhere")
     toy = tmp_path / "toy"
     write_untrained_classifier(toy)
     others = CLASSIFIER_OF_TESTS.model_copy(update={"channels": 3})
