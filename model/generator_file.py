@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -299,16 +300,18 @@ def read_fields(folder: Path, wanted: Model) -> dict[str, Any]:
     Raises:
         GeneratorFileError: it is missing, too large, no JSON object, or of the other kind.
     """
-    if not folder.is_dir():
-        raise GeneratorFileError(
-            f"{folder}: no such folder; one is a folder with {CONFIG} and {WEIGHTS}"
-        )
     path = folder / CONFIG
-    inside = [part for part in PLACES[wanted] if (folder / part / CONFIG).is_file()]
-    if inside and not path.exists():
-        raise GeneratorFileError(
-            f"{path}: no such file; {folder / inside[0]} is a {wanted}'s folder"
-        )
+    with suppress(OSError):  # reading says what a folder is that may not be looked into
+        if not folder.is_dir():
+            raise GeneratorFileError(
+                f"{folder}: no such folder; one is a folder with {CONFIG} and {WEIGHTS}"
+            )
+        if not path.exists():
+            for inside in (folder / place for place in PLACES[wanted]):
+                if (inside / CONFIG).is_file():
+                    raise GeneratorFileError(
+                        f"{path}: no such file; {inside} is a {wanted}'s folder"
+                    )
     content = read_bytes(path, MAX_CONFIG_BYTES)
     try:
         fields = json.loads(content)

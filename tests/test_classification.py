@@ -224,6 +224,9 @@ def test_folder_of_another_model_is_called_what_it_is(
         read_generator_file(folder)
     with pytest.raises(GeneratorFileError, match="of a generator; the folder of a classifier is"):
         read_classifier(generator_folder)
+    for read in (read_generator_file, read_classifier):
+        with pytest.raises(GeneratorFileError, match=r"config\.json: cannot be read"):
+            read(tmp_path / ("long" * 100))
     shutil.copytree(generator_folder, tmp_path / "run" / "last" / "generator")
     shutil.copytree(folder, tmp_path / "run" / "last" / "classifier")
     with pytest.raises(GeneratorFileError, match="run/last/generator is a generator's folder"):
