@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.servers import OURS, running
 from model.generators import DEFAULT
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 VISITS = 10  # each a browser's first
 MOVES = 80  # moves of a slider that has 200 steps
 BURST = 120  # moves, at sixty a second

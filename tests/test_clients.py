@@ -21,6 +21,7 @@ from PIL import Image
 from model.encoding.animations import HAS_VIDEO
 from model.encoding.marking import SOURCE_TYPE
 from model.generators import ZOO
+from tests.browsing import chromium_program
 from tests.services import TIMEOUT, fetch, service
 
 FRAMES, FPS = 12, 25
@@ -243,9 +244,7 @@ await fetch("/found", {method: "POST", body: JSON.stringify(found)})
 @pytest.fixture(scope="module")
 def chromium(address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Returns what a page of another origin finds."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
+    program = chromium_program()
     film = MOVING["mp4"] if HAS_VIDEO else None
     setup = json.dumps({"address": address, "shown": SHOWN, "film": film})
     found: dict[str, Any] = {}

@@ -461,7 +461,7 @@ def seed_of(here: Visit) -> str:
     return parse_qs(urlsplit(here.page.url).query)["seed"][0]
 
 
-@pytest.mark.parametrize("shuffles", [40, pytest.param(150, marks=pytest.mark.long)])
+@pytest.mark.parametrize("shuffles", [25, pytest.param(150, marks=pytest.mark.long)])
 def test_page_holds_no_more_after_many_shuffles_than_after_ten(
     browser: Any, address: str, shuffles: int
 ) -> None:
