@@ -27,9 +27,12 @@ from PIL import Image
 from benchmarks.learners import CPU, AbsentError, Learner, dcgan, lightweight_gan, ours
 from benchmarks.results import this_machine
 from benchmarks.tables import table
+from model.command_parser import Parser
 from model.images import tile
 from model.metrics import frechet_distance
+from model.mistakes import Mistake, told
 from model.networks.families.residual import ResidualConfig
+from model.training.commands.arguments import Number, source
 from model.training.commands.evaluate import read_parts
 from model.training.datasets.dataset import Dataset
 from model.training.discriminators.frozen_features import FrozenError
@@ -39,6 +42,7 @@ from model.training.evaluation.measure import FIRST_SEED, reference
 from model.training.presets import PRESETS
 from model.training.run.checkpoint import (
     Checkpoint,
+    CheckpointError,
     newest_first,
     read_checkpoint,
     write_atomically,
@@ -54,8 +58,12 @@ def preset(name: str, **changes: Any) -> Callable[[Dataset], Learner]:
     def made(data: Dataset) -> Learner:
         config, (side, channels) = replace(PRESETS[name].config, **changes), data.images.shape[2:]
         network: Any = config.network  # its family has classes
-        network = replace(network, channels=channels, classes=len(data.classes))
-        return ours(replace(config, network=network, picture_side=side), data)
+        try:
+            network = replace(network, channels=channels, classes=len(data.classes))
+            config = replace(config, network=network, picture_side=side)
+            return ours(config, data)
+        except ValueError as error:
+            raise Mistake(f"--side {side}: {error}") from None
 
     return made
 
@@ -89,7 +97,11 @@ def trained(
     """
     state: dict[str, Any] = {"images_seen": 0, "seconds": 0.0, "points": []}
     for path in newest_first(folder)[:1]:
-        found = read_checkpoint(path)
+        try:
+            found = read_checkpoint(path)
+        except CheckpointError as error:
+            print(f"warning: {error}; {folder.name} begins anew", file=sys.stderr)
+            continue
         learner.networks.load(found.tensors)
         state |= found.state
 
@@ -118,13 +130,20 @@ def trained(
     return state["points"]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Trains what is not trained yet, and writes the table and the curves."""
-    options = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None) -> int:
+    """Trains what is not trained yet, and writes the table and the curves; returns the exit
+    status.
+    """
+    return told(lambda: _run(_parser().parse_args(arguments)), "train")
+
+
+def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
-    train, test = read_parts(options.data, options.side, options.channels, "crop")
+    train, test = read_parts(Path(options.data), options.side, options.channels, "crop")
     networks = [find_network(options.features, options.output, train, test, CPU, print)]
     networks += [load_extractor(options.parts, CPU)] if options.parts else []
+    if not any(networks):
+        raise Mistake("--features none measures nothing; leave it out, or name --parts")
     real = {net.name: reference(net, test, train) for net in networks if net}
 
     def distances(pixels: NDArray[np.uint8]) -> Point:
@@ -149,6 +168,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     def points(name: str) -> list[Point]:
         learner = RECIPES[name](train)
+        if learner.batch > len(train):
+            raise Mistake(
+                f"{options.data}: {len(train)} pictures to train with are fewer than one batch of "
+                f"{name}, {learner.batch}"
+            )
         known = json.dumps([protocol, name, learner.record], sort_keys=True)
         folder = options.output / f"{name}-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
         if not (done := folder / "points.json").exists():
@@ -167,6 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_atomically(options.output / "recipes.md", f"{text}\n".encode())
         curves(runs, floor).savefig(options.output / "recipes.png", dpi=120)
     print(text)
+    return 0
 
 
 def rows(runs: dict[str, Any], floor: Point, seconds: float, images: int) -> str:
@@ -213,16 +238,24 @@ def curves(runs: dict[str, Any], floor: Point) -> Figure:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder or zip of pictures")
-    parser.add_argument("--side", type=int, default=64, help="pixels per side")
+    parser = Parser(
+        prog="python -m benchmarks.recipes", description=__doc__, example="--data avatars.zip"
+    )
+    parser.add_argument("--data", type=source, required=True, help="folder or zip of pictures")
+    parser.add_argument("--side", type=Number(int, 17, 128), default=64, help="pixels per side")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
     parser.add_argument("--recipes", type=_known, default=",".join(RECIPES), help="with commas")
-    parser.add_argument("--seconds", type=float, default=600, help="of CPU, a recipe")
-    parser.add_argument("--images", type=int, default=25_000, help="mark of equal images")
+    parser.add_argument(
+        "--seconds", type=Number(float, 0.01, 1e6), default=600, help="CPU time of a recipe"
+    )
+    parser.add_argument(
+        "--images", type=Number(int, 1, 10**8), default=25_000, help="mark of equal images"
+    )
     parser.add_argument("--features", default=AUTO, help="network that measures, as of `train`")
     parser.add_argument("--parts", type=Path, help="folder of a second one, of `parts`")
-    parser.add_argument("--fakes", type=int, default=2000, help="pictures in each distance")
+    parser.add_argument(
+        "--fakes", type=Number(int, 2, 100_000), default=2000, help="pictures in each distance"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/recipes"))
     return parser
 
@@ -235,4 +268,4 @@ def _known(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

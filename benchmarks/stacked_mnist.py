@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.classification.classifiers import SHIPPED_CLASSIFIERS
+from model.command_parser import Parser
 from model.generator_file import read_generator_file
 from model.images import crop_center, pad_to
 from model.metrics import modes
+from model.mistakes import Mistake, told
 from model.samplers.pytorch import resolve_device
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main as training
+from model.training.__main__ import parser as training_parser
+from model.training.commands.arguments import Number
 from model.training.commands.report import best_or_last
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.features import Extractor, load_extractor
@@ -36,17 +40,25 @@ DIGIT_SIDE, SIDE, DIGITS = 28, 32, 10
 SAMPLES = 26_000
 PICTURES = 100_000  # in the set; every tenth of them is held out
 RESULTS = "modes.json"
+PROGRAM = "python -m benchmarks.stacked_mnist"
 
 Pixels = NDArray[np.uint8]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Trains unless a generator is given, counts, and prints JSON; returns the exit status."""
-    options, for_training = _parser().parse_known_args(arguments)
+    return told(lambda: _run(*_parser().parse_known_args(arguments)), "train")
+
+
+def _run(options: argparse.Namespace, for_training: list[str]) -> int:
     folder: Path | None = options.generator
     if folder is None:
+        checked = training_parser(PROGRAM, "train").parse_args(["train", *for_training])
+        if checked.dry_run or checked.data or checked.resume:
+            raise Mistake("--dry-run, --data and --resume are not passed on to `train` from here")
         digits = load(options.data, "train", side=DIGIT_SIDE, channels=1)
-        path = options.outdir / f"stacked-mnist-{options.pictures}.zip"
+        name = f"stacked-mnist-{options.pictures}-{digits.fingerprint[:8]}"
+        path = options.outdir / f"{name}.zip"
         if not path.exists():
             write_set(path, stacked(digits, options.pictures, seed=0))
         where = ["--data", str(path), "--outdir", str(options.outdir), "--device", options.device]
@@ -97,7 +109,7 @@ def sampled(folder: Path, count: int, device: str) -> Pixels:
     """Returns pictures of a generator file, which must be 32x32 RGB."""
     file = read_generator_file(folder)
     if (file.config.crop, file.config.network.channels) != (SIDE, 3):
-        raise SystemExit(f"error: {folder}: it does not draw {SIDE}x{SIDE} RGB pictures")
+        raise Mistake(f"{folder}: it does not draw {SIDE}x{SIDE} RGB pictures")
     return generate(load_sampler(file, device), file.config.rows, count)
 
 
@@ -114,19 +126,16 @@ def counted(classifier: Extractor, pixels: Pixels) -> dict[str, float | int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stacked_mnist",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, example="--preset modern-32 --kimg 2000")
     parser.add_argument("--generator", type=Path, help="count the modes of this generator file")
     parser.add_argument("--data", type=Path, default=Path("data/mnist"), help="MNIST's idx files")
     parser.add_argument("--outdir", type=Path, default=Path("runs/stacked-mnist"))
     parser.add_argument("--digit-classifier", type=Path, default=SHIPPED_CLASSIFIERS / "mnist")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="in the set")
-    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument(
+        "--pictures", type=Number(int, 20, 10**6), default=PICTURES, help="in the set"
+    )
+    parser.add_argument("--samples", type=Number(int, 1, 10**6), default=SAMPLES)
     return parser
 
 

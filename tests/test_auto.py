@@ -1,11 +1,14 @@
 """What a run is made of where nobody says."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from model.training.__main__ import main
 from model.training.auto import NEEDED, choose
 from model.training.datasets.dataset import DataError, extent
 from model.training.presets import PRESETS
@@ -31,7 +34,7 @@ def test_size_and_batch_follow_pictures_hours_and_device(
     choice = choose(side=side, count=20_000, hours=hours, cuda=cuda)
     assert (choice.preset, choice.batch) == (preset, batch)
     config = PRESETS[preset].config
-    assert choice.steady / choice.batch == config.steady / config.batch  # as many steps
+    assert 1000 * choice.steady_kimg / batch == config.steady / config.batch  # as many steps
     assert f"--preset {preset} --batch {batch} --steady-kimg " in str(choice)
     assert f"{side} pixels" in str(choice)
 
@@ -43,12 +46,40 @@ def test_batch_is_never_larger_than_the_set(count: int, batch: int) -> None:
 
 def test_choice_of_few_hours_says_what_more_would_bring() -> None:
     line = str(choose(side=500, count=900, hours=1, cuda=False))
-    assert "1 hour on a CPU are too few for 128x128 (from --hours 8, or with a GPU)" in line
+    assert "1 hour is too little on a CPU for 128x128 (from --hours 8, with a GPU, or by" in line
+    assert "by --preset modern-128)" in line
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["--batch", "2"],
+        ["--batch", "7"],
+        ["--steady-kimg", "0.3"],
+        ["--batch", "12", "--steady-kimg", "1000.001"],
+    ],
+    ids=" ".join,
+)
+def test_options_that_auto_prints_mean_the_same_run(
+    given: list[str], digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "--data", str(digits), "--device", "cpu", "--kimg", "1", "--dry-run"]
+    assert main([*train, *given]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (printed,) = re.findall("the same as (.*)", record["auto"])
+    assert main([*train, *printed.split()]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["fingerprint"] == record["fingerprint"]
+    if "--steady-kimg" not in given:
+        own = PRESETS[record["config"]["preset"]].config
+        config = record["config"]
+        assert config["steady"] / config["batch"] == own.steady / own.batch  # as many steps
 
 
 def test_one_to_seven_hours_choose_the_same_and_so_go_on_with_the_same_run() -> None:
     choices = [choose(side=200, count=9000, hours=hours, cuda=False) for hours in (1, 2, 4, 7.9)]
-    assert len({(choice.preset, choice.batch, choice.steady) for choice in choices}) == 1
+    assert len({(choice.preset, choice.batch, choice.steady_kimg) for choice in choices}) == 1
 
 
 def test_every_choice_is_a_preset() -> None:

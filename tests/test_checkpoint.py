@@ -47,6 +47,13 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert len(names) == KEEP
 
 
+def test_newest_has_most_images_also_where_their_number_has_a_digit_more(tmp_path: Path) -> None:
+    for images_seen in (999_999_936, 999_999_968, 1_000_000_000, 1_000_000_032):
+        path = write_checkpoint(tmp_path, checkpoint(images_seen))
+        assert newest_first(tmp_path)[0] == path
+    assert [path.stem[11:] for path in newest_first(tmp_path)] == ["1000000032", "1000000000"]
+
+
 def test_as_many_are_kept_as_asked_for_and_the_best(tmp_path: Path) -> None:
     (tmp_path / ".checkpoint-000000064.safetensors.tmp").touch()  # a killed process left it
     for images_seen in (128, 256, 384, 512, 640):

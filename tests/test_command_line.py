@@ -309,6 +309,23 @@ def test_interrupted_run_saves_says_so_and_exits_1(
     assert len(newest_first(tmp_path / RUN / "checkpoints")) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_report_ends_at_once_when_it_is_interrupted(
+    digits: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    short = ("--kimg", "0.06", "--features", "none", "--figure-images", "100000")
+    arguments = command(train_arguments(digits, tmp_path, *short))
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("writing ") for line in process.stdout)
+        process.send_signal(number)
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert not (tmp_path / RUN / "report.html").exists()
+    assert list((tmp_path / RUN / "last").iterdir())
+
+
 def test_two_processes_cannot_train_in_one_folder(
     digits: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -631,6 +648,24 @@ def test_dry_run_downloads_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
     assert main(["train", "--preset", "modern-64", "--data", "mnist", "--dry-run"]) == 2
     assert "this preset wants 64x64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [("digits", "not a run folder"), ("mnist", "a dry run downloads nothing")]
+)
+def test_dry_run_looks_at_the_run_that_is_to_go_on(
+    data: str,
+    said: str,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = str(digits) if data == "digits" else data
+    arguments = ["train", "--preset", "modern-32", "--data", source, "--resume", "nowhere"]
+    assert main([*arguments, "--dry-run"]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_dry_run_from_the_hub_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -382,6 +382,7 @@ def test_refusals_are_one_line(
 ) -> None:
     for start, said in (
         (str(tmp_path / "nowhere"), "no such folder"),
+        ("", "the name of a generator is empty"),
         ("mnist", "family is dcgan; allowed: modulated, residual"),
     ):
         assert main(train(digits, tmp_path / "runs", "--from", start)) == 2

@@ -658,10 +658,11 @@ def test_lock_that_is_held_still_refuses(tmp_path: Path) -> None:
 # --- the report ---
 
 
+@pytest.mark.parametrize("count", [2, 3, 8, 20])
 def test_every_command_of_the_advice_works_as_it_stands(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write(tmp_path / "my pets", {"cat": 20, "dog's": 20})
+    folder = write(tmp_path / "my pets", {"cat": count, "dog's": count})
     assert main(["data", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     commands = [line.strip() for line in lines if line.startswith("  python -m model.training ")]

@@ -122,6 +122,49 @@ def test_table_has_a_row_a_recipe_and_nothing_is_trained_twice(
     assert "no recipe 'nothing'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "nowhere"], "nowhere: no such file or folder"),
+        (["--data", ""], "the name is empty"),
+        (["--data", "SET", "--features", "none"], "--features none measures nothing"),
+        (["--data", "SET", "--seconds", "nan"], "out of range; allowed: 0.01 to"),
+        (["--data", "SET", "--seconds", "inf"], "out of range; allowed: 0.01 to"),
+        (["--data", "SET", "--images", "0"], "out of range; allowed: 1 to"),
+        (["--data", "SET", "--fakes", "1"], "out of range; allowed: 2 to"),
+        (["--data", "SET", "--side", "0"], "out of range; allowed: 17 to 128"),
+        (["--data", "SET", "--side", "33", "--recipes", "modern-64"], "--side 33: "),
+        (["--data", "FEW", "--recipes", "modern-64"], "fewer than one batch of modern-64, 16"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, count in (("SET", 60), ("FEW", 12)):
+        write_set(tmp_path / f"{name}.zip", scenes(count))
+    given = [str(tmp_path / f"{one}.zip") if one in ("SET", "FEW") else one for one in arguments]
+    try:
+        status = main(["--output", str(tmp_path / "out"), *given])
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    assert status == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
+
+
+def test_damaged_checkpoint_begins_the_recipe_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Dataset(name="s", images=scenes(40), labels=None)
+    (tmp_path / "checkpoint-000000016.safetensors").write_bytes(b"no checkpoint")
+    points = trained(
+        preset("modern-32", batch=8)(data), tmp_path, 1, 8, lambda *_: {"net": 9.0}, tick()
+    )
+    assert points[0]["images"] == 8
+    assert "damaged or not a checkpoint" in capsys.readouterr().err
+
+
 def test_pace_too_slow_for_the_images_ends_at_the_budget(tmp_path: Path) -> None:
     learner = preset("modern-32", batch=8)(Dataset(name="s", images=scenes(40), labels=None))
     points = trained(

@@ -87,7 +87,8 @@ def test_one_command_makes_the_set_trains_and_counts(
     training += ["--figure-images", "200"]
     assert main([*common, *making, *training]) == 0
     run = stacked_mnist.newest_run(tmp_path / "runs")
-    assert run.name == "00000-stacked-mnist-120-dcgan-svhn-batch32"
+    assert run.name.startswith("00000-stacked-mnist-120-")
+    assert run.name.endswith("-dcgan-svhn-batch32")
     figures = json.loads((run / "modes.json").read_text())
     name = f"300_{classifier.name}"
     assert 1 <= figures[f"modes_of_1000_{name}"] <= 300
@@ -99,10 +100,44 @@ def test_one_command_makes_the_set_trains_and_counts(
     assert again == figures
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--foo", "3"], "unrecognized arguments: --foo 3"),
+        (["--kimg", "0"], "out of range"),
+        (["--kimg", "1", "--dry-run"], "--dry-run"),
+        (["--pictures", "-4"], "out of range; allowed: 20 to"),
+        (["--samples", "0"], "out of range; allowed: 1 to"),
+        (["--data", "nowhere"], "nowhere: no such file or folder"),
+        (["--generator", "nowhere"], "nowhere"),
+        (["--generator", "nowhere", "--kimg", "1"], "unrecognized arguments: --kimg 1"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(
+    arguments: list[str],
+    said: str,
+    digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        status = main(["--data", str(digits), "--outdir", str(tmp_path / "out"), *arguments])
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_generator_of_another_shape_is_refused(
-    digits: Path, generator_folder: Path, classifier: Extractor, tmp_path: Path
+    digits: Path,
+    generator_folder: Path,
+    classifier: Extractor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     classifier.save(tmp_path / "classifier")
     arguments = ["--generator", str(generator_folder), "--data", str(digits), "--device", "cpu"]
-    with pytest.raises(SystemExit, match="32x32 RGB"):
-        main([*arguments, "--digit-classifier", str(tmp_path / "classifier")])
+    assert main([*arguments, "--digit-classifier", str(tmp_path / "classifier")]) == 2
+    assert "32x32 RGB" in capsys.readouterr().err

@@ -76,11 +76,11 @@ def plan(found: Extent, cuda: bool) -> list[str]:
         f"{f'{found.held_out:,}' if found.held_out else 'none'} held out to measure with"
     ]
     if found.train < FEW:
-        lines += _advice(found)
+        lines += _advice(found, chosen.batch)
     return lines
 
 
-def _advice(found: Extent) -> list[str]:
+def _advice(found: Extent, batch: int) -> list[str]:
     program = f"python -m {__package__}" if is_checkout() else "ganserve"
     command = f"{program} train --data {shlex.quote(str(found.path))}"
     kimg = max(LEAST_KIMG, found.train * PASSES // 1000)
@@ -91,10 +91,11 @@ def _advice(found: Extent) -> list[str]:
     ]
     may_start = found.channels == 3 and (not found.fixed or found.side == STARTED_FROM)
     if found.train < VERY_FEW and may_start:
+        smaller = f" --batch {batch}" if batch < PRESETS["modern-64"].config.batch else ""
         lines += [
             f"or start from a trained generator, at its {STARTED_FROM}x{STARTED_FROM} pixels; that "
             "saves the first minutes:",
-            f"  {command} --from avatars --augment 0.3 --kimg {kimg}",
+            f"  {command} --from avatars{smaller} --augment 0.3 --kimg {kimg}",
         ]
     return lines
 

@@ -24,19 +24,31 @@ class Choice:
 
     preset: str
     batch: int
-    steady: float  # images for which the rates stay: as many steps as the preset has
+    steady_kimg: float  # thousands of images for which the rates stay
     why: str
 
     def __str__(self) -> str:
+        steady = repr(self.steady_kimg).removesuffix(".0")
         return (
             f"auto: {self.preset}, batch {self.batch}, because {self.why}; the same as --preset "
-            f"{self.preset} --batch {self.batch} --steady-kimg {self.steady / 1000:g}"
+            f"{self.preset} --batch {self.batch} --steady-kimg {steady}"
         )
 
 
-def choose(*, side: int, count: int, hours: float, cuda: bool, fixed: bool = False) -> Choice:
+def choose(
+    *,
+    side: int,
+    count: int,
+    hours: float,
+    cuda: bool,
+    fixed: bool = False,
+    batch: int | None = None,
+    steady_kimg: float | None = None,
+) -> Choice:
     """Chooses a modern preset and its batch for `count` pictures, of which the median one has
-    `side` pixels on its smaller side; `fixed`: all have it, and are not converted to another.
+    `side` pixels on its smaller side; `fixed`: all have it, and are not converted to another. A
+    batch that is given stays, and so do thousands of images with steady rates; without these, the
+    rates stay for as many steps as the preset's.
 
     Raises:
         DataError: no preset takes pictures of that fixed side.
@@ -49,18 +61,22 @@ def choose(*, side: int, count: int, hours: float, cuda: bool, fixed: bool = Fal
         resolution = min(wanted, max(within))
     preset = f"modern-{resolution}"
     config = PRESETS[preset].config
-    batch = config.batch * (4 if cuda else 2 if hours >= LONG else 1)
-    while batch > max(count, 2):
-        batch //= 2
+    if batch is None:
+        batch = config.batch * (4 if cuda else 2 if hours >= LONG else 1)
+        while batch > max(count, 2):
+            batch //= 2
+    if steady_kimg is None:
+        steady_kimg = config.steady * batch / config.batch / 1000
     why = f"the smaller side of the pictures is {side} pixels"
     if resolution < wanted:
         why += (
-            f" and {hours:g} hour{'s' if hours != 1 else ''} on a CPU are too few for "
-            f"{wanted}x{wanted} (from --hours {NEEDED[wanted]:g}, or with a GPU)"
+            f" and {hours:g} hour{'s are' if hours != 1 else ' is'} too little on a CPU for "
+            f"{wanted}x{wanted} (from --hours {NEEDED[wanted]:g}, with a GPU, or by --preset "
+            f"modern-{wanted})"
         )
     elif cuda:
         why += " and there is a GPU"
-    return Choice(preset=preset, batch=batch, steady=config.steady * batch / config.batch, why=why)
+    return Choice(preset=preset, batch=batch, steady_kimg=steady_kimg, why=why)
 
 
 def _fitting(side: int) -> int:

@@ -233,12 +233,17 @@ def _chosen(ranks: Ranks, options: argparse.Namespace, device: torch.device) -> 
         count, side, fixed = extent(path, options.split or "train")
     hours = options.hours or HOURS
     cuda = device.type == "cuda"
-    chosen = choose(side=side, count=count, hours=hours, cuda=cuda, fixed=fixed)
-    if options.batch:
-        chosen = replace(chosen, batch=options.batch)
+    chosen = choose(
+        side=side,
+        count=count,
+        hours=hours,
+        cuda=cuda,
+        fixed=fixed,
+        batch=options.batch,
+        steady_kimg=options.steady_kimg,
+    )
     options.preset, options.batch = chosen.preset, chosen.batch
-    if options.steady_kimg is None:
-        options.steady_kimg = chosen.steady / 1000
+    options.steady_kimg = chosen.steady_kimg
     return chosen
 
 

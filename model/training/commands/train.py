@@ -283,6 +283,12 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
         torch.cuda.set_device(device)
     job = _new_job(ranks, options, device)
     if options.dry_run:
+        if options.resume and job.fingerprint is None:
+            raise TrainingError(
+                f"--resume: {job.name} is not here, and a dry run downloads nothing"
+            )
+        if options.resume:
+            run_folder.open_run(options.resume, job.fingerprint or "")
         if ranks.first:
             _describe(job)
         return 0
@@ -304,19 +310,16 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     with run_folder.locked(folder):
         run_folder.write_options(folder, record)
         run = job.measured(job.run(folder))
-        if not (_watched(run, options.watch) if options.watch is not None else _train_on(run)):
+        stop, port = _Stop(), options.watch
+        if not (loop.train(run, stop) if port is None else _watched(run, port, stop)):
             return 1
+        stop.end()
         job.finish(run)
         return 0
 
 
-def _train_on(run: Run) -> bool:
-    return loop.train(run, _Stop())
-
-
-def _watched(run: Run, port: int) -> bool:
+def _watched(run: Run, port: int, stop: "_Stop") -> bool:
     """Trains while a browser on this machine may look on, and go back to a checkpoint."""
-    stop = _Stop()
     control = Control(stop)
     with Watch(run.folder, port, control) as watch:
         print(f"{watch.address} shows the run", flush=True)
@@ -366,6 +369,17 @@ class _Stop:
         self._asked = True
         if self._agent is None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def end(self) -> None:
+        """Lets Ctrl-C and SIGTERM end the process from here on, since no step is left to end.
+
+        Raises:
+            KeyboardInterrupt: one of them came already.
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if self._asked:
+            raise KeyboardInterrupt
 
     def __call__(self) -> bool:
         return self._asked or (self._agent is not None and os.getppid() != self._agent)

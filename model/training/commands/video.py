@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from model.training.commands.arguments import Number
+from model.training.run.checkpoint import by_number
 from model.training.run.run_folder import RunError
 
 FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG"}
@@ -20,7 +21,7 @@ def write_video(run_dir: Path, output: Path, fps: float) -> int:
         RunError: the run has no grids, or the file's ending is not one of .webp, .gif, .png
         (animated PNG).
     """
-    grids = sorted((run_dir / "grids").glob("[0-9]*.png"))
+    grids = sorted((run_dir / "grids").glob("[0-9]*.png"), key=by_number)
     if not grids:
         raise RunError(f"{run_dir}: no grids there; is it a run folder?")
     if output.suffix not in FORMATS:

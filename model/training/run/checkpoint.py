@@ -90,7 +90,14 @@ def parse_checkpoint(content: bytes) -> Checkpoint:
 
 def newest_first(folder: Path) -> list[Path]:
     """Lists the checkpoints of a run, newest first."""
-    return sorted(folder.glob(PATTERN), reverse=True)
+    return sorted(folder.glob(PATTERN), key=by_number, reverse=True)
+
+
+def by_number(path: Path) -> tuple[int, str]:
+    """Returns what files are sorted by whose names differ in one number, with leading zeros or
+    without.
+    """
+    return len(path.name), path.name
 
 
 def path_of(folder: Path, images_seen: int) -> Path:
