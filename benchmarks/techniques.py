@@ -11,6 +11,7 @@ again goes on, and runs nothing twice; the table so far is in the output's `tech
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +26,12 @@ from benchmarks.results import this_machine
 from benchmarks.stacked_mnist import DIGIT_SIDE, SIDE, counted, stacked
 from benchmarks.tables import table
 from model.classification.classifiers import SHIPPED_CLASSIFIERS
+from model.command_parser import Parser
 from model.images import tile
 from model.metrics import frechet_distance
+from model.mistakes import Mistake, told
 from model.networks.families.dcgan import DCGANConfig
+from model.training.commands.arguments import Number
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.features import load_extractor
 from model.training.evaluation.measure import FIRST_SEED, reference
@@ -47,14 +51,20 @@ def config_of(channels: int, names: Sequence[str], options: argparse.Namespace) 
     )
     plain = PRESETS["dcgan-mnist"].config
     side = DIGIT_SIDE if channels == 1 else SIDE
-    return replace(
-        plain, network=network, picture_side=side, techniques=tuple(names), seed=options.seed
-    )
+    try:
+        return replace(
+            plain, network=network, picture_side=side, techniques=tuple(names), seed=options.seed
+        )
+    except ValueError as error:
+        raise Mistake(str(error)) from None
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Trains what is not trained yet, and writes the table."""
-    options = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None) -> int:
+    """Trains what is not trained yet, and writes the table; returns the exit status."""
+    return told(lambda: _run(_parser().parse_args(arguments)), "train")
+
+
+def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     digits, test = (load(options.data, part, side=28, channels=1) for part in ("train", "test"))
     triples = Dataset(
@@ -103,6 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
         text = head + shown(rows, floor)
         write_atomically(options.output / "techniques.md", f"{text}\n".encode())
     print(text)
+    return 0
 
 
 def _measure(of: Callable[[np.ndarray], Point], count: int) -> Callable[[Learner, Path], Point]:
@@ -134,11 +145,8 @@ def shown(rows: dict[str, Point], floor: Point) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.techniques",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        prog="python -m benchmarks.techniques", description=__doc__, example="--data data/mnist"
     )
     parser.add_argument("--data", type=Path, default=Path("data/mnist"), help="MNIST's idx files")
     parser.add_argument("--output", type=Path, default=Path("runs/techniques"))
@@ -150,15 +158,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="plain, or techniques with commas between (default: plain, and each alone)",
     )
-    parser.add_argument("--images", type=int, default=64_000, help="seen by each run")
-    parser.add_argument("--pictures", type=int, default=64_000, help="triples of digits")
-    parser.add_argument("--samples", type=int, default=26_000, help="in which modes are counted")
-    parser.add_argument("--fakes", type=int, default=10_000, help="of the Frechet distance")
-    parser.add_argument("--width", type=int, default=WIDTH)
-    parser.add_argument("--discriminator-width", type=int, default=DISCRIMINATOR_WIDTH)
+    parser.add_argument(
+        "--images", type=Number(int, 1, 10**8), default=64_000, help="seen by each run"
+    )
+    parser.add_argument(
+        "--pictures", type=Number(int, 128, 10**6), default=64_000, help="triples of digits"
+    )
+    parser.add_argument(
+        "--samples", type=Number(int, 1, 10**6), default=26_000, help="in which modes are counted"
+    )
+    parser.add_argument(
+        "--fakes", type=Number(int, 2, 100_000), default=10_000, help="of the Frechet distance"
+    )
+    width = Number(int, 4, 4096)
+    parser.add_argument("--width", type=width, default=WIDTH)
+    parser.add_argument("--discriminator-width", type=width, default=DISCRIMINATOR_WIDTH)
     parser.add_argument("--digit-classifier", type=Path, default=SHIPPED_CLASSIFIERS / "mnist")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=Number(int, 0, 2**32 - 1), default=0)
+    parser.add_argument("--threads", type=Number(int, 1, 1024), default=2)
     return parser
 
 
@@ -167,4 +184,4 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

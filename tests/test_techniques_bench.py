@@ -1,11 +1,15 @@
 """The benchmark of techniques: its table, with tiny networks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import techniques
+from benchmarks.stacked_mnist import write_set
 from benchmarks.techniques import main, shown
+from benchmarks.upscalers import main as upscalers
 from model.training.evaluation.features import Extractor
 from model.training.techniques.catalogue import TECHNIQUES
 
@@ -41,3 +45,38 @@ def test_every_technique_has_a_row_and_nothing_is_trained_twice(
     names = ["plain", *TECHNIQUES, "real pictures"]
     assert rows == ["| techniques", "| ---", *(f"| {name}" for name in names)]
     assert len(list(tmp_path.glob("*/grid-000000256.png"))) == 2 * (len(names) - 1)
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "said"),
+    [
+        (main, ["--data", "nowhere"], "nowhere: no such file or folder"),
+        (main, ["--digit-classifier", "nowhere"], "nowhere"),
+        (main, ["--images", "0"], "out of range; allowed: 1 to"),
+        (main, ["--pictures", "127"], "out of range; allowed: 128 to"),
+        (main, ["--threads", "nan"], "not a whole number"),
+        (main, ["--recipes", "nothing"], "nothing"),
+        (upscalers, ["--data", "nowhere"], "nowhere: no such file or folder"),
+        (upscalers, ["--data", "SMALL"], "SMALL"),
+        (upscalers, ["--data", "SMALL", "--images", "0"], "out of range; allowed: 1 to"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: Callable[[list[str]], int],
+    arguments: list[str],
+    said: str,
+    digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(tmp_path / "SMALL.zip", np.zeros((30, 32, 32, 3), np.uint8))
+    given = [str(tmp_path / "SMALL.zip") if one == "SMALL" else one for one in arguments]
+    given += ["--output", str(tmp_path / "out")] if run is main else []
+    try:
+        status = run(given if "--data" in given else [*given, "--data", str(digits)])
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
