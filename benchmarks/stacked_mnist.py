@@ -3,7 +3,7 @@
     three digits at random  ->  red, green and blue of one picture, 32x32: 1,000 modes
     26,000 samples  ->  the digit classifier on each channel  ->  modes found, KL from uniform
 
-`python -m benchmarks.stacked_mnist --preset modern-32 --kimg 2000` makes the set, trains through
+`python -m benchmarks.stacked_mnist --preset modern-32 --kimg 200` makes the set, trains through
 the ordinary command (every option of `train` may follow), and counts; the same command again goes
 on. With `--generator FOLDER` it only counts. Source: Metz et al., "Unrolled Generative Adversarial
 Networks" (2017), section 3.3.1.
@@ -126,7 +126,7 @@ def counted(classifier: Extractor, pixels: Pixels) -> dict[str, float | int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=PROGRAM, description=__doc__, example="--preset modern-32 --kimg 2000")
+    parser = Parser(prog=PROGRAM, description=__doc__, example="--preset modern-32 --kimg 200")
     parser.add_argument("--generator", type=Path, help="count the modes of this generator file")
     parser.add_argument("--data", type=Path, default=Path("data/mnist"), help="MNIST's idx files")
     parser.add_argument("--outdir", type=Path, default=Path("runs/stacked-mnist"))
