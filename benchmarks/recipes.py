@@ -42,9 +42,8 @@ from model.training.evaluation.measure import FIRST_SEED, reference
 from model.training.presets import PRESETS
 from model.training.run.checkpoint import (
     Checkpoint,
-    CheckpointError,
-    newest_first,
-    read_checkpoint,
+    newest_content,
+    parse_checkpoint,
     write_atomically,
     write_checkpoint,
 )
@@ -96,14 +95,13 @@ def trained(
     the way to the images; 0 seconds are no end. Returns what was measured.
     """
     state: dict[str, Any] = {"images_seen": 0, "seconds": 0.0, "points": []}
-    for path in newest_first(folder)[:1]:
-        try:
-            found = read_checkpoint(path)
-        except CheckpointError as error:
-            print(f"warning: {error}; {folder.name} begins anew", file=sys.stderr)
-            continue
+    warnings: list[str] = []
+    if content := newest_content(folder, warnings):
+        found = parse_checkpoint(content)
         learner.networks.load(found.tensors)
         state |= found.state
+    for line in warnings:
+        print(line, file=sys.stderr)
 
     def marks() -> tuple[int, bool]:
         return state["images_seen"] * parts // images, state["seconds"] >= seconds

@@ -30,6 +30,7 @@ from model.training.datasets import shard_writer
 from model.training.datasets.dataset import load
 from model.training.datasets.shards import read_shards
 from tests.services import TIMEOUT
+from tests.statuses import status_of
 
 ROOT = Path(__file__).parent.parent
 TINY, PETS = "tiny", "pets"
@@ -378,10 +379,7 @@ def test_mistake_is_one_clear_line(
     if after:
         typed[after] = str(tmp_path / typed[after])
     before = names(tmp_path)
-    try:
-        status = main(["generate", *typed])
-    except SystemExit as exit:  # how argparse ends
-        status = int(exit.code or 0)
+    status = status_of(main, ["generate", *typed])
     error = capsys.readouterr().err
     assert status == 2
     assert reason in error

@@ -16,6 +16,7 @@ from model.generator_file import read_generator_file
 from model.mistakes import install
 from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
+from tests.statuses import status_of
 
 TINY, PETS = "tiny", "pets"
 
@@ -128,10 +129,7 @@ def test_mistake_is_one_clear_line(
         typed[-1] = str(tmp_path / typed[-1])
     else:
         typed += ["--output", str(tmp_path / "way.webp")]
-    try:
-        status = main(["interpolate", *typed, "--device", "cpu"])
-    except SystemExit as exit:  # how argparse ends
-        status = int(exit.code or 0)
+    status = status_of(main, ["interpolate", *typed, "--device", "cpu"])
     error = capsys.readouterr().err
     assert status == 2
     assert reason in error

@@ -26,6 +26,7 @@ from model.training.__main__ import main
 from model.training.datasets.dataset import Dataset, load
 from model.training.datasets.image_folder import ARCHIVES, OTHER_PICTURES
 from tests.data_files import numbered, png, zipped
+from tests.statuses import status_of
 
 PLAIN = ["--preset", "modern-32", "--batch", "2", "--features", "none", "--device", "cpu"]
 
@@ -68,11 +69,7 @@ def refused(path: Path | str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     lines = set()
     for command in (["data", str(path)], ["train", "--data", str(path), *PLAIN, "--dry-run"]):
         capsys.readouterr()
-        try:
-            status = main(command)
-        except SystemExit as end:  # the parser refuses so
-            status = end.code  # type: ignore[assignment]
-        assert status == 2
+        assert status_of(main, command) == 2
         captured = capsys.readouterr()
         (line,) = captured.err.splitlines()
         assert captured.out == ""

@@ -29,6 +29,7 @@ from tests.data_files import (
     write_svhn,
     zipped,
 )
+from tests.statuses import status_of
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -357,10 +358,7 @@ def test_mistake_is_one_line_and_leaves_nothing(
     source = build(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     typed = [option.replace("OUT", str(tmp_path)) for option in options]
-    try:
-        status = main(["data", str(source), *typed])
-    except SystemExit as exit:  # how argparse ends
-        status = int(exit.code or 0)
+    status = status_of(main, ["data", str(source), *typed])
     captured = capsys.readouterr()
     assert status == 2
     assert reason in captured.err.splitlines()[-1]

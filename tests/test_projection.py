@@ -17,6 +17,7 @@ from model.samplers.sampler import load_sampler
 from model.training.__main__ import main
 from model.training.commands.project import read_picture
 from tests.conftest import CLASSES
+from tests.statuses import status_of
 
 RECOVERED = 0.2  # share of the error of the best start
 
@@ -188,10 +189,7 @@ def test_mistake_is_one_clear_line(
         "GIVEN": "given.png",
     }
     arguments, reason = BROKEN[kind]
-    try:
-        status = main(["project", *(places.get(text, text) for text in arguments)])
-    except SystemExit as exit:  # how argparse ends
-        status = int(exit.code or 0)
+    status = status_of(main, ["project", *(places.get(text, text) for text in arguments)])
     error = capsys.readouterr().err
     assert status == 2
     assert reason in error

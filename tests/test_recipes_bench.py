@@ -16,6 +16,7 @@ from model.training.datasets.dataset import Dataset
 from model.training.evaluation import features
 from model.training.presets import PRESETS
 from model.training.run.checkpoint import newest_first, read_checkpoint
+from tests.statuses import status_of
 from tests.tiny_training import TINY_MODERN
 
 SIDE = 32
@@ -143,11 +144,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     for name, count in (("SET", 60), ("FEW", 12)):
         write_set(tmp_path / f"{name}.zip", scenes(count))
     given = [str(tmp_path / f"{one}.zip") if one in ("SET", "FEW") else one for one in arguments]
-    try:
-        status = main(["--output", str(tmp_path / "out"), *given])
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    assert status == 2
+    assert status_of(main, ["--output", str(tmp_path / "out"), *given]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ")
     assert said in last

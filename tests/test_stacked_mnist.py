@@ -14,6 +14,7 @@ from model.networks.families.dcgan import DCGANConfig
 from model.training.datasets.dataset import Dataset, load
 from model.training.evaluation.features import Extractor
 from model.training.presets import PRESETS
+from tests.statuses import status_of
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_real_pictures_have_all_modes_evenly(classifier: Extractor, squares: Dat
 def test_one_command_makes_the_set_trains_and_counts(
     tiny_preset: None,
     digits: Path,
+    squares: Dataset,
     classifier: Extractor,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -87,8 +89,8 @@ def test_one_command_makes_the_set_trains_and_counts(
     training += ["--figure-images", "200"]
     assert main([*common, *making, *training]) == 0
     run = stacked_mnist.newest_run(tmp_path / "runs")
-    assert run.name.startswith("00000-stacked-mnist-120-")
-    assert run.name.endswith("-dcgan-svhn-batch32")
+    mark = squares.fingerprint[:8]
+    assert run.name == f"00000-stacked-mnist-120-{mark}-dcgan-svhn-batch32"
     figures = json.loads((run / "modes.json").read_text())
     name = f"300_{classifier.name}"
     assert 1 <= figures[f"modes_of_1000_{name}"] <= 300
@@ -120,11 +122,8 @@ def test_mistakes_are_one_line_and_nothing_is_written(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    try:
-        status = main(["--data", str(digits), "--outdir", str(tmp_path / "out"), *arguments])
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    assert status == 2
+    given = ["--data", str(digits), "--outdir", str(tmp_path / "out"), *arguments]
+    assert status_of(main, given) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "out").exists()

@@ -12,6 +12,7 @@ from benchmarks.techniques import main, shown
 from benchmarks.upscalers import main as upscalers
 from model.training.evaluation.features import Extractor
 from model.training.techniques.catalogue import TECHNIQUES
+from tests.statuses import status_of
 
 
 def test_best_of_a_column_is_bold_and_ratios_are_over_the_first() -> None:
@@ -72,11 +73,8 @@ def test_mistakes_are_one_line(
     write_set(tmp_path / "SMALL.zip", np.zeros((30, 32, 32, 3), np.uint8))
     given = [str(tmp_path / "SMALL.zip") if one == "SMALL" else one for one in arguments]
     given += ["--output", str(tmp_path / "out")] if run is main else []
-    try:
-        status = run(given if "--data" in given else [*given, "--data", str(digits)])
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    assert status == 2
+    given += [] if "--data" in given else ["--data", str(digits)]
+    assert status_of(run, given) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert said in line

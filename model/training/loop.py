@@ -319,15 +319,7 @@ def _written(run: Run) -> str:
 
 def _newest(run: Run, warnings: list[str]) -> checkpoint.Checkpoint | None:
     """Reads the first process's newest sound checkpoint; adds to `warnings` what went wrong."""
-    content = run.ranks.broadcast(_newest_content(run, warnings) if run.ranks.first else None)
+    folder = run.folder / "checkpoints"
+    first = run.ranks.first
+    content = run.ranks.broadcast(checkpoint.newest_content(folder, warnings) if first else None)
     return None if content is None else checkpoint.parse_checkpoint(content)
-
-
-def _newest_content(run: Run, warnings: list[str]) -> bytes | None:
-    for path in checkpoint.newest_first(run.folder / "checkpoints"):
-        try:
-            checkpoint.read_checkpoint(path)
-            return path.read_bytes()
-        except checkpoint.CheckpointError as error:
-            warnings.append(f"warning: {error}; trying the one before")
-    return None

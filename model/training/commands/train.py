@@ -282,19 +282,20 @@ def _train_with(ranks: Ranks, options: argparse.Namespace) -> int:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     job = _new_job(ranks, options, device)
+    fingerprint = job.fingerprint
     if options.dry_run:
-        if options.resume and job.fingerprint is None:
-            raise TrainingError(
-                f"--resume: {job.name} is not here, and a dry run downloads nothing"
-            )
         if options.resume:
-            run_folder.open_run(options.resume, job.fingerprint or "")
+            if fingerprint is None:
+                raise TrainingError(
+                    f"--resume: {job.name} is not here, and a dry run downloads nothing"
+                )
+            run_folder.open_run(options.resume, fingerprint)
         if ranks.first:
             _describe(job)
         return 0
     if ranks.first and "auto" in job.known:
         print(job.known["auto"], flush=True)
-    fingerprint, record = job.fingerprint, job.record()
+    record = job.record()
     assert fingerprint is not None
     job.fit_processor()
     if not ranks.first:  # it writes nothing and measures nothing

@@ -88,6 +88,19 @@ def parse_checkpoint(content: bytes) -> Checkpoint:
     return Checkpoint(tensors, state)
 
 
+def newest_content(folder: Path, warnings: list[str]) -> bytes | None:
+    """Returns the content of a run's newest sound checkpoint; adds to `warnings` what is wrong with
+    newer ones.
+    """
+    for path in newest_first(folder):
+        try:
+            read_checkpoint(path)
+            return path.read_bytes()
+        except CheckpointError as error:
+            warnings.append(f"warning: {error}; trying the one before")
+    return None
+
+
 def newest_first(folder: Path) -> list[Path]:
     """Lists the checkpoints of a run, newest first."""
     return sorted(folder.glob(PATTERN), key=by_number, reverse=True)
