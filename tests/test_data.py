@@ -296,13 +296,16 @@ def test_pictures_are_held_once_while_they_are_read(tmp_path: Path, form: str) -
     path = tmp_path / "set"
     path = zipped(path, tmp_path / "set.zip") if form == "zip" else path
     load(path, "test", side=64, channels=3)  # what is imported on the way does not count
-    tracemalloc.start()
-    try:
-        dataset = load(path, "all", side=64, channels=3)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.6 * dataset.images.nbytes  # files are as large again, and would make it 2
+    peaks = []
+    for _ in range(3):  # threads that earlier tests left may take memory meanwhile
+        tracemalloc.start()
+        try:
+            dataset = load(path, "all", side=64, channels=3)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    # files are as large again, and would make it 2
+    assert min(peaks) < 1.6 * dataset.images.nbytes
 
 
 def test_more_memory_than_there_is_gives_a_reason(
