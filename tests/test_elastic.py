@@ -53,7 +53,7 @@ class Company:
         command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1:4"]
         command += ["--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=run"]
         command += [f"--rdzv-endpoint=127.0.0.1:{self._port}", "--local-addr=127.0.0.1"]
-        command += ["--rdzv-conf=last_call_timeout=5", "--max-restarts=100"]
+        command += ["--rdzv-conf=last_call_timeout=2,keep_alive_interval=3", "--max-restarts=100"]
         command += ["-m", "tests.elastic_training", str(self.folder / "order")]
         environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
         environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
