@@ -218,6 +218,14 @@ def test_many_pictures_are_a_list_of_lists_in_their_order(client: TestClient) ->
         files = [client.get(f"/generate.webp?seed={seed}").content for seed in (3, 1)]
         found = client.post("/classify", content=zipped(*files, kind=kind)).json()
         assert found == [alone[3], alone[1]]
+    added = ("__MACOSX/._one.png", ".DS_Store", "mine/.DS_Store", "mine/Thumbs.db", "desktop.ini")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.mkdir("mine")
+        for name in added:
+            archive.writestr(name, b"by a system")
+        archive.writestr("mine/one.png", files[0])
+    assert client.post("/classify", content=stream.getvalue()).json() == [alone[3]]
     one = client.get("/generate.npy?seed=2").content
     assert client.post("/classify", content=one).json() == alone[2]
     listed = npy(np.load(io.BytesIO(one))[None])

@@ -26,7 +26,9 @@ DECODED_BYTES = 24  # that a pixel takes, at most, while its file is decoded
 FITTED_COPIES = 3  # times that the pixels are held which a network takes
 ZIP_START, NPY_START = b"PK", b"\x93NUMPY"
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OWN_MANIFEST = "manifest.json"  # in the zips of /generate
+# files in a zip that are nobody's pictures: of our own zips, of macOS and of Windows
+NO_PICTURES = {"manifest.json", ".DS_Store", "Thumbs.db", "desktop.ini"}
+MACOS_FOLDER = "__MACOSX/"
 NPY_HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -123,11 +125,7 @@ def _unzipped(content: bytes, most: int) -> list[bytes]:
     """Reads the files of a zip, no larger together than what is reserved for a body."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = [
-                entry
-                for entry in archive.infolist()
-                if not entry.is_dir() and entry.filename != OWN_MANIFEST
-            ]
+            entries = [entry for entry in archive.infolist() if _may_be_picture(entry)]
             size = sum(entry.file_size for entry in entries)
             if not 1 <= len(entries) <= most:
                 raise InvalidRequest(f"body: a zip of 1 to {most} picture files is wanted")
@@ -145,6 +143,11 @@ def _unzipped(content: bytes, most: int) -> list[bytes]:
         raise InvalidRequest(
             f"body: a damaged zip, or a locked one ({type(error).__name__})"
         ) from None
+
+
+def _may_be_picture(entry: zipfile.ZipInfo) -> bool:
+    name = entry.filename.rpartition("/")[2]
+    return bool(name) and name not in NO_PICTURES and not entry.filename.startswith(MACOS_FOLDER)
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
