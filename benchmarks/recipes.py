@@ -31,6 +31,7 @@ from model.command_parser import Parser
 from model.images import tile
 from model.metrics import frechet_distance
 from model.mistakes import Mistake, told
+from model.networks.families.modulated import ModulatedConfig
 from model.networks.families.residual import ResidualConfig
 from model.training.commands.arguments import Number, source
 from model.training.commands.evaluate import read_parts
@@ -67,6 +68,7 @@ def preset(name: str, **changes: Any) -> Callable[[Dataset], Learner]:
     return made
 
 
+NARROW = ModulatedConfig(resolution=64, discriminator_width=64)
 OLD = ResidualConfig(resolution=64, discriminator_width=128)
 RECIPES: dict[str, Callable[[Dataset], Learner]] = {  # ratios are over the first
     "modern-64-v1": preset("modern-64-v1", batch=16, gamma=4.0, final_gamma=0.4),
@@ -74,6 +76,7 @@ RECIPES: dict[str, Callable[[Dataset], Learner]] = {  # ratios are over the firs
     "modern-64-old-rate": preset("modern-64", learning_rate=2e-4),
     "modern-64-old-generator": preset("modern-64", network=OLD, learning_rate=2e-4),
     "modern-64-unprojected": preset("modern-64", frozen_features=False),
+    "modern-64-light": preset("modern-64", frozen_features=False, network=NARROW),
     "dcgan": dcgan,
     "lightweight-gan": lightweight_gan,
 }
