@@ -48,7 +48,8 @@ SHORT = {"GAN_RECEIPT_SECONDS": "2", "GAN_KEEP_ALIVE_SECONDS": "1", "GAN_MAX_QUE
 ALLOWED = {
     *(200, 204, 206, 304, 400, 401, 404, 405, 406, 408, 413, 415, 416, 422, 429, 431, 501, 503)
 }
-AT_REST = {"requests_in_flight": 1, "pictures_pending": 0, "memory_reserved_bytes": 0}  # this one
+# gauges of a service that does nothing but answer the request that reads them
+AT_REST = {"requests_in_flight": 1, "pictures_pending": 0, "memory_reserved_bytes": 0}
 # the real service, but that seed 13 is a mistake of our own
 PLANTED = """
 import sys
